@@ -1,0 +1,73 @@
+"""One tree of errors, sorted by what to do about them.
+
+Transient: try again, the same call may succeed. Refused: this request never will; record it and
+go on. Fatal: the daemon cannot do its work until a human acts; it ends with exit code 42
+(`RestartPreventExitStatus=42`, a habit shared with Flux's own unit). A message names the thing,
+says what is wrong with it, and what to do; it never holds a secret.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RainbowAgentError(Exception):
+    """Something went wrong that rainbow-agent knows how to describe."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(RainbowAgentError):
+    """A setting or an argument is not usable; exit code 2."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class Transient(RainbowAgentError):
+    """The same call may succeed later."""
+
+
+class Unavailable(Transient):
+    """The rainbow scheduler cannot be reached, is slow, or its database is locked."""
+
+
+class WorkloadUnavailable(Transient):
+    """The workload manager (Flux, or the local one) cannot be reached."""
+
+
+class Refused(RainbowAgentError):
+    """The other side answered, and the answer is no."""
+
+
+class RequestDenied(Refused):
+    """`request denied`: a wrong secret or token, or a cluster the server does not know."""
+
+
+class ClusterExists(Refused):
+    """The name is registered already; the server gives no secret for it a second time."""
+
+
+class ClusterUnknown(Refused):
+    """The server keeps the cluster's row but lost its graph (it lives in memory only)."""
+
+
+class Rejected(Refused):
+    """The server or the workload manager refuses this request, in its own words."""
+
+
+class JobspecError(Refused):
+    """A jobspec cannot run as it is written; the message has the place and the cure."""
+
+
+class Fatal(RainbowAgentError):
+    """Nothing gets better without a human; exit code 42, do not restart me."""
+
+    exit_code: ClassVar[int] = 42
+
+
+class InvalidTransition(RainbowAgentError):
+    """A state may not follow another; the ledger refuses to write it."""
+
+
+class LedgerDamaged(Fatal):
+    """The ledger cannot be read or written."""

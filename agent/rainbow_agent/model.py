@@ -1,0 +1,383 @@
+"""Frozen values that every room shares, and the tables of allowed moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class JobState(str, Enum):
+    """What became of one job that rainbow handed over."""
+
+    RECEIVED = "received"  # in the ledger; not all of its tasks are in the workload manager yet
+    SUBMITTED = "submitted"  # every task is in the workload manager, none has started
+    RUNNING = "running"  # at least one task has started, not all have ended
+    COMPLETED = "completed"  # every task ended with exit code 0
+    FAILED = "failed"  # a task failed, and nothing of the job runs any more
+    CANCELED = "canceled"  # somebody ended it
+    REFUSED = "refused"  # will never run here; the reason says why
+    LOST = "lost"  # the workload manager no longer knows its tasks
+
+
+class TaskState(str, Enum):
+    """Where one replica of one task is."""
+
+    PENDING = "pending"  # planned, not handed to the workload manager
+    SUBMITTING = "submitting"  # the intent is on disk; the workload manager may have it or not
+    SUBMITTED = "submitted"  # it has an id there, and waits
+    RUNNING = "running"  # it has started
+    COMPLETED = "completed"  # it ended with exit code 0
+    FAILED = "failed"  # it ended otherwise, or can never run
+    CANCELED = "canceled"  # ended by somebody, or what it depends on did not end well
+    LOST = "lost"  # the workload manager no longer knows it
+
+
+FINAL_JOB_STATES = frozenset(
+    {
+        JobState.COMPLETED,
+        JobState.FAILED,
+        JobState.CANCELED,
+        JobState.REFUSED,
+        JobState.LOST,
+    }
+)
+FINAL_TASK_STATES = frozenset(
+    {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED, TaskState.LOST}
+)
+
+_JOB_ORDER = (JobState.RECEIVED, JobState.SUBMITTED, JobState.RUNNING)
+_TASK_ORDER = (
+    TaskState.PENDING,
+    TaskState.SUBMITTING,
+    TaskState.SUBMITTED,
+    TaskState.RUNNING,
+)
+
+#: Forward along the order, or to any final state. `refused` is for jobs that never started.
+JOB_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
+    [(was, now) for i, was in enumerate(_JOB_ORDER) for now in _JOB_ORDER[i + 1 :]]
+    + [
+        (was, now)
+        for was in _JOB_ORDER
+        for now in FINAL_JOB_STATES
+        if not (was is JobState.RUNNING and now is JobState.REFUSED)
+    ]
+)
+
+#: Forward along the order, or to any final state; and one step back, after a crash: a task
+#: marked `submitting` that the workload manager never got is `pending` again.
+TASK_MOVES: frozenset[tuple[TaskState, TaskState]] = frozenset(
+    [(was, now) for i, was in enumerate(_TASK_ORDER) for now in _TASK_ORDER[i + 1 :]]
+    + [(was, now) for was in _TASK_ORDER for now in FINAL_TASK_STATES]
+    + [(TaskState.SUBMITTING, TaskState.PENDING)]
+)
+
+
+@dataclass(frozen=True, order=True)
+class JobKey:
+    """Identity of a job: ids start over when rainbow loses its database, registrations do not."""
+
+    registration: str
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.registration}/{self.id}"
+
+
+@dataclass(frozen=True, order=True)
+class TaskKey:
+    """Identity of one replica of one task."""
+
+    job: JobKey
+    task: str  # unique in the job
+    replica: int  # from 0
+
+    def to_attribute(self) -> dict[str, Any]:
+        """What stands in `attributes.user.rainbow` of a Flux job, so that it is found again."""
+        return {
+            "registration": self.job.registration,
+            "job": self.job.id,
+            "task": self.task,
+            "replica": self.replica,
+        }
+
+    @classmethod
+    def from_attribute(cls, value: object) -> TaskKey | None:
+        """The key in `attributes.user.rainbow`; None where it is absent or of another shape."""
+        if not isinstance(value, Mapping):
+            return None
+        registration, job = value.get("registration"), value.get("job")
+        task, replica = value.get("task"), value.get("replica")
+        if (
+            isinstance(registration, str)
+            and isinstance(job, int)
+            and isinstance(task, str)
+            and isinstance(replica, int)
+        ):
+            return cls(JobKey(registration, job), task, replica)
+        return None
+
+    def __str__(self) -> str:
+        return f"{self.job}/{self.task}/{self.replica}"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One row of ReceiveJobs, as rainbow sent it."""
+
+    id: int
+    name: str
+    cluster: str
+    jobspec: str  # YAML text, not looked into yet
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What Register gives, once. Neither value is ever printed."""
+
+    secret: str = field(repr=False)  # for this cluster, to receive
+    token: str = field(repr=False)  # for others, to submit to it
+
+
+@dataclass(frozen=True)
+class Registration:
+    """The life of one cluster secret."""
+
+    id: str  # derived from the secret, which it does not reveal
+    cluster: str
+    host: str  # host:port of the scheduler
+    opened: float  # epoch seconds
+
+
+@dataclass(frozen=True)
+class PlannedTask:
+    """One task of a plan, before it is multiplied by its replicas.
+
+    `jobspec` is Flux's own (RFC 14, version 1) as a JSON-like mapping, complete but for
+    dependencies, environment of the host and `attributes.user.rainbow`, which the dispatcher adds.
+    """
+
+    name: str  # unique in the job
+    replicas: int
+    depends_on: tuple[str, ...]  # names of tasks; every replica of each must end well first
+    jobspec: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job's tasks so that each stands after all that it depends on."""
+
+    name: str  # the jobspec's own name, or ""
+    tasks: tuple[PlannedTask, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A plan and the job it belongs to."""
+
+    key: JobKey
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A job that will never run here, and why."""
+
+    key: JobKey
+    reason: str
+
+
+@dataclass(frozen=True)
+class TaskChange:
+    """News of one task. None means: nothing new about this."""
+
+    key: TaskKey
+    state: TaskState
+    at: float  # epoch seconds, by the clock of whoever saw it happen
+    cause: str  # one sentence, for the job's story
+    flux_id: int | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    started: float | None = None
+    finished: float | None = None
+    unsatisfiable: bool = False  # the workload manager says that it can never run here
+
+
+@dataclass(frozen=True)
+class JobChange:
+    """A job's state moved because its tasks did."""
+
+    key: JobKey
+    was: JobState
+    now: JobState
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """One replica of one task as the ledger has it. Times are epoch seconds."""
+
+    key: TaskKey
+    position: int  # the task's place in the plan's order
+    state: TaskState
+    depends_on: tuple[str, ...]
+    flux_id: int | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    submitted: float | None = None
+    started: float | None = None
+    finished: float | None = None
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One job as the ledger has it. Times are epoch seconds."""
+
+    key: JobKey
+    name: str
+    state: JobState
+    reason: str | None
+    received: float
+    accepted: float | None  # when rainbow was told; None while it was not
+    finished: float | None
+    tasks: tuple[TaskRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class StoryLine:
+    """One entry of a job's story."""
+
+    at: float
+    task: str | None  # None: about the job itself
+    replica: int | None
+    was: str | None
+    now: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One replica of a task, ready for the workload manager."""
+
+    key: TaskKey
+    jobspec: Mapping[str, Any]  # RFC 14 version 1, complete with environment and user attributes
+    afterok: tuple[int, ...] = ()  # job ids that must end well before it starts
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The workload manager took a submission."""
+
+    key: TaskKey
+    flux_id: int
+
+
+@dataclass(frozen=True)
+class SubmitRefused:
+    """The workload manager will not take a submission, in its own words."""
+
+    key: TaskKey
+    reason: str
+
+
+SubmitOutcome = Submitted | SubmitRefused
+
+
+class EventKind(str, Enum):
+    """What the rooms need of the workload manager's journal."""
+
+    SUBMIT = "submit"
+    START = "start"
+    FINISH = "finish"
+    EXCEPTION = "exception"
+    CLEAN = "clean"  # the job is over; nothing follows
+    CAUGHT_UP = "caught-up"  # the history ends here; what follows happens now
+
+
+@dataclass(frozen=True)
+class WorkloadEvent:
+    """One entry of the workload manager's journal (RFC 18, RFC 21)."""
+
+    kind: EventKind
+    flux_id: int  # 0 for CAUGHT_UP
+    time: float  # epoch seconds
+    key: TaskKey | None = None  # SUBMIT of a job of ours
+    status: int | None = None  # FINISH: a wait status
+    exception: str = ""  # EXCEPTION: its type (cancel, timeout, alloc, dependency, exec, ...)
+    severity: int = 0  # EXCEPTION: 0 is fatal
+    note: str = ""  # EXCEPTION: in the workload manager's words
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """One node (Flux: broker rank) as the workload manager schedules it."""
+
+    rank: int
+    name: str
+    cores: int
+    gpus: int
+    up: bool = True
+    cores_free: int = 0
+    gpus_free: int = 0
+
+
+@dataclass(frozen=True)
+class PoolView:
+    """What the workload manager can schedule. A node that is down or drained counts as not free."""
+
+    nodes: tuple[NodeView, ...]
+
+    @property
+    def nodes_free(self) -> int:
+        """Nodes that are up and have nothing allocated."""
+        return sum(1 for n in self.nodes if n.up and n.cores_free == n.cores)
+
+    def totals(self) -> dict[str, int]:
+        """The `resources` object of `status` (docs/commands.md)."""
+        return {
+            "nodes_total": len(self.nodes),
+            "nodes_free": self.nodes_free,
+            "cores_total": sum(n.cores for n in self.nodes),
+            "cores_free": sum(n.cores_free for n in self.nodes if n.up),
+            "gpus_total": sum(n.gpus for n in self.nodes),
+            "gpus_free": sum(n.gpus_free for n in self.nodes if n.up),
+        }
+
+
+@dataclass(frozen=True)
+class SatisfyAnswer:
+    """What rainbow's graph says of a jobspec."""
+
+    clusters: Sequence[str]  # that match
+    total_clusters: int
+    total_matches: int
+    total_mismatches: int
+
+
+def job_state_of(
+    counts: Mapping[TaskState, int], *, started: bool, unsatisfiable: bool
+) -> JobState:
+    """A job's state from how many of its tasks are in each state.
+
+    Args:
+        counts: tasks per state; at least one task in all.
+        started: whether any task of the job ever started.
+        unsatisfiable: whether the workload manager said of a task that it can never run here.
+    """
+    present = {state for state, n in counts.items() if n}
+    if present <= FINAL_TASK_STATES:
+        if present == {TaskState.COMPLETED}:
+            return JobState.COMPLETED
+        if TaskState.LOST in present:
+            return JobState.LOST
+        if unsatisfiable and not started:
+            return JobState.REFUSED
+        return JobState.FAILED if TaskState.FAILED in present else JobState.CANCELED
+    if started:
+        return JobState.RUNNING
+    if present & {TaskState.PENDING, TaskState.SUBMITTING}:
+        return JobState.RECEIVED
+    return JobState.SUBMITTED

@@ -1,0 +1,262 @@
+"""The doors between the rooms and the world: four Protocols, owned by the rooms that use them.
+
+A connection (`Scheduler`, `Workload`, `Journal`, `Ledger`) belongs to the thread that opened it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from rainbow_agent.model import (
+    Credentials,
+    JobChange,
+    JobKey,
+    JobRow,
+    JobState,
+    Offer,
+    PlannedJob,
+    PoolView,
+    Refusal,
+    Registration,
+    SatisfyAnswer,
+    StoryLine,
+    Submission,
+    SubmitOutcome,
+    TaskChange,
+    TaskRow,
+    TaskState,
+    WorkloadEvent,
+)
+
+
+class Clock(Protocol):
+    """Time, as a parameter."""
+
+    def now(self) -> float:
+        """Epoch seconds."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+
+class StopSignal(Protocol):
+    """What every wait ends on (threading.Event satisfies it)."""
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait at most `timeout` seconds; True when it is time to stop."""
+
+
+class Scheduler(Protocol):
+    """The rainbow scheduler. Every method may raise Unavailable, RequestDenied or Rejected."""
+
+    def register(self, cluster: str, secret: str, graph: str) -> Credentials:
+        """Register a cluster graph (JGF, JSON text) with the registration secret.
+
+        Raises:
+            ClusterExists: the name is taken; the server gives no secret again.
+        """
+
+    def restore_graph(self, cluster: str, graph: str) -> None:
+        """Load the graph of a cluster that is still registered (MemoryGraph.Register)."""
+
+    def deregister(self, cluster: str, secret: str) -> None:
+        """Delete the cluster. A cluster that does not exist is no error."""
+
+    def register_subsystem(self, cluster: str, secret: str, subsystem: str, graph: str) -> None:
+        """Add a subsystem graph; `secret` is the cluster's. Rejected if it is there already."""
+
+    def delete_subsystem(self, cluster: str, secret: str, subsystem: str) -> None:
+        """Remove a subsystem graph. Rejected if it is not there."""
+
+    def receive(self, cluster: str, secret: str, max_jobs: int) -> list[Offer]:
+        """The jobs that wait, sorted by id; at most `max_jobs`, all when it is below 1.
+
+        The same jobs come again until they are accepted. A row that is no job (broken JSON,
+        another cluster's) comes as an Offer whose jobspec is the raw text, never as an error.
+        """
+
+    def accept(self, cluster: str, secret: str, ids: Sequence[int]) -> None:
+        """Take jobs off rainbow's list. Ids that are gone are no error; no ids is no call."""
+
+    def update_state(self, cluster: str, secret: str, state: Mapping[str, Any]) -> None:
+        """Merge key-value pairs into the cluster's state.
+
+        Raises:
+            ClusterUnknown: the server lost the cluster's graph.
+        """
+
+    def satisfy(self, jobspec: Mapping[str, Any]) -> SatisfyAnswer:
+        """Which clusters match a jobspec."""
+
+    def submit(
+        self,
+        name: str,
+        clusters: Mapping[str, str],
+        jobspec: str,
+        *,
+        select: str = "",
+        select_options: Mapping[str, str] | None = None,
+        satisfy_only: bool = False,
+    ) -> list[str]:
+        """Submit jobspec text to one of `clusters` (name to token); the clusters chosen.
+
+        With `satisfy_only` nothing is submitted and all that pass selection come back.
+        """
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+class Journal(Protocol):
+    """The workload manager's events: first all history, then CAUGHT_UP, then as they happen."""
+
+    def next_events(self, timeout: float) -> list[WorkloadEvent]:
+        """What has happened since the last call, in order a job; empty after `timeout` seconds.
+
+        Raises:
+            WorkloadUnavailable: the connection is gone; open a new journal.
+        """
+
+    def close(self) -> None:
+        """End the stream."""
+
+
+class Workload(Protocol):
+    """A workload manager: Flux, or the local one. Methods may raise WorkloadUnavailable."""
+
+    @property
+    def kind(self) -> str:
+        """`flux` or `local`."""
+
+    @property
+    def uri(self) -> str:
+        """Where it is."""
+
+    def resources(self) -> PoolView:
+        """What it can schedule, and what of that is free now."""
+
+    def start_submit(self, submission: Submission) -> None:
+        """Begin one submission; does not wait. Its outcome comes from collect_outcomes()."""
+
+    def collect_outcomes(self, timeout: float) -> list[SubmitOutcome]:
+        """Outcomes that are there now; waits up to `timeout` seconds for the first.
+
+        After WorkloadUnavailable the fate of what is in flight is unknown: the journal tells.
+        """
+
+    def in_flight(self) -> int:
+        """Submissions begun whose outcome was not collected."""
+
+    def cancel(self, flux_ids: Sequence[int], note: str) -> None:
+        """End jobs; ids that are over or unknown are no error."""
+
+    def settle(self, stop: StopSignal) -> None:
+        """Return once nothing that a dead predecessor sent can still become a job."""
+
+    def open_journal(self) -> Journal:
+        """A journal on a connection of its own."""
+
+    def close(self) -> None:
+        """End the connection. Jobs go on."""
+
+
+class Ledger(Protocol):
+    """The agent's memory. Every method is one transaction, durable when it returns.
+
+    A method that changes something raises LedgerDamaged when it cannot; nothing of it is then
+    written.
+    """
+
+    def open_registration(self, registration: Registration) -> None:
+        """Make this the current registration (idempotent by id)."""
+
+    def close_registration(self, registration: str, at: float) -> None:
+        """The registration is over; its open jobs stay what they are."""
+
+    def current_registration(self) -> Registration | None:
+        """The one that was opened last and is not closed."""
+
+    def record_offers(self, registration: str, offers: Sequence[Offer], at: float) -> list[JobKey]:
+        """Store jobs as received; those already known are left as they are. Returns the new."""
+
+    def jobspecs(self, keys: Sequence[JobKey]) -> dict[JobKey, str]:
+        """The jobspec text of jobs, as received."""
+
+    def unplanned(self) -> list[JobKey]:
+        """Jobs in state received that have no tasks yet, oldest first."""
+
+    def record_plans(
+        self, planned: Sequence[PlannedJob], refused: Sequence[Refusal], at: float
+    ) -> None:
+        """Store the tasks of planned jobs (state pending); refuse the others, with reasons.
+
+        A planned job with name "" keeps the name it was received with.
+        """
+
+    def apply(self, changes: Sequence[TaskChange]) -> list[JobChange]:
+        """Write news of tasks, in order, and what follows for their jobs.
+
+        Stale news (the same state again, or one that the task has passed) changes no state, but
+        fills what was empty: flux_id, exit_code, submitted, started, finished, reason. A task
+        that is not in the ledger is skipped. Returns the jobs whose state moved.
+
+        Raises:
+            InvalidTransition: a final state would be left for another; nothing is written.
+        """
+
+    def tasks_in(self, states: Collection[TaskState]) -> list[TaskRow]:
+        """Tasks in these states, by job and position."""
+
+    def tasks_of(self, key: JobKey) -> list[TaskRow]:
+        """All tasks of a job, by position and replica."""
+
+    def unaccepted(self, registration: str) -> list[int]:
+        """Ids to accept next: rainbow was not told of them yet, and they are safe to let go.
+
+        Safe means refused, or no task of it is pending or submitting any more.
+        """
+
+    def mark_accepted(self, registration: str, ids: Sequence[int], at: float) -> None:
+        """Rainbow was told."""
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state; every state is there."""
+
+    def open_jobs(self) -> int:
+        """Jobs that are not in a final state."""
+
+    def jobs(
+        self,
+        *,
+        states: Collection[JobState] = (),
+        limit: int | None = None,
+        newest_first: bool = False,
+        with_tasks: bool = True,
+    ) -> list[JobRow]:
+        """Jobs, by time received; all states when `states` is empty."""
+
+    def job(self, key: JobKey) -> JobRow | None:
+        """One job with its tasks."""
+
+    def find_jobs(self, job_id: int) -> list[JobKey]:
+        """Jobs with this rainbow id, newest registration first."""
+
+    def story(self, key: JobKey) -> list[StoryLine]:
+        """Everything that happened to a job, oldest first."""
+
+    def put_note(self, name: str, value: Any) -> None:
+        """Keep a small JSON fact for status (rainbow's last contact, resources, ...)."""
+
+    def note(self, name: str) -> Any:
+        """A fact kept with put_note; None if it never was."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Several calls as one transaction."""
+
+    def close(self) -> None:
+        """End the connection."""

@@ -1,0 +1,1 @@
+"""rainbow-compspec: from this hardware to node JSON and cluster graphs."""

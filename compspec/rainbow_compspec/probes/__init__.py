@@ -1,0 +1,1 @@
+"""One topic a file, each reading the machine through one door (host.py)."""
