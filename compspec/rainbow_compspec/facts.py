@@ -60,6 +60,7 @@ class NodeFacts:
     packages: tuple[Package, ...] = ()
     os: Mapping[str, str] = field(default_factory=dict)  # name, version, release, vendor, kernel
     mpi: Mapping[str, str] = field(default_factory=dict)  # implementation, version
+    rank: int | None = None  # the workload manager's number for the node, when it has one
 
     @property
     def sockets(self) -> tuple[int, ...]:

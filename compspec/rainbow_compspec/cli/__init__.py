@@ -1,0 +1,55 @@
+"""The command line: one file a verb, each imported when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from rainbow_compspec.errors import CompspecError
+
+VERBS = {
+    "extract": "Describe this node as node JSON.",
+    "create": "Make graphs from a folder of node JSON: nodes, subsystem.",
+    "show": "Print a cluster as a tree that a person can read.",
+}
+"""Verb -> what `--help` says of it; its command is `rainbow_compspec.cli.<verb>:<verb>`."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its verbs by name, and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the verbs in the order in which they are used."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports a verb; None if there is no such verb."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(
+            import_module(f"rainbow_compspec.cli.{cmd_name}"), cmd_name
+        )
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the verbs without importing them, so that `--help` answers at once."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the verb; an error that we know how to describe ends in its message and code 1."""
+        try:
+            return super().invoke(ctx)
+        except CompspecError as exc:
+            raise click.ClickException(str(exc)) from exc
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="rainbow-agent", message="%(prog)s %(version)s")
+def main() -> None:
+    """From this hardware to node JSON and to graphs that a rainbow scheduler can match."""

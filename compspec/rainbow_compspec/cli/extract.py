@@ -1,0 +1,95 @@
+"""`rainbow-compspec extract`: describe this node."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from rainbow_compspec import node, overrides, probes
+from rainbow_compspec.errors import CompspecError
+from rainbow_compspec.host import Host
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write here, not to stdout."
+)
+@click.option("--only", metavar="P,..", default="", help="Ask only these probes.")
+@click.option("--skip", metavar="P,..", default="", help="Do not ask these probes.")
+@click.option(
+    "--set-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="YAML or JSON with values in place of what is found: {cpu: {model: X}}. "
+    f"{overrides.PREFIX}<probe>__<key> in the environment wins over it.",
+)
+@click.option(
+    "--root",
+    type=click.Path(exists=True, path_type=Path),
+    default=Path("/"),
+    help="Where the machine's file system is mounted, or a recorded tree.",
+)
+def extract(out: Path | None, only: str, skip: str, set_file: Path | None, root: Path) -> None:
+    """Describe this node as node JSON, with no network, no privileges and no Flux.
+
+    A probe that fails says why in the JSON and does not stop the others.
+    """
+    given = overrides.merged(
+        overrides.from_file(set_file) if set_file else {}, overrides.from_environ(os.environ)
+    )
+    text = describe(_host(root), only=_names(only), skip=_names(skip), given=given)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        write(out, text)
+
+
+def describe(
+    host: Host,
+    *,
+    only: tuple[str, ...] = (),
+    skip: tuple[str, ...] = (),
+    given: Mapping[str, Mapping[str, str]] | None = None,
+) -> str:
+    """Returns the node JSON of a machine.
+
+    Raises:
+        CompspecError: a probe is named that there is not.
+    """
+    readings = probes.run(host, only, skip, given)
+    name = host.uname().nodename
+    if "os" in readings:
+        name = readings["os"].values.get("hostname") or name
+    return node.dumps(node.document(readings, name or "localhost"))
+
+
+def write(out: Path, text: str) -> None:
+    """Writes a file in one step, so that nobody reads half a node.
+
+    Raises:
+        CompspecError: the place cannot be written to.
+    """
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(out)
+    except OSError as exc:
+        with suppress(OSError):
+            temporary.unlink()
+        raise CompspecError(f"{out}: cannot be written: {exc.strerror}") from exc
+
+
+def _host(root: Path) -> Host:
+    if root == Path("/"):
+        return Host()
+    # tarfile and what it needs are slow to import, and a running node is not recorded
+    from rainbow_compspec.recorded import RecordedHost, is_recorded  # noqa: PLC0415
+
+    return RecordedHost(root) if is_recorded(root) else Host(root)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -1,0 +1,61 @@
+"""MPI: which implementation and version stands first on PATH."""
+
+from __future__ import annotations
+
+import re
+
+from rainbow_compspec.host import Host
+from rainbow_compspec.reading import Confidence, Origin, Reading, known
+
+LAUNCHERS = ("mpirun", "mpiexec", "mpichversion")
+"""Programs that tell their version, in the order in which they are asked."""
+
+_VERSION = r"(\d+(?:\.\d+)*(?:[a-z]+\d*)?)"
+_SAYINGS = (
+    ("OpenMPI", re.compile(rf"Open(?: MPI|RTE)\)?\s+v?{_VERSION}")),
+    ("intel-mpi", re.compile(rf"Intel\(R\) MPI Library.*?Version\s+{_VERSION}", re.DOTALL)),
+    ("mvapich2", re.compile(rf"MVAPICH2?(?: Version:)?\s+{_VERSION}")),
+    ("mpich", re.compile(rf"(?:HYDRA build details|MPICH).*?Version:\s+{_VERSION}", re.DOTALL)),
+)
+"""Implementation, as compspec-go writes it, and what its launcher says of its version."""
+
+
+def probe(host: Host) -> Reading:
+    """Asks the launcher on PATH for its version.
+
+    MVAPICH comes with MPICH's launcher and so looks like MPICH, unless `mpiname` is beside it.
+    """
+    tried = []
+    for name in LAUNCHERS:
+        path = host.which(name)
+        if path is None:
+            continue
+        args = [name] if name == "mpichversion" else [name, "--version"]
+        found = identify(_output(host, args))
+        if found and found[0] == "mpich" and host.which("mpiname"):
+            found = identify(_output(host, ["mpiname", "-a"])) or found
+        if found:
+            values = known(implementation=found[0], version=found[1], launcher=path)
+            return Reading("mpi", values, Origin(f"`{' '.join(args)}`"))
+        tried.append(path)
+    cray = host.env("CRAY_MPICH_VERSION")
+    if cray:
+        values = known(implementation="cray-mpich", version=cray)
+        return Reading("mpi", values, Origin("$CRAY_MPICH_VERSION", Confidence.DERIVED))
+    if tried:
+        return Reading.failed("mpi", f"{', '.join(tried)} told no version that we can read in 1 s")
+    return Reading.absent("mpi", f"none of {', '.join(LAUNCHERS)} is on PATH")
+
+
+def identify(output: str) -> tuple[str, str] | None:
+    """Returns implementation and version from what a launcher says of itself."""
+    for implementation, saying in _SAYINGS:
+        found = saying.search(output)
+        if found:
+            return implementation, found[1]
+    return None
+
+
+def _output(host: Host, args: list[str]) -> str:
+    completed = host.run(args)
+    return "" if completed is None else completed.output

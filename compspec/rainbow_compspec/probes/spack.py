@@ -1,0 +1,107 @@
+"""spack: what is installed, read from its database. spack itself is never started (a second)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from rainbow_compspec.errors import CompspecError
+from rainbow_compspec.facts import Package
+from rainbow_compspec.host import Host
+from rainbow_compspec.probes import spack_config, spack_database
+from rainbow_compspec.probes.spack_config import InstallTree
+from rainbow_compspec.reading import Origin, Reading, Status, known
+from rainbow_compspec.text import tokens
+
+
+def probe(host: Host) -> Reading:
+    """Reads the installed packages of the install tree, and the active environment.
+
+    A database that cannot be read is a failed reading; the environment is told all the same.
+    """
+    tree = spack_config.locate(host)
+    environment, environment_warnings = _environment(host)
+    if tree is None and not environment:
+        return Reading.absent(
+            "spack",
+            "no $SPACK_ROOT, no spack on PATH, no install tree in "
+            + ", ".join(spack_config.USUAL_TREES),
+        )
+    packages, version, trouble = _packages(host, tree)
+    status, reason = (Status.FAILED, trouble) if trouble and not packages else (Status.OK, "")
+    values = known(
+        root=tree.spack if tree else None,
+        tree=tree.path if tree else None,
+        database=tree.index if tree else None,
+        database_version=version,
+        count=len(packages),
+        explicit=sum(package.explicit for package in packages),
+    )
+    return Reading(
+        "spack",
+        values | _environment_values(host, environment, packages),
+        tree.origin if tree else Origin("$SPACK_ENV/spack.lock"),
+        status=status,
+        reason=reason,
+        tables={"package": _table(packages, environment)},
+        warnings=((trouble,) if trouble and packages else ()) + environment_warnings,
+    )
+
+
+def _packages(host: Host, tree: InstallTree | None) -> tuple[tuple[Package, ...], str | None, str]:
+    """Returns the installed packages, the database's version, and what was wrong with it."""
+    if tree is None:
+        return (), None, ""
+    if not host.exists(tree.index):
+        return (), None, ""  # a fresh spack: nothing was installed yet
+    try:
+        database = spack_database.parse(host.need(tree.index))
+    except CompspecError as exc:
+        return (), None, f"{tree.index}: {exc}"
+    trouble = f"{tree.index}: {'; '.join(database.troubles)}" if database.troubles else ""
+    return database.packages, database.version, trouble
+
+
+def _table(packages: tuple[Package, ...], environment: Mapping[str, str]) -> dict[str, str]:
+    """Writes one entry a package, by its hash."""
+    return {
+        package.hash: tokens(
+            {
+                "name": package.name,
+                "version": package.version,
+                "compiler": package.compiler,
+                "target": package.target,
+                "explicit": package.explicit,
+                "environment": environment.get(package.hash),
+            }
+        )
+        for package in packages
+    }
+
+
+def _environment(host: Host) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Returns the active environment's hashes -> `root` or `dependency`, and warnings."""
+    folder = host.env("SPACK_ENV")
+    if not folder:
+        return {}, ()
+    path = f"{folder.rstrip('/')}/spack.lock"
+    try:
+        lock = json.loads(host.need(path))
+        roots = {root["hash"] for root in lock["roots"]}
+        members = dict.fromkeys(lock["concrete_specs"], "dependency")
+    except CompspecError as exc:
+        return {}, (f"active environment: {exc}",)
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        return {}, (f"{path}: not a spack lock file: {type(exc).__name__} {exc}",)
+    return members | dict.fromkeys(roots & members.keys(), "root"), ()
+
+
+def _environment_values(
+    host: Host, environment: Mapping[str, str], packages: tuple[Package, ...]
+) -> dict[str, str]:
+    installed = {package.hash for package in packages}
+    return known(
+        environment=host.env("SPACK_ENV"),
+        environment_count=len(environment.keys() & installed) if environment else None,
+        environment_missing=len(environment.keys() - installed) if environment else None,
+    )
