@@ -1,0 +1,144 @@
+"""The scheduler as a gRPC server: sockets, threads, and how a refusal reaches the client."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from rainbow_agent.adapters.rainbow_rpc import Rpc
+from rainbow_agent.embedded.scheduler import selection
+from rainbow_agent.embedded.scheduler.failure import Failure
+from rainbow_agent.embedded.scheduler.service import Policy, Service
+from rainbow_agent.embedded.scheduler.store import Store
+from rainbow_agent.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+#: The Go server's flag defaults.
+DEFAULT_HOST: Final = ":50051"
+DEFAULT_SECRET: Final = "chocolate-cookies"  # noqa: S105 - upstream's public default
+DEFAULT_TOKEN: Final = "rainbow"  # noqa: S105 - upstream's public default
+DEFAULT_DB: Final = Path("rainbow.db")
+
+_THREADS: Final = 8  # the database answers one call at a time; a Satisfy may take longer
+#: Otherwise a second scheduler on the same port would silently get half of the calls.
+_OPTIONS: Final = (("grpc.so_reuseport", 0),)
+
+
+class RunningScheduler:
+    """A scheduler that answers, until it is stopped."""
+
+    def __init__(self, server: grpc.Server, store: Store, port: int) -> None:
+        self._server = server
+        self._store = store
+        self.port = port
+
+    def stop(self, grace: float = 1.0) -> None:
+        """Take no more calls, let those under way end for `grace` seconds, close the database."""
+        self._server.stop(grace).wait()
+        self._store.close()
+
+
+def serve(
+    host: str,
+    secret: str,
+    global_token: str,
+    db: Path,
+    *,
+    name: str = "rainbow",
+    select_algorithm: str = "random",
+    select_options: Mapping[str, str] | None = None,
+    match_algorithm: str = "match",
+) -> RunningScheduler:
+    """Start a scheduler; it answers when this returns.
+
+    Args:
+        host: address to listen on, `host:port` or `:port`; port 0 takes a free one.
+        secret: allows clusters to register.
+        global_token: submits to every cluster; "" gives each cluster a token of its own.
+        db: the sqlite file; made if it is not there.
+        name: what the scheduler calls itself in its log.
+        select_algorithm: `random` or `constraint`, for jobs that name none.
+        select_options: for `constraint`: its `priorities`, YAML text.
+        match_algorithm: `match` is all there is.
+
+    Raises:
+        UsageError: the address or the file cannot be used, or there is no such algorithm.
+    """
+    if not secret:
+        raise UsageError("the scheduler needs a registration secret: set --secret")
+    _check_algorithms(select_algorithm, select_options or {}, match_algorithm)
+    policy = Policy(secret, global_token, select_algorithm, select_options or {})
+    store = Store(db)
+    try:
+        server, port = _listen(host, Service(policy, store))
+    except UsageError:
+        store.close()
+        raise
+    server.start()
+    log.info("Scheduler %s listens on port %d", name, port, extra={"action": "listen"})
+    if global_token:
+        log.warning("One token submits to every cluster (--global-token)")
+    return RunningScheduler(server, store, port)
+
+
+def _check_algorithms(select: str, options: Mapping[str, str], match: str) -> None:
+    try:
+        selection.check(select, options)
+    except Failure as exc:
+        raise UsageError(f"--select-algorithm {select}: {exc}") from exc
+    if match != "match":
+        raise UsageError(f"--match-algorithm {match}: did not find it; use match")
+
+
+def _listen(host: str, service: Service) -> tuple[grpc.Server, int]:
+    server = grpc.server(
+        ThreadPoolExecutor(_THREADS, thread_name_prefix="scheduler"), options=_OPTIONS
+    )
+    server.add_generic_rpc_handlers(_handlers(service))
+    try:
+        return server, int(server.add_insecure_port(_address(host)))
+    except RuntimeError as exc:  # what grpcio raises when it cannot bind
+        raise UsageError(f"cannot listen on {host}: {exc}; choose another --host") from exc
+
+
+def _address(host: str) -> str:
+    """`host:port` for gRPC; Go's `:50051` is any address of the machine."""
+    name, colon, port = host.rpartition(":")
+    # gRPC would take 99999 modulo 65536.
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise UsageError(f"cannot listen on {host!r}: use host:port or :port, port up to 65535")
+    return host if name else f"[::]:{port}"
+
+
+def _handlers(service: Service) -> tuple[Any, ...]:
+    """GRPC's generic handlers, one a service."""
+    by_service: dict[str, dict[str, Any]] = {}
+    for rpc, method in service.methods().items():
+        by_service.setdefault(rpc.service, {})[rpc.name] = grpc.unary_unary_rpc_method_handler(
+            _answer(rpc, method),
+            request_deserializer=rpc.request.FromString,
+            response_serializer=rpc.reply.SerializeToString,
+        )
+    return tuple(
+        grpc.method_handlers_generic_handler(name, methods) for name, methods in by_service.items()
+    )
+
+
+def _answer(rpc: Rpc[Any, Any], method: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """A method as gRPC calls it."""
+
+    def answer(request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            return method(request)
+        except Failure as exc:
+            log.info("%s refused: %s", rpc, exc, extra={"action": "refused", "rpc": str(rpc)})
+            # Does not return. UNKNOWN is what clients of the Go server expect.
+            context.abort(grpc.StatusCode.UNKNOWN, str(exc))
+
+    return answer
