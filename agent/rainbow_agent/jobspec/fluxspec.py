@@ -1,0 +1,84 @@
+"""Flux's own jobspec, version 1 (RFC 14, RFC 25), for one task.
+
+As the `submit` RPC of flux-core 0.62 to 0.88 takes it; flux-core's JobspecV1 validates the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rainbow_agent.jobspec.document import Attributes, Script
+from rainbow_agent.jobspec.resources import Shape
+
+_SLOT = "task"  # the label that joins a task to its slot; Flux's own tools use the same
+#: The file of a script task. `files` (RFC 14, since flux-core 0.51) puts it into a folder of the
+#: job on every node, so nothing is needed of a shared disk; `{{tmpdir}}` is that folder. With
+#: `-c` instead, the job shell would expand the script's own `{{...}}`.
+_SCRIPT = "rainbow-script"
+_SCRIPT_MODE = 0o100700
+#: Bytes that the job shell keeps for a name between braces (flux-core, src/shell/mustache.c up to
+#: 0.88). It does not look whether they fit: a longer one ends the job shell with SIGSEGV.
+_MAX_TEMPLATE = 1023
+
+
+def flux_jobspec(
+    name: str, command: tuple[str, ...] | Script, shape: Shape, attributes: Attributes
+) -> dict[str, Any]:
+    """The jobspec of a task, complete but for dependencies and the host's environment.
+
+    Args:
+        name: of the task; it becomes the Flux job's.
+        command: what runs in each slot.
+        shape: the resources.
+        attributes: those that hold for this task; its environment is all that is put in.
+    """
+    system: dict[str, Any] = {
+        "duration": attributes.duration or 0,  # required; 0 is without limit
+        "environment": dict(attributes.environment),
+        "job": {"name": name},
+    }
+    if attributes.cwd is not None:
+        system["cwd"] = attributes.cwd
+    if isinstance(command, Script):
+        words = [*command.interpreter, "{{tmpdir}}/" + _SCRIPT]
+        system["files"] = {
+            _SCRIPT: {"mode": _SCRIPT_MODE, "data": command.text, "encoding": "utf-8"}
+        }
+    else:
+        words = list(command)
+    return {
+        "version": 1,
+        "resources": [_resources(shape)],
+        "tasks": [{"command": words, "slot": _SLOT, "count": {"per_slot": 1}}],
+        "attributes": {"system": system},
+    }
+
+
+def _resources(shape: Shape) -> dict[str, Any]:
+    contents = [{"type": "core", "count": shape.cores}]
+    if shape.gpus:
+        contents.append({"type": "gpu", "count": shape.gpus})
+    slot = {"type": "slot", "count": shape.slots, "label": _SLOT, "with": contents}
+    if not shape.nodes:
+        return slot
+    node: dict[str, Any] = {"type": "node", "count": shape.nodes, "with": [slot]}
+    if shape.exclusive:
+        node["exclusive"] = True
+    return node
+
+
+def templates(word: str) -> Iterator[str]:
+    """What stands between `{{` and `}}` in a word of a command, as Flux's job shell finds it."""
+    start = word.find("{{")
+    while start >= 0:
+        end = word.find("}}", start + 2)
+        if end < 0:
+            return
+        yield word[start + 2 : end]
+        start = word.find("{{", end + 2)
+
+
+def is_fatal(template: str) -> bool:
+    """Whether a template is so long that Flux's job shell crashes on it."""
+    return len(template.encode()) > _MAX_TEMPLATE

@@ -1,0 +1,186 @@
+"""From YAML text to a Document, strictly: what is not known here is an error that names it."""
+
+from __future__ import annotations
+
+from rainbow_agent.errors import JobspecError
+from rainbow_agent.jobspec.attributes import (
+    read_attributes,
+    read_named_requires,
+    read_requirements,
+    read_task_requires,
+)
+from rainbow_agent.jobspec.commands import read_command
+from rainbow_agent.jobspec.document import Document, Group, Reference, Resource, Step, Task
+from rainbow_agent.jobspec.reading import Fields, as_name, kind, spot
+from rainbow_agent.jobspec.words import key_path
+from rainbow_agent.jobspec.yamlnodes import ListNode, MapNode, Node, ScalarNode
+from rainbow_agent.jobspec.yamltext import compose
+
+_DOCUMENT = ("version", "name", "requires", "resources", "tasks", "groups", "attributes")
+_TASK = (
+    "name",
+    "command",
+    "resources",
+    "depends_on",
+    "replicas",
+    "attributes",
+    "steps",
+    "group",
+    "local",
+    "requires",
+)
+_GROUP = ("name", "resources", "depends_on", "tasks", "groups", "attributes", "requires")
+_RESOURCE = (
+    "type",
+    "count",
+    "replicas",
+    "with",
+    "requires",
+    "attributes",
+    "exclusive",
+    "schedule",
+    "label",
+    "unit",
+)
+#: Keys that people write one level too high.
+_BELONG_BELOW = dict.fromkeys(
+    ("duration", "cwd", "environment", "watch"), "it belongs under `attributes`"
+)
+
+
+def parse(text: str) -> Document:
+    """A jobspec, read from YAML (or JSON) text.
+
+    Names are not resolved and nothing is refused for being unsupported: plan() does that.
+
+    Raises:
+        JobspecError: the text is no jobspec nextgen version 1; with the place and what to write.
+    """
+    root = compose(text)
+    if not isinstance(root, MapNode):
+        raise spot(root, "").error(f"this is {kind(root)}; a jobspec is a mapping (version: 1 ...)")
+    _refuse_drafts(root)
+    fields = Fields(root, "", _DOCUMENT, _BELONG_BELOW)
+    _check_version(fields)
+    return Document(
+        name=fields.name("name"),
+        resources={
+            as_name(key, key_path("resources", key.text)): _resource(value, path, root=True)
+            for key, value, path in fields.entries("resources")
+        },
+        tasks=tuple(_task(node, path) for node, path in fields.items("tasks")),
+        groups=tuple(_group(node, path) for node, path in fields.items("groups")),
+        requires=read_named_requires(fields),
+        attributes=read_attributes(fields),
+    )
+
+
+def _refuse_drafts(root: MapNode) -> None:
+    """Tell the older draft, and Flux's own jobspec, from a misspelt version 1."""
+    resources, tasks = root.entries.get("resources"), root.entries.get("tasks")
+    listed = tasks[1].items if tasks and isinstance(tasks[1], ListNode) else []
+    mappings = [n for n in (root, *listed) if isinstance(n, MapNode)]
+    if "task" in root.entries:
+        what, place = "`task:` in the place of `tasks:`", root.entries["task"][0]
+    elif resources and isinstance(resources[1], ListNode):
+        what, place = "`resources` as a list", resources[0]
+    elif found := [m.entries["transform"] for m in mappings if "transform" in m.entries]:
+        what, place = "`transform:`", found[0][0]
+    else:
+        return
+    raise JobspecError(
+        f"line {place.line}, column {place.column}: {what} is the older jobspec draft (or Flux's "
+        "own jobspec, RFC 14), which this agent does not run; write jobspec nextgen version 1: "
+        "resources: {NAME: {type: node, count: 1}}, tasks: [{command: [...], resources: NAME}]"
+    )
+
+
+def _check_version(fields: Fields) -> None:
+    found = fields.get("version")
+    if found is None:
+        raise fields.at.error("no `version`; write version: 1")
+    node, path = found
+    if not (isinstance(node, ScalarNode) and node.plain and node.text == "1"):
+        raise spot(node, path).error(f"this is {kind(node)}; the only version is the number 1")
+
+
+def _reference(fields: Fields, key: str) -> Reference | None:
+    found = fields.get(key)
+    return Reference(as_name(*found), spot(*found)) if found else None
+
+
+def _references(fields: Fields, key: str) -> tuple[Reference, ...]:
+    return tuple(Reference(as_name(*item), spot(*item)) for item in fields.items(key))
+
+
+def _task(node: Node, path: str) -> Task:
+    fields = Fields(node, path, _TASK, _BELONG_BELOW)
+    command = fields.get("command")
+    task = Task(
+        name=fields.name("name"),
+        command=read_command(*command) if command else None,
+        at=fields.at,
+        resources=_reference(fields, "resources"),
+        depends_on=_references(fields, "depends_on"),
+        replicas=fields.count("replicas") or 1,
+        attributes=read_attributes(fields),
+        steps=tuple(_step(*item) for item in fields.items("steps")),
+        group=_reference(fields, "group"),
+        local=fields.boolean("local") or False,
+        requires=read_task_requires(fields),
+    )
+    if task.group and (task.command or task.steps):
+        raise fields.at.error("a task is a `group` or a `command`, not both; make it two tasks")
+    if not (task.command or task.steps or task.group):
+        raise fields.at.error("nothing to run; write `command`, `steps` or `group`")
+    return task
+
+
+def _step(node: Node, path: str) -> Step:
+    fields = Fields(node, path, ("name", "path"))
+    name = fields.name("name")
+    if name != "stage":
+        raise fields.at.error("the only step is `name: stage`, with a `path`")
+    return Step(name, fields.text("path"), fields.at)
+
+
+def _group(node: Node, path: str) -> Group:
+    fields = Fields(node, path, _GROUP, _BELONG_BELOW)
+    return Group(
+        name=fields.name("name"),
+        at=fields.at,
+        resources=_reference(fields, "resources"),
+        depends_on=_references(fields, "depends_on"),
+        tasks=tuple(_task(*item) for item in fields.items("tasks")),
+        groups=tuple(_group(*item) for item in fields.items("groups")),
+        attributes=read_attributes(fields),
+        requires=read_task_requires(fields),
+    )
+
+
+def _resource(node: Node, path: str, *, root: bool = False) -> Resource:
+    fields = Fields(node, path, _RESOURCE, _BELONG_BELOW)
+    requires = fields.get("requires")
+    resource = Resource(
+        type=fields.name("type") or "",
+        count=fields.count("count"),
+        replicas=fields.count("replicas"),
+        at=fields.at,
+        children=tuple(_resource(*item) for item in fields.items("with")),
+        requires=read_requirements(*requires) if requires else (),
+        attributes=read_attributes(fields),
+        exclusive=fields.boolean("exclusive") or False,
+        schedule=fields.boolean("schedule"),
+        label=fields.text("label"),
+        unit=fields.text("unit"),
+    )
+    if not resource.type:
+        raise fields.at.error("no `type`; write one, such as type: node")
+    if (resource.count is None) == (resource.replicas is None):
+        has = "neither `count` nor" if resource.count is None else "both `count` and"
+        raise fields.at.error(
+            f"{has} `replicas`; write one: count (so many of it), or replicas (so many slots)"
+        )
+    if "attributes" in fields and not root:
+        raise fields.at.error("`attributes` belong on the top of a named resource, or on a task")
+    return resource

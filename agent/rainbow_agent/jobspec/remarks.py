@@ -1,0 +1,65 @@
+"""What a jobspec says that nothing here acts on: not wrong, but its writer should hear it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from rainbow_agent.jobspec.attributes import KNOWN_ATTRIBUTES
+from rainbow_agent.jobspec.document import Attributes, Document, Resource, Script
+from rainbow_agent.jobspec.fluxspec import templates
+from rainbow_agent.jobspec.resources import Shape
+from rainbow_agent.jobspec.words import listing, show
+
+#: At most so many; a jobspec of 10,000 tasks may repeat itself.
+MAX_REMARKS = 20
+
+
+def remarks(document: Document, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
+    """A sentence for each thing that is ignored or may surprise, at most MAX_REMARKS.
+
+    Args:
+        document: a jobspec that can be planned.
+        shapes: of the resources that its tasks use, by name.
+    """
+    return tuple(islice(_remarks(document, shapes), MAX_REMARKS))
+
+
+def _remarks(document: Document, shapes: Mapping[str, Shape]) -> Iterator[str]:
+    yield from _unknown(document.attributes)
+    for name, resource in document.resources.items():
+        if name in shapes:
+            yield from _unknown(resource.attributes)
+            yield from _units(resource)
+            yield from _flattened(resource, shapes[name])
+        else:
+            yield f"{resource.at}: no task uses these resources"
+    for task in document.tasks:
+        yield from _unknown(task.attributes)
+        if task.command is not None and not isinstance(task.command, Script):
+            found = [f"{{{{{t}}}}}" for word in task.command for t in templates(word)]
+            if found:
+                yield f"{task.at}: Flux may replace {listing(found)} in a command's words"
+
+
+def _unknown(attributes: Attributes) -> Iterator[str]:
+    for unknown in attributes.unknown:
+        yield (
+            f"{unknown.at}: the attribute {show(unknown.name)} is not known and has no effect; "
+            f"known: {listing(KNOWN_ATTRIBUTES)}"
+        )
+
+
+def _units(resource: Resource) -> Iterator[str]:
+    if resource.unit is not None:
+        yield f"{resource.at}: `unit` has no effect; nodes, cores and GPUs are counted"
+    for child in resource.children:
+        yield from _units(child)
+
+
+def _flattened(resource: Resource, shape: Shape) -> Iterator[str]:
+    for level in dict.fromkeys(shape.flattened):
+        yield (
+            f"{resource.at}: Flux's jobspec has no {level}; what it holds is asked for, and may "
+            f"come from more than one {level}"
+        )
