@@ -319,9 +319,17 @@ class NodeView:
     name: str
     cores: int
     gpus: int
-    up: bool = True
+    up: bool = True  # new jobs may start on it: it is neither down nor drained
     cores_free: int = 0
     gpus_free: int = 0
+    drained: bool = False  # somebody took it out of scheduling, and it is there all the same
+    core_ids: tuple[int, ...] | None = None  # those scheduled, by logical number; None: 0 to cores-1
+    gpu_ids: tuple[int, ...] | None = None  # likewise
+
+    @property
+    def online(self) -> bool:
+        """Whether the node is there, drained or not."""
+        return self.up or self.drained
 
 
 @dataclass(frozen=True)

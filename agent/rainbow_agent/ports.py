@@ -203,7 +203,8 @@ class Ledger(Protocol):
 
         Stale news (the same state again, or one that the task has passed) changes no state, but
         fills what was empty: flux_id, exit_code, submitted, started, finished, reason. A task
-        that is not in the ledger is skipped. Returns the jobs whose state moved.
+        that is not in the ledger is skipped, and so is news of another flux_id than the task
+        has: a copy that somebody made of our job. Returns the jobs whose state moved.
 
         Raises:
             InvalidTransition: a final state would be left for another; nothing is written.

@@ -1,0 +1,202 @@
+"""The ledger in a sqlite file. ports.Ledger says what each method promises."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rainbow_agent.adapters import sqlite_ledger_news as news
+from rainbow_agent.adapters import sqlite_ledger_views as views
+from rainbow_agent.adapters import sqlite_ledger_writes as writes
+from rainbow_agent.adapters.sqlite_ledger_open import open_store, open_store_readonly
+from rainbow_agent.adapters.sqlite_ledger_store import Store
+from rainbow_agent.model import (
+    JobChange,
+    JobKey,
+    JobRow,
+    JobState,
+    Offer,
+    PlannedJob,
+    Refusal,
+    Registration,
+    StoryLine,
+    TaskChange,
+    TaskRow,
+    TaskState,
+)
+
+
+class SqliteLedger:
+    """ports.Ledger over one connection, which belongs to the thread that opened it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, path: Path) -> SqliteLedger:
+        """Open the ledger to read and write; make it and its folder, or migrate it, if needed.
+
+        Raises:
+            Fatal: a newer version wrote it.
+            LedgerDamaged: it cannot be used; the message has the damage and the cure.
+        """
+        return cls(open_store(path))
+
+    @classmethod
+    def open_readonly(cls, path: Path) -> SqliteLedger:
+        """Open the ledger to read only, also while the daemon is down.
+
+        Follows a daemon that runs. Beside one that is down, it shows the moment of opening and
+        makes no files.
+
+        Raises:
+            UsageError: there is no ledger.
+            Fatal: another version wrote it.
+            LedgerDamaged: it cannot be read.
+        """
+        return cls(open_store_readonly(path))
+
+    def close(self) -> None:
+        """End the connection; again is no error."""
+        self._store.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Several calls as one transaction: all of them or none."""
+        with self._store.write():
+            yield
+
+    # What it is told.
+
+    def open_registration(self, registration: Registration) -> None:
+        """Make this the current registration."""
+        with self._store.write() as db:
+            writes.open_registration(db, registration)
+
+    def close_registration(self, registration: str, at: float) -> None:
+        """The registration is over."""
+        with self._store.write() as db:
+            writes.close_registration(db, registration, at)
+
+    def record_offers(self, registration: str, offers: Sequence[Offer], at: float) -> list[JobKey]:
+        """Store jobs as received; returns the new ones.
+
+        Raises:
+            ValueError: the registration was never opened.
+        """
+        with self._store.write() as db:
+            return writes.record_offers(db, registration, offers, at)
+
+    def record_plans(
+        self, planned: Sequence[PlannedJob], refused: Sequence[Refusal], at: float
+    ) -> None:
+        """Store plans and refusals; what is planned or refused already stays as it is.
+
+        Raises:
+            InvalidTransition: a job that was refused would be planned, or one with tasks refused.
+            ValueError: a job is not in the ledger, or a plan has no tasks.
+        """
+        with self._store.write() as db:
+            for plan in planned:
+                writes.record_plan(db, plan, at)
+            for refusal in refused:
+                writes.record_refusal(db, refusal, at)
+
+    def apply(self, changes: Sequence[TaskChange]) -> list[JobChange]:
+        """Write news of tasks and what follows for their jobs.
+
+        Raises:
+            InvalidTransition: a final state would be left for another; nothing is written.
+        """
+        if not changes:
+            return []
+        with self._store.write() as db:
+            return news.write_news(db, changes)
+
+    def mark_accepted(self, registration: str, ids: Sequence[int], at: float) -> None:
+        """Rainbow was told of these jobs."""
+        with self._store.write() as db:
+            writes.mark_accepted(db, registration, ids, at)
+
+    def put_note(self, name: str, value: Any) -> None:
+        """Keep a small JSON fact."""
+        with self._store.write() as db:
+            writes.put_note(db, name, value)
+
+    # What it answers.
+
+    def current_registration(self) -> Registration | None:
+        """The one that was opened last and is not closed."""
+        with self._store.read() as db:
+            return views.current_registration(db)
+
+    def jobspecs(self, keys: Sequence[JobKey]) -> dict[JobKey, str]:
+        """The jobspec text of jobs; unknown ones are left out."""
+        with self._store.read() as db:
+            return views.jobspecs(db, keys)
+
+    def unplanned(self) -> list[JobKey]:
+        """Jobs in state received that have no tasks yet."""
+        with self._store.read() as db:
+            return views.unplanned(db)
+
+    def tasks_in(self, states: Collection[TaskState]) -> list[TaskRow]:
+        """Tasks in these states, by job and position."""
+        with self._store.read() as db:
+            return views.tasks_in(db, states)
+
+    def tasks_of(self, key: JobKey) -> list[TaskRow]:
+        """All tasks of a job; none of an unknown one."""
+        with self._store.read() as db:
+            return views.tasks_of(db, key)
+
+    def unaccepted(self, registration: str) -> list[int]:
+        """Ids that are safe to accept next, in order."""
+        with self._store.read() as db:
+            return views.unaccepted(db, registration)
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        with self._store.read() as db:
+            return views.counts(db)
+
+    def open_jobs(self) -> int:
+        """Jobs that are not in a final state."""
+        with self._store.read() as db:
+            return views.open_jobs(db)
+
+    def jobs(
+        self,
+        *,
+        states: Collection[JobState] = (),
+        limit: int | None = None,
+        newest_first: bool = False,
+        with_tasks: bool = True,
+    ) -> list[JobRow]:
+        """Jobs by time received, those of one moment in the order of their arrival."""
+        with self._store.read() as db:
+            return views.jobs(
+                db, states=states, limit=limit, newest_first=newest_first, with_tasks=with_tasks
+            )
+
+    def job(self, key: JobKey) -> JobRow | None:
+        """One job with its tasks."""
+        with self._store.read() as db:
+            return views.job(db, key)
+
+    def find_jobs(self, job_id: int) -> list[JobKey]:
+        """Jobs with this rainbow id, newest registration first."""
+        with self._store.read() as db:
+            return views.find_jobs(db, job_id)
+
+    def story(self, key: JobKey) -> list[StoryLine]:
+        """Everything that happened to a job, in the order in which it was learned."""
+        with self._store.read() as db:
+            return views.story(db, key)
+
+    def note(self, name: str) -> Any:
+        """A fact kept with put_note; None if it never was."""
+        with self._store.read() as db:
+            return views.note(db, name)

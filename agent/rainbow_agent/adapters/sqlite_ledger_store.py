@@ -1,0 +1,114 @@
+"""One connection to the ledger's file: transactions on it, and its errors in words.
+
+A connection belongs to one thread; each thread and each process opens its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rainbow_agent.errors import LedgerDamaged
+
+#: What to do, by a piece of sqlite's own message (it has no codes in Python 3.10).
+_CURES = (
+    ("disk is full", "free space on its file system, then start the agent again"),
+    ("locked", "another process has held it for too long: see `fuser FILE`"),
+    ("readonly", "make the file and its folder writable for the user that runs the agent"),
+    ("unable to open", "make the file and its folder accessible to the user that runs the agent"),
+)
+_REPAIR = (
+    "stop the agent, keep a copy of the file (and of its -wal), then repair it with "
+    "`sqlite3 FILE .recover` or move it away: jobs that rainbow was not told of come again"
+)
+
+
+class Store:
+    """A connection and the transaction that is open on it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._depth = 0
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """All of the block or nothing of it; inside another `write`, a part of that one.
+
+        Raises:
+            LedgerDamaged: it could not be written.
+        """
+        with errors_in_words(self._path):
+            self._begin()
+            self._depth += 1
+            try:
+                yield self._connection
+                self._connection.execute("RELEASE part" if self._depth > 1 else "COMMIT")
+            except BaseException:
+                self._undo()
+                raise
+            finally:
+                self._depth -= 1
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """All queries of the block see the ledger at one moment.
+
+        Raises:
+            LedgerDamaged: it could not be read.
+        """
+        with errors_in_words(self._path):
+            if self._connection.in_transaction:
+                yield self._connection
+                return
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """End the connection; again is no error."""
+        self._connection.close()
+
+    def _begin(self) -> None:
+        if self._depth == 0:
+            # IMMEDIATE waits for other writers here; a later upgrade from reading could not wait.
+            self._connection.execute("BEGIN IMMEDIATE")
+        elif self._connection.in_transaction:
+            self._connection.execute("SAVEPOINT part")
+        else:
+            # sqlite gave the whole transaction up (disk full, I/O error) and that was not heard.
+            raise LedgerDamaged(f"{self._path}: the transaction failed before; start it again")
+
+    def _undo(self) -> None:
+        if not self._connection.in_transaction:
+            return
+        if self._depth > 1:
+            self._connection.execute("ROLLBACK TO part")
+            self._connection.execute("RELEASE part")
+        else:
+            self._connection.execute("ROLLBACK")
+
+
+@contextmanager
+def errors_in_words(path: Path) -> Iterator[None]:
+    """Turn sqlite's errors into LedgerDamaged: the file, what is wrong, what to do.
+
+    Its ProgrammingError (a wrong thread, a closed connection) is a mistake of ours and passes.
+    """
+    try:
+        yield
+    except sqlite3.ProgrammingError:
+        raise
+    except sqlite3.DatabaseError as exc:
+        raise damaged(path, str(exc)) from exc
+
+
+def damaged(path: Path, what: str) -> LedgerDamaged:
+    """The error that names a ledger, what is wrong with it in sqlite's words, and the cure."""
+    cure = next((cure for piece, cure in _CURES if piece in what), _REPAIR)
+    return LedgerDamaged(f"ledger {path}: {what}; {cure}".replace("FILE", str(path)))

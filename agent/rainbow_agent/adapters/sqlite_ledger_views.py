@@ -1,0 +1,196 @@
+"""What the ledger answers: every query that changes nothing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from rainbow_agent.model import (
+    FINAL_JOB_STATES,
+    JobKey,
+    JobRow,
+    JobState,
+    Registration,
+    StoryLine,
+    TaskKey,
+    TaskRow,
+    TaskState,
+)
+
+_REGISTRATION = """
+SELECT id, cluster, host, opened FROM registration
+WHERE closed IS NULL ORDER BY turn DESC LIMIT 1
+"""
+
+_JOBSPEC = """
+SELECT o.jobspec FROM job AS j JOIN offer AS o ON o.job = j.seq
+WHERE j.registration = ? AND j.id = ?
+"""
+
+_UNPLANNED = """
+SELECT registration, id FROM job
+WHERE state = 'received' AND NOT EXISTS (SELECT 1 FROM task WHERE task.job = job.seq)
+ORDER BY received, seq
+"""
+
+_UNACCEPTED = """
+SELECT id FROM job
+WHERE registration = ? AND accepted IS NULL AND (
+    state = 'refused' OR (
+        EXISTS (SELECT 1 FROM task AS t WHERE t.job = job.seq)
+        AND NOT EXISTS (SELECT 1 FROM replica AS r WHERE r.state = 'pending' AND r.job = job.seq)
+        AND NOT EXISTS (SELECT 1 FROM replica AS r WHERE r.state = 'submitting' AND r.job = job.seq)
+    )
+)
+ORDER BY id
+"""
+
+_JOBS = "SELECT seq, registration, id, name, state, reason, received, accepted, finished FROM job"
+_COUNT = "SELECT count(*) FROM job"
+_WITH_KEY = " WHERE registration = ? AND id = ?"
+_IN_STATES = " WHERE state IN (SELECT value FROM json_each(?))"
+_OLDEST_FIRST = " ORDER BY received, seq LIMIT ?"
+_NEWEST_FIRST = " ORDER BY received DESC, seq DESC LIMIT ?"
+
+_TASKS = """
+SELECT
+    t.job, j.registration, j.id, t.name, r.replica, t.position, r.state, t.depends_on,
+    r.flux_id, r.exit_code, r.reason, r.submitted, r.started, r.finished
+FROM replica AS r
+JOIN task AS t ON t.seq = r.task
+JOIN job AS j ON j.seq = t.job
+"""
+_OF_STATES = " WHERE r.state IN (SELECT value FROM json_each(?))"
+_OF_JOBS = " WHERE t.job IN (SELECT value FROM json_each(?))"
+_BY_PLAN = " ORDER BY t.job, t.position, r.replica"
+
+_FIND = """
+SELECT j.registration, j.id FROM job AS j JOIN registration AS r ON r.id = j.registration
+WHERE j.id = ? ORDER BY r.turn DESC
+"""
+
+_STORY = """
+SELECT e.at, t.name, e.replica, e.was, e.now, e.cause
+FROM job AS j
+JOIN event AS e ON e.job = j.seq
+LEFT JOIN task AS t ON t.seq = e.task
+WHERE j.registration = ? AND j.id = ?
+ORDER BY e.seq
+"""
+
+_OPEN_STATES = json.dumps([state.value for state in JobState if state not in FINAL_JOB_STATES])
+
+
+def current_registration(db: sqlite3.Connection) -> Registration | None:
+    """The registration that was opened last and is not closed."""
+    row = db.execute(_REGISTRATION).fetchone()
+    return Registration(*row) if row else None
+
+
+def jobspecs(db: sqlite3.Connection, keys: Sequence[JobKey]) -> dict[JobKey, str]:
+    """The jobspec text of the jobs that are known."""
+    rows = ((key, db.execute(_JOBSPEC, _args(key)).fetchone()) for key in keys)
+    return {key: row[0] for key, row in rows if row}
+
+
+def unplanned(db: sqlite3.Connection) -> list[JobKey]:
+    """Jobs in state received without tasks, oldest first."""
+    return [JobKey(*row) for row in db.execute(_UNPLANNED)]
+
+
+def unaccepted(db: sqlite3.Connection, registration: str) -> list[int]:
+    """Ids that are safe to accept and were not, in order."""
+    return [row[0] for row in db.execute(_UNACCEPTED, (registration,))]
+
+
+def counts(db: sqlite3.Connection) -> dict[JobState, int]:
+    """Jobs per state; every state is there."""
+    found = dict(db.execute("SELECT state, count(*) FROM job GROUP BY state"))
+    return {state: found.get(state.value, 0) for state in JobState}
+
+
+def open_jobs(db: sqlite3.Connection) -> int:
+    """Jobs that are not in a final state."""
+    (n,) = db.execute(_COUNT + _IN_STATES, (_OPEN_STATES,)).fetchone()
+    return int(n)
+
+
+def jobs(
+    db: sqlite3.Connection,
+    *,
+    states: Collection[JobState],
+    limit: int | None,
+    newest_first: bool,
+    with_tasks: bool,
+) -> list[JobRow]:
+    """Jobs by time received, and their tasks with one more query."""
+    query = _JOBS + (_IN_STATES if states else "")
+    query += _NEWEST_FIRST if newest_first else _OLDEST_FIRST
+    chosen = [_json(state.value for state in states)] if states else []
+    rows = db.execute(query, (*chosen, -1 if limit is None else max(limit, 0))).fetchall()
+    tasks = _tasks_of_jobs(db, [row[0] for row in rows]) if with_tasks else {}
+    return [_job_row(row, tasks.get(row[0], ())) for row in rows]
+
+
+def job(db: sqlite3.Connection, key: JobKey) -> JobRow | None:
+    """One job with its tasks."""
+    row = db.execute(_JOBS + _WITH_KEY, _args(key)).fetchone()
+    return _job_row(row, _tasks_of_jobs(db, [row[0]]).get(row[0], ())) if row else None
+
+
+def tasks_in(db: sqlite3.Connection, states: Collection[TaskState]) -> list[TaskRow]:
+    """Tasks in these states, by job and position."""
+    found = db.execute(_TASKS + _OF_STATES + _BY_PLAN, (_json(state.value for state in states),))
+    return [_task_row(row) for row in found]
+
+
+def tasks_of(db: sqlite3.Connection, key: JobKey) -> list[TaskRow]:
+    """All tasks of a job, by position and replica."""
+    found = job(db, key)
+    return list(found.tasks) if found else []
+
+
+def find_jobs(db: sqlite3.Connection, job_id: int) -> list[JobKey]:
+    """Jobs with this rainbow id, newest registration first."""
+    return [JobKey(*row) for row in db.execute(_FIND, (job_id,))]
+
+
+def story(db: sqlite3.Connection, key: JobKey) -> list[StoryLine]:
+    """Everything that happened to a job, in the order in which it was learned."""
+    return [StoryLine(*row) for row in db.execute(_STORY, _args(key))]
+
+
+def note(db: sqlite3.Connection, name: str) -> Any:
+    """A fact that was kept; None if it never was."""
+    row = db.execute("SELECT value FROM note WHERE name = ?", (name,)).fetchone()
+    return json.loads(row[0]) if row else None
+
+
+def _args(key: JobKey) -> tuple[str, int]:
+    return key.registration, key.id
+
+
+def _json(values: Iterable[str] | Sequence[int]) -> str:
+    return json.dumps(list(values))
+
+
+def _tasks_of_jobs(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, tuple[TaskRow, ...]]:
+    found: dict[int, list[TaskRow]] = {}
+    for row in db.execute(_TASKS + _OF_JOBS + _BY_PLAN, (_json(seqs),)):
+        found.setdefault(row[0], []).append(_task_row(row))
+    return {seq: tuple(tasks) for seq, tasks in found.items()}
+
+
+def _task_row(row: Sequence[Any]) -> TaskRow:
+    _, registration, job_id, name, replica, position, state, depends_on, *facts = row
+    key = TaskKey(JobKey(registration, job_id), name, replica)
+    needs = () if depends_on == "[]" else tuple(json.loads(depends_on))
+    return TaskRow(key, position, TaskState(state), needs, *facts)
+
+
+def _job_row(row: Sequence[Any], tasks: tuple[TaskRow, ...]) -> JobRow:
+    _, registration, job_id, name, state, reason, received, accepted, finished = row
+    key = JobKey(registration, job_id)
+    return JobRow(key, name, JobState(state), reason, received, accepted, finished, tasks)

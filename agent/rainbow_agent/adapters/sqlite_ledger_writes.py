@@ -1,0 +1,151 @@
+"""What the ledger is told of registrations, jobs and plans."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from rainbow_agent.errors import InvalidTransition
+from rainbow_agent.model import (
+    JobKey,
+    JobState,
+    Offer,
+    PlannedJob,
+    PlannedTask,
+    Refusal,
+    Registration,
+    TaskState,
+)
+
+#: Stands in a story's `now` when rainbow was told that it can let a job go; no state.
+ACCEPTED = "accepted"
+
+_OPEN = """
+INSERT INTO registration (id, cluster, host, opened, turn)
+VALUES (?, ?, ?, ?, (SELECT coalesce(max(turn), 0) + 1 FROM registration))
+ON CONFLICT (id) DO UPDATE SET
+    cluster = excluded.cluster, host = excluded.host, closed = NULL, turn = excluded.turn
+"""
+_CLOSE = "UPDATE registration SET closed = ? WHERE id = ? AND closed IS NULL"
+_JOB = """
+INSERT INTO job (registration, id, name, state, received) VALUES (?, ?, ?, 'received', ?)
+ON CONFLICT (id, registration) DO NOTHING
+"""
+_OFFER = "INSERT INTO offer (job, cluster, jobspec) VALUES (?, ?, ?)"
+_EVENT = "INSERT INTO event (job, task, at, was, now, cause) VALUES (?, ?, ?, ?, ?, ?)"
+_FIND = """
+SELECT seq, state, EXISTS (SELECT 1 FROM task WHERE task.job = job.seq) FROM job
+WHERE registration = ? AND id = ?
+"""
+_NAME = "UPDATE job SET name = ? WHERE seq = ?"
+_TASK = "INSERT INTO task (job, position, name, depends_on) VALUES (?, ?, ?, ?)"
+_REPLICA = "INSERT INTO replica (task, replica, job, state) VALUES (?, ?, ?, 'pending')"
+_REFUSE = "UPDATE job SET state = 'refused', reason = ?, finished = ? WHERE seq = ?"
+_UNACCEPTED = """
+SELECT seq, state FROM job WHERE registration = ? AND id = ? AND accepted IS NULL
+"""
+_ACCEPT = "UPDATE job SET accepted = ? WHERE seq = ?"
+_NOTE = """
+INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
+
+
+def open_registration(db: sqlite3.Connection, registration: Registration) -> None:
+    """Make a registration the current one; a known one keeps the time it was opened first."""
+    r = registration
+    db.execute(_OPEN, (r.id, r.cluster, r.host, r.opened))
+
+
+def close_registration(db: sqlite3.Connection, registration: str, at: float) -> None:
+    """End a registration; again is no change."""
+    db.execute(_CLOSE, (at, registration))
+
+
+def record_offers(
+    db: sqlite3.Connection, registration: str, offers: Sequence[Offer], at: float
+) -> list[JobKey]:
+    """Store jobs that are not known yet; their keys, in the order given."""
+    _expect_registration(db, registration)
+    new = []
+    for offer in offers:
+        job = db.execute(_JOB, (registration, offer.id, offer.name, at))
+        if not job.rowcount:
+            continue
+        db.execute(_OFFER, (job.lastrowid, offer.cluster, offer.jobspec))
+        cause = f"rainbow handed it over as {offer.name!r}"
+        db.execute(_EVENT, (job.lastrowid, None, at, None, JobState.RECEIVED.value, cause))
+        new.append(JobKey(registration, offer.id))
+    return new
+
+
+def record_plan(db: sqlite3.Connection, planned: PlannedJob, at: float) -> None:
+    """Store the tasks of a job; one that is planned already is left as it is."""
+    seq, state, has_tasks = _find(db, planned.key)
+    if has_tasks:
+        return
+    if state is not JobState.RECEIVED:
+        raise _too_late(planned.key, state, "planned")
+    _expect_tasks(planned)
+    if planned.plan.name:
+        db.execute(_NAME, (planned.plan.name, seq))
+    for position, task in enumerate(planned.plan.tasks):
+        _record_task(db, seq, position, task, at)
+
+
+def record_refusal(db: sqlite3.Connection, refusal: Refusal, at: float) -> None:
+    """Refuse a job; the reason that came first stays."""
+    seq, state, has_tasks = _find(db, refusal.key)
+    if has_tasks:
+        raise _too_late(refusal.key, state, JobState.REFUSED.value)
+    if state is JobState.REFUSED:
+        return
+    db.execute(_REFUSE, (refusal.reason, at, seq))
+    db.execute(_EVENT, (seq, None, at, state.value, JobState.REFUSED.value, refusal.reason))
+
+
+def mark_accepted(db: sqlite3.Connection, registration: str, ids: Sequence[int], at: float) -> None:
+    """Rainbow was told of these jobs; again, or of unknown ones, is no change."""
+    for job_id in ids:
+        row = db.execute(_UNACCEPTED, (registration, job_id)).fetchone()
+        if row:
+            db.execute(_ACCEPT, (at, row[0]))
+            db.execute(_EVENT, (row[0], None, at, row[1], ACCEPTED, "rainbow was told"))
+
+
+def put_note(db: sqlite3.Connection, name: str, value: Any) -> None:
+    """Keep a JSON value under a name."""
+    db.execute(_NOTE, (name, json.dumps(value)))
+
+
+def _record_task(
+    db: sqlite3.Connection, seq: int, position: int, task: PlannedTask, at: float
+) -> None:
+    depends_on = json.dumps(task.depends_on)
+    row = db.execute(_TASK, (seq, position, task.name, depends_on)).lastrowid
+    db.executemany(_REPLICA, ((row, replica, seq) for replica in range(task.replicas)))
+    cause = "planned" if task.replicas == 1 else f"planned, {task.replicas} replicas"
+    db.execute(_EVENT, (seq, row, at, None, TaskState.PENDING.value, cause))
+
+
+def _find(db: sqlite3.Connection, key: JobKey) -> tuple[int, JobState, bool]:
+    row = db.execute(_FIND, (key.registration, key.id)).fetchone()
+    if row is None:
+        raise ValueError(f"job {key} is not in the ledger: record_offers comes first")
+    return row[0], JobState(row[1]), bool(row[2])
+
+
+def _expect_registration(db: sqlite3.Connection, registration: str) -> None:
+    known = db.execute("SELECT 1 FROM registration WHERE id = ?", (registration,)).fetchone()
+    if not known:
+        raise ValueError(f"registration {registration!r} is not in the ledger: open it first")
+
+
+def _expect_tasks(planned: PlannedJob) -> None:
+    if not planned.plan.tasks or any(task.replicas < 1 for task in planned.plan.tasks):
+        raise ValueError(f"job {planned.key}: a plan needs tasks, and a task replicas")
+
+
+def _too_late(key: JobKey, state: JobState, wanted: str) -> InvalidTransition:
+    return InvalidTransition(f"job {key}: it is {state.value} already and cannot be {wanted}")

@@ -1,0 +1,370 @@
+"""ports.Ledger, behaviour by behaviour: registrations, jobs, plans, acceptance, views, notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.errors import InvalidTransition
+from rainbow_agent.model import (
+    JobKey,
+    JobState,
+    Offer,
+    Plan,
+    PlannedJob,
+    PlannedTask,
+    Refusal,
+    Registration,
+    TaskKey,
+    TaskRow,
+    TaskState,
+)
+from rainbow_agent.ports import Ledger
+from rainbow_agent.testing_ledger import (
+    REGISTRATION,
+    add_job,
+    check_invariants,
+    checked_ledger,
+    news,
+    offer,
+    planned,
+)
+
+NEXT = Registration(id="r2", cluster="demo", host="127.0.0.1:50051", opened=2000.0)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
+    with checked_ledger(tmp_path / "ledger.sqlite") as ledger:
+        yield ledger
+
+
+def test_it_satisfies_the_port(ledger: SqliteLedger) -> None:
+    """SqliteLedger is a Ledger (mypy checks the assignment)."""
+    port: Ledger = ledger
+    assert port.open_jobs() == 0
+
+
+class TestRegistrations:
+    """Which registration is the current one."""
+
+    def test_none_is_current_at_first(self, ledger: SqliteLedger) -> None:
+        """A new ledger has no registration."""
+        assert ledger.current_registration() is None
+
+    def test_the_last_opened_is_current(self, ledger: SqliteLedger) -> None:
+        """A second registration takes over, and comes back as it was given."""
+        ledger.open_registration(REGISTRATION)
+        ledger.open_registration(NEXT)
+        assert ledger.current_registration() == NEXT
+
+    def test_opening_again_makes_it_current_again(self, ledger: SqliteLedger) -> None:
+        """Opening is idempotent by id, and the time of the first opening stays."""
+        ledger.open_registration(REGISTRATION)
+        ledger.open_registration(NEXT)
+        moved = Registration(REGISTRATION.id, "demo", "other:50051", 3000.0)
+        ledger.open_registration(moved)
+        current = ledger.current_registration()
+        assert current == Registration(REGISTRATION.id, "demo", "other:50051", REGISTRATION.opened)
+
+    def test_a_closed_one_is_not_current(self, ledger: SqliteLedger) -> None:
+        """After closing, the one before it that is still open is current; then none is."""
+        ledger.open_registration(REGISTRATION)
+        ledger.open_registration(NEXT)
+        ledger.close_registration(NEXT.id, 2001.0)
+        assert ledger.current_registration() == REGISTRATION
+        ledger.close_registration(REGISTRATION.id, 2002.0)
+        assert ledger.current_registration() is None
+
+    def test_closing_leaves_its_jobs(self, ledger: SqliteLedger) -> None:
+        """Open jobs of a closed registration stay open, and news of them is still taken."""
+        key = add_job(ledger, 1, "a")
+        ledger.close_registration(REGISTRATION.id, 2000.0)
+        ledger.apply([news(key, "a", TaskState.RUNNING)])
+        assert ledger.counts()[JobState.RUNNING] == 1
+
+
+class TestOffers:
+    """Jobs as they come from rainbow."""
+
+    def test_new_jobs_are_stored_as_received(self, ledger: SqliteLedger) -> None:
+        """The new keys come back in order; name, time and jobspec are kept word for word."""
+        ledger.open_registration(REGISTRATION)
+        text = 'name: "caf\u00e9"\n# \\ \' "\n'
+        offers = [Offer(7, "seven", "demo", text), offer(8)]
+        keys = ledger.record_offers("r1", offers, 1001.0)
+        assert keys == [JobKey("r1", 7), JobKey("r1", 8)]
+        row = ledger.job(keys[0])
+        assert row is not None
+        assert (row.name, row.state, row.received) == ("seven", JobState.RECEIVED, 1001.0)
+        assert (row.reason, row.accepted, row.finished, row.tasks) == (None, None, None, ())
+        assert ledger.jobspecs(keys) == {keys[0]: text, keys[1]: offer(8).jobspec}
+
+    def test_known_jobs_are_left_as_they_are(self, ledger: SqliteLedger) -> None:
+        """The same rows again, in one call or a later one, are no new jobs and change none."""
+        ledger.open_registration(REGISTRATION)
+        assert len(ledger.record_offers("r1", [offer(1, "first"), offer(1, "again")], 1001.0)) == 1
+        again = ledger.record_offers("r1", [offer(1, "later"), offer(2)], 1002.0)
+        assert again == [JobKey("r1", 2)]
+        row = ledger.job(JobKey("r1", 1))
+        assert row is not None
+        assert (row.name, row.received) == ("first", 1001.0)
+
+    def test_the_same_id_of_another_registration_is_another_job(self, ledger: SqliteLedger) -> None:
+        """Ids start over when rainbow loses its database."""
+        old = add_job(ledger, 1, "a")
+        new = add_job(ledger, 1, "b", registration=NEXT)
+        assert [task.key.task for task in ledger.tasks_of(old)] == ["a"]
+        assert [task.key.task for task in ledger.tasks_of(new)] == ["b"]
+        assert ledger.find_jobs(1) == [new, old]
+        assert ledger.find_jobs(2) == []
+
+    def test_offers_of_a_registration_that_was_never_opened_are_a_mistake(
+        self, ledger: SqliteLedger
+    ) -> None:
+        """Nothing would ever look for such jobs."""
+        with pytest.raises(ValueError, match="'r9' is not in the ledger"):
+            ledger.record_offers("r9", [offer(1)], 1001.0)
+
+    def test_jobspecs_of_unknown_jobs_are_left_out(self, ledger: SqliteLedger) -> None:
+        """An unknown job is not in the answer; it is no error."""
+        assert ledger.jobspecs([JobKey("r1", 1)]) == {}
+        assert ledger.job(JobKey("r1", 1)) is None
+        assert ledger.tasks_of(JobKey("r1", 1)) == []
+        assert ledger.story(JobKey("r1", 1)) == []
+
+
+class TestPlans:
+    """From a job to its tasks."""
+
+    def test_planned_tasks_are_pending_in_order(self, ledger: SqliteLedger) -> None:
+        """Every replica of every task has a row, by position and replica."""
+        key = add_job(ledger, 1, "build", ("run", 2))
+        assert ledger.tasks_of(key) == [
+            TaskRow(TaskKey(key, "build", 0), 0, TaskState.PENDING, ()),
+            TaskRow(TaskKey(key, "run", 0), 1, TaskState.PENDING, ("build",)),
+            TaskRow(TaskKey(key, "run", 1), 1, TaskState.PENDING, ("build",)),
+        ]
+        assert ledger.counts()[JobState.RECEIVED] == 1
+
+    def test_order_is_the_plans_not_the_alphabets(self, ledger: SqliteLedger) -> None:
+        """Ten tasks with names that sort otherwise keep their places, replicas as numbers."""
+        names = [f"t{n}" for n in range(10, 0, -1)]
+        key = add_job(ledger, 1, *names, ("last", 11))
+        rows = ledger.tasks_of(key)
+        assert [row.key.task for row in rows[:10]] == names
+        assert [row.key.replica for row in rows[10:]] == list(range(11))
+
+    def test_a_plan_without_a_name_keeps_the_jobs(self, ledger: SqliteLedger) -> None:
+        """The jobspec's own name wins over the one that rainbow was given."""
+        add_job(ledger, 1)
+        add_job(ledger, 2)
+        one, two = JobKey("r1", 1), JobKey("r1", 2)
+        plans = [planned(one, "a"), planned(two, "a", name="weather")]
+        ledger.record_plans(plans, [], 1002.0)
+        assert [job.name for job in ledger.jobs()] == ["job", "weather"]
+
+    def test_unplanned_are_the_received_without_tasks(self, ledger: SqliteLedger) -> None:
+        """Oldest first; planned and refused jobs are not among them."""
+        keys = [add_job(ledger, n, at=at) for n, at in ((4, 1001.0), (3, 1002.0), (2, 1003.0))]
+        assert ledger.unplanned() == keys
+        refusal = Refusal(keys[1], "no GPU here")
+        ledger.record_plans([planned(keys[0], "a")], [refusal], 1004.0)
+        assert ledger.unplanned() == [keys[2]]
+
+    def test_a_refused_job_is_final_with_its_reason(self, ledger: SqliteLedger) -> None:
+        """It has a reason and an end, and it is safe to let go."""
+        key = add_job(ledger, 1)
+        ledger.record_plans([], [Refusal(key, "tasks[0]: no command")], 1002.0)
+        row = ledger.job(key)
+        assert row is not None
+        assert (row.state, row.reason) == (JobState.REFUSED, "tasks[0]: no command")
+        assert row.finished == 1002.0
+        assert ledger.unaccepted("r1") == [1]
+
+    def test_what_is_decided_stays(self, ledger: SqliteLedger) -> None:
+        """The same plan or refusal again changes nothing."""
+        plan, no = add_job(ledger, 1), add_job(ledger, 2)
+        ledger.record_plans([planned(plan, "a")], [Refusal(no, "first")], 1002.0)
+        before = ledger.jobs(), ledger.story(plan), ledger.story(no)
+        ledger.record_plans([planned(plan, "b")], [Refusal(no, "second")], 1003.0)
+        assert (ledger.jobs(), ledger.story(plan), ledger.story(no)) == before
+
+    def test_a_decision_is_not_turned_round(self, ledger: SqliteLedger) -> None:
+        """A refused job is not planned and a planned one not refused; nothing is written."""
+        plan, no, other = add_job(ledger, 1, "a"), add_job(ledger, 2), add_job(ledger, 3)
+        ledger.record_plans([], [Refusal(no, "no")], 1002.0)
+        with pytest.raises(InvalidTransition, match="r1/2: it is refused already"):
+            ledger.record_plans([planned(other, "a"), planned(no, "a")], [], 1003.0)
+        with pytest.raises(InvalidTransition, match="r1/1: it is received already"):
+            ledger.record_plans([planned(other, "a")], [Refusal(plan, "no")], 1003.0)
+        assert ledger.unplanned() == [other]
+
+    @pytest.mark.parametrize("tasks", [(), (PlannedTask("a", 0, (), {}),)])
+    def test_a_plan_without_tasks_is_a_mistake(
+        self, ledger: SqliteLedger, tasks: tuple[PlannedTask, ...]
+    ) -> None:
+        """Such a job would never end."""
+        key = add_job(ledger, 1)
+        with pytest.raises(ValueError, match="a plan needs tasks"):
+            ledger.record_plans([PlannedJob(key, Plan("", tasks))], [], 1002.0)
+
+    def test_a_plan_for_an_unknown_job_is_a_mistake(self, ledger: SqliteLedger) -> None:
+        """It would be lost without a word."""
+        with pytest.raises(ValueError, match="r1/1 is not in the ledger"):
+            ledger.record_plans([planned(JobKey("r1", 1), "a")], [], 1002.0)
+
+
+class TestAcceptance:
+    """What rainbow may be told to forget."""
+
+    @pytest.mark.parametrize(
+        ("state", "safe"),
+        [(state, state not in {TaskState.PENDING, TaskState.SUBMITTING}) for state in TaskState],
+    )
+    def test_a_job_is_safe_when_no_task_is_unsent(
+        self, ledger: SqliteLedger, state: TaskState, safe: bool
+    ) -> None:
+        """One task that is pending or submitting holds the whole job back."""
+        key = add_job(ledger, 1, "a", "b")
+        ledger.apply([news(key, "a", TaskState.SUBMITTED), news(key, "b", state)])
+        assert ledger.unaccepted("r1") == ([1] if safe else [])
+
+    def test_an_unplanned_job_is_not_safe(self, ledger: SqliteLedger) -> None:
+        """Nothing is known of it yet."""
+        add_job(ledger, 1)
+        assert ledger.unaccepted("r1") == []
+
+    def test_accepted_jobs_are_not_offered_again(self, ledger: SqliteLedger) -> None:
+        """The first time counts; ids that are unknown or told before are no error."""
+        for n in (2, 1):
+            ledger.apply([news(add_job(ledger, n, "a"), "a", TaskState.SUBMITTED)])
+        assert ledger.unaccepted("r1") == [1, 2]
+        ledger.mark_accepted("r1", [2, 99], 1003.0)
+        ledger.mark_accepted("r1", [2], 1004.0)
+        assert ledger.unaccepted("r1") == [1]
+        assert [job.accepted for job in ledger.jobs()] == [1003.0, None]
+        lines = [line for line in ledger.story(JobKey("r1", 2)) if line.now == "accepted"]
+        assert [line.at for line in lines] == [1003.0]
+
+    def test_only_of_the_registration_that_is_asked_for(self, ledger: SqliteLedger) -> None:
+        """Ids of another registration mean other jobs."""
+        ledger.apply([news(add_job(ledger, 1, "a"), "a", TaskState.SUBMITTED)])
+        add_job(ledger, 1, "a", registration=NEXT)
+        assert ledger.unaccepted(NEXT.id) == []
+        ledger.mark_accepted(NEXT.id, [], 1003.0)
+        assert ledger.unaccepted(REGISTRATION.id) == [1]
+
+
+class TestViews:
+    """What status and jobs read."""
+
+    def test_counts_has_every_state(self, ledger: SqliteLedger) -> None:
+        """Zeros included, so that a metric never disappears."""
+        assert ledger.counts() == dict.fromkeys(JobState, 0)
+
+    def test_jobs_come_by_time_received(self, ledger: SqliteLedger) -> None:
+        """Those of one moment in the order of arrival; the limit takes from the front."""
+        for n, at in ((5, 1001.0), (4, 1001.0), (9, 1000.5), (1, 1002.0)):
+            add_job(ledger, n, "a", at=at)
+        assert [job.key.id for job in ledger.jobs()] == [9, 5, 4, 1]
+        assert [job.key.id for job in ledger.jobs(newest_first=True)] == [1, 4, 5, 9]
+        assert [job.key.id for job in ledger.jobs(limit=2)] == [9, 5]
+        assert [job.key.id for job in ledger.jobs(limit=2, newest_first=True)] == [1, 4]
+        assert ledger.jobs(limit=0) == []
+
+    def test_jobs_in_some_states(self, ledger: SqliteLedger) -> None:
+        """The limit counts the jobs that pass."""
+        running = [add_job(ledger, n, "a") for n in (1, 2, 3)]
+        ledger.apply([news(key, "a", TaskState.RUNNING) for key in running])
+        refused, waiting = add_job(ledger, 4), add_job(ledger, 5)
+        ledger.record_plans([], [Refusal(refused, "no")], 1003.0)
+        some = {JobState.REFUSED, JobState.RECEIVED}
+        assert [job.key for job in ledger.jobs(states=some)] == [refused, waiting]
+        found = ledger.jobs(states=[JobState.RUNNING], limit=1, newest_first=True)
+        assert [job.key for job in found] == [running[-1]]
+        assert ledger.jobs(states=[JobState.LOST]) == []
+
+    def test_tasks_come_with_their_jobs_unless_not_wanted(self, ledger: SqliteLedger) -> None:
+        """Each job has its own tasks, the same as asked for alone."""
+        keys = [add_job(ledger, 1, "a", "b"), add_job(ledger, 2, ("c", 3)), add_job(ledger, 3)]
+        rows = ledger.jobs()
+        assert [len(row.tasks) for row in rows] == [2, 3, 0]
+        assert rows == [ledger.job(key) for key in keys]
+        assert [row.tasks for row in ledger.jobs(with_tasks=False)] == [(), (), ()]
+
+    def test_tasks_in_states(self, ledger: SqliteLedger) -> None:
+        """By job and position, over all registrations."""
+        one, two = add_job(ledger, 2, "b", "a"), add_job(ledger, 1, "x", registration=NEXT)
+        ledger.apply([news(two, "x", TaskState.SUBMITTING)])
+        unsent = ledger.tasks_in({TaskState.PENDING, TaskState.SUBMITTING})
+        keys = [TaskKey(one, "b", 0), TaskKey(one, "a", 0), TaskKey(two, "x", 0)]
+        assert [task.key for task in unsent] == keys
+        assert [task.key for task in ledger.tasks_in([TaskState.SUBMITTING])] == keys[2:]
+        assert ledger.tasks_in([]) == []
+
+    def test_a_story_has_every_step_with_its_time_and_cause(self, ledger: SqliteLedger) -> None:
+        """From the offer to the end, oldest first."""
+        key = add_job(ledger, 1, "a")
+        ledger.apply([news(key, "a", TaskState.SUBMITTED, 1002.0)])
+        ledger.mark_accepted("r1", [1], 1003.0)
+        ledger.apply([news(key, "a", TaskState.COMPLETED, 1004.0)])
+        told = [(line.at, line.task, line.was, line.now) for line in ledger.story(key)]
+        assert told == [
+            (1001.0, None, None, "received"),
+            (1001.0, "a", None, "pending"),
+            (1002.0, "a", "pending", "submitted"),
+            (1002.0, None, "received", "submitted"),
+            (1003.0, None, "submitted", "accepted"),
+            (1004.0, "a", "submitted", "completed"),
+            (1004.0, None, "submitted", "completed"),
+        ]
+        assert all(line.cause for line in ledger.story(key))
+
+
+def write_and_fail(ledger: Ledger) -> None:
+    with ledger.transaction():
+        ledger.open_registration(REGISTRATION)
+        ledger.put_note("fact", 1)
+        ledger.record_offers("r1", [offer(2)], 1002.0)
+        raise KeyError("stop")
+
+
+class TestNotesAndTransactions:
+    """Small facts; several calls as one."""
+
+    @pytest.mark.parametrize("value", [1, 0.5, "caf\u00e9", None, [1, {"a": None}], {"cores": 4}])
+    def test_a_note_comes_back(self, ledger: SqliteLedger, value: object) -> None:
+        """The last one under a name; None before the first."""
+        assert ledger.note("fact") is None
+        ledger.put_note("fact", "before")
+        ledger.put_note("fact", value)
+        assert ledger.note("fact") == value
+
+    def test_a_transaction_is_all_or_nothing(self, ledger: SqliteLedger) -> None:
+        """An exception undoes every call in the block, and passes."""
+        add_job(ledger, 1)
+        with pytest.raises(KeyError, match="stop"):
+            write_and_fail(ledger)
+        assert ledger.note("fact") is None
+        assert len(ledger.jobs()) == 1
+
+    def test_an_inner_transaction_fails_alone(self, ledger: SqliteLedger) -> None:
+        """Whoever catches its error keeps what came before and after."""
+        with ledger.transaction():
+            ledger.put_note("before", 1)
+            with pytest.raises(KeyError, match="stop"):
+                write_and_fail(ledger)
+            with ledger.transaction():
+                ledger.put_note("after", 1)
+        assert [ledger.note(n) for n in ("before", "fact", "after")] == [1, None, 1]
+
+    def test_a_transaction_reads_what_it_wrote(self, ledger: SqliteLedger) -> None:
+        """Views inside the block see its own writes."""
+        with ledger.transaction():
+            add_job(ledger, 1, "a")
+            assert ledger.open_jobs() == 1
+            check_invariants(ledger)
