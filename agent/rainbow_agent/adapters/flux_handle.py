@@ -1,0 +1,73 @@
+"""Opening a handle of libflux-core's, and whether it is ours to use."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+from typing import Any
+
+from rainbow_agent.adapters.flux_bindings import Bindings
+from rainbow_agent.errors import Fatal, WorkloadUnavailable
+
+
+def where(uri: str | None) -> str:
+    """What a handle with this URI is connected to, for messages."""
+    return uri or os.environ.get("FLUX_URI") or "the system's socket"
+
+
+def open_owned(bindings: Bindings, uri: str | None) -> Any:
+    """A handle to an instance that this user owns (flux_open_ex(3)).
+
+    Raises:
+        WorkloadUnavailable: nobody answers there.
+        Fatal: the instance belongs to somebody else: the journal and exceptions of jobs are for
+            the instance owner alone (RFC 12).
+    """
+    handle = _open(bindings, uri)
+    owner = attribute(bindings, handle, "security.owner")
+    if owner is not None and owner.isdigit() and int(owner) != os.getuid():
+        bindings.lib.flux_close(handle)
+        raise Fatal(
+            f"Flux at {where(uri)} belongs to {_user_name(int(owner))}, and the agent runs as"
+            f" {_user_name(os.getuid())}. Run the agent as the owner of the instance"
+        )
+    return handle
+
+
+def _open(bindings: Bindings, uri: str | None) -> Any:
+    ffi = bindings.ffi
+    error = ffi.new("flux_error_t[1]")
+    handle = bindings.lib.flux_open_ex(uri.encode() if uri else ffi.NULL, 0, error)
+    if handle != ffi.NULL:
+        return handle
+    code = ffi.errno
+    words = ffi.string(error[0].text).decode(errors="replace") or os.strerror(code)
+    if code in (errno.EPERM, errno.EACCES):
+        raise Fatal(
+            f"Flux at {where(uri)} does not let {_user_name(os.getuid())} in: {words}. Run the"
+            " agent as the owner of the instance"
+        )
+    raise WorkloadUnavailable(f"Flux at {where(uri)} cannot be reached: {words}")
+
+
+def attribute(bindings: Bindings, handle: Any, name: str) -> str | None:
+    """A broker attribute (flux-broker-attributes(7)); None if the broker has it not.
+
+    Raises:
+        WorkloadUnavailable: the connection is gone.
+    """
+    ffi = bindings.ffi
+    value = bindings.lib.flux_attr_get(handle, name.encode())
+    if value != ffi.NULL:
+        return str(ffi.string(value).decode())
+    if ffi.errno == errno.ENOENT:
+        return None
+    raise WorkloadUnavailable(f"Flux is gone: attribute {name}: {os.strerror(ffi.errno)}")
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (user id {uid})"
+    except KeyError:
+        return f"user id {uid}"

@@ -1,0 +1,60 @@
+"""Which workload manager: Flux where there is one, the local one where that is asked for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rainbow_agent.errors import UsageError
+from rainbow_agent.ports import Workload
+from rainbow_agent.settings import Settings
+
+#: Where a Flux instance listens when nobody says: a system instance, a MiniCluster's broker.
+_USUAL_SOCKETS = (Path("/run/flux/local"), Path("/mnt/flux/config/run/flux/local"))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The workload manager to use."""
+
+    kind: str  # flux or local
+    uri: str  # Flux: its URI, "" for Flux's own default; local: its folder
+    why: str
+
+
+def choose(settings: Settings, *, find: Callable[[str], str | None] = shutil.which) -> Choice:
+    """The workload manager that the settings mean.
+
+    Raises:
+        UsageError: `auto`, and Flux is installed but no instance is in sight. Running jobs as
+            plain processes of this machine then would hide that.
+    """
+    local = Choice("local", str(settings.state_dir / "workload"), "RAINBOW_WORKLOAD=local")
+    if settings.workload == "local":
+        return local
+    if settings.flux_uri:
+        return Choice("flux", settings.flux_uri, "FLUX_URI is set")
+    for socket in _USUAL_SOCKETS:
+        if socket.exists():
+            return Choice("flux", f"local://{socket}", f"{socket} exists")
+    if settings.workload == "flux":
+        return Choice("flux", "", "RAINBOW_WORKLOAD=flux")
+    if find("flux") is not None:
+        raise UsageError(
+            "flux is installed, but no instance is in sight (FLUX_URI is not set): start the"
+            " agent inside one, `flux start rainbow-agent start`, or say RAINBOW_WORKLOAD=local"
+        )
+    return Choice("local", local.uri, "no flux on PATH")
+
+
+def opener(choice: Choice, settings: Settings) -> Callable[[], Workload]:
+    """A function that opens one connection; each thread opens its own."""
+    if choice.kind == "flux":
+        from rainbow_agent.adapters.flux_native import FluxWorkload  # noqa: PLC0415 - heavy
+
+        return lambda: FluxWorkload(choice.uri or None)
+    from rainbow_agent.adapters.local_workload import LocalWorkload  # noqa: PLC0415 - heavy
+
+    return lambda: LocalWorkload(Path(choice.uri), cores=settings.local_cores or None)

@@ -1,0 +1,56 @@
+"""Workload managers that the contract runs over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from rainbow_agent.adapters.flux_native import FluxWorkload
+from rainbow_agent.adapters.local_workload import LocalWorkload, shut_down
+from rainbow_agent.model import Submitted
+from rainbow_agent.testing_flux import NO_FLUX, flux_command, private_flux
+from rainbow_agent.testing_places import Client, Place
+
+CORES = 2 * (os.cpu_count() or 1)  # Flux: two brokers, each with all cores of the machine
+
+
+def started_flux(stack: ExitStack, folder: Path) -> Place:
+    if flux_command() is None:
+        pytest.skip(NO_FLUX)
+    flux = stack.enter_context(private_flux(size=2))
+    return Place("flux", flux.uri, CORES, lambda: FluxWorkload(flux.uri))
+
+
+def started_local(stack: ExitStack, folder: Path) -> Place:
+    stack.callback(shut_down, folder)
+    # The first to connect starts the server.
+    return Place("local", str(folder), CORES, lambda: LocalWorkload(folder, cores=CORES))
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(started_local, id="local"),
+        pytest.param(started_flux, id="flux", marks=pytest.mark.flux),
+    ],
+)
+def place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    """A workload manager for all tests."""
+    with ExitStack() as stack:
+        yield request.param(stack, tmp_path_factory.mktemp("workload"))
+
+
+@pytest.fixture
+def client(place: Place) -> Iterator[Client]:
+    """A client whose jobs are ended after the test."""
+    with closing(place.open()) as workload, closing(workload.open_journal()) as journal:
+        client = Client(workload, journal)
+        yield client
+        taken = [o.flux_id for o in client.outcomes.values() if isinstance(o, Submitted)]
+        workload.cancel(taken, "the test is over")
