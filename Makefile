@@ -3,20 +3,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: help demo test lint check bench wheel clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo | test | check | bench | clean"
+	@echo "make demo   run the main job here, on embedded parts"
+	@echo "make test   run the tests"
+	@echo "make check  formatting, lint, types, import rules, tests"
+	@echo "make bench  measure speed and size"
+	@echo "make wheel  build the wheel, install it in a clean environment, start it"
+	@echo "make clean  remove what the others made"
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -25,15 +29,24 @@ demo: $(VENV)/.installed
 test: $(VENV)/.dev
 	$(BIN)/pytest
 
-check: $(VENV)/.dev
+lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+
+check: lint test
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/run.py
 
+wheel: $(VENV)/.dev
+	rm -rf dist build/wheel-venv
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv build/wheel-venv
+	build/wheel-venv/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	cd / && $(CURDIR)/build/wheel-venv/bin/rainbow-agent version
+	cd / && $(CURDIR)/build/wheel-venv/bin/rainbow-compspec --help >/dev/null
+
 clean:
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

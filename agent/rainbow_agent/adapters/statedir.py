@@ -1,0 +1,131 @@
+"""The state folder: private, locked by one agent, with a small file that says how it does.
+
+Layout: `agent.lock` (locked while an agent runs; its text says which), `runtime.json` (what
+the running agent last said of itself), `ledger.sqlite`, `rainbow-config.yaml`, `workload/`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rainbow_agent.errors import Fatal, UsageError
+
+#: struct flock of 64-bit Linux: type, whence, start, length (0: to the end), pid, padding.
+#: An open-file-description lock can be asked about without taking it, so that a `status` at the
+#: wrong moment cannot keep an agent from starting.
+_FLOCK = "hhqqi4x"
+_WRITE_LOCK = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds the lock."""
+
+    pid: int
+    since: float  # epoch seconds
+
+
+def prepare(path: Path) -> None:
+    """Make the folder if needed, mode 0700.
+
+    Raises:
+        UsageError: it cannot be made or written, or others can write to it.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = path.stat().st_mode
+    except OSError as exc:
+        raise UsageError(f"state folder {path}: {exc.strerror}; set RAINBOW_STATE_DIR") from exc
+    if not stat.S_ISDIR(mode):
+        raise UsageError(f"state folder {path} is not a folder; set RAINBOW_STATE_DIR")
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UsageError(
+            f"state folder {path} can be written by others (mode {stat.S_IMODE(mode):04o});"
+            f" it holds credentials: chmod 700 {path}"
+        )
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise UsageError(f"state folder {path} is not writable by this user")
+
+
+class Lock:
+    """One agent a state folder; freed by the kernel however the agent ends."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    @classmethod
+    def take(cls, folder: Path, holder: Holder) -> Lock:
+        """Take the lock.
+
+        Raises:
+            Fatal: another agent holds it; the message says which.
+        """
+        path = folder / "agent.lock"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WRITE_LOCK)
+        except (BlockingIOError, PermissionError):
+            os.close(fd)
+            other = read_holder(folder)
+            who = f"pid {other.pid}" if other else "another process"
+            raise Fatal(
+                f"state folder {folder} is in use by a running agent ({who}); stop that one"
+                " first, or give this one another RAINBOW_STATE_DIR"
+            ) from None
+        # Of one length, so that a reader never sees half of it.
+        text = json.dumps({"pid": holder.pid, "since": holder.since}).ljust(127) + "\n"
+        os.pwrite(fd, text.encode(), 0)
+        return cls(fd)
+
+    def release(self) -> None:
+        """Free the lock."""
+        os.close(self._fd)
+
+
+def read_holder(folder: Path) -> Holder | None:
+    """Who wrote the lock file last; None when nobody did."""
+    try:
+        entry = json.loads((folder / "agent.lock").read_text())
+        return Holder(int(entry["pid"]), float(entry["since"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def running(folder: Path) -> Holder | None:
+    """The agent that holds the lock now; None when none does."""
+    try:
+        fd = os.open(folder / "agent.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _WRITE_LOCK)
+    finally:
+        os.close(fd)
+    held = struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK
+    return read_holder(folder) if held else None
+
+
+def write_runtime(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Replace runtime.json; not flushed to disk, it is only about this run."""
+    fresh = folder / "runtime.json.new"
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w") as file:
+        json.dump(facts, file)
+    fresh.replace(folder / "runtime.json")
+
+
+def read_runtime(folder: Path) -> dict[str, Any]:
+    """What the agent last said of itself; empty when it never did."""
+    try:
+        facts = json.loads((folder / "runtime.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}

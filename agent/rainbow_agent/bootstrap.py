@@ -1,0 +1,234 @@
+"""The one place that joins adapters to rooms."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+from rainbow_agent import __version__
+from rainbow_agent.adapters import statedir
+from rainbow_agent.adapters.clock import SystemClock
+from rainbow_agent.adapters.credentials import ConfigFileStore
+from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
+from rainbow_agent.adapters.retrying import patiently
+from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.adapters.workloads import Choice, choose, opener
+from rainbow_agent.daemon import Daemon, Parts
+from rainbow_agent.dispatch import Dispatcher
+from rainbow_agent.environment import job_environment
+from rainbow_agent.errors import UsageError
+from rainbow_agent.identity import registration_id
+from rainbow_agent.inbox import Inbox
+from rainbow_agent.inventory import Inventory
+from rainbow_agent.jobspec.plan import plan_text
+from rainbow_agent.journal import JournalRoom
+from rainbow_agent.logs import Redact, set_up
+from rainbow_agent.model import JobChange
+from rainbow_agent.pacing import Pace
+from rainbow_agent.ports import Workload
+from rainbow_agent.registration import Doubt, Registrar, Session
+from rainbow_agent.reporter import Reporter
+from rainbow_agent.settings import Settings
+from rainbow_agent.stop import Stop, stop_on_signals
+
+log = logging.getLogger(__name__)
+
+
+def run_daemon(settings: Settings, *, until_idle: bool) -> int:
+    """Run the daemon in this process; its exit code."""
+    redact = set_up(settings.log_level, settings.log_format)
+    redact.add(settings.secret_values)
+    choice = choose(settings)
+    statedir.prepare(settings.state_dir)
+    with ExitStack() as stack:
+        _lock(settings, stack)
+        stop = stack.enter_context(stop_on_signals())
+        log.info(
+            "Starting rainbow-agent %s for cluster %s",
+            __version__,
+            settings.cluster,
+            extra={
+                "action": "starting",
+                "rainbow": settings.host,
+                "workload": choice.kind,
+                "because": choice.why,
+                "state_dir": str(settings.state_dir),
+            },
+        )
+        return Daemon(_assemble(settings, choice, redact, stop, until_idle=until_idle)).run()
+
+
+def credential_store(settings: Settings, redact: Redact | None = None) -> ConfigFileStore:
+    """The cluster's credentials on disk."""
+    return ConfigFileStore(
+        path=settings.config,
+        cluster=settings.cluster,
+        host=settings.host,
+        registration_secret=settings.secret,
+        hide=redact.add if redact else lambda _: None,
+    )
+
+
+def build_registrar(
+    settings: Settings,
+    *,
+    ledger: SqliteLedger,
+    scheduler: RainbowScheduler,
+    graph: Callable[[], str],
+    redact: Redact | None = None,
+) -> Registrar:
+    """A registrar over these settings."""
+    return Registrar(
+        cluster=settings.cluster,
+        host=settings.host,
+        secret=settings.secret,
+        secret_source=settings.sources["secret"],
+        scheduler=scheduler,
+        store=credential_store(settings, redact),
+        ledger=ledger,
+        graph=graph,
+        registration_id=registration_id,
+        clock=SystemClock(),
+    )
+
+
+def _assemble(
+    settings: Settings, choice: Choice, redact: Redact, stop: Stop, *, until_idle: bool
+) -> Parts:
+    clock = SystemClock()
+    ledger = SqliteLedger.open(settings.ledger_path)
+    scheduler = RainbowScheduler(settings.host, settings.timeout)
+    open_workload = opener(choice, settings)
+    inventory = Inventory(settings.cluster)
+
+    def graph() -> str:
+        return inventory.graph_text(_pool(open_workload))
+
+    registrar = build_registrar(
+        settings, ledger=ledger, scheduler=scheduler, graph=graph, redact=redact
+    )
+    parts: Parts
+
+    def changed(_: list[JobChange]) -> None:
+        parts.reporter.changed()
+
+    def doubt(found: Doubt) -> None:
+        parts.doubt(found)
+
+    def close() -> None:
+        scheduler.close()
+        ledger.close()
+
+    parts = Parts(
+        registrar=registrar,
+        inbox=Inbox(scheduler=scheduler, ledger=ledger, clock=clock, max_jobs=settings.max_jobs),
+        ledger=ledger,
+        journal=JournalRoom(
+            open_workload=open_workload,
+            open_ledger=lambda: SqliteLedger.open(settings.ledger_path),
+            clock=clock,
+            stop=stop,
+            on_change=changed,
+        ),
+        reporter=Reporter(
+            session=lambda: registrar.session,
+            open_scheduler=lambda: RainbowScheduler(settings.host, settings.timeout),
+            open_ledger=lambda: SqliteLedger.open(settings.ledger_path),
+            open_workload=open_workload,
+            memory_per_node=inventory.memory_per_node,
+            operator=settings.operator_state,
+            every=settings.report_every,
+            clock=clock,
+            stop=stop,
+            doubt=doubt,
+        ),
+        clock=clock,
+        stop=stop,
+        pace=Pace(settings.poll_min, settings.poll_max),
+        open_dispatcher=lambda: Dispatcher(
+            ledger=ledger,
+            workload=open_workload(),
+            plan_text=plan_text,
+            environment=job_environment(os.environ, settings.secret_values),
+            clock=clock,
+            grace=settings.grace,
+            on_change=changed,
+        ),
+        tell=_teller(settings.state_dir, choice),
+        close=close,
+        bell=stop.bell(),
+        until_idle=until_idle,
+    )
+    return parts
+
+
+def _pool(open_workload: Callable[[], Workload]) -> Any:
+    workload = open_workload()
+    try:
+        return workload.resources()
+    finally:
+        workload.close()
+
+
+def _teller(folder: Path, choice: Choice) -> Callable[[dict[str, Any]], None]:
+    def tell(facts: dict[str, Any]) -> None:
+        facts["workload"] = {"kind": choice.kind, "uri": choice.uri, **facts["workload"]}
+        try:
+            statedir.write_runtime(folder, facts)
+        except OSError as exc:  # status shows an old heartbeat then, which is the truth
+            log.warning("Cannot write %s/runtime.json: %s", folder, exc)
+
+    return tell
+
+
+def register_once(settings: Settings) -> Session:
+    """Register by hand; what is registered already keeps its secret.
+
+    Raises:
+        UsageError: there is no registration secret, or a daemon runs on this state folder.
+    """
+    choice = choose(settings)
+    statedir.prepare(settings.state_dir)
+    with ExitStack() as stack:
+        _lock(settings, stack)
+        ledger = stack.enter_context(closing(SqliteLedger.open(settings.ledger_path)))
+        scheduler = stack.enter_context(closing(RainbowScheduler(settings.host, settings.timeout)))
+        inventory, open_workload = Inventory(settings.cluster), opener(choice, settings)
+        registrar = build_registrar(
+            settings,
+            ledger=ledger,
+            scheduler=scheduler,
+            graph=lambda: inventory.graph_text(_pool(open_workload)),
+        )
+        return patiently(registrar.ensure)
+
+
+def deregister_once(settings: Settings) -> None:
+    """Take the cluster out of rainbow and forget its secret.
+
+    Raises:
+        UsageError: it is not registered, or a daemon runs on this state folder.
+    """
+    store = credential_store(settings)
+    secret = store.load()
+    if secret is None:
+        raise UsageError(
+            f"cluster {settings.cluster} is not registered: {store.describe()} has no secret"
+        )
+    statedir.prepare(settings.state_dir)
+    with ExitStack() as stack:
+        _lock(settings, stack)
+        scheduler = stack.enter_context(closing(RainbowScheduler(settings.host, settings.timeout)))
+        patiently(lambda: scheduler.deregister(settings.cluster, secret.reveal()))
+        store.forget()
+        ledger = stack.enter_context(closing(SqliteLedger.open(settings.ledger_path)))
+        ledger.close_registration(registration_id(secret.reveal()), SystemClock().now())
+
+
+def _lock(settings: Settings, stack: ExitStack) -> None:
+    holder = statedir.Holder(os.getpid(), SystemClock().now())
+    stack.callback(statedir.Lock.take(settings.state_dir, holder).release)

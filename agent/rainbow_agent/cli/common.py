@@ -1,0 +1,102 @@
+"""What verbs share: settings from flags and environment, errors to exit codes, output."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from rainbow_agent.errors import RainbowAgentError
+from rainbow_agent.logs import clean
+from rainbow_agent.settings import Settings, load
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FLAGS = {
+    "host": ("HOST:PORT", "The rainbow scheduler."),
+    "cluster": ("NAME", "This cluster's name."),
+    "state_dir": ("DIR", "Ledger, credentials and lock."),
+    "config": ("FILE", "Upstream's rainbow-config.yaml."),
+    "workload": ("KIND", "auto, flux or local."),
+}
+
+
+def settings_options(*names: str) -> Callable[[F], F]:
+    """Options for these settings; the command gets a `settings` argument instead of them."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            flags = {name: kwargs.pop(name) for name in names}
+            return function(*args, settings=load_settings(flags), **kwargs)
+
+        for name in reversed(names):
+            metavar, text = _FLAGS[name]
+            wrapper = click.option("--" + name.replace("_", "-"), name, metavar=metavar, help=text)(
+                wrapper
+            )
+        return wrapper  # type: ignore[return-value] # functools.wraps keeps the shape
+
+    return decorate
+
+
+def load_settings(flags: dict[str, str | None]) -> Settings:
+    """Settings of this process; warnings go to standard error."""
+    try:
+        settings = load(os.environ, flags, from_config=_from_config)
+    except RainbowAgentError as exc:
+        fail(exc)
+    for warning in settings.warnings:
+        click.echo(f"warning: {clean(warning)}", err=True)
+    return settings
+
+
+def _from_config(path: Path) -> Mapping[str, str]:
+    if not path.exists():
+        return {}
+    from rainbow_agent.adapters import rainbow_config  # noqa: PLC0415 - yaml only when needed
+
+    config = rainbow_config.load(path)
+    if config is None:
+        return {}
+    return {"host": config.host, "cluster": config.cluster, "secret": config.scheduler_secret}
+
+
+def fail(exc: RainbowAgentError) -> NoReturn:
+    """Say what is wrong and end with the error's exit code."""
+    click.echo(f"error: {clean(str(exc))}", err=True)
+    sys.exit(exc.exit_code)
+
+
+def reports_errors(function: F) -> F:
+    """Map our own errors to a sentence and an exit code; anything else is a bug and shows."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except RainbowAgentError as exc:
+            fail(exc)
+
+    return wrapper  # type: ignore[return-value] # functools.wraps keeps the shape
+
+
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people or for programs.",
+)
+
+
+def echo_json(value: Any) -> None:
+    """One JSON value, indented; ASCII only, so that any terminal and pipe takes it."""
+    click.echo(json.dumps(value, indent=2))

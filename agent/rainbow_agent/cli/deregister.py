@@ -1,0 +1,24 @@
+"""`rainbow-agent deregister`."""
+
+from __future__ import annotations
+
+import click
+
+from rainbow_agent.cli.common import reports_errors, settings_options
+from rainbow_agent.settings import Settings
+
+
+@click.command(name="deregister")
+@settings_options("host", "cluster", "state_dir", "config")
+@reports_errors
+def command(settings: Settings) -> None:
+    """Take this cluster out of rainbow and forget its secret. Stop the daemon first.
+
+    Jobs that rainbow still holds for it are not delivered any more.
+
+    Example: rainbow-agent deregister --cluster blue
+    """
+    from rainbow_agent.bootstrap import deregister_once  # noqa: PLC0415 - grpc: heavy
+
+    deregister_once(settings)
+    click.echo(f"Cluster {settings.cluster} is no longer registered with {settings.host}.")

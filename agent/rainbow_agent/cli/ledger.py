@@ -1,0 +1,19 @@
+"""Reading the ledger from a verb: read-only, and no file is made where none is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.settings import Settings
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[SqliteLedger | None]:
+    """The ledger, read-only; None where no agent ever ran."""
+    if not settings.ledger_path.exists():
+        yield None
+        return
+    with closing(SqliteLedger.open_readonly(settings.ledger_path)) as ledger:
+        yield ledger

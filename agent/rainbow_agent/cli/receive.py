@@ -1,0 +1,43 @@
+"""`rainbow-agent receive`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import click
+
+from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
+from rainbow_agent.errors import UsageError
+from rainbow_agent.settings import Settings
+from rainbow_agent.views import table
+
+
+@click.command(name="receive")
+@click.option("--max-jobs", type=click.IntRange(min=0), default=0, help="At most so many; 0: all.")
+@settings_options("host", "cluster", "state_dir", "config")
+@output_option
+@reports_errors
+def command(max_jobs: int, settings: Settings, output: str) -> None:
+    """Show the jobs that wait for this cluster in rainbow; takes and accepts nothing.
+
+    Example: rainbow-agent receive --max-jobs 10
+    """
+    from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler  # noqa: PLC0415 - grpc: heavy
+    from rainbow_agent.adapters.retrying import patiently  # noqa: PLC0415
+    from rainbow_agent.bootstrap import credential_store  # noqa: PLC0415
+
+    store = credential_store(settings)
+    secret = store.load()
+    if secret is None:
+        raise UsageError(
+            f"cluster {settings.cluster} is not registered: {store.describe()} has no secret for it"
+        )
+    with closing(RainbowScheduler(settings.host, settings.timeout)) as scheduler:
+        offers = patiently(lambda: scheduler.receive(settings.cluster, secret.reveal(), max_jobs))
+    if output == "json":
+        echo_json([{"id": o.id, "name": o.name, "jobspec": o.jobspec} for o in offers])
+    elif offers:
+        lines = [[str(o.id), o.name[:40], f"{len(o.jobspec)} characters"] for o in offers]
+        click.echo(table(["ID", "NAME", "JOBSPEC"], lines))
+    else:
+        click.echo("No jobs wait.")

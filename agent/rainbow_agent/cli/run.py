@@ -1,0 +1,80 @@
+"""`rainbow-agent run`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from rainbow_agent.adapters.clock import SystemClock
+from rainbow_agent.cli.common import fail, reports_errors, settings_options
+from rainbow_agent.errors import JobspecError, UsageError
+from rainbow_agent.fluxid import f58
+from rainbow_agent.logs import clean, when
+from rainbow_agent.model import JobKey, Plan, TaskChange
+from rainbow_agent.settings import Settings
+
+
+@click.command(name="run")
+@click.argument("jobspec", type=click.Path(path_type=Path))
+@click.option("--no-wait", is_flag=True, help="Submit, and do not wait for the end.")
+@settings_options("state_dir", "workload")
+@reports_errors
+def command(jobspec: Path, no_wait: bool, settings: Settings) -> None:
+    """Send JOBSPEC straight to the local Flux, in dependency order, and watch it.
+
+    Ends with 0 when every task ended well. An interrupt cancels what is not over.
+
+    Example: rainbow-agent run jobspec-spack.yaml
+    """
+    from rainbow_agent.adapters import statedir  # noqa: PLC0415
+    from rainbow_agent.adapters.workloads import choose, opener  # noqa: PLC0415 - yaml: heavy
+    from rainbow_agent.environment import job_environment  # noqa: PLC0415
+    from rainbow_agent.running import Run  # noqa: PLC0415
+    from rainbow_agent.stop import stop_on_signals  # noqa: PLC0415
+
+    plan = _plan(jobspec)
+    for warning in plan.warnings:
+        click.echo(f"warning: {clean(warning)}", err=True)
+    choice = choose(settings)
+    if choice.kind == "local":
+        statedir.prepare(settings.state_dir)
+    clock = SystemClock()
+    key = JobKey("run", int(clock.now() * 1000))
+    with stop_on_signals() as stop, closing(opener(choice, settings)()) as workload:
+        run = Run(
+            plan,
+            key,
+            workload=workload,
+            environment=job_environment(os.environ, settings.secret_values),
+            clock=clock,
+            show=_show,
+        )
+        with closing(workload.open_journal()) as journal:
+            run.submit(stop)
+            if not no_wait:
+                run.watch(journal, stop)
+        if stop.is_set():
+            run.cancel()
+    if not no_wait and run.failed():
+        raise SystemExit(1)
+
+
+def _plan(path: Path) -> Plan:
+    from rainbow_agent.jobspec.plan import plan_text  # noqa: PLC0415 - yaml
+
+    try:
+        return plan_text(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as exc:
+        fail(UsageError(f"cannot read jobspec {path}: {exc}"))
+    except JobspecError as exc:
+        fail(JobspecError(f"{path}: {exc}"))
+
+
+def _show(news: TaskChange) -> None:
+    name = f"{news.key.task}[{news.key.replica}]" if news.key.replica else news.key.task
+    flux_id = f"  {f58(news.flux_id)}" if news.flux_id is not None else ""
+    reason = f"  {news.reason}" if news.reason else ""
+    click.echo(clean(f"{when(news.at)}  {name:<16} {news.state.value:<10}{flux_id}{reason}"))

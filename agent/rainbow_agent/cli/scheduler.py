@@ -1,0 +1,69 @@
+"""`rainbow-agent scheduler`: the embedded scheduler as a server of its own."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+
+from rainbow_agent.cli.common import reports_errors
+
+
+@click.command(name="scheduler")
+@click.option("--host", default=":50051", show_default=True, help="Address, host:port or :port.")
+@click.option(
+    "--secret",
+    envvar="RAINBOW_SECRET",
+    default="chocolate-cookies",
+    help="Allows clusters to register; as RAINBOW_SECRET it does not show in `ps`.",
+)
+@click.option(
+    "--global-token",
+    envvar="RAINBOW_TOKEN",
+    help="Submits to every cluster; default: the name; '' gives each cluster its own.",
+)
+@click.option(
+    "--db",
+    type=click.Path(path_type=Path),
+    default=Path("rainbow.db"),
+    show_default=True,
+    help="Its sqlite file.",
+)
+@click.option("--name", default="rainbow", show_default=True, help="The server's name.")
+@click.option("--select-algorithm", default="random", show_default=True)
+@click.option("--match-algorithm", default="match", show_default=True)
+@reports_errors
+def command(
+    *,
+    host: str,
+    secret: str,
+    global_token: str | None,
+    db: Path,
+    name: str,
+    select_algorithm: str,
+    match_algorithm: str,
+) -> None:
+    """Run a rainbow-compatible scheduler: for a first look, for tests, for small fleets.
+
+    The flags are the Go server's. Prints `listening on HOST:PORT` when it answers; SIGTERM ends it.
+
+    Example: rainbow-agent scheduler --host 127.0.0.1:50051 --db rainbow.db
+    """
+    from rainbow_agent.embedded.scheduler import server  # noqa: PLC0415 - grpc: heavy
+    from rainbow_agent.stop import stop_on_signals  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    with stop_on_signals() as stop:
+        running = server.serve(
+            host,
+            secret,
+            name if global_token is None else global_token,
+            db,
+            name=name,
+            select_algorithm=select_algorithm,
+            match_algorithm=match_algorithm,
+        )
+        click.echo(f"listening on {host.rpartition(':')[0]}:{running.port}")
+        stop.wait()
+        running.stop()

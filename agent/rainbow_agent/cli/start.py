@@ -1,0 +1,24 @@
+"""`rainbow-agent start`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from rainbow_agent.cli.common import reports_errors, settings_options
+from rainbow_agent.settings import Settings
+
+
+@click.command(name="start")
+@click.option("--until-idle", is_flag=True, help="End with 0 once nothing is left to do.")
+@settings_options("host", "cluster", "state_dir", "config", "workload")
+@reports_errors
+def command(until_idle: bool, settings: Settings) -> None:
+    """Run the daemon: register, receive jobs, submit them, report.
+
+    Example: flux start rainbow-agent start
+    """
+    from rainbow_agent.bootstrap import run_daemon  # noqa: PLC0415 - grpc, yaml: heavy
+
+    sys.exit(run_daemon(settings, until_idle=until_idle))

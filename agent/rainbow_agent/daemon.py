@@ -1,0 +1,303 @@
+"""The daemon's three phases: start, loop, shutdown.
+
+One thread polls, submits and accepts (this one); one follows the workload manager's journal; one
+reports. They meet in the ledger. A thread that dies stops the daemon, with its reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rainbow_agent.dispatch import Dispatcher
+from rainbow_agent.errors import (
+    ClusterUnknown,
+    Fatal,
+    RainbowAgentError,
+    Refused,
+    RequestDenied,
+    Transient,
+    WorkloadUnavailable,
+)
+from rainbow_agent.inbox import Inbox
+from rainbow_agent.journal import JournalRoom
+from rainbow_agent.pacing import Pace
+from rainbow_agent.ports import Clock, Ledger
+from rainbow_agent.registration import Doubt, Registrar, Session
+from rainbow_agent.reporter import Reporter
+from rainbow_agent.stop import Stop
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two writings of runtime.json at least.
+TELL = 1.0
+#: Seconds between looks at the ledger when waiting for the last job to end.
+LOOK = 0.1
+
+
+@dataclass
+class Contact:
+    """When the other side answered last, and what is wrong since."""
+
+    reachable: bool | None = None
+    last_contact: float | None = None
+    problem: str = ""
+
+    def good(self, at: float) -> None:
+        """It answered."""
+        self.reachable, self.last_contact, self.problem = True, at, ""
+
+    def bad(self, problem: str) -> bool:
+        """It did not; True when this is a new problem."""
+        fresh = problem != self.problem
+        self.reachable, self.problem = False, problem
+        return fresh
+
+
+@dataclass
+class Parts:
+    """What bootstrap puts together for one daemon."""
+
+    registrar: Registrar
+    inbox: Inbox
+    ledger: Ledger
+    journal: JournalRoom
+    reporter: Reporter
+    clock: Clock
+    stop: Stop
+    pace: Pace
+    open_dispatcher: Callable[[], Dispatcher]
+    tell: Callable[[dict[str, Any]], None]
+    close: Callable[[], None]
+    bell: threading.Event  # of the stop; wakes the main loop
+    doubts: queue.SimpleQueue[Doubt] = field(default_factory=queue.SimpleQueue)
+    until_idle: bool = False
+
+    def doubt(self, found: Doubt) -> None:
+        """Something is lost in rainbow; from any thread. The main loop heals it at once."""
+        self.doubts.put(found)
+        self.bell.set()
+
+
+class Daemon:
+    """Runs until a stop, a fatal error, or (with until_idle) until nothing is left to do."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._stop = parts.stop
+        self._bell = parts.bell
+        self._threads: list[threading.Thread] = []
+        self._dispatcher: Dispatcher | None = None
+        self._recovered = 0
+        self._rainbow = Contact()
+        self._workload = Contact()
+        self._told = float("-inf")
+        self._nothing_waits = False
+
+    def run(self) -> int:
+        """The exit code."""
+        try:
+            self._start()
+            self._loop()
+        except Fatal as exc:
+            self._fatal(exc)
+        finally:
+            self._shut_down()
+        return self._stop.exit_code
+
+    def _fatal(self, exc: RainbowAgentError) -> None:
+        log.critical("%s", exc, extra={"action": "fatal"})
+        self._stop.set(str(exc), exc.exit_code)
+
+    # -- start ---------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        for name, target in (
+            ("journal", self._parts.journal.run),
+            ("reporter", self._parts.reporter.run),
+        ):
+            thread = threading.Thread(
+                target=self._guard, args=(name, target), name=name, daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+        self._tell(force=True)
+
+    def _guard(self, name: str, target: Callable[[], None]) -> None:
+        """Run a thread; if it dies, so does the daemon, and says of what."""
+        try:
+            target()
+        except RainbowAgentError as exc:
+            self._fatal(exc)
+        except Exception as exc:
+            log.critical("The %s thread died: %s", name, exc, exc_info=True)
+            self._stop.set(f"the {name} thread died: {exc}", 1)
+
+    # -- loop ----------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            more = self._tick()
+            self._tell()
+            if not more:
+                self._wait(self._parts.pace.wait())
+
+    def _tick(self) -> bool:
+        """One round. True when there may be more to receive at once."""
+        try:
+            return self._round()
+        except WorkloadUnavailable as exc:
+            if self._workload.bad(str(exc)):
+                self._pause("The workload manager", exc)
+        except (Transient, Refused) as exc:
+            if self._rainbow.bad(str(exc)):
+                self._pause("Rainbow", exc)
+        self._parts.pace.failed()
+        return False
+
+    def _pause(self, who: str, exc: Exception) -> None:
+        log.warning("%s: %s", who, exc, extra={"action": "paused"})
+
+    def _round(self) -> bool:
+        parts = self._parts
+        self._heal()
+        first = parts.registrar.session is None
+        session = parts.registrar.ensure()
+        if first:
+            parts.reporter.changed()
+        try:
+            return self._exchange(session)
+        except (RequestDenied, ClusterUnknown) as exc:
+            parts.doubt(Doubt(session, exc))
+            return False
+
+    def _heal(self) -> None:
+        doubts = self._parts.doubts
+        while not doubts.empty():
+            doubt = doubts.get()
+            try:
+                self._parts.registrar.heal(doubt)
+            except Transient:
+                doubts.put(doubt)  # not healed yet
+                raise
+            self._parts.reporter.changed()
+
+    def _exchange(self, session: Session) -> bool:
+        """Submit, accept, receive, submit, accept. True when the answer was full."""
+        parts = self._parts
+        ready = self._submit()
+        parts.inbox.accept(session)
+        if not ready or self._dispatcher_behind():
+            return False
+        new, full = parts.inbox.receive(session)
+        self._rainbow.good(parts.clock.now())
+        self._nothing_waits = not new
+        if not new:
+            parts.pace.idled(parts.clock.monotonic())
+            return False
+        parts.pace.worked(parts.clock.monotonic())
+        parts.reporter.changed()
+        self._submit()
+        parts.inbox.accept(session)
+        return full
+
+    def _submit(self) -> bool:
+        """Submit what is pending. False while the workload manager is not ready for it."""
+        journal = self._parts.journal
+        if not journal.caught_up.is_set():
+            return False
+        try:
+            if self._dispatcher is None:
+                self._dispatcher = self._parts.open_dispatcher()
+            if self._recovered != journal.generation:
+                self._recovered = journal.generation
+                self._dispatcher.recover()
+            if self._dispatcher.behind():
+                self._dispatcher.run(self._stop)
+        except WorkloadUnavailable:
+            self._drop_dispatcher()
+            raise
+        self._workload.good(self._parts.clock.now())
+        return not self._stop.is_set()
+
+    def _dispatcher_behind(self) -> bool:
+        return self._dispatcher is None or self._dispatcher.behind()
+
+    def _drop_dispatcher(self) -> None:
+        """The connection is gone: what was in flight is looked up in the journal's history.
+
+        It is closed first: what it sent must not arrive after the history was read.
+        """
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+            self._dispatcher = None
+        self._parts.journal.request_resync()
+
+    def _idle(self) -> bool:
+        """Whether nothing waits in rainbow, nothing runs, and rainbow knows all of it."""
+        parts = self._parts
+        session = parts.registrar.session
+        return (
+            self._nothing_waits
+            and session is not None
+            and not parts.ledger.open_jobs()
+            and not parts.ledger.unaccepted(session.registration)
+            and parts.reporter.flushed.is_set()
+        )
+
+    def _wait(self, seconds: float) -> None:
+        """Until the next poll; shorter while the journal is read or the last job is awaited."""
+        clock, journal = self._parts.clock, self._parts.journal
+        end = clock.monotonic() + seconds
+        while (left := end - clock.monotonic()) > 0:
+            if self._parts.until_idle and self._idle():
+                self._stop.set("nothing is left to do")
+                return
+            reading = not journal.caught_up.is_set()
+            short = reading or self._parts.until_idle
+            rung = self._bell.wait(min(left, LOOK) if short else left)
+            self._bell.clear()
+            if rung or (reading and journal.caught_up.is_set()):
+                return
+
+    def _tell(self, *, force: bool = False) -> None:
+        """Say how we are, for `status`."""
+        parts = self._parts
+        now = parts.clock.monotonic()
+        if now - self._told < TELL and not force:
+            return
+        self._told = now
+        session = parts.registrar.session
+        pool = parts.reporter.pool
+        parts.tell(
+            {
+                "heartbeat": parts.clock.now(),
+                "registration": session.registration if session else None,
+                "rainbow": vars(self._rainbow),
+                "workload": {
+                    "reachable": parts.journal.reachable,
+                    "problem": parts.journal.problem,
+                },
+                "resources": pool.totals() if pool else None,
+            }
+        )
+
+    # -- shutdown ------------------------------------------------------------------------------
+
+    def _shut_down(self) -> None:
+        self._stop.set("the main loop ended")
+        log.info("Stopping: %s", self._stop.reason, extra={"action": "stopping"})
+        for thread in self._threads:
+            thread.join(timeout=10.0)
+            if thread.is_alive():
+                log.error("The %s thread did not end", thread.name)
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+        if self._stop.exit_code == 0:
+            self._parts.reporter.report_last()
+        self._tell(force=True)
+        self._parts.close()

@@ -1,0 +1,271 @@
+"""From the ledger to the workload manager: plan what is new, submit what is pending.
+
+Write, submit, accept: a task is `submitting` on disk before the workload manager hears of it,
+and has its id on disk before rainbow is told. Many submits are in flight; planning the next jobs
+overlaps with them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from rainbow_agent.crashpoints import CrashPoint, reach
+from rainbow_agent.errors import JobspecError
+from rainbow_agent.model import (
+    JobChange,
+    JobKey,
+    Plan,
+    PlannedJob,
+    Refusal,
+    Submission,
+    SubmitOutcome,
+    Submitted,
+    TaskChange,
+    TaskKey,
+    TaskRow,
+    TaskState,
+)
+from rainbow_agent.order import JobOrder, Ready
+from rainbow_agent.ports import Clock, Ledger, StopSignal, Workload
+
+log = logging.getLogger(__name__)
+
+#: Jobs planned and marked in one transaction.
+CHUNK = 64
+#: Submissions in flight at most; enough to fill Flux's ingest batches.
+WINDOW = 512
+#: News gathered before it is written.
+FLUSH = 256
+
+
+class Dispatcher:
+    """Plans and submits; one call of `run()` empties what is there."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        workload: Workload,
+        plan_text: Callable[[str], Plan],
+        environment: Mapping[str, str],
+        clock: Clock,
+        grace: float,
+        on_change: Callable[[list[JobChange]], None],
+    ) -> None:
+        self._ledger = ledger
+        self._workload = workload
+        self._plan_text = plan_text
+        self._environment = environment
+        self._clock = clock
+        self._grace = grace
+        self._on_change = on_change
+        self._ready: deque[Ready] = deque()
+        self._orders: dict[JobKey, JobOrder] = {}
+        self._news: list[TaskChange] = []
+
+    def recover(self) -> int:
+        """After a crash: what is marked submitting and not in the workload manager is pending.
+
+        To be called once the journal has caught up and nothing of ours is in flight. Returns how
+        many tasks went back.
+        """
+        at = self._clock.now()
+        cause = "the workload manager never got it"
+        rows = self._ledger.tasks_in({TaskState.SUBMITTING})
+        self._ledger.apply([TaskChange(r.key, TaskState.PENDING, at, cause) for r in rows])
+        if rows:
+            log.warning(
+                "Tasks that were about to be submitted are submitted again",
+                extra={"action": "recovered", "tasks": len(rows)},
+            )
+        return len(rows)
+
+    def close(self) -> None:
+        """End the connection to the workload manager; jobs go on."""
+        self._workload.close()
+
+    def behind(self) -> bool:
+        """Whether there is work that is not in the workload manager yet."""
+        return bool(self._ledger.unplanned() or self._ledger.tasks_in({TaskState.PENDING}))
+
+    def run(self, stop: StopSignal) -> None:
+        """Submit all that is pending; after a stop, only what was begun.
+
+        Raises:
+            WorkloadUnavailable: what is in flight stays `submitting`; recover() after the
+                journal has caught up again.
+        """
+        self._forget()
+        chunks = self._chunks()
+        more, deadline = True, float("inf")
+        while more or self._ready or self._workload.in_flight():
+            if stop.is_set():
+                more, deadline = False, min(deadline, self._clock.monotonic() + self._grace)
+                if self._clock.monotonic() >= deadline:
+                    break
+            hungry = len(self._ready) < CHUNK and self._workload.in_flight() < WINDOW // 2
+            if more and hungry:
+                more = self._begin(next(chunks, None))
+            while self._ready and self._workload.in_flight() < WINDOW:
+                self._start(self._ready.popleft())
+            if self._workload.in_flight():
+                for outcome in self._workload.collect_outcomes(0.0 if more and hungry else 0.5):
+                    self._settle(outcome)
+            if len(self._news) >= FLUSH:
+                self._flush()
+        self._flush()
+
+    def plan_new(self, keys: Sequence[JobKey]) -> dict[JobKey, Plan]:
+        """Plan received jobs; refuse those that cannot be planned, with the reason."""
+        texts = self._ledger.jobspecs(keys)
+        planned: list[PlannedJob] = []
+        refused: list[Refusal] = []
+        for key in keys:
+            try:
+                planned.append(PlannedJob(key, self._plan_text(texts[key])))
+            except JobspecError as exc:
+                refused.append(Refusal(key, str(exc)))
+                log.warning(
+                    "Refused job %d: %s", key.id, exc, extra={"action": "refused", "job": str(key)}
+                )
+        self._ledger.record_plans(planned, refused, self._clock.now())
+        reach(CrashPoint.PLANNED)
+        return {p.key: p.plan for p in planned}
+
+    def _plan_again(self, keys: Sequence[JobKey]) -> dict[JobKey, Plan]:
+        """The plans of jobs that were planned before a crash; planning is pure, so: the same.
+
+        Another version of the agent may read a jobspec differently: such a job is not mixed up
+        with what it was, its pending tasks fail with that reason.
+        """
+        texts = self._ledger.jobspecs(keys)
+        plans: dict[JobKey, Plan] = {}
+        for key in keys:
+            rows = self._ledger.tasks_of(key)
+            try:
+                plan = self._plan_text(texts[key])
+            except JobspecError as exc:
+                self._give_up(rows, f"this version of the agent cannot plan the job: {exc}")
+                continue
+            if {t.name for t in plan.tasks} == {row.key.task for row in rows}:
+                plans[key] = plan
+            else:
+                self._give_up(rows, "this version of the agent plans other tasks than before")
+        return plans
+
+    def _give_up(self, rows: Iterable[TaskRow], reason: str) -> None:
+        at = self._clock.now()
+        self._news += [
+            TaskChange(row.key, TaskState.FAILED, at, reason, reason=reason, finished=at)
+            for row in rows
+            if row.state is TaskState.PENDING
+        ]
+
+    def _forget(self) -> None:
+        self._ready.clear()
+        self._orders.clear()
+        self._news.clear()
+
+    def _chunks(self) -> Iterator[dict[JobKey, tuple[Plan, list[TaskRow]]]]:
+        """Jobs with pending tasks, some at a time: the half submitted first, then the new."""
+        pending = self._ledger.tasks_in({TaskState.PENDING})
+        begun = [key for key, _ in groupby(pending, key=lambda row: row.key.job)]
+        for i in range(0, len(begun), CHUNK):
+            yield self._with_rows(self._plan_again(begun[i : i + CHUNK]))
+        new = self._ledger.unplanned()
+        for i in range(0, len(new), CHUNK):
+            yield self._with_rows(self.plan_new(new[i : i + CHUNK]))
+
+    def _with_rows(self, plans: Mapping[JobKey, Plan]) -> dict[JobKey, tuple[Plan, list[TaskRow]]]:
+        return {key: (plan, self._ledger.tasks_of(key)) for key, plan in plans.items()}
+
+    def _begin(self, chunk: dict[JobKey, tuple[Plan, list[TaskRow]]] | None) -> bool:
+        """Mark a chunk's pending tasks as submitting; queue what can go. False at the end."""
+        if chunk is None:
+            return False
+        at = self._clock.now()
+        marks = [
+            TaskChange(row.key, TaskState.SUBMITTING, at, "about to be submitted")
+            for _, rows in chunk.values()
+            for row in rows
+            if row.state is TaskState.PENDING
+        ]
+        self._ledger.apply(marks)
+        reach(CrashPoint.MARKED)
+        for key, (plan, rows) in chunk.items():
+            order = self._orders[key] = JobOrder(plan, rows)
+            ready, doomed = order.start()
+            self._ready += ready
+            self._cancel(doomed)
+        return True
+
+    def _start(self, ready: Ready) -> None:
+        jobspec = complete(ready.task.jobspec, ready.key, self._environment)
+        self._workload.start_submit(Submission(ready.key, jobspec, ready.afterok))
+        reach(CrashPoint.SENT)
+
+    def _settle(self, outcome: SubmitOutcome) -> None:
+        order, at = self._orders[outcome.key.job], self._clock.now()
+        if isinstance(outcome, Submitted):
+            reach(CrashPoint.SUBMITTED)
+            self._ready += order.submitted(outcome.key, outcome.flux_id)
+            self._news.append(
+                TaskChange(
+                    outcome.key, TaskState.SUBMITTED, at, "submitted", flux_id=outcome.flux_id
+                )
+            )
+            return
+        # Flux refuses a dependency that has failed meanwhile: no fault of this task.
+        doomed = outcome.reason.startswith("dependency")
+        log.warning(
+            "The workload manager refused task %s: %s",
+            outcome.key,
+            outcome.reason,
+            extra={"action": "submit_refused", "job": str(outcome.key.job)},
+        )
+        self._news.append(
+            TaskChange(
+                outcome.key,
+                TaskState.CANCELED if doomed else TaskState.FAILED,
+                at,
+                outcome.reason,
+                reason=outcome.reason,
+                finished=at,
+                unsatisfiable=not doomed,
+            )
+        )
+        self._cancel(order.refused(outcome.key.task))
+
+    def _cancel(self, keys: Iterable[TaskKey]) -> None:
+        at, reason = self._clock.now(), "a task that it depends on did not end well"
+        self._news += [
+            TaskChange(key, TaskState.CANCELED, at, reason, reason=reason, finished=at)
+            for key in keys
+        ]
+
+    def _flush(self) -> None:
+        if self._news:
+            changes = self._ledger.apply(self._news)
+            reach(CrashPoint.RECORDED)
+            self._news.clear()
+            if changes:
+                self._on_change(changes)
+
+
+def complete(
+    jobspec: Mapping[str, Any], key: TaskKey, environment: Mapping[str, str]
+) -> dict[str, Any]:
+    """A planned jobspec with the host's environment underneath its own, and our key.
+
+    The plan's mapping is shared by all replicas and is left as it is.
+    """
+    attributes = dict(jobspec.get("attributes") or {})
+    system = dict(attributes.get("system") or {})
+    system["environment"] = {**environment, **(system.get("environment") or {})}
+    attributes["system"] = system
+    attributes["user"] = {**(attributes.get("user") or {}), "rainbow": key.to_attribute()}
+    return {**jobspec, "attributes": attributes}

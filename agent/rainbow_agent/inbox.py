@@ -1,0 +1,91 @@
+"""From rainbow to the ledger, and back: receive, then accept what is safe."""
+
+from __future__ import annotations
+
+import logging
+
+from rainbow_agent.crashpoints import CrashPoint, reach
+from rainbow_agent.model import JobKey, Offer
+from rainbow_agent.ports import Clock, Ledger, Scheduler
+from rainbow_agent.registration import Session
+
+log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Takes jobs in; tells rainbow to let go of them once they are safe."""
+
+    def __init__(
+        self, *, scheduler: Scheduler, ledger: Ledger, clock: Clock, max_jobs: int
+    ) -> None:
+        self._scheduler = scheduler
+        self._ledger = ledger
+        self._clock = clock
+        self._max_jobs = max_jobs
+
+    def receive(self, session: Session) -> tuple[list[JobKey], bool]:
+        """Ask for jobs once and write them down.
+
+        Returns:
+            The jobs that are new, and whether the answer was full (there may be more).
+        """
+        offers = self._scheduler.receive(session.cluster, session.secret.reveal(), self._max_jobs)
+        if not offers:
+            return [], False
+        for stray in [o for o in offers if o.cluster != session.cluster]:
+            self._warn_stray(stray, session)
+        reach(CrashPoint.RECEIVED)
+        new = self._ledger.record_offers(session.registration, offers, self._clock.now())
+        if len(new) < len(offers):
+            self._known_again(session, offers, set(new))
+        reach(CrashPoint.WRITTEN)
+        if new:
+            log.info(
+                "Received %d new jobs",
+                len(new),
+                extra={"action": "received", "new": len(new), "offered": len(offers)},
+            )
+        return new, len(offers) >= self._max_jobs
+
+    def accept(self, session: Session) -> int:
+        """Tell rainbow which jobs are ours for good; how many there were."""
+        ids = self._ledger.unaccepted(session.registration)
+        if ids:
+            self._scheduler.accept(session.cluster, session.secret.reveal(), ids)
+            reach(CrashPoint.ACCEPTED)
+            self._ledger.mark_accepted(session.registration, ids, self._clock.now())
+            log.info("Accepted %d jobs", len(ids), extra={"action": "accepted", "jobs": len(ids)})
+        return len(ids)
+
+    def _known_again(self, session: Session, offers: list[Offer], new: set[JobKey]) -> None:
+        """Rows that we have already: most wait to be accepted, and soon are.
+
+        One that rainbow was told of before comes again when its database was put back to an older
+        state: told again, or it would fill every answer from now on. The same id with other
+        content is another job under a name that is taken; a human has to look at that.
+        """
+        known = {JobKey(session.registration, o.id): o for o in offers}
+        known = {key: offer for key, offer in known.items() if key not in new}
+        texts = self._ledger.jobspecs(list(known))
+        again: list[int] = []
+        for key, offer in known.items():
+            row = self._ledger.job(key)
+            if texts[key] != offer.jobspec:
+                log.error(
+                    "Rainbow offers another job under the id %d, which this cluster had before"
+                    " (was its database restored from a copy?); it is not run: deregister and"
+                    " register this cluster",
+                    offer.id,
+                    extra={"action": "id_reused", "job": str(key)},
+                )
+            elif row is not None and row.accepted is not None:
+                again.append(offer.id)
+        self._scheduler.accept(session.cluster, session.secret.reveal(), again)
+
+    def _warn_stray(self, offer: Offer, session: Session) -> None:
+        log.warning(
+            "Rainbow handed cluster %s a row that says it is for %r",
+            session.cluster,
+            offer.cluster[:80],
+            extra={"action": "stray_offer", "job": offer.id},
+        )

@@ -1,0 +1,272 @@
+"""From the workload manager's journal to the ledger.
+
+`Tracker` is pure: events in, news of tasks out. `JournalRoom` is the thread around it: it opens
+the journal, applies the history in one go, then what happens; opens it again when it breaks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from rainbow_agent.errors import WorkloadUnavailable
+from rainbow_agent.model import (
+    FINAL_TASK_STATES,
+    EventKind,
+    JobChange,
+    TaskChange,
+    TaskKey,
+    TaskRow,
+    TaskState,
+    WorkloadEvent,
+)
+from rainbow_agent.pacing import Pace
+from rainbow_agent.ports import Clock, Journal, Ledger, Workload
+from rainbow_agent.stop import Stop
+
+log = logging.getLogger(__name__)
+
+OPEN_TASK_STATES = frozenset(TaskState) - FINAL_TASK_STATES
+
+
+@dataclass
+class _Watched:
+    """What is known of one Flux job of ours while it is not over."""
+
+    key: TaskKey
+    submitted: float
+    started: float | None = None
+    finished: float | None = None
+    status: int | None = None
+    exception: WorkloadEvent | None = None
+
+
+class Tracker:
+    """Turns journal events of our jobs into news of tasks."""
+
+    def __init__(self) -> None:
+        self._watched: dict[int, _Watched] = {}
+
+    def feed(self, event: WorkloadEvent) -> TaskChange | None:
+        """News that follows from one event; None when nothing does."""
+        if event.kind is EventKind.SUBMIT:
+            return self._submitted(event)
+        watched = self._watched.get(event.flux_id)
+        if watched is None:
+            return None
+        if event.kind is EventKind.START:
+            watched.started = event.time
+            return TaskChange(
+                watched.key,
+                TaskState.RUNNING,
+                event.time,
+                "started",
+                flux_id=event.flux_id,
+                started=event.time,
+            )
+        if event.kind is EventKind.FINISH:
+            watched.finished, watched.status = event.time, event.status
+        elif event.kind is EventKind.EXCEPTION and event.severity == 0:
+            watched.exception = watched.exception or event
+        elif event.kind is EventKind.CLEAN:
+            del self._watched[event.flux_id]
+            return _ended(watched, event)
+        return None
+
+    def _submitted(self, event: WorkloadEvent) -> TaskChange | None:
+        if event.key is None:
+            return None
+        self._watched[event.flux_id] = _Watched(event.key, event.time)
+        return TaskChange(
+            event.key,
+            TaskState.SUBMITTED,
+            event.time,
+            "the workload manager has it",
+            flux_id=event.flux_id,
+        )
+
+
+def _ended(watched: _Watched, event: WorkloadEvent) -> TaskChange:
+    """The last news of a task: what its exception and wait status say together."""
+    state, cause, unsatisfiable = TaskState.COMPLETED, "ended well", False
+    reason: str | None = None
+    code = exit_code(watched.status)
+    exception = watched.exception
+    if exception is not None:
+        reason = (
+            f"{exception.exception}: {exception.note}" if exception.note else (exception.exception)
+        )
+        canceled = exception.exception in ("cancel", "dependency")
+        state = TaskState.CANCELED if canceled else TaskState.FAILED
+        # sched-simple (0.62 to 0.88): "unsatisfiable request..."; Fluxion: type="unsatisfiable".
+        unsatisfiable = exception.exception == "alloc" and "unsatisfiable" in exception.note
+    elif code:
+        state = TaskState.FAILED
+        reason = (
+            f"signal {code - 128}" if code > 128 and _signaled(watched) else f"exit code {code}"
+        )
+    elif code is None:
+        state, reason = TaskState.FAILED, "it ended without having run"
+    return TaskChange(
+        watched.key,
+        state,
+        event.time,
+        reason or cause,
+        flux_id=event.flux_id,
+        exit_code=code,
+        reason=reason,
+        started=watched.started,
+        finished=watched.finished or event.time,
+        unsatisfiable=unsatisfiable,
+    )
+
+
+def exit_code(status: int | None) -> int | None:
+    """A shell's exit code from a wait status (128 + n for signal n); None for None."""
+    if status is None:
+        return None
+    code = os.waitstatus_to_exitcode(status)
+    return 128 - code if code < 0 else code
+
+
+def _signaled(watched: _Watched) -> bool:
+    return watched.status is not None and os.WIFSIGNALED(watched.status)
+
+
+class JournalRoom:
+    """The thread that keeps the ledger true to the workload manager."""
+
+    #: Seconds one wait for events may take; also how old its heartbeat gets when all is well.
+    PATIENCE = 1.0
+
+    def __init__(
+        self,
+        *,
+        open_workload: Callable[[], Workload],
+        open_ledger: Callable[[], Ledger],
+        clock: Clock,
+        stop: Stop,
+        on_change: Callable[[list[JobChange]], None],
+    ) -> None:
+        self._open_workload = open_workload
+        self._open_ledger = open_ledger
+        self._clock = clock
+        self._stop = stop
+        self._on_change = on_change
+        #: Set while the ledger has all that the journal told; cleared when the stream breaks.
+        self.caught_up = threading.Event()
+        #: How often the history was read in full.
+        self.generation = 0
+        self._resync = threading.Event()
+        #: Guards caught_up and _resync together: a history that was begun before a resync was
+        #: asked for does not count.
+        self._sync = threading.Lock()
+        self.reachable: bool | None = None
+        self.problem = ""
+        self.beat = clock.monotonic()
+
+    def request_resync(self) -> None:
+        """Read the history again: submissions are in flight whose fate is not known."""
+        with self._sync:
+            self.caught_up.clear()
+            self._resync.set()
+
+    def run(self) -> None:
+        """Follow the journal until the stop."""
+        ledger = self._open_ledger()
+        pace = Pace(0.5, 10.0)
+        try:
+            while not self._stop.is_set():
+                try:
+                    self._follow(ledger, pace)
+                except WorkloadUnavailable as exc:
+                    if self.problem != str(exc):
+                        log.warning("The workload manager's journal broke off: %s", exc)
+                    self.reachable, self.problem = False, str(exc)
+                    self.caught_up.clear()
+                    pace.failed()
+                    self._stop.wait(pace.wait())
+                self.beat = self._clock.monotonic()
+        finally:
+            self.caught_up.clear()
+            ledger.close()
+
+    def _follow(self, ledger: Ledger, pace: Pace) -> None:
+        with self._sync:
+            self.caught_up.clear()
+            self._resync.clear()
+        workload = self._open_workload()
+        try:
+            if ledger.tasks_in({TaskState.SUBMITTING}):
+                workload.settle(self._stop)
+            # Taken before the history, which therefore has every one of them that still exists.
+            known = ledger.tasks_in({TaskState.SUBMITTED, TaskState.RUNNING})
+            journal = workload.open_journal()
+            try:
+                tracker = Tracker()
+                self._read_history(journal, ledger, tracker, known)
+                pace.worked(self._clock.monotonic())
+                while not (self._stop.is_set() or self._resync.is_set()):
+                    self._apply(ledger, _news(tracker, self._next(journal)))
+            finally:
+                journal.close()
+        finally:
+            workload.close()
+
+    def _next(self, journal: Journal) -> list[WorkloadEvent]:
+        events = journal.next_events(self.PATIENCE)
+        self.beat = self._clock.monotonic()
+        return events
+
+    def _read_history(
+        self, journal: Journal, ledger: Ledger, tracker: Tracker, known: Sequence[TaskRow]
+    ) -> None:
+        """Bring the ledger up to date; what the workload manager no longer knows is lost."""
+        news: list[TaskChange] = []
+        seen: set[TaskKey] = set()
+        while not self._stop.is_set():
+            events = self._next(journal)
+            seen |= {e.key for e in events if e.key is not None}
+            news += _news(tracker, events)
+            if any(e.kind is EventKind.CAUGHT_UP for e in events):
+                break
+        else:
+            return
+        open_keys = {row.key for row in ledger.tasks_in(OPEN_TASK_STATES)}
+        news = [change for change in news if change.key in open_keys]
+        news += lost(known, seen, self._clock.now())
+        self._apply(ledger, news)
+        self.reachable, self.problem = True, ""
+        with self._sync:
+            if self._resync.is_set():
+                return
+            self.generation += 1
+            self.caught_up.set()
+        log.info(
+            "Caught up with the workload manager's journal",
+            extra={"action": "journal_caught_up", "open_tasks": len(open_keys), "news": len(news)},
+        )
+
+    def _apply(self, ledger: Ledger, news: list[TaskChange]) -> None:
+        if news:
+            changes = ledger.apply(news)
+            if changes:
+                self._on_change(changes)
+
+
+def _news(tracker: Tracker, events: Iterable[WorkloadEvent]) -> list[TaskChange]:
+    found = (tracker.feed(event) for event in events)
+    return [change for change in found if change is not None]
+
+
+def lost(rows: Iterable[TaskRow], seen: Collection[TaskKey], at: float) -> list[TaskChange]:
+    """News of tasks that were in the workload manager and are not in its history any more."""
+    reason = "the workload manager no longer knows this task: its instance was replaced or purged"
+    return [
+        TaskChange(row.key, TaskState.LOST, at, reason, reason=reason)
+        for row in rows
+        if row.state in (TaskState.SUBMITTED, TaskState.RUNNING) and row.key not in seen
+    ]

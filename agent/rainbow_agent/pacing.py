@@ -1,0 +1,45 @@
+"""When to ask rainbow again: fast while there is work, doubling when idle, full jitter."""
+
+from __future__ import annotations
+
+import random
+
+
+class Pace:
+    """The time between polls.
+
+    Full jitter (uniform from 0 to the current cap) keeps a thousand agents from polling in step.
+    The cap stays at its least for a while after the last work, because work comes in bursts.
+    """
+
+    #: Seconds after the last work during which the cap stays at its least.
+    LINGER = 10.0
+
+    def __init__(self, least: float, most: float, rng: random.Random | None = None) -> None:
+        self._least, self._most = least, most
+        self._cap = least
+        self._last_work: float | None = None
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+
+    def worked(self, now: float) -> None:
+        """Something came in (or went wrong no more)."""
+        self._cap, self._last_work = self._least, now
+
+    def idled(self, now: float) -> None:
+        """Nothing came in."""
+        if self._last_work is None or now - self._last_work > self.LINGER:
+            self._cap = min(self._cap * 2, self._most)
+
+    def failed(self) -> None:
+        """The other side is not well: back off at once."""
+        self._last_work = None
+        self._cap = min(self._cap * 2, self._most)
+
+    def wait(self) -> float:
+        """Seconds to wait now."""
+        return self._rng.uniform(0, self._cap)
+
+    @property
+    def cap(self) -> float:
+        """The most that wait() can return now."""
+        return self._cap

@@ -1,0 +1,191 @@
+"""The cluster's membership in the fleet: get a secret once, keep it, heal what can be healed.
+
+What the server does (rainbow at 075ee23) and what follows from it:
+
+- Register gives a secret once, EXISTS ever after: the secret is on disk before anything else.
+- Restarted with its database, the server has lost the graph only: `ClusterUnknown`; the graph is
+  loaded again and the secret stays good.
+- Restarted without it: `request denied`; a new registration, whose job ids start at 1 again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from rainbow_agent.crashpoints import CrashPoint, reach
+from rainbow_agent.errors import (
+    ClusterExists,
+    ClusterUnknown,
+    Fatal,
+    Rejected,
+    RequestDenied,
+)
+from rainbow_agent.model import Credentials, Registration
+from rainbow_agent.ports import Clock, Ledger, Scheduler
+from rainbow_agent.settings import Secret
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a call to rainbow needs."""
+
+    cluster: str
+    secret: Secret
+    registration: str
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Rainbow's answer to a call with this session says that something is lost over there."""
+
+    session: Session
+    error: ClusterUnknown | RequestDenied
+
+
+class CredentialStore(Protocol):
+    """Where the cluster's secret is kept (adapters.credentials)."""
+
+    def load(self) -> Secret | None:
+        """The stored secret of this cluster; None when there is none."""
+
+    def save(self, credentials: Credentials) -> None:
+        """Store credentials; durable when it returns."""
+
+    def check(self) -> None:
+        """Make sure that save() can work: a secret is given once only.
+
+        Raises:
+            UsageError: it cannot, and why.
+        """
+
+    def describe(self) -> str:
+        """Where that is, for messages."""
+
+
+class Registrar:
+    """Owns the session. Used by the main loop only; others read `session`."""
+
+    def __init__(
+        self,
+        *,
+        cluster: str,
+        host: str,
+        secret: Secret,
+        secret_source: str,
+        scheduler: Scheduler,
+        store: CredentialStore,
+        ledger: Ledger,
+        graph: Callable[[], str],
+        registration_id: Callable[[str], str],
+        clock: Clock,
+    ) -> None:
+        self._cluster = cluster
+        self._host = host
+        self._secret = secret
+        self._secret_source = secret_source
+        self._scheduler = scheduler
+        self._store = store
+        self._ledger = ledger
+        self._graph = graph
+        self._registration_id = registration_id
+        self._clock = clock
+        self.session: Session | None = None
+
+    def ensure(self) -> Session:
+        """The session: the stored one, or a new registration.
+
+        Raises:
+            Fatal: only a human can help; the message says how.
+            Transient: rainbow cannot be reached now.
+        """
+        if self.session is None:
+            stored = self._store.load()
+            self.session = self._adopt(stored) if stored else self._register()
+        return self.session
+
+    def heal(self, doubt: Doubt) -> None:
+        """Put right what rainbow lost; nothing to do when it was since the doubt arose."""
+        if doubt.session != self.session:
+            return
+        if isinstance(doubt.error, RequestDenied):
+            self._register_again()
+        else:
+            self._restore_graph()
+
+    def _register_again(self) -> None:
+        """Rainbow answered `request denied` to our secret: register again, if it lets us."""
+        log.warning(
+            "Rainbow does not know our secret any more; registering again",
+            extra={"action": "reregister", "cluster": self._cluster},
+        )
+        if not self._secret:
+            raise Fatal(
+                f"rainbow at {self._host} denies the secret of cluster {self._cluster} that is in"
+                f" {self._store.describe()}, and without a registration secret there is no other:"
+                " set RAINBOW_SECRET or RAINBOW_SECRET_FILE"
+            )
+        old = self.session
+        fresh = self._register()
+        if old is not None and old.registration != fresh.registration:
+            self._ledger.close_registration(old.registration, self._clock.now())
+        self.session = fresh
+
+    def _restore_graph(self) -> None:
+        """Rainbow kept our row and lost our graph: load it again."""
+        log.warning(
+            "Rainbow lost this cluster's graph (it was restarted); loading it again",
+            extra={"action": "restore_graph", "cluster": self._cluster},
+        )
+        try:
+            self._scheduler.restore_graph(self._cluster, self._graph())
+        except Rejected as exc:
+            if "already exists" not in str(exc):  # somebody was quicker: as good
+                raise
+
+    def _register(self) -> Session:
+        if not self._secret:
+            raise Fatal(
+                f"cluster {self._cluster} has no stored secret in {self._store.describe()} and"
+                " no registration secret was given: set RAINBOW_SECRET or RAINBOW_SECRET_FILE"
+            )
+        self._store.check()
+        try:
+            given = self._scheduler.register(self._cluster, self._secret.reveal(), self._graph())
+        except ClusterExists as exc:
+            raise Fatal(self._exists_message()) from exc
+        except RequestDenied as exc:
+            raise Fatal(
+                f"rainbow at {self._host} refuses the registration secret"
+                f" ({self._secret_source}): use the one that its --secret was started with"
+            ) from exc
+        reach(CrashPoint.REGISTERED)
+        self._store.save(given)
+        reach(CrashPoint.STORED)
+        log.info(
+            "Registered cluster %s with rainbow at %s",
+            self._cluster,
+            self._host,
+            extra={"action": "registered", "cluster": self._cluster},
+        )
+        return self._adopt(Secret(given.secret))
+
+    def _adopt(self, secret: Secret) -> Session:
+        registration = self._registration_id(secret.reveal())
+        self._ledger.open_registration(
+            Registration(registration, self._cluster, self._host, self._clock.now())
+        )
+        return Session(self._cluster, secret, registration)
+
+    def _exists_message(self) -> str:
+        return (
+            f"rainbow at {self._host} has a cluster {self._cluster} already and gives its secret"
+            f" only once; the one for it is not (or no longer) in {self._store.describe()}."
+            f" If another agent runs under this name, give this one another RAINBOW_CLUSTER. If"
+            f" the state folder was lost, restore it, or have rainbow's operator remove the row"
+            f" with name {self._cluster} from the table `clusters` of rainbow's database"
+        )

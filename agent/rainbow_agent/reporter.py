@@ -1,0 +1,187 @@
+"""From the ledger to rainbow: what this cluster has, and what became of its jobs.
+
+UpdateState merges keys and never removes one, so every report is whole: `constraint` selection
+reads the flat numbers, people and tools the nested ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rainbow_agent import __version__
+from rainbow_agent.errors import (
+    ClusterUnknown,
+    Refused,
+    RequestDenied,
+    Transient,
+    WorkloadUnavailable,
+)
+from rainbow_agent.model import JobRow, JobState, PoolView
+from rainbow_agent.pacing import Pace
+from rainbow_agent.ports import Clock, Ledger, Scheduler, Workload
+from rainbow_agent.registration import Doubt, Session
+from rainbow_agent.stop import Stop
+
+log = logging.getLogger(__name__)
+
+#: Jobs whose states are in a report.
+RECENT = 100
+#: Seconds between reports at least; changes meanwhile are gathered.
+GATHER = 1.0
+
+
+def state_payload(
+    *,
+    pool: PoolView | None,
+    memory_per_node: int | None,
+    counts: Mapping[JobState, int],
+    recent: list[JobRow],
+    operator: Mapping[str, float | str],
+    at: float,
+) -> dict[str, Any]:
+    """The state that is reported (docs/commands.md lists the keys).
+
+    Args:
+        pool: what the workload manager can schedule; None when it cannot be asked now.
+        memory_per_node: bytes, of the node with the least; None when not known.
+        counts: jobs per state.
+        recent: the last jobs, newest first.
+        operator: the operator's own values; they win over the agent's.
+        at: epoch seconds.
+    """
+    state: dict[str, Any] = {"agent_version": __version__, "reported": round(at, 3)}
+    if pool is not None:
+        state.update(pool.totals())
+    if memory_per_node is not None:
+        state["memory_per_node"] = memory_per_node
+        state["memory_gb_per_node"] = round(memory_per_node / 1e9, 3)
+    state.update({f"jobs_{s.value}": n for s, n in counts.items()})
+    state["jobs"] = {str(job.key.id): job.state.value for job in reversed(recent)}
+    state.update(operator)
+    return state
+
+
+class Reporter:
+    """The thread that tells rainbow. `changed()` may be called from any thread."""
+
+    def __init__(
+        self,
+        *,
+        session: Callable[[], Session | None],
+        open_scheduler: Callable[[], Scheduler],
+        open_ledger: Callable[[], Ledger],
+        open_workload: Callable[[], Workload],
+        memory_per_node: Callable[[], int | None],
+        operator: Mapping[str, float | str],
+        every: float,
+        clock: Clock,
+        stop: Stop,
+        doubt: Callable[[Doubt], None],
+    ) -> None:
+        self._session = session
+        self._open_scheduler = open_scheduler
+        self._open_ledger = open_ledger
+        self._open_workload = open_workload
+        self._memory_per_node = memory_per_node
+        self._operator = operator
+        self._every = every
+        self._clock = clock
+        self._stop = stop
+        self._doubt = doubt
+        self._changed = threading.Event()
+        self._bell = stop.bell()
+        self._workload: Workload | None = None
+        self._problem = ""
+        #: The last answer of the workload manager.
+        self.pool: PoolView | None = None
+        #: Set while everything that changed was reported.
+        self.flushed = threading.Event()
+        self.beat = clock.monotonic()
+
+    def changed(self) -> None:
+        """There is something to report."""
+        self.flushed.clear()
+        self._changed.set()
+        self._bell.set()
+
+    def run(self) -> None:
+        """Report until the stop."""
+        ledger, scheduler = self._open_ledger(), self._open_scheduler()
+        pace = Pace(GATHER, self._every)
+        try:
+            self._changed.set()
+            while not self._stop.is_set():
+                self._report_once(ledger, scheduler, pace)
+                self._bell.wait(self._every)
+                self._bell.clear()
+                self._stop.wait(GATHER)
+        finally:
+            self._close(ledger, scheduler)
+
+    def report_last(self) -> None:
+        """Report once more, after all other threads ended: what rainbow keeps of this run."""
+        ledger, scheduler = self._open_ledger(), self._open_scheduler()
+        try:
+            self._report_once(ledger, scheduler, Pace(GATHER, self._every))
+        finally:
+            self._close(ledger, scheduler)
+
+    def _close(self, ledger: Ledger, scheduler: Scheduler) -> None:
+        if self._workload is not None:
+            self._workload.close()
+            self._workload = None
+        scheduler.close()
+        ledger.close()
+
+    def _report_once(self, ledger: Ledger, scheduler: Scheduler, pace: Pace) -> None:
+        self.beat = self._clock.monotonic()
+        session = self._session()
+        if session is None:
+            return
+        self._changed.clear()
+        try:
+            self.pool = self._look()
+            payload = self._payload(ledger)
+            scheduler.update_state(session.cluster, session.secret.reveal(), payload)
+        except (ClusterUnknown, RequestDenied) as exc:
+            self._doubt(Doubt(session, exc))
+        except (Transient, Refused) as exc:
+            self._failed(str(exc), pace)
+        else:
+            self._problem = ""
+            pace.worked(self._clock.monotonic())
+            if not self._changed.is_set():
+                self.flushed.set()
+
+    def _failed(self, problem: str, pace: Pace) -> None:
+        if problem != self._problem:
+            log.warning("A report could not be delivered; it is kept: %s", problem)
+        self._problem = problem
+        pace.failed()
+        self._stop.wait(pace.wait())
+        self._bell.set()
+
+    def _look(self) -> PoolView | None:
+        """What the workload manager has; None when it cannot say (the report goes anyway)."""
+        try:
+            if self._workload is None:
+                self._workload = self._open_workload()
+            return self._workload.resources()
+        except WorkloadUnavailable:
+            if self._workload is not None:
+                self._workload.close()
+                self._workload = None
+            return None
+
+    def _payload(self, ledger: Ledger) -> dict[str, Any]:
+        return state_payload(
+            pool=self.pool,
+            memory_per_node=self._memory_per_node(),
+            counts=ledger.counts(),
+            recent=ledger.jobs(limit=RECENT, newest_first=True, with_tasks=False),
+            operator=self._operator,
+            at=self._clock.now(),
+        )

@@ -1,0 +1,112 @@
+"""The truth at a glance: one object, from the state folder alone, also while the daemon is down.
+
+The lock says whether a daemon runs (the kernel frees it however the daemon ended), runtime.json
+what it last said of itself, the ledger what became of the jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rainbow_agent.logs import when
+from rainbow_agent.model import JobState
+from rainbow_agent.settings import Settings
+from rainbow_agent.views import ago
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What was found in the state folder."""
+
+    pid: int | None  # of the running daemon
+    since: float | None  # epoch seconds, of the daemon that runs or ran last
+    runtime: Mapping[str, Any]
+    counts: Mapping[JobState, int]
+    registration: str | None
+
+
+def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any]:
+    """The `status` object (docs/commands.md).
+
+    What only a running daemon can know (`reachable`, free resources) is null when none runs.
+    """
+    running = found.pid is not None
+    rainbow: Mapping[str, Any] = found.runtime.get("rainbow") or {}
+    workload: Mapping[str, Any] = found.runtime.get("workload") or {}
+    heartbeat = found.runtime.get("heartbeat")
+    contact = rainbow.get("last_contact")
+    return {
+        "cluster": settings.cluster,
+        "registration": found.registration,
+        "rainbow": {
+            "host": settings.host,
+            "reachable": rainbow.get("reachable") if running else None,
+            "last_contact": when(contact) if contact else None,
+            "problem": rainbow.get("problem") or None,
+        },
+        "workload": {
+            "kind": workload.get("kind"),
+            "uri": workload.get("uri"),
+            "reachable": workload.get("reachable") if running else None,
+            "problem": workload.get("problem") or None,
+        },
+        "daemon": {
+            "running": running,
+            "pid": found.pid,
+            "since": when(found.since) if found.since else None,
+            "heartbeat_age": round(now - heartbeat, 1) if heartbeat else None,
+        },
+        "resources": _resources(found.runtime, running=running),
+        "jobs": {state.value: n for state, n in found.counts.items()},
+    }
+
+
+def _resources(runtime: Mapping[str, Any], *, running: bool) -> dict[str, int | None]:
+    known: Mapping[str, int] = runtime.get("resources") or {}
+    return {
+        f"{kind}_{part}": known.get(f"{kind}_{part}") if running or part == "total" else None
+        for kind in ("nodes", "cores", "gpus")
+        for part in ("total", "free")
+    }
+
+
+def status_text(view: Mapping[str, Any]) -> str:
+    """The same for people."""
+    daemon, rainbow, workload = view["daemon"], view["rainbow"], view["workload"]
+    lines = [
+        ("cluster", view["cluster"]),
+        ("daemon", _daemon_line(daemon)),
+        ("rainbow", f"{rainbow['host']}  {_reach(rainbow)}"),
+        ("workload", f"{workload['kind'] or '-'} {workload['uri'] or ''}  {_reach(workload)}"),
+        ("resources", _resource_line(view["resources"])),
+        ("jobs", ", ".join(f"{n} {state}" for state, n in view["jobs"].items() if n) or "none"),
+    ]
+    return "\n".join(f"{name:<10} {text}" for name, text in lines)
+
+
+def _daemon_line(daemon: Mapping[str, Any]) -> str:
+    age = daemon["heartbeat_age"]
+    seen = "" if age is None else f", last heard of {ago(max(age, 0.0))} ago"
+    if daemon["running"]:
+        return f"running, pid {daemon['pid']}, since {daemon['since']}{seen}"
+    return f"NOT RUNNING{seen}" if age is not None else "NOT RUNNING, never ran here"
+
+
+def _reach(side: Mapping[str, Any]) -> str:
+    if side["reachable"] is None:
+        return "(not known)"
+    if side["reachable"]:
+        return "reachable"
+    return f"NOT REACHABLE: {side['problem']}" if side["problem"] else "NOT REACHABLE"
+
+
+def _resource_line(resources: Mapping[str, int | None]) -> str:
+    def part(kind: str) -> str:
+        total, free = resources[f"{kind}_total"], resources[f"{kind}_free"]
+        if total is None:
+            return f"{kind} not known"
+        return f"{kind} {total}" if free is None else f"{kind} {free} of {total} free"
+
+    return ", ".join(part(kind) for kind in ("nodes", "cores", "gpus"))

@@ -1,0 +1,207 @@
+"""The daemon whole: jobs run to the end, a stop ends it, what dies is told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.errors import LedgerDamaged, RainbowAgentError, Unavailable
+from rainbow_agent.model import JobState
+from rainbow_agent.testing import (
+    eventually,
+    jobspec_json,
+)
+from rainbow_agent.testing_daemon import PAIR, World
+from rainbow_agent.testing_workload import FakeConnection
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """With short waits, so that the tests are quick."""
+    monkeypatch.setattr("rainbow_agent.reporter.GATHER", 0.01)
+    monkeypatch.setattr("rainbow_agent.daemon.LOOK", 0.01)
+    world = World(tmp_path)
+    yield world
+    world.end()
+
+
+def test_jobs_run_to_the_end(world: World) -> None:
+    """Received, submitted, accepted, completed and reported; then there is nothing left to do."""
+    world.registered()
+    for _ in range(3):
+        world.rainbow.put("blue", PAIR)
+    assert world.runs_until_idle() == 0
+    assert world.states() == [JobState.COMPLETED] * 3
+    assert world.rainbow.waiting("blue") == []
+    state = world.rainbow.state("blue")
+    assert (state["jobs_completed"], state["jobs"]) == (3, {str(n): "completed" for n in (1, 2, 3)})
+    assert len(world.server.became_job) == 6
+
+
+def test_nothing_to_do_ends_at_once_with_zero(world: World) -> None:
+    """A first start on an empty rainbow: registered, reported, done."""
+    assert world.runs_until_idle() == 0
+    assert world.store.kept is not None
+    assert world.rainbow.state("blue")["cores_free"] == 4
+    assert world.agents[0].stop.reason == "nothing is left to do"
+    assert world.agents[0].closed
+
+
+def test_more_jobs_than_fit_into_one_answer(world: World) -> None:
+    """A full answer is followed by the next question at once, until all are here."""
+    world.registered()
+    world.max_jobs = 3
+    for _ in range(11):
+        world.rainbow.put("blue", PAIR)
+    assert world.runs_until_idle() == 0
+    assert world.states() == [JobState.COMPLETED] * 11
+    assert world.rainbow.waiting("blue") == []
+
+
+def test_a_failed_and_a_refused_job_are_ends_too(world: World) -> None:
+    """Neither keeps the agent from going idle; both are accepted and reported."""
+    world.registered()
+    world.server.statuses["bad"] = 1 << 8
+    world.rainbow.put("blue", jobspec_json({"bad": [], "after": ["bad"]}))
+    world.rainbow.put("blue", "nonsense")
+    assert world.runs_until_idle() == 0
+    assert world.states() == [JobState.FAILED, JobState.REFUSED]
+    assert world.rainbow.waiting("blue") == []
+    assert world.rainbow.state("blue")["jobs"] == {"1": "failed", "2": "refused"}
+
+
+def test_until_idle_waits_for_what_runs(world: World) -> None:
+    """A job that runs is something left to do, however empty rainbow is."""
+    world.registered()
+    world.server.auto = False
+    world.rainbow.put("blue", PAIR)
+    agent = world.agent(until_idle=True)
+    agent.start()
+    eventually(lambda: not world.rainbow.waiting("blue"), "it is accepted")
+    asked = world.rainbow.calls["receive"]
+    eventually(lambda: world.rainbow.calls["receive"] > asked + 3, "it looks, and finds nothing")
+    assert not agent.stop.is_set()
+    world.server.run_all()
+    agent.ends()
+    assert agent.exit_code == 0
+    assert world.states() == [JobState.COMPLETED]
+
+
+def test_until_idle_waits_until_rainbow_knows_all_of_it(world: World) -> None:
+    """A report that could not be delivered is something left to do."""
+    world.registered()
+    world.rainbow.put("blue", PAIR)
+    for call in range(1, 8):
+        world.rainbow.fail("update_state", Unavailable("deadline exceeded"), call=call)
+    assert world.runs_until_idle() == 0
+    assert world.rainbow.state("blue")["jobs"] == {"1": "completed"}
+
+
+def test_a_stop_closes_everything_and_reports_once_more(world: World) -> None:
+    """Exit code 0, the reason kept, the last word told to `status`."""
+    agent = world.agent()
+    agent.start()
+    eventually(lambda: world.rainbow.state("blue"), "the first report is there")
+    reports = world.rainbow.calls["update_state"]
+    agent.ends_after_stop()
+    assert (agent.exit_code, agent.stop.reason) == (0, "the test stops it")
+    assert agent.closed
+    assert world.rainbow.calls["update_state"] > reports
+
+
+def test_status_is_told_how_it_goes(world: World) -> None:
+    """At the start, from time to time and at the end; all of it JSON, and no secret in it."""
+    world.registered()
+    world.runs_until_idle()
+    assert len(world.told) >= 2
+    assert world.told[0]["rainbow"]["reachable"] is None
+    last = world.told[-1]
+    assert last["registration"] == "of secret-number-1"
+    assert last["rainbow"]["reachable"] is True
+    assert last["rainbow"]["last_contact"] <= last["heartbeat"]
+    assert last["workload"] == {"reachable": True, "problem": ""}
+    assert last["resources"]["cores_total"] == 4
+    assert "token-number" not in json.dumps(world.told)
+
+
+def test_a_wrong_registration_secret_ends_with_42(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A human must act: said once, with what to do; restarting is of no use."""
+    world.secret = "wrong-secret"
+    assert world.runs_until_idle() == 42
+    assert "refuses the registration secret" in world.agents[0].stop.reason
+    fatal = [r.getMessage() for r in caplog.records if r.levelno == logging.CRITICAL]
+    assert len(fatal) == 1
+    assert "wrong-secret" not in caplog.text
+    assert world.agents[0].closed
+
+
+def explode() -> int:
+    raise RuntimeError("a bug in the probe")
+
+
+def test_a_reporter_that_dies_stops_the_daemon(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A daemon without its reporter lies by silence: exit code 1, and what it died of."""
+    agent = world.agent()
+    agent.memory_per_node = explode
+    agent.start()
+    agent.ends()
+    assert agent.exit_code == 1
+    assert agent.stop.reason == "the reporter thread died: a bug in the probe"
+    assert "Traceback" in caplog.text
+    assert agent.closed
+
+
+def test_a_journal_that_dies_stops_the_daemon(world: World) -> None:
+    """Likewise for the thread that follows the workload manager."""
+    agent = world.agent()
+
+    def bug() -> FakeConnection:
+        if threading.current_thread().name == "journal":
+            raise RuntimeError("no such symbol")
+        return world.server.connect()
+
+    agent.open_workload = bug
+    agent.start()
+    agent.ends()
+    assert (agent.exit_code, agent.stop.reason) == (1, "the journal thread died: no such symbol")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(LedgerDamaged("disk image is malformed"), 42), (RainbowAgentError("something odd"), 1)],
+)
+def test_an_error_of_ours_in_a_thread_has_its_own_exit_code(
+    world: World, error: RainbowAgentError, code: int
+) -> None:
+    """A damaged ledger is 42 wherever it is met."""
+    agent = world.agent()
+
+    def broken() -> SqliteLedger:
+        raise error
+
+    agent.open_ledger = broken
+    agent.start()
+    agent.ends()
+    assert (agent.exit_code, agent.stop.reason) == (code, str(error))
+
+
+def test_a_bug_in_the_main_loop_is_not_swallowed(world: World) -> None:
+    """It ends the daemon in good order, and the traceback goes up to whoever started it."""
+    world.registered()
+    world.rainbow.fail("receive", ZeroDivisionError("a bug"))
+    agent = world.agent()
+    agent.start()
+    with pytest.raises(ZeroDivisionError):
+        agent.ends()
+    assert agent.closed
+    assert agent.stop.is_set()

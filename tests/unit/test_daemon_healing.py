@@ -1,0 +1,227 @@
+"""The daemon whole, when rainbow or the workload manager goes away and comes back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rainbow_agent.errors import Unavailable
+from rainbow_agent.journal import JournalRoom
+from rainbow_agent.model import JobState, TaskState
+from rainbow_agent.testing import (
+    eventually,
+)
+from rainbow_agent.testing_daemon import PAIR, World
+from rainbow_agent.testing_workload import Break
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """With short waits, so that the tests are quick."""
+    monkeypatch.setattr("rainbow_agent.reporter.GATHER", 0.01)
+    monkeypatch.setattr("rainbow_agent.daemon.LOOK", 0.01)
+    world = World(tmp_path)
+    yield world
+    world.end()
+
+
+def test_rainbow_restarted_with_its_database(world: World) -> None:
+    """The graph is loaded again under the old secret, and jobs go on as before."""
+    agent = world.agent()
+    agent.start()
+    eventually(lambda: world.rainbow.has_graph("blue"), "registered")
+    world.rainbow.put("blue", PAIR)
+    eventually(world.all_are(JobState.COMPLETED, 1), "the first job is completed")
+    world.rainbow.restart(keep_database=True)
+    eventually(lambda: world.rainbow.has_graph("blue"), "the graph is there again")
+    world.rainbow.put("blue", PAIR)
+    eventually(world.all_are(JobState.COMPLETED, 2), "the second job is completed")
+    agent.ends_after_stop()
+    assert world.rainbow.calls["register"] == 1
+    assert world.rainbow.state("blue")["jobs_completed"] == 2
+
+
+def test_rainbow_restarted_without_its_database(world: World) -> None:
+    """A new registration; its job 1 is another job than the one before, and both ran."""
+    agent = world.agent()
+    agent.start()
+    eventually(lambda: world.rainbow.has_graph("blue"), "registered")
+    assert world.rainbow.put("blue", PAIR) == 1
+    eventually(world.all_are(JobState.COMPLETED, 1), "the first job is completed")
+    world.rainbow.restart(keep_database=False)
+    eventually(lambda: world.rainbow.has_graph("blue"), "registered again")
+    assert world.rainbow.put("blue", PAIR) == 1
+    eventually(world.all_are(JobState.COMPLETED, 2), "the new job 1 is completed")
+    agent.ends_after_stop()
+    with world.ledger() as ledger:
+        keys = ledger.find_jobs(1)
+    assert [key.registration for key in keys] == ["of secret-number-2", "of secret-number-1"]
+
+
+def test_rainbow_lost_while_jobs_run_does_not_lose_them(world: World) -> None:
+    """What was received under the old registration runs to its end."""
+    world.registered()
+    world.server.auto = False
+    world.rainbow.put("blue", PAIR)
+    agent = world.agent()
+    agent.start()
+    eventually(lambda: len(world.server.jobs) == 2, "both tasks are submitted")
+    world.rainbow.restart(keep_database=False)
+    eventually(lambda: world.rainbow.has_graph("blue"), "registered again")
+    world.server.run_all()
+    eventually(world.all_are(JobState.COMPLETED, 1), "the job of before is completed")
+    agent.ends_after_stop()
+
+
+def test_rainbow_away_for_a_while(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Told once in the log and to `status`; when it is back everything goes on."""
+    world.registered()
+    agent = world.agent()
+    with caplog.at_level(logging.WARNING, logger="rainbow_agent.daemon"):
+        agent.start()
+        eventually(lambda: world.rainbow.calls["receive"] > 0, "it asks")
+        world.rainbow.down = True
+        asked = world.rainbow.calls["receive"]
+        eventually(lambda: world.rainbow.calls["receive"] > asked + 5, "it keeps asking")
+        assert agent.daemon._rainbow.reachable is False
+        world.rainbow.down = False
+        world.rainbow.put("blue", PAIR)
+        eventually(world.all_are(JobState.COMPLETED, 1), "the job is completed")
+        agent.ends_after_stop()
+    told = [r for r in caplog.records if r.name == "rainbow_agent.daemon"]
+    assert sum("took it down" in record.getMessage() for record in told) == 1
+    assert world.told[-1]["rainbow"]["reachable"] is True
+
+
+@pytest.mark.parametrize("method", ["receive", "accept", "update_state"])
+@pytest.mark.parametrize("after", [False, True])
+def test_one_failed_call_is_nothing(world: World, method: str, *, after: bool) -> None:
+    """Whether the call or its reply was lost: all is done in the end, once."""
+    world.registered()
+    world.rainbow.fail(method, Unavailable("deadline exceeded"), after=after)
+    for _ in range(2):
+        world.rainbow.put("blue", PAIR)
+    assert world.runs_until_idle() == 0
+    assert world.states() == [JobState.COMPLETED] * 2
+    assert world.rainbow.waiting("blue") == []
+
+
+@pytest.mark.parametrize("how", list(Break))
+@pytest.mark.parametrize("n", [1, 3, 4])
+def test_the_connection_breaks_at_the_nth_submission(world: World, n: int, how: Break) -> None:
+    """What was in flight is looked up in the journal before anything is submitted again."""
+    world.registered()
+    for _ in range(3):
+        world.rainbow.put("blue", PAIR)
+    world.server.break_at_submit(n, how)
+    assert world.runs_until_idle() == 0
+    assert world.states() == [JobState.COMPLETED] * 3
+    assert len(world.server.became_job) == 6
+
+
+def test_a_dead_connection_is_closed_before_the_history_is_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as it is open, what it has sent may still arrive, after the history was read."""
+    world.registered()
+    world.rainbow.put("blue", PAIR)
+    world.server.break_at_submit(1, Break.LATE)
+    seen: list[bool] = []
+    ask = JournalRoom.request_resync
+
+    def witness(room: JournalRoom) -> None:
+        connections = world.agents[0].connections
+        seen.extend(c.closed for c in connections if c.broken)
+        ask(room)
+
+    monkeypatch.setattr(JournalRoom, "request_resync", witness)
+    assert world.runs_until_idle() == 0
+    assert seen == [True]
+
+
+def test_every_connection_breaks_while_jobs_run(world: World) -> None:
+    """Journal, dispatcher and reporter come back, and what happened meanwhile is known."""
+    world.registered()
+    world.server.auto = False
+    world.rainbow.put("blue", PAIR)
+    agent = world.agent()
+    agent.start()
+    eventually(lambda: len(world.server.jobs) == 2, "both tasks are submitted")
+    eventually(lambda: not world.rainbow.waiting("blue"), "accepted")
+    with world.server.changed:
+        world.server.break_connections()
+        world.server.run_all()
+    world.rainbow.put("blue", PAIR)
+    eventually(lambda: len(world.server.jobs) == 4, "the next job is submitted")
+    world.server.run_all()
+    eventually(world.all_are(JobState.COMPLETED, 2), "both are completed")
+    agent.ends_after_stop()
+
+
+def test_a_replaced_instance_loses_its_jobs_and_says_so(world: World) -> None:
+    """What ran there is lost; what comes next runs in the new one."""
+    world.registered()
+    world.server.auto = False
+    world.rainbow.put("blue", PAIR)
+    agent = world.agent()
+    agent.start()
+    eventually(lambda: not world.rainbow.waiting("blue"), "accepted")
+    world.server.replace_instance()
+    eventually(world.all_are(JobState.LOST, 1), "the job is lost")
+    world.server.auto = True
+    world.rainbow.put("blue", PAIR)
+    eventually(lambda: world.states() == [JobState.LOST, JobState.COMPLETED], "the next runs")
+    agent.ends_after_stop()
+    assert world.rainbow.state("blue")["jobs"] == {"1": "lost", "2": "completed"}
+
+
+def test_nothing_is_received_while_there_is_nowhere_to_put_it(world: World) -> None:
+    """Without a workload manager jobs stay in rainbow, where people can see them."""
+    world.registered()
+    world.rainbow.put("blue", PAIR)
+    world.server.down = True
+    agent = world.agent(until_idle=True)
+    agent.start()
+    eventually(lambda: agent.journal.reachable is False, "it noticed")
+    eventually(lambda: world.rainbow.calls["update_state"] > 1, "it reports all the same")
+    assert world.rainbow.calls["receive"] == 0
+    world.server.down = False
+    agent.ends()
+    assert world.states() == [JobState.COMPLETED]
+
+
+def test_the_next_agent_goes_on_where_the_last_one_stopped(world: World) -> None:
+    """Jobs run on while no agent does; the next start knows what became of them."""
+    world.registered()
+    world.server.auto = False
+    for _ in range(2):
+        world.rainbow.put("blue", PAIR)
+    first = world.agent()
+    first.start()
+    eventually(lambda: not world.rainbow.waiting("blue"), "accepted")
+    first.ends_after_stop()
+    assert first.exit_code == 0
+    world.server.run_all()
+    assert world.runs_until_idle() == 0
+    assert world.states() == [JobState.COMPLETED] * 2
+    assert world.rainbow.calls["register"] == 1
+
+
+def test_a_stop_while_much_is_on_its_way_loses_nothing(world: World) -> None:
+    """Stopped at the first submission; whatever was begun or not, the next agent finishes it."""
+    world.registered()
+    for _ in range(100):
+        world.rainbow.put("blue", PAIR)
+    first = world.agent()
+    world.server.refuse = lambda _: first.stop.set("now")
+    first.start()
+    first.ends()
+    world.server.refuse = lambda _: None
+    with world.ledger() as ledger:
+        assert not ledger.tasks_in({TaskState.SUBMITTING})
+    assert world.runs_until_idle() == 0
+    assert world.states() == [JobState.COMPLETED] * 100
+    assert len(world.server.became_job) == 200

@@ -1,0 +1,317 @@
+"""What rainbow is told, when, and what happens when it does not listen."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rainbow_agent import __version__
+from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.errors import ClusterUnknown, LedgerDamaged, Rejected, RequestDenied
+from rainbow_agent.model import (
+    JobKey,
+    JobRow,
+    JobState,
+    NodeView,
+    PoolView,
+    Refusal,
+)
+from rainbow_agent.registration import Doubt, Session
+from rainbow_agent.reporter import RECENT, Reporter, state_payload
+from rainbow_agent.settings import Secret
+from rainbow_agent.stop import Stop
+from rainbow_agent.testing import Background, FakeClock, eventually
+from rainbow_agent.testing_ledger import REGISTRATION, add_job, checked_ledger
+from rainbow_agent.testing_scheduler import REGISTRATION_SECRET, FakeScheduler
+from rainbow_agent.testing_workload import FakeWorkload
+
+POOL = PoolView(
+    (
+        NodeView(0, "a", cores=4, gpus=1, cores_free=4, gpus_free=1),
+        NodeView(1, "b", cores=4, gpus=1, cores_free=1, gpus_free=0),
+        NodeView(2, "c", cores=8, gpus=0, up=False, cores_free=8),
+    )
+)
+NO_JOBS = dict.fromkeys(JobState, 0)
+
+
+def row(job: int, state: JobState, registration: str = "r1") -> JobRow:
+    return JobRow(JobKey(registration, job), "x", state, None, 1.0, None, None)
+
+
+def test_a_report_has_flat_numbers_that_expressions_can_use() -> None:
+    """`constraint` selection reads nodes_free, memory_per_node and the like by name."""
+    state = state_payload(
+        pool=POOL,
+        memory_per_node=64_000_000_000,
+        counts={**NO_JOBS, JobState.RUNNING: 2},
+        recent=[],
+        operator={},
+        at=1715940000.12345,
+    )
+    assert state["agent_version"] == __version__
+    assert state["reported"] == 1715940000.123
+    assert (state["nodes_total"], state["nodes_free"]) == (3, 1)
+    assert (state["cores_total"], state["cores_free"]) == (16, 5)
+    assert (state["gpus_total"], state["gpus_free"]) == (2, 1)
+    assert (state["memory_per_node"], state["memory_gb_per_node"]) == (64_000_000_000, 64.0)
+    assert state["jobs_running"] == 2
+    assert {f"jobs_{s.value}" for s in JobState} <= state.keys()
+    json.dumps(state, allow_nan=False)
+
+
+def test_a_report_has_the_states_of_the_last_jobs_by_id() -> None:
+    """Ids start over with a registration: where two jobs share one, the newer is told."""
+    recent = [row(2, JobState.RUNNING, "r2"), row(1, JobState.LOST), row(2, JobState.FAILED)]
+    state = state_payload(
+        pool=None, memory_per_node=None, counts=NO_JOBS, recent=recent, operator={}, at=1.0
+    )
+    assert state["jobs"] == {"2": "running", "1": "lost"}
+
+
+def test_a_report_leaves_out_what_is_not_known() -> None:
+    """Rainbow merges keys: what is left out stays what it was."""
+    state = state_payload(
+        pool=None, memory_per_node=None, counts=NO_JOBS, recent=[], operator={}, at=1.0
+    )
+    assert not {"nodes_free", "cores_total", "memory_per_node"} & state.keys()
+
+
+def test_the_operators_numbers_win() -> None:
+    """They know better than the agent what a node costs or has."""
+    state = state_payload(
+        pool=POOL,
+        memory_per_node=None,
+        counts=NO_JOBS,
+        recent=[],
+        operator={"nodes_free": 0.0, "zone": "eu"},
+        at=1.0,
+    )
+    assert (state["nodes_free"], state["zone"]) == (0.0, "eu")
+
+
+class World:
+    """A reporter between a ledger, a workload manager and rainbow."""
+
+    def __init__(self, path: Path, ledger: SqliteLedger) -> None:
+        self.ledger = ledger
+        self.rainbow = FakeScheduler()
+        self.server = FakeWorkload(cores=4)
+        self.clock = FakeClock()
+        self.stop = Stop()
+        self.doubts: list[Doubt] = []
+        given = self.rainbow.register("blue", REGISTRATION_SECRET, "{}")
+        self.session: Session | None = Session("blue", Secret(given.secret), REGISTRATION.id)
+        self.every = 3600.0
+        self.path = path
+
+    @property
+    def sent(self) -> int:
+        """How many reports came."""
+        return self.rainbow.calls["update_state"]
+
+    @property
+    def state(self) -> dict[str, object]:
+        """What rainbow knows."""
+        return self.rainbow.state("blue")
+
+    @contextmanager
+    def running(self) -> Iterator[Reporter]:
+        """A reporter in its thread until the end of the block."""
+        self.reporter = Reporter(
+            session=lambda: self.session,
+            open_scheduler=lambda: self.rainbow,
+            open_ledger=lambda: SqliteLedger.open(self.path),
+            open_workload=self.server.connect,
+            memory_per_node=lambda: 8_000_000_000,
+            operator={"cost_per_node_hour": 3.0},
+            every=self.every,
+            clock=self.clock,
+            stop=self.stop,
+            doubt=self.doubts.append,
+        )
+        self.thread = Background(self.reporter.run)
+        self.thread.start()
+        try:
+            yield self.reporter
+        finally:
+            self.stop.set("the test is over")
+            self.thread.end()
+            self.reporter.report_last()  # as the daemon does
+
+    def flushed(self) -> None:
+        """Wait until all is reported."""
+        self.thread.wait(self.reporter.flushed.is_set, "all is reported")
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Reports are gathered for a hundredth of a second only, so that the tests are quick."""
+    monkeypatch.setattr("rainbow_agent.reporter.GATHER", 0.01)
+    path = tmp_path / "ledger.sqlite"
+    with checked_ledger(path) as ledger:
+        yield World(path, ledger)
+
+
+def test_it_reports_at_once_when_it_starts(world: World) -> None:
+    """Resources, memory, counts and the operator's numbers are there without any change."""
+    with world.running() as reporter:
+        world.flushed()
+        assert reporter.pool is not None
+    assert world.state["cores_free"] == 4
+    assert world.state["memory_gb_per_node"] == 8.0
+    assert world.state["cost_per_node_hour"] == 3.0
+    assert world.state["jobs_received"] == 0
+
+
+def test_a_change_is_reported(world: World) -> None:
+    """What the ledger says at that time is what rainbow hears."""
+    with world.running() as reporter:
+        world.flushed()
+        add_job(world.ledger, 1, "build")
+        reporter.changed()
+        eventually(lambda: world.state["jobs_received"] == 1, "the job is reported")
+        world.flushed()
+    assert world.state["jobs"] == {"1": "received"}
+
+
+def test_a_change_is_not_flushed_until_rainbow_has_it(world: World) -> None:
+    """`start --until-idle` waits for this before it ends."""
+    with world.running() as reporter:
+        world.flushed()
+        world.rainbow.down = True
+        reporter.changed()
+        assert not reporter.flushed.is_set()
+        before = world.sent
+        eventually(lambda: world.sent > before, "it tried")
+        assert not reporter.flushed.is_set()
+        world.rainbow.down = False
+        world.flushed()
+
+
+def test_changes_meanwhile_are_gathered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred changes within the gathering time are one report: here the one at the stop."""
+    monkeypatch.setattr("rainbow_agent.reporter.GATHER", 3600.0)
+    with world.running() as reporter:
+        world.flushed()
+        for n in range(100):
+            add_job(world.ledger, n + 1)
+            reporter.changed()
+        assert world.sent == 1
+    assert world.sent == 2
+    assert world.state["jobs_received"] == 100
+
+
+def test_it_reports_from_time_to_time_without_a_change(world: World) -> None:
+    """Rainbow hears of us at least every `report_every` seconds."""
+    world.every = 0.01
+    with world.running():
+        eventually(lambda: world.sent >= 4, "four reports without a change")
+
+
+def test_the_last_report_is_made_at_the_stop(world: World) -> None:
+    """What happened last is not kept to ourselves."""
+    with world.running():
+        world.flushed()
+        add_job(world.ledger, 1)
+    assert world.state["jobs_received"] == 1
+
+
+def test_only_the_last_jobs_are_listed(world: World) -> None:
+    """The report stays small, however old the ledger is; the counts tell of all."""
+    with world.ledger.transaction():
+        for n in range(RECENT + 5):
+            add_job(world.ledger, n + 1, at=1000.0 + n)
+    with world.running():
+        world.flushed()
+    jobs = world.state["jobs"]
+    assert isinstance(jobs, dict)
+    assert set(jobs) == {str(n) for n in range(6, RECENT + 6)}
+    assert world.state["jobs_received"] == RECENT + 5
+
+
+def test_without_a_session_nothing_is_sent(world: World) -> None:
+    """Rainbow does not know us yet; when it does, the next change is reported."""
+    session, world.session = world.session, None
+    with world.running() as reporter:
+        eventually(lambda: reporter._changed.is_set() and world.sent == 0, "it looked")
+        world.session = session
+        reporter.changed()
+        world.flushed()
+    assert world.sent >= 1
+
+
+def test_a_workload_manager_that_is_away_does_not_keep_the_report(world: World) -> None:
+    """The states of the jobs go out all the same; the resources follow when they can."""
+    world.server.down = True
+    with world.running() as reporter:
+        world.flushed()
+        assert reporter.pool is None
+        assert "cores_free" not in world.state
+        world.server.down = False
+        reporter.changed()
+        eventually(lambda: world.state.get("cores_free") == 4, "the resources are reported")
+
+
+def test_a_broken_connection_is_opened_again(world: World) -> None:
+    """After a break the next report but one has fresh resources."""
+    with world.running() as reporter:
+        world.flushed()
+        world.server.break_connections()
+        reporter.changed()
+        eventually(lambda: reporter.pool is None, "it noticed")
+        reporter.changed()
+        eventually(lambda: reporter.pool is not None, "it is back")
+
+
+@pytest.mark.parametrize("lost", ["graph", "everything"])
+def test_what_rainbow_lost_is_told_to_the_main_loop(world: World, lost: str) -> None:
+    """The reporter does not heal; it says what was answered, and to whose question."""
+    world.rainbow.restart(keep_database=lost == "graph")
+    with world.running() as reporter:
+        eventually(lambda: world.doubts, "the doubt was raised")
+        assert not reporter.flushed.is_set()
+    expected = ClusterUnknown if lost == "graph" else RequestDenied
+    assert isinstance(world.doubts[0].error, expected)
+    assert world.doubts[0].session is world.session
+
+
+def test_a_refused_report_is_tried_again_and_told_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same trouble again is no news for the log."""
+    for n in (1, 2, 3):
+        world.rainbow.fail("update_state", Rejected("database is odd"), call=n)
+    with caplog.at_level(logging.WARNING), world.running():
+        world.flushed()
+    assert world.sent >= 4
+    assert sum("database is odd" in message for message in caplog.messages) == 1
+
+
+def test_a_ledger_that_is_broken_ends_the_thread(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is not rainbow's doing: the daemon must stop, so the error is not swallowed."""
+    monkeypatch.setattr(SqliteLedger, "counts", broken)
+    with pytest.raises(LedgerDamaged, match="malformed"), world.running():
+        eventually(lambda: world.thread.died_of, "it died")
+    monkeypatch.undo()
+
+
+def broken(_: SqliteLedger) -> dict[JobState, int]:
+    raise LedgerDamaged("disk image is malformed")
+
+
+def test_refused_jobs_are_counted(world: World) -> None:
+    """Rainbow has no reject: the report is where a shell can read of it."""
+    key = add_job(world.ledger, 1)
+    world.ledger.record_plans([], [Refusal(key, "no such thing")], 2.0)
+    with world.running():
+        world.flushed()
+    assert world.state["jobs_refused"] == 1
+    assert world.state["jobs"] == {"1": "refused"}
