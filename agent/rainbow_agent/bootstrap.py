@@ -17,20 +17,22 @@ from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
 from rainbow_agent.adapters.retrying import patiently
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.adapters.workloads import Choice, choose, opener
+from rainbow_agent.bootstrap_lookout import assemble_lookout
 from rainbow_agent.daemon import Daemon, Parts
 from rainbow_agent.dispatch import Dispatcher
 from rainbow_agent.environment import job_environment
 from rainbow_agent.errors import UsageError
 from rainbow_agent.identity import registration_id
 from rainbow_agent.inbox import Inbox
-from rainbow_agent.inventory import Inventory
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.journal import JournalRoom
 from rainbow_agent.logs import Redact, set_up
+from rainbow_agent.lookout import Lookout
 from rainbow_agent.model import JobChange
 from rainbow_agent.pacing import Pace
-from rainbow_agent.ports import Workload
+from rainbow_agent.publication import Publication
 from rainbow_agent.registration import Doubt, Registrar, Session
+from rainbow_agent.renewal import renew
 from rainbow_agent.reporter import Reporter
 from rainbow_agent.settings import Settings
 from rainbow_agent.stop import Stop, stop_on_signals
@@ -78,22 +80,32 @@ def build_registrar(
     *,
     ledger: SqliteLedger,
     scheduler: RainbowScheduler,
-    graph: Callable[[], str],
+    lookout: Lookout,
     redact: Redact | None = None,
-) -> Registrar:
-    """A registrar over these settings."""
-    return Registrar(
+) -> tuple[Registrar, Publication]:
+    """A registrar over these settings, and what keeps rainbow's picture of the cluster true."""
+    store, clock = credential_store(settings, redact), SystemClock()
+    publication = Publication(
+        scheduler=scheduler,
+        ledger=ledger,
+        clock=clock,
+        portrait=lambda: lookout.portrait,
+        renew=lambda: renew(registrar, ledger, store),
+    )
+    registrar = Registrar(
         cluster=settings.cluster,
         host=settings.host,
         secret=settings.secret,
         secret_source=settings.sources["secret"],
         scheduler=scheduler,
-        store=credential_store(settings, redact),
+        store=store,
         ledger=ledger,
-        graph=graph,
+        graph=lookout.graph_text,
         registration_id=registration_id,
-        clock=SystemClock(),
+        clock=clock,
+        record=publication,
     )
+    return registrar, publication
 
 
 def _assemble(
@@ -103,14 +115,12 @@ def _assemble(
     ledger = SqliteLedger.open(settings.ledger_path)
     scheduler = RainbowScheduler(settings.host, settings.timeout)
     open_workload = opener(choice, settings)
-    inventory = Inventory(settings.cluster)
-
-    def graph() -> str:
-        return inventory.graph_text(_pool(open_workload))
-
-    registrar = build_registrar(
-        settings, ledger=ledger, scheduler=scheduler, graph=graph, redact=redact
+    lookout = assemble_lookout(settings, choice, open_workload, stop)
+    registrar, publication = build_registrar(
+        settings, ledger=ledger, scheduler=scheduler, lookout=lookout, redact=redact
     )
+    bell = stop.bell()
+    lookout.on_portrait = bell.set
     parts: Parts
 
     def changed(_: list[JobChange]) -> None:
@@ -118,6 +128,12 @@ def _assemble(
 
     def doubt(found: Doubt) -> None:
         parts.doubt(found)
+
+    def publish(session: Session) -> None:
+        publication.sync(session)
+        if registrar.session is not session:  # it was renewed: rainbow knows nothing of us yet
+            parts.reporter.changed()
+            publication.sync(registrar.ensure())
 
     def close() -> None:
         scheduler.close()
@@ -139,7 +155,7 @@ def _assemble(
             open_scheduler=lambda: RainbowScheduler(settings.host, settings.timeout),
             open_ledger=lambda: SqliteLedger.open(settings.ledger_path),
             open_workload=open_workload,
-            memory_per_node=inventory.memory_per_node,
+            memory_per_node=lookout.memory_per_node,
             operator=settings.operator_state,
             every=settings.report_every,
             clock=clock,
@@ -160,18 +176,13 @@ def _assemble(
         ),
         tell=_teller(settings.state_dir, choice),
         close=close,
-        bell=stop.bell(),
+        bell=bell,
         until_idle=until_idle,
+        threads={"lookout": lookout.run},
+        publish=publish,
+        more=lambda: {"nodes": lookout.facts(), "graph": publication.facts()},
     )
     return parts
-
-
-def _pool(open_workload: Callable[[], Workload]) -> Any:
-    workload = open_workload()
-    try:
-        return workload.resources()
-    finally:
-        workload.close()
 
 
 def _teller(folder: Path, choice: Choice) -> Callable[[dict[str, Any]], None]:
@@ -197,14 +208,14 @@ def register_once(settings: Settings) -> Session:
         _lock(settings, stack)
         ledger = stack.enter_context(closing(SqliteLedger.open(settings.ledger_path)))
         scheduler = stack.enter_context(closing(RainbowScheduler(settings.host, settings.timeout)))
-        inventory, open_workload = Inventory(settings.cluster), opener(choice, settings)
-        registrar = build_registrar(
-            settings,
-            ledger=ledger,
-            scheduler=scheduler,
-            graph=lambda: inventory.graph_text(_pool(open_workload)),
-        )
-        return patiently(registrar.ensure)
+        lookout = assemble_lookout(settings, choice, opener(choice, settings), Stop())
+        with lookout.once():
+            registrar, publication = build_registrar(
+                settings, ledger=ledger, scheduler=scheduler, lookout=lookout
+            )
+            session = patiently(registrar.ensure)
+            patiently(lambda: publication.sync(session))
+            return registrar.ensure()
 
 
 def deregister_once(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +76,12 @@ class Parts:
     bell: threading.Event  # of the stop; wakes the main loop
     doubts: queue.SimpleQueue[Doubt] = field(default_factory=queue.SimpleQueue)
     until_idle: bool = False
+    #: More threads, by name.
+    threads: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    #: Tells rainbow what changed about the cluster itself.
+    publish: Callable[[Session], None] = lambda _: None
+    #: More for `status`.
+    more: Callable[[], dict[str, Any]] = dict
 
     def doubt(self, found: Doubt) -> None:
         """Something is lost in rainbow; from any thread. The main loop heals it at once."""
@@ -110,7 +116,8 @@ class Daemon:
         return self._stop.exit_code
 
     def _fatal(self, exc: RainbowAgentError) -> None:
-        log.critical("%s", exc, extra={"action": "fatal"})
+        if str(exc) != self._stop.reason:  # both threads may meet the same wall
+            log.critical("%s", exc, extra={"action": "fatal"})
         self._stop.set(str(exc), exc.exit_code)
 
     # -- start ---------------------------------------------------------------------------------
@@ -119,6 +126,7 @@ class Daemon:
         for name, target in (
             ("journal", self._parts.journal.run),
             ("reporter", self._parts.reporter.run),
+            *self._parts.threads.items(),
         ):
             thread = threading.Thread(
                 target=self._guard, args=(name, target), name=name, daemon=True
@@ -170,6 +178,8 @@ class Daemon:
         if first:
             parts.reporter.changed()
         try:
+            parts.publish(session)
+            session = parts.registrar.ensure()
             return self._exchange(session)
         except (RequestDenied, ClusterUnknown) as exc:
             parts.doubt(Doubt(session, exc))
@@ -283,6 +293,7 @@ class Daemon:
                     "problem": parts.journal.problem,
                 },
                 "resources": pool.totals() if pool else None,
+                **parts.more(),
             }
         )
 

@@ -29,7 +29,7 @@ from rainbow_agent.model import (
     TaskRow,
     TaskState,
 )
-from rainbow_agent.order import JobOrder, Ready
+from rainbow_agent.order import JobOrder, Ready, rows_of
 from rainbow_agent.ports import Clock, Ledger, StopSignal, Workload
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ class Dispatcher:
         self._on_change = on_change
         self._ready: deque[Ready] = deque()
         self._orders: dict[JobKey, JobOrder] = {}
+        self._sent: dict[TaskKey, float] = {}  # when, by our clock
         self._news: list[TaskChange] = []
 
     def recover(self) -> int:
@@ -124,9 +125,13 @@ class Dispatcher:
         texts = self._ledger.jobspecs(keys)
         planned: list[PlannedJob] = []
         refused: list[Refusal] = []
+        known: dict[str, Plan] = {}  # many jobs of one text, as in an ensemble: planned once
         for key in keys:
+            text = texts[key]
             try:
-                planned.append(PlannedJob(key, self._plan_text(texts[key])))
+                if text not in known:
+                    known[text] = self._plan_text(text)
+                planned.append(PlannedJob(key, known[text]))
             except JobspecError as exc:
                 refused.append(Refusal(key, str(exc)))
                 log.warning(
@@ -168,6 +173,7 @@ class Dispatcher:
     def _forget(self) -> None:
         self._ready.clear()
         self._orders.clear()
+        self._sent.clear()
         self._news.clear()
 
     def _chunks(self) -> Iterator[dict[JobKey, tuple[Plan, list[TaskRow]]]]:
@@ -175,13 +181,12 @@ class Dispatcher:
         pending = self._ledger.tasks_in({TaskState.PENDING})
         begun = [key for key, _ in groupby(pending, key=lambda row: row.key.job)]
         for i in range(0, len(begun), CHUNK):
-            yield self._with_rows(self._plan_again(begun[i : i + CHUNK]))
+            plans = self._plan_again(begun[i : i + CHUNK])
+            yield {key: (plan, self._ledger.tasks_of(key)) for key, plan in plans.items()}
         new = self._ledger.unplanned()
         for i in range(0, len(new), CHUNK):
-            yield self._with_rows(self.plan_new(new[i : i + CHUNK]))
-
-    def _with_rows(self, plans: Mapping[JobKey, Plan]) -> dict[JobKey, tuple[Plan, list[TaskRow]]]:
-        return {key: (plan, self._ledger.tasks_of(key)) for key, plan in plans.items()}
+            plans = self.plan_new(new[i : i + CHUNK])
+            yield {key: (plan, rows_of(plan, key)) for key, plan in plans.items()}
 
     def _begin(self, chunk: dict[JobKey, tuple[Plan, list[TaskRow]]] | None) -> bool:
         """Mark a chunk's pending tasks as submitting; queue what can go. False at the end."""
@@ -205,22 +210,26 @@ class Dispatcher:
 
     def _start(self, ready: Ready) -> None:
         jobspec = complete(ready.task.jobspec, ready.key, self._environment)
+        self._sent[ready.key] = self._clock.now()
         self._workload.start_submit(Submission(ready.key, jobspec, ready.afterok))
         reach(CrashPoint.SENT)
 
     def _settle(self, outcome: SubmitOutcome) -> None:
-        order, at = self._orders[outcome.key.job], self._clock.now()
+        order = self._orders[outcome.key.job]
+        # When it was sent: by the time of the answer the task may have started, or be over.
+        sent = self._sent.pop(outcome.key)
         if isinstance(outcome, Submitted):
             reach(CrashPoint.SUBMITTED)
             self._ready += order.submitted(outcome.key, outcome.flux_id)
             self._news.append(
                 TaskChange(
-                    outcome.key, TaskState.SUBMITTED, at, "submitted", flux_id=outcome.flux_id
+                    outcome.key, TaskState.SUBMITTED, sent, "submitted", flux_id=outcome.flux_id
                 )
             )
             return
         # Flux refuses a dependency that has failed meanwhile: no fault of this task.
         doomed = outcome.reason.startswith("dependency")
+        at = self._clock.now()
         log.warning(
             "The workload manager refused task %s: %s",
             outcome.key,
@@ -261,11 +270,13 @@ def complete(
 ) -> dict[str, Any]:
     """A planned jobspec with the host's environment underneath its own, and our key.
 
-    The plan's mapping is shared by all replicas and is left as it is.
+    The plan's mapping is shared by all replicas and is left as it is. So is `environment`, which
+    is not copied for a job without its own: who writes it out does that once for all of them.
     """
     attributes = dict(jobspec.get("attributes") or {})
     system = dict(attributes.get("system") or {})
-    system["environment"] = {**environment, **(system.get("environment") or {})}
+    own = system.get("environment")
+    system["environment"] = {**environment, **own} if own else environment
     attributes["system"] = system
     attributes["user"] = {**(attributes.get("user") or {}), "rainbow": key.to_attribute()}
     return {**jobspec, "attributes": attributes}

@@ -141,6 +141,9 @@ class JournalRoom:
 
     #: Seconds one wait for events may take; also how old its heartbeat gets when all is well.
     PATIENCE = 1.0
+    #: Seconds to gather what follows an event: a burst becomes a few transactions, and the main
+    #: thread is not kept from the ledger and the interpreter while it submits.
+    GATHER = 0.05
 
     def __init__(
         self,
@@ -210,7 +213,7 @@ class JournalRoom:
                 self._read_history(journal, ledger, tracker, known)
                 pace.worked(self._clock.monotonic())
                 while not (self._stop.is_set() or self._resync.is_set()):
-                    self._apply(ledger, _news(tracker, self._next(journal)))
+                    self._apply(ledger, _news(tracker, self._gather(journal)))
             finally:
                 journal.close()
         finally:
@@ -219,6 +222,12 @@ class JournalRoom:
     def _next(self, journal: Journal) -> list[WorkloadEvent]:
         events = journal.next_events(self.PATIENCE)
         self.beat = self._clock.monotonic()
+        return events
+
+    def _gather(self, journal: Journal) -> list[WorkloadEvent]:
+        events = self._next(journal)
+        if events and not self._stop.wait(self.GATHER):
+            events += journal.next_events(0.0)
         return events
 
     def _read_history(

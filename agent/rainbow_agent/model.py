@@ -323,7 +323,9 @@ class NodeView:
     cores_free: int = 0
     gpus_free: int = 0
     drained: bool = False  # somebody took it out of scheduling, and it is there all the same
-    core_ids: tuple[int, ...] | None = None  # those scheduled, by logical number; None: 0 to cores-1
+    core_ids: tuple[int, ...] | None = (
+        None  # those scheduled, by logical number; None: 0 to cores-1
+    )
     gpu_ids: tuple[int, ...] | None = None  # likewise
 
     @property

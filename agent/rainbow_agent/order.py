@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from rainbow_agent.model import (
     FINAL_TASK_STATES,
+    JobKey,
     Plan,
     PlannedTask,
     TaskKey,
@@ -26,6 +27,15 @@ class Ready:
     key: TaskKey
     task: PlannedTask
     afterok: tuple[int, ...]
+
+
+def rows_of(plan: Plan, key: JobKey) -> list[TaskRow]:
+    """A plan's tasks, each replica a row, all pending: as the ledger has them once planned."""
+    return [
+        TaskRow(TaskKey(key, task.name, replica), position, TaskState.PENDING, task.depends_on)
+        for position, task in enumerate(plan.tasks)
+        for replica in range(task.replicas)
+    ]
 
 
 class JobOrder:

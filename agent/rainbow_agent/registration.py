@@ -67,6 +67,19 @@ class CredentialStore(Protocol):
         """Where that is, for messages."""
 
 
+class GraphRecord(Protocol):
+    """Is told what becomes of our graph on the server (publication.Publication)."""
+
+    def placed(self, registration: str, graph: str) -> None:
+        """The server has this graph now, and no subsystem on it."""
+
+    def lost(self, registration: str) -> None:
+        """The server has no graph of ours; it is about to get one."""
+
+    def kept(self) -> None:
+        """It had one after all: somebody was quicker."""
+
+
 class Registrar:
     """Owns the session. Used by the main loop only; others read `session`."""
 
@@ -83,6 +96,7 @@ class Registrar:
         graph: Callable[[], str],
         registration_id: Callable[[str], str],
         clock: Clock,
+        record: GraphRecord | None = None,
     ) -> None:
         self._cluster = cluster
         self._host = host
@@ -94,6 +108,7 @@ class Registrar:
         self._graph = graph
         self._registration_id = registration_id
         self._clock = clock
+        self._record = record
         self.session: Session | None = None
 
     def ensure(self) -> Session:
@@ -117,6 +132,31 @@ class Registrar:
         else:
             self._restore_graph()
 
+    def renew(self) -> bool:
+        """Register the cluster again, with its graph as it is now; there is a new session then.
+
+        A graph that the server has cannot be changed safely while others use the server
+        (docs/decisions/0005). To be called only when no job of this registration waits to be
+        accepted: under the new one it would come again as another job.
+
+        Returns:
+            False, and nothing has changed, when rainbow would not take us back.
+        """
+        session, graph = self.ensure(), self._graph()
+        if not self._secret:
+            return False
+        try:
+            given = self._scheduler.register(self._cluster, self._secret.reveal(), graph)
+        except RequestDenied:
+            return False
+        except ClusterExists:  # as it should be: the name is ours, and the registration secret good
+            self._scheduler.deregister(session.cluster, session.secret.reveal())
+            # Whatever stops us here, the next call to rainbow is denied, and heal() registers.
+            self._switch_to(self._register())
+        else:  # rainbow had forgotten us, and this was a registration
+            self._switch_to(self._keep(given, graph))
+        return True
+
     def _register_again(self) -> None:
         """Rainbow answered `request denied` to our secret: register again, if it lets us."""
         log.warning(
@@ -129,8 +169,10 @@ class Registrar:
                 f" {self._store.describe()}, and without a registration secret there is no other:"
                 " set RAINBOW_SECRET or RAINBOW_SECRET_FILE"
             )
+        self._switch_to(self._register())
+
+    def _switch_to(self, fresh: Session) -> None:
         old = self.session
-        fresh = self._register()
         if old is not None and old.registration != fresh.registration:
             self._ledger.close_registration(old.registration, self._clock.now())
         self.session = fresh
@@ -141,11 +183,19 @@ class Registrar:
             "Rainbow lost this cluster's graph (it was restarted); loading it again",
             extra={"action": "restore_graph", "cluster": self._cluster},
         )
+        graph, registration = self._graph(), self.ensure().registration
+        if self._record:
+            self._record.lost(registration)
         try:
-            self._scheduler.restore_graph(self._cluster, self._graph())
+            self._scheduler.restore_graph(self._cluster, graph)
         except Rejected as exc:
             if "already exists" not in str(exc):  # somebody was quicker: as good
                 raise
+            if self._record:
+                self._record.kept()
+        else:
+            if self._record:
+                self._record.placed(registration, graph)
 
     def _register(self) -> Session:
         if not self._secret:
@@ -154,8 +204,9 @@ class Registrar:
                 " no registration secret was given: set RAINBOW_SECRET or RAINBOW_SECRET_FILE"
             )
         self._store.check()
+        graph = self._graph()
         try:
-            given = self._scheduler.register(self._cluster, self._secret.reveal(), self._graph())
+            given = self._scheduler.register(self._cluster, self._secret.reveal(), graph)
         except ClusterExists as exc:
             raise Fatal(self._exists_message()) from exc
         except RequestDenied as exc:
@@ -163,6 +214,10 @@ class Registrar:
                 f"rainbow at {self._host} refuses the registration secret"
                 f" ({self._secret_source}): use the one that its --secret was started with"
             ) from exc
+        return self._keep(given, graph)
+
+    def _keep(self, given: Credentials, graph: str) -> Session:
+        """A session from what Register gave, once: first of all it is stored."""
         reach(CrashPoint.REGISTERED)
         self._store.save(given)
         reach(CrashPoint.STORED)
@@ -172,7 +227,10 @@ class Registrar:
             self._host,
             extra={"action": "registered", "cluster": self._cluster},
         )
-        return self._adopt(Secret(given.secret))
+        session = self._adopt(Secret(given.secret))
+        if self._record:
+            self._record.placed(session.registration, graph)
+        return session
 
     def _adopt(self, secret: Secret) -> Session:
         registration = self._registration_id(secret.reveal())

@@ -19,20 +19,10 @@ from rainbow_agent.model import (
     Submitted,
     TaskChange,
     TaskKey,
-    TaskRow,
     TaskState,
 )
-from rainbow_agent.order import JobOrder, Ready
+from rainbow_agent.order import JobOrder, Ready, rows_of
 from rainbow_agent.ports import Clock, Journal, StopSignal, Workload
-
-
-def rows_of(plan: Plan, key: JobKey) -> list[TaskRow]:
-    """A plan's tasks, each replica a row, all pending."""
-    return [
-        TaskRow(TaskKey(key, task.name, replica), position, TaskState.PENDING, task.depends_on)
-        for position, task in enumerate(plan.tasks)
-        for replica in range(task.replicas)
-    ]
 
 
 class Run:

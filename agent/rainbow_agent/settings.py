@@ -145,6 +145,12 @@ class Settings:
     local_cores: int = _setting(
         _count, 0, "cores of the local workload manager; default: this process's"
     )
+    compspec_dir: Path = _setting(
+        _path, Path(), "where the nodes' descriptions are kept; default: the state folder"
+    )
+    extract_timeout: float = _setting(
+        _seconds, 10.0, "seconds that a node may take to describe itself"
+    )
     log_level: str = _setting(
         _one_of("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
     )
@@ -274,6 +280,8 @@ def _derive_paths(values: dict[str, Any], environ: Mapping[str, str]) -> None:
         values["state_dir"] = default_state_dir(environ)
     if "config" not in values:
         values["config"] = values["state_dir"] / "rainbow-config.yaml"
+    if "compspec_dir" not in values:
+        values["compspec_dir"] = values["state_dir"]
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:

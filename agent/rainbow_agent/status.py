@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rainbow_agent.logs import when
+from rainbow_agent.logs import clean, when
 from rainbow_agent.model import JobState
 from rainbow_agent.settings import Settings
 from rainbow_agent.views import ago
@@ -59,6 +59,8 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
             "heartbeat_age": round(now - heartbeat, 1) if heartbeat else None,
         },
         "resources": _resources(found.runtime, running=running),
+        "nodes": found.runtime.get("nodes"),
+        "graph": _graph(found.runtime.get("graph")),
         "jobs": {state.value: n for state, n in found.counts.items()},
     }
 
@@ -72,6 +74,19 @@ def _resources(runtime: Mapping[str, Any], *, running: bool) -> dict[str, int | 
     }
 
 
+def _graph(told: Any) -> dict[str, Any] | None:
+    """What rainbow knows of this cluster: each graph's form and size, and when it was sent."""
+    if not isinstance(told, Mapping):
+        return None
+    subsystems = told.get("subsystems") or {}
+    return {**_sent(told), "subsystems": {name: _sent(part) for name, part in subsystems.items()}}
+
+
+def _sent(part: Mapping[str, Any]) -> dict[str, Any]:
+    sent = part.get("sent")
+    return {**part, "sent": when(sent) if sent else None}
+
+
 def status_text(view: Mapping[str, Any]) -> str:
     """The same for people."""
     daemon, rainbow, workload = view["daemon"], view["rainbow"], view["workload"]
@@ -81,6 +96,8 @@ def status_text(view: Mapping[str, Any]) -> str:
         ("rainbow", f"{rainbow['host']}  {_reach(rainbow)}"),
         ("workload", f"{workload['kind'] or '-'} {workload['uri'] or ''}  {_reach(workload)}"),
         ("resources", _resource_line(view["resources"])),
+        *_node_lines(view["nodes"] or {}),
+        *_graph_lines(view["graph"]),
         ("jobs", ", ".join(f"{n} {state}" for state, n in view["jobs"].items() if n) or "none"),
     ]
     return "\n".join(f"{name:<10} {text}" for name, text in lines)
@@ -110,3 +127,26 @@ def _resource_line(resources: Mapping[str, int | None]) -> str:
         return f"{kind} {total}" if free is None else f"{kind} {free} of {total} free"
 
     return ", ".join(part(kind) for kind in ("nodes", "cores", "gpus"))
+
+
+def _node_lines(nodes: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How many nodes are how, and each that is not as it should be."""
+    if not nodes:
+        return []
+    states = ("up", "drained", "down", "silent")
+    counts = ", ".join(f"{nodes.get(state, 0)} {state}" for state in states if nodes.get(state))
+    lines = [("nodes", f"{counts or 'none'}; {nodes.get('described', 0)} described")]
+    for each in nodes.get("troubled") or ():
+        problem = f": {clean(each['problem'])}" if each.get("problem") else ""
+        name = clean(str(each.get("name")))
+        lines.append(("", f"{name} (rank {each.get('rank')}) {each.get('condition')}{problem}"))
+    return lines
+
+
+def _graph_lines(graph: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if graph is None:
+        return []
+    sent = f"sent {graph['sent']}" if graph["sent"] else "not sent by this daemon"
+    size = f"{graph.get('nodes')} nodes, {graph.get('bytes')} bytes"
+    known = ", ".join(graph["subsystems"]) or "no subsystem"
+    return [("graph", f"{graph.get('form')}, {size}, {sent}; {known}")]

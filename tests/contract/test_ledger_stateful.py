@@ -47,6 +47,8 @@ anything = st.builds(
     unsatisfiable=st.booleans(),
 )
 
+#: Each task's state, and its id in the workload manager once it is known.
+Model = dict[TaskKey, tuple[TaskState, int | None]]
 Rows = tuple[list[JobRow], list[list[StoryLine]]]
 
 
@@ -60,7 +62,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.path = Path(self.folder.name) / "ledger.sqlite"
         self.ledger = SqliteLedger.open(self.path)
         self.ledger.open_registration(REGISTRATION)
-        self.model: dict[TaskKey, TaskState] = {}
+        self.model: Model = {}
         self.history: list[TaskChange] = []
         self.ended: dict[JobKey, JobState] = {}
 
@@ -85,7 +87,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if data.draw(st.integers(0, 3)):
                 plans.append(planned(key, *TASKS))
                 replicas = (replica for replica in REPLICAS if replica.job == key)
-                self.model |= dict.fromkeys(replicas, TaskState.PENDING)
+                self.model |= dict.fromkeys(replicas, (TaskState.PENDING, None))
             else:
                 refusals.append(Refusal(key, "no"))
         self.ledger.record_plans(plans, refusals, at)
@@ -140,7 +142,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def tasks_are_as_in_the_model(self) -> None:
         """Each task is where the table of moves took it."""
         tasks = self.ledger.tasks_in(list(TaskState))
-        assert {task.key: task.state for task in tasks} == self.model
+        assert {task.key: (task.state, task.flux_id) for task in tasks} == self.model
 
     @invariant()
     def the_end_is_the_end(self) -> None:
@@ -154,14 +156,18 @@ class LedgerMachine(RuleBasedStateMachine):
         return self.ledger.jobs(), [self.ledger.story(key) for key in KEYS]
 
 
-def follow(model: dict[TaskKey, TaskState], changes: list[TaskChange]) -> bool:
+def follow(model: Model, changes: list[TaskChange]) -> bool:
     """Take news into the model; False when a final state would be left for another."""
     for change in changes:
-        was = model.get(change.key)
+        if change.key not in model:
+            continue
+        was, flux_id = model[change.key]
+        if flux_id is not None and change.flux_id not in (None, flux_id):
+            continue  # about a copy of the task
         if was in FINAL_TASK_STATES and change.state in FINAL_TASK_STATES - {was}:
             return False
-        if was and (was, change.state) in TASK_MOVES:
-            model[change.key] = change.state
+        now = change.state if (was, change.state) in TASK_MOVES else was
+        model[change.key] = (now, change.flux_id if flux_id is None else flux_id)
     return True
 
 

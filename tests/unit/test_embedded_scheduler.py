@@ -21,7 +21,7 @@ from rainbow_agent.embedded.scheduler import RunningScheduler, serve
 from rainbow_agent.embedded.scheduler.failure import Failure
 from rainbow_agent.embedded.scheduler.store import Store
 from rainbow_agent.errors import Rejected, RequestDenied, Unavailable, UsageError
-from rainbow_agent.testing_servers import make_graph, make_subsystem, running_scheduler
+from rainbow_agent.testing_servers import make_graph, running_scheduler
 
 SECRET = "registration-secret"
 
@@ -156,14 +156,17 @@ def test_a_graph_without_owner_gives_way(scheduler: RainbowScheduler) -> None:
     assert scheduler.satisfy(large).clusters == ()
 
 
-def test_the_graph_alone_is_no_subsystem(scheduler: RainbowScheduler) -> None:
-    """`cluster` names the containment graph: it can be neither added nor deleted."""
-    given = scheduler.register("blue", SECRET, make_graph())
-    with pytest.raises(Rejected, match="already exists"):
-        scheduler.register_subsystem("blue", given.secret, "cluster", make_subsystem("s", {}))
-    with pytest.raises(Rejected, match="does not have subsystem"):
-        scheduler.delete_subsystem("blue", given.secret, "cluster")
-    assert scheduler.satisfy({"resources": {"r": {"type": "node"}}}).clusters == ("blue",)
+def test_a_cluster_whose_graph_is_being_replaced_costs_no_other(
+    scheduler: RainbowScheduler,
+) -> None:
+    """Between the two calls it matches nothing, and the rest of the fleet matches as ever."""
+    blue = scheduler.register("blue", SECRET, make_graph())
+    scheduler.register("red", SECRET, make_graph())
+    node = {"resources": {"r": {"type": "node"}}}
+    scheduler.delete_subsystem("blue", blue.secret, "cluster")
+    assert scheduler.satisfy(node).clusters == ("red",)
+    scheduler.register_subsystem("blue", blue.secret, "cluster", make_graph())
+    assert scheduler.satisfy(node).clusters == ("blue", "red")
 
 
 @pytest.mark.parametrize("payload", ["", "{", "[1]", "5", "[" * 100_000], ids=range(5))

@@ -40,6 +40,11 @@ class ConfigFileStore:
         self._hide({secret})
         return Secret(secret)
 
+    def token(self) -> str:
+        """The token that submits to this cluster; "" when the file has none."""
+        config = rainbow_config.load(self._path)
+        return config.token_of(self._cluster) if config else ""
+
     def save(self, credentials: Credentials) -> None:
         """Write secret, token and host; durable, mode 0600, what else is in the file stays."""
         self._hide({credentials.secret})

@@ -66,6 +66,8 @@ _BY_TEXT: Final[Mapping[grpc.StatusCode, tuple[tuple[re.Pattern[str], _ErrorType
             re.compile("^cluster (graph )?[^ ]* (to register subsytem )?does not exist$"),
             ClusterUnknown,
         ),
+        # Somebody replaces a cluster's graph at this moment: every Satisfy fails meanwhile.
+        (re.compile("^the subsystem cluster does not exist$"), Unavailable),
         (_DATABASE, Unavailable),
         # gRPC's own words when the connection breaks in the middle of an answer.
         (re.compile("stream removed|socket closed|connection reset", re.IGNORECASE), Unavailable),

@@ -31,6 +31,9 @@ _OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1),)
 #: vanished), which TCP would notice in a quarter of an hour; the Go server forbids pings.
 _START_OVER: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
+#: The Go server's name for a cluster's own graph among its subsystems.
+_OWN_GRAPH: Final = "cluster"
+
 #: The least that the server takes for a cluster graph: deregister() explains.
 _PLACEHOLDER_GRAPH: Final = json.dumps(
     {
@@ -98,7 +101,13 @@ class RainbowScheduler:
             self._call(rainbow_rpc.DELETE, request)
 
     def register_subsystem(self, cluster: str, secret: str, subsystem: str, graph: str) -> None:
-        """Add a subsystem graph; `secret` is the cluster's. Rejected if it is there already."""
+        """Add a subsystem graph; `secret` is the cluster's. Rejected if it is there already.
+
+        The subsystem `cluster` is the cluster's own graph: after delete_subsystem of it, another
+        can take its place, and the other subsystems have to be added again.
+        """
+        if subsystem == _OWN_GRAPH:
+            _check_graph(graph)  # a loose edge there would end the Go server's process
         request = rainbow_pb2.RegisterRequest(
             name=cluster, secret=secret, nodes=graph, subsystem=subsystem
         )

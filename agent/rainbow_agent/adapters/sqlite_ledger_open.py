@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from rainbow_agent.adapters.sqlite_ledger_store import Store, damaged, errors_in_words
@@ -140,17 +140,23 @@ def _folder_locked(path: Path) -> Iterator[None]:
 
 
 def _create(path: Path) -> None:
-    """Make the file readable by its owner alone; sqlite gives -wal and -shm the same mode.
+    """Make the ledger where there is none; it is there whole or not at all, for its readers.
 
-    An existing file is never opened here: closing it again would drop the locks of this process's
-    other connections to it (sqlite.org/howtocorrupt.html, 2.2).
+    Readable by its owner alone; sqlite gives -wal and -shm the same mode. An existing file is
+    never opened here: closing it again would drop the locks of this process's other connections
+    to it (sqlite.org/howtocorrupt.html, 2.2).
     """
+    fresh = path.with_name(f"{path.name}.new")
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        return
+        if path.exists():
+            return
+        fresh.unlink(missing_ok=True)  # of one that was killed here
+        os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     except OSError as exc:
         raise _inaccessible(path, exc) from exc
+    with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+        migrate(connection, 0, scripts())
+    fresh.rename(path)
 
 
 def _expect_there(path: Path) -> None:

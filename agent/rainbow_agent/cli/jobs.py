@@ -78,7 +78,7 @@ def warn_if_down(settings: Settings) -> None:
     heartbeat = statedir.read_runtime(settings.state_dir).get("heartbeat")
     since = ""
     if heartbeat:
-        since = f" for {ago(max(SystemClock().now() - heartbeat, 0.0))}"
+        since = f", for {ago(max(SystemClock().now() - heartbeat, 0.0))} now"
     click.echo(f"note: the daemon is not running{since}; this is what it knew", err=True)
 
 

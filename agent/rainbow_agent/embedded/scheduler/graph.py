@@ -17,7 +17,7 @@ from typing import Any, Final
 from rainbow_agent.embedded.scheduler.failure import Failure
 
 ROOT: Final = "0"
-#: Name of the containment graph itself: no subsystem may have it.
+#: Name of the containment graph itself among the subsystems.
 CONTAINMENT: Final = "cluster"
 _CONTAINS: Final = "contains"
 _MAX_DEPTH: Final = 100  # levels of containment; real machines have less than ten
@@ -45,6 +45,11 @@ class Cluster:
     #: subsystem -> vertex id -> metadata of each subsystem vertex that hangs on it
     subsystems: dict[str, dict[str, list[Mapping[str, Any]]]] = field(default_factory=dict)
     state: State = field(default_factory=dict)
+
+    @property
+    def bare(self) -> bool:
+        """Whether its containment graph was deleted, as a subsystem, and waits for another."""
+        return not self.ids
 
     def offers(self, vertex: str, subsystem: str) -> Sequence[Mapping[str, Any]]:
         """Metadata of the subsystem's vertices that hang directly on a vertex."""
@@ -89,9 +94,17 @@ class Graphs:
             cluster = self._clusters.get(name)
             if cluster is None:
                 raise Failure(f"cluster graph {name} to register subsytem does not exist")
-            if subsystem in cluster.subsystems or subsystem == CONTAINMENT:
+            own = subsystem == CONTAINMENT
+            if subsystem in cluster.subsystems or (own and not cluster.bare):
                 raise Failure(f"subsystem {subsystem} already exists for cluster {name}")
-            cluster.subsystems[subsystem] = _attachments(graph, cluster.ids)
+            if own:
+                fresh = parse_cluster(graph)
+                # What hung on the old graph's vertices is gone, the subsystems' names are not.
+                fresh.subsystems = {known: {} for known in cluster.subsystems}
+                fresh.state = cluster.state
+                self._clusters[name] = fresh
+            else:
+                cluster.subsystems[subsystem] = _attachments(graph, cluster.ids)
 
     def remove_subsystem(self, name: str, subsystem: str) -> None:
         """Take a subsystem off a cluster, and what it offered with it."""
@@ -99,7 +112,10 @@ class Graphs:
             cluster = self._clusters.get(name)
             if cluster is None:
                 raise Failure(f"cluster graph {name} does not exist")
-            if cluster.subsystems.pop(subsystem, None) is None:
+            if subsystem == CONTAINMENT and not cluster.bare:
+                bare = Cluster(None, frozenset(), cluster.subsystems, cluster.state)
+                self._clusters[name] = bare
+            elif cluster.subsystems.pop(subsystem, None) is None:
                 raise Failure(f"cluster graph {name} does not have subsystem {subsystem}")
 
     def update_state(self, name: str, state: State) -> None:
@@ -113,11 +129,12 @@ class Graphs:
             return {name: dict(self._known(name).state) for name in names}
 
     def snapshot(self) -> dict[str, Cluster]:
-        """All clusters as they are now, to search without the lock."""
+        """All clusters that have a graph, as they are now, to search without the lock."""
         with self._lock:
             return {
                 name: Cluster(c.root, c.ids, dict(c.subsystems), c.state)
                 for name, c in self._clusters.items()
+                if not c.bare
             }
 
     def _known(self, name: str) -> Cluster:

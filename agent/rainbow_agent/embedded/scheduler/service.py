@@ -7,7 +7,9 @@ a client that also meets the Go server:
 - a graph that nobody registered (MemoryGraph.Register asks for no secret) gives way to Register;
 - SubmitJob answers the job's id, which there is always 0;
 - ReceiveJobs hands out the oldest jobs first;
-- deleting a subsystem also deletes what it offered.
+- deleting a subsystem also deletes what it offered;
+- while a cluster's own graph is replaced (DeleteSubsystem and RegisterSubsystem of `cluster`) it
+  matches nothing; there every Satisfy fails meanwhile.
 """
 
 from __future__ import annotations

@@ -1,0 +1,166 @@
+"""Ranks describe themselves: over `flux exec`, or this machine as a child process.
+
+`flux exec -n -r IDS --label-io` writes `RANK: line` for each line of each rank, on standard output
+and on standard error, and `flux-exec: Error: rank N: why` for what it cannot start (flux-exec(1);
+the same in 0.62 and 0.88).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from rainbow_agent.adapters import child, self_description
+from rainbow_agent.discovery import Answer
+from rainbow_agent.ports import StopSignal
+
+#: Seconds more than a rank's own limit: the way there and back.
+_SLACK: Final = 2.0
+_LABEL: Final = re.compile(r"(\d+): ?(.*)")
+_EXEC_ERROR: Final = re.compile(r"flux-exec: .*?rank (\d+): (.*)")
+#: Flux's words for a broker that is not there (strerror of EHOSTUNREACH and what it says itself).
+_GONE: Final = re.compile(r"no route to host|unreachable|lost contact|connection", re.IGNORECASE)
+_LONGEST_REASON: Final = 300  # characters
+
+
+@dataclass
+class _Speech:
+    """What one rank said."""
+
+    parts: list[str] = field(default_factory=list)
+    size: int = 0
+    end: str = ""
+    problem: str = ""
+    last_words: str = ""  # on standard error
+    gone: bool = False
+
+    def out(self, line: str) -> None:
+        word, _, rest = line.partition(" ")
+        if word == self_description.PART and self.size <= self_description.MOST_PACKED:
+            self.parts.append(rest)
+            self.size += len(rest)
+        elif word == self_description.END:
+            self.end = rest
+        elif word == self_description.PROBLEM:
+            self.problem = rest
+
+    def answer(self, rank: int, limit: float) -> Answer:
+        """The rank's answer."""
+        if self.end:
+            try:
+                return Answer(rank, self_description.unpack(self.parts, self.end))
+            except ValueError as exc:
+                return Answer(rank, problem=f"its description is of no use: {exc}")
+        problem = (self.problem or self.last_words)[:_LONGEST_REASON]
+        if problem:
+            return Answer(rank, problem=problem, silent=self.gone)
+        return Answer(rank, problem=f"no answer within {limit:g} s", silent=True)
+
+
+class LocalExtractor:
+    """This machine is rank 0, and there is no other."""
+
+    def __init__(self, environ: Mapping[str, str], limit: float) -> None:
+        """Describe the child.
+
+        Args:
+            environ: its environment: what jobs get.
+            limit: seconds that it may take.
+        """
+        self._environ = environ
+        self._limit = limit
+
+    def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterator[Answer]:
+        """See discovery.Extractor."""
+        speech = _Speech()
+        try:
+            for is_error, line in child.lines(
+                self_description.command(self._limit),
+                environ=self._environ,
+                seconds=self._limit + _SLACK,
+                stop=stop,
+            ):
+                if is_error:
+                    speech.last_words = line
+                else:
+                    speech.out(line)
+        except OSError as exc:
+            speech.problem = f"cannot start the program that describes it: {exc}"
+        for rank in ranks:
+            yield speech.answer(rank, self._limit)
+
+
+class FluxExtractor:
+    """Every broker of a Flux instance, all at once."""
+
+    def __init__(self, flux: str, environ: Mapping[str, str], limit: float) -> None:
+        """Describe what is run.
+
+        Args:
+            flux: path of the `flux` command.
+            environ: the environment of the ranks' processes, with FLUX_URI.
+            limit: seconds that a rank may take.
+        """
+        self._flux = flux
+        self._environ = environ
+        self._limit = limit
+
+    def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterator[Answer]:
+        """See discovery.Extractor. Ranks without a broker (made-up resources) have no answer."""
+        size = self._size(stop)
+        brokers = [rank for rank in ranks if size is None or rank < size]
+        speeches = {rank: _Speech() for rank in brokers}
+        trouble = self._listen(speeches, stop) if brokers else ""
+        for rank in ranks:
+            speech = speeches.pop(rank, None)
+            if speech is None:
+                yield Answer(rank, problem="made up: no broker runs there", final=True)
+                continue
+            speech.problem = speech.problem or trouble
+            yield speech.answer(rank, self._limit)
+
+    def _size(self, stop: StopSignal) -> int | None:
+        """How many brokers the instance has; None when it does not say."""
+        found = self._run([self._flux, "getattr", "size"], stop)
+        sizes = [int(line) for is_error, line in found if not is_error and line.isdigit()]
+        return sizes[0] if sizes else None
+
+    def _listen(self, speeches: Mapping[int, _Speech], stop: StopSignal) -> str:
+        """Have the ranks speak; what went wrong with all of them, if anything did."""
+        general = ""
+        ranks = ["-n", "-r", idset(speeches), "--label-io"]
+        program = self_description.command(self._limit)
+        for is_error, line in self._run([self._flux, "exec", *ranks, *program], stop):
+            failed = _EXEC_ERROR.match(line) if is_error else None
+            labelled = failed or _LABEL.match(line)
+            speech = speeches.get(int(labelled[1])) if labelled else None
+            if labelled is None or speech is None:
+                general = line if is_error and "flux-exec" in line else general
+            elif is_error:
+                speech.last_words = labelled[2]
+                speech.gone = bool(failed and _GONE.search(labelled[2]))
+            else:
+                speech.out(labelled[2])
+        heard = any(s.end or s.problem or s.last_words for s in speeches.values())
+        return "" if heard else general
+
+    def _run(self, command: Sequence[str], stop: StopSignal) -> Iterator[tuple[bool, str]]:
+        try:
+            yield from child.lines(
+                command, environ=self._environ, seconds=self._limit + _SLACK, stop=stop
+            )
+        except OSError as exc:
+            yield True, f"flux-exec: {command[0]} cannot be started: {exc}"
+
+
+def idset(ids: Iterable[int]) -> str:
+    """Numbers in Flux's notation (RFC 22): `0-3,7`."""
+    runs: list[list[int]] = []
+    for number in sorted(ids):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(f"{low}-{high}" if high > low else str(low) for low, high in runs)

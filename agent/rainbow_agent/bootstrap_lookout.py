@@ -1,0 +1,63 @@
+"""Joins what describes the cluster itself; a part of bootstrap."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from rainbow_agent.adapters.clock import SystemClock
+from rainbow_agent.adapters.compspec_dir import CompspecDir
+from rainbow_agent.adapters.extractors import FluxExtractor, LocalExtractor
+from rainbow_agent.adapters.flux_install import find_command
+from rainbow_agent.adapters.spack_watch import SpackWatch, spack_files
+from rainbow_agent.adapters.workloads import Choice
+from rainbow_agent.discovery import Discovery, Extractor
+from rainbow_agent.environment import job_environment
+from rainbow_agent.lookout import Lookout
+from rainbow_agent.ports import Workload
+from rainbow_agent.settings import Settings
+from rainbow_agent.settle import Settle
+from rainbow_agent.stop import Stop
+from rainbow_compspec import overrides
+
+#: Would change which Python modules a rank's process finds.
+_NOT_FOR_PYTHON = ("PYTHONPATH", "PYTHONHOME")
+
+
+def assemble_lookout(
+    settings: Settings, choice: Choice, open_workload: Callable[[], Workload], stop: Stop
+) -> Lookout:
+    """What watches the nodes of this cluster."""
+    clock, shelf = SystemClock(), CompspecDir(settings.compspec_dir)
+    return Lookout(
+        cluster=settings.cluster,
+        open_workload=open_workload,
+        discovery=Discovery(
+            extractor=_extractor(settings, choice), keep=shelf.keep_node, clock=clock
+        ),
+        software=SpackWatch(spack_files(os.environ)),
+        shelf=shelf,
+        clock=clock,
+        stop=stop,
+        settle=Settle(clock),
+    )
+
+
+def _extractor(settings: Settings, choice: Choice) -> Extractor:
+    environ = child_environment(os.environ, settings.secret_values)
+    limit = settings.extract_timeout
+    if choice.kind != "flux":
+        return LocalExtractor(environ, limit)
+    if choice.uri:
+        environ["FLUX_URI"] = choice.uri
+    return FluxExtractor(find_command(os.environ) or "flux", environ, limit)
+
+
+def child_environment(environ: Mapping[str, str], secrets: frozenset[str]) -> dict[str, str]:
+    """The environment in which a node describes itself: what jobs get, and overrides of values.
+
+    Neither the agent's settings nor its secrets are in it, and no PYTHONPATH.
+    """
+    kept = job_environment(environ, secrets)
+    given = {n: value for n, value in environ.items() if n.startswith(overrides.PREFIX)}
+    return {n: v for n, v in {**kept, **given}.items() if n not in _NOT_FOR_PYTHON}

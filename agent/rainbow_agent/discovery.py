@@ -1,0 +1,201 @@
+"""What each node says of itself: asked once when it comes, again when something changed.
+
+A node is asked through the workload manager's rank that runs on it. One that does not answer in
+time is asked again, each time a little later, and is not counted among the cluster's nodes until
+it does. One that answers that it cannot describe itself (no agent is installed there, say) runs
+jobs like any other: it counts, without what only it could have told.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Protocol
+
+from rainbow_agent.model import NodeView, PoolView
+from rainbow_agent.ports import Clock, StopSignal
+from rainbow_compspec import node
+from rainbow_compspec.errors import CompspecError
+from rainbow_compspec.facts import NodeFacts
+
+log = logging.getLogger(__name__)
+
+#: Seconds until a node that could not be described is asked again: at first, and at most.
+RETRY_LEAST = 10.0
+RETRY_MOST = 600.0
+#: Nodes that a log line names.
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back from one rank."""
+
+    rank: int
+    text: str = ""  # node JSON; "" when there is none
+    problem: str = ""  # why there is none
+    silent: bool = False  # it did not answer at all
+    final: bool = False  # there will never be one
+
+
+class Extractor(Protocol):
+    """Asks ranks to describe themselves (adapters.extractors)."""
+
+    def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterable[Answer]:
+        """The answers, one a rank; all are asked at once, within a time limit a rank."""
+
+
+class Condition(str, Enum):
+    """How a node is, for people."""
+
+    UP = "up"
+    DRAINED = "drained"  # somebody keeps new jobs from it; it still counts as the cluster's
+    DOWN = "down"
+    SILENT = "silent"  # up, they say, but it does not answer
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """One node: what can be scheduled there, and what it said of itself."""
+
+    view: NodeView  # without what is free
+    facts: NodeFacts | None
+    problem: str = ""  # why there are no facts
+    silent: bool = False
+
+    @property
+    def condition(self) -> Condition:
+        """How it is."""
+        if not self.view.online:
+            return Condition.DOWN
+        if self.silent:
+            return Condition.SILENT
+        return Condition.DRAINED if self.view.drained else Condition.UP
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of the cluster's nodes now. A drained one is: draining passes."""
+        return self.condition in (Condition.UP, Condition.DRAINED)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All nodes at one time, by rank."""
+
+    nodes: tuple[Surveyed, ...]
+
+    @property
+    def counted(self) -> tuple[Surveyed, ...]:
+        """The nodes that make up the cluster."""
+        return tuple(each for each in self.nodes if each.counts)
+
+
+@dataclass
+class _Known:
+    """What is known of a rank that is there."""
+
+    facts: NodeFacts | None = None
+    problem: str = ""
+    silent: bool = False
+    failures: int = 0
+    again: float = float("inf")  # when to ask again, by the monotonic clock
+
+
+class Discovery:
+    """Remembers the answers. Used by one thread."""
+
+    def __init__(
+        self,
+        *,
+        extractor: Extractor,
+        keep: Callable[[int, str], None],
+        clock: Clock,
+    ) -> None:
+        """Begin with nothing known.
+
+        Args:
+            extractor: asks.
+            keep: is given each rank's node JSON, to store it.
+            clock: tells when to ask again.
+        """
+        self._extractor = extractor
+        self._keep = keep
+        self._clock = clock
+        self._known: dict[int, _Known] = {}
+
+    def survey(self, pool: PoolView, stop: StopSignal, *, ask_again: bool = False) -> Survey:
+        """The nodes as they are now; asks those that have to be asked.
+
+        Args:
+            pool: what the workload manager can schedule.
+            stop: ends the wait for answers; who did not answer by then is as it was.
+            ask_again: ask also those that are known.
+        """
+        online = {view.rank: view for view in pool.nodes if view.online}
+        for rank in self._known.keys() - online.keys():
+            del self._known[rank]  # whatever comes back there may be another machine
+        due = [rank for rank in sorted(online) if ask_again or self._is_due(rank)]
+        if due:
+            self._ask(due, online, stop)
+        return Survey(tuple(self._surveyed(view) for view in pool.nodes))
+
+    def next_due(self) -> float:
+        """When somebody is to be asked again, by the monotonic clock; infinity for never."""
+        return min((known.again for known in self._known.values()), default=float("inf"))
+
+    def _is_due(self, rank: int) -> bool:
+        known = self._known.get(rank)
+        return known is None or known.again <= self._clock.monotonic()
+
+    def _ask(self, ranks: list[int], online: dict[int, NodeView], stop: StopSignal) -> None:
+        news: dict[str, list[str]] = {}  # problem -> names of nodes that did not have it
+        for answer in self._extractor.ask(ranks, stop):
+            if stop.is_set():
+                return
+            name = online[answer.rank].name
+            problem = self._note(answer, name)
+            if problem:
+                news.setdefault(problem, []).append(name)
+        for problem, names in news.items():
+            log.warning(
+                "%d nodes are not described (%s%s): %s",
+                len(names),
+                ", ".join(names[:_NAMED]),
+                ", ..." if len(names) > _NAMED else "",
+                problem,
+                extra={"action": "nodes_not_described", "nodes": names[:_NAMED]},
+            )
+
+    def _note(self, answer: Answer, name: str) -> str:
+        """Remember an answer; its problem, if it is a new one."""
+        before = self._known.setdefault(answer.rank, _Known())
+        facts, problem = None, answer.problem
+        if answer.text:
+            try:
+                facts = node.to_facts(node.loads(answer.text, name), name)
+                self._keep(answer.rank, answer.text)
+            except CompspecError as exc:
+                problem = str(exc)
+        if facts is not None:
+            self._known[answer.rank] = _Known(facts)
+            return ""
+        wait = (
+            float("inf")
+            if answer.final
+            else min(RETRY_LEAST * 2 ** min(before.failures, 10), RETRY_MOST)
+        )
+        self._known[answer.rank] = _Known(
+            before.facts,  # what it said before is the best that is known
+            problem,
+            answer.silent,
+            before.failures + 1,
+            self._clock.monotonic() + wait,
+        )
+        return "" if problem == before.problem else problem
+
+    def _surveyed(self, view: NodeView) -> Surveyed:
+        known = self._known.get(view.rank, _Known())
+        lasting = replace(view, cores_free=0, gpus_free=0)
+        return Surveyed(lasting, known.facts, known.problem, known.silent)

@@ -1,0 +1,123 @@
+"""`rainbow-agent run JOBSPEC`: straight to the workload manager, with the same planner."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from rainbow_agent.jobspec.wire import to_wire
+from rainbow_agent.testing import eventually
+from rainbow_agent.testing_fleet import jobspec, task
+from rainbow_agent.testing_flux import NO_FLUX, flux_command, private_flux
+from rainbow_agent.testing_program import Program, installed
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(False, id="local"),
+        pytest.param(True, id="flux", marks=pytest.mark.flux),
+    ],
+)
+def program(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Program]:
+    """The program where a workload manager is in sight, and no rainbow."""
+    folder = tmp_path_factory.mktemp("run")
+    if not request.param:
+        with installed(folder, workload="local", local_cores=4) as program:
+            yield program
+        return
+    if flux_command() is None:
+        pytest.skip(NO_FLUX)
+    with private_flux() as flux, installed(folder, environ={"FLUX_URI": flux.uri}) as program:
+        yield program
+
+
+def write(program: Program, document: dict[str, Any]) -> str:
+    path = program.folder / f"{document['name']}.yaml"
+    path.write_text(to_wire(document))
+    return str(path)
+
+
+def test_tasks_run_in_order(program: Program) -> None:
+    """The dependent runs after every replica, each change is shown, and the end is 0."""
+    marks = program.folder / "order"
+
+    def note(word: str) -> list[str]:
+        return ["sh", "-c", f"echo {word} >> {marks}"]
+
+    document = jobspec(
+        task(note("ior"), "ior", depends_on=["build"]),
+        task(note("build"), "build", replicas=2),
+        name="ordered",
+    )
+    answer = program.run("run", write(program, document))
+    assert answer.code == 0, answer
+    assert marks.read_text().split() == ["build", "build", "ior"]
+    assert "build[1]" in answer.out
+    assert "ior" in answer.out.splitlines()[-1]
+    assert "completed" in answer.out.splitlines()[-1]
+
+
+def test_a_failure_ends_with_1(program: Program) -> None:
+    """A task that fails, or that is canceled because of it, is shown, and the end is 1."""
+    never = program.folder / "never"
+    document = jobspec(
+        task(["sh", "-c", "exit 3"], "bad"),
+        task(["touch", str(never)], "child", depends_on=["bad"]),
+        name="failing",
+    )
+    answer = program.run("run", write(program, document))
+    assert answer.code == 1
+    assert "exit code 3" in answer.out
+    assert "canceled" in answer.out
+    assert not never.exists()
+
+
+def test_a_jobspec_that_cannot_run(program: Program) -> None:
+    """What cannot be read, planned or ever run is told; nothing of it runs."""
+    path = program.folder / "broken.yaml"
+    path.write_text("version: 1\ntasks: [{comand: [true]}]\n")
+    broken = program.run("run", str(path))
+    assert broken.code == 1
+    assert "did you mean 'command'" in broken.err
+    assert program.run("run", str(program.folder / "absent.yaml")).code == 2
+    huge = program.run("run", write(program, jobspec(task(["true"]), name="huge", nodes=1000)))
+    assert huge.code == 1
+    assert "unsatisfiable" in huge.out
+
+
+def test_an_interrupt_cancels(program: Program) -> None:
+    """Ctrl-C ends what runs and what waits, and the program does not end with 0."""
+    pid_file, never = program.folder / "pid", program.folder / "never-after"
+    document = jobspec(
+        task(["sh", "-c", f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; sleep 600"]),
+        task(["touch", str(never)], "after", depends_on=["main"]),
+        name="interrupted",
+    )
+    path = write(program, document)
+    with program.background("run", path) as run:
+        eventually(pid_file.exists, "the task runs")
+        pid = int(pid_file.read_text())
+        run.signal(signal.SIGINT)
+        assert run.wait() == 1, run.log()
+    eventually(lambda: not psutil.pid_exists(pid), "the task's process is gone")
+    assert not never.exists()
+
+
+def test_no_wait_leaves_it_running(program: Program, tmp_path: Path) -> None:
+    """With `--no-wait` the program ends with 0 once all is submitted, and the tasks go on."""
+    mark = tmp_path / "mark"
+    document = jobspec(
+        task(["touch", str(mark)], "second", depends_on=["first"]),
+        task(["sleep", "0.2"], "first"),
+        name="left",
+    )
+    assert program.run("run", "--no-wait", write(program, document)).code == 0
+    eventually(mark.exists, "the second task ran")

@@ -1,0 +1,40 @@
+"""Crash points: armed by two names together, and by nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from rainbow_agent.crashpoints import CrashPoint, armed, reach
+
+
+def test_both_names_arm_a_point() -> None:
+    """The point is named by one variable and allowed by another."""
+    both = {"RAINBOW_TEST_CRASH": "received", "RAINBOW_TEST_CRASH_ALLOWED": "1"}
+    assert armed(both) is CrashPoint.RECEIVED
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"RAINBOW_TEST_CRASH": "received"},
+        {"RAINBOW_TEST_CRASH_ALLOWED": "1"},
+        {"RAINBOW_TEST_CRASH": "received", "RAINBOW_TEST_CRASH_ALLOWED": "true"},
+        {"RAINBOW_TEST_CRASH": "", "RAINBOW_TEST_CRASH_ALLOWED": "1"},
+    ],
+)
+def test_one_name_alone_arms_nothing(environ: dict[str, str]) -> None:
+    """A variable that is there by accident does not arm a point."""
+    assert armed(environ) is None
+
+
+def test_a_point_that_is_not_there_is_an_error() -> None:
+    """A test that misspells its point does not pass by never crashing."""
+    with pytest.raises(ValueError, match="recieved"):
+        armed({"RAINBOW_TEST_CRASH": "recieved", "RAINBOW_TEST_CRASH_ALLOWED": "1"})
+
+
+@pytest.mark.parametrize("point", CrashPoint)
+def test_points_that_are_not_armed_do_nothing(point: CrashPoint) -> None:
+    """This process, which nobody armed, survives every point."""
+    reach(point)
