@@ -28,7 +28,7 @@ from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.journal import JournalRoom
 from rainbow_agent.logs import Redact, set_up
 from rainbow_agent.lookout import Lookout
-from rainbow_agent.model import JobChange
+from rainbow_agent.model import FINAL_JOB_STATES, JobChange
 from rainbow_agent.pacing import Pace
 from rainbow_agent.publication import Publication
 from rainbow_agent.registration import Doubt, Registrar, Session
@@ -123,8 +123,10 @@ def _assemble(
     lookout.on_portrait = bell.set
     parts: Parts
 
-    def changed(_: list[JobChange]) -> None:
+    def changed(changes: list[JobChange]) -> None:
         parts.reporter.changed()
+        if any(change.now in FINAL_JOB_STATES for change in changes):
+            lookout.jobs_ended()
 
     def doubt(found: Doubt) -> None:
         parts.doubt(found)

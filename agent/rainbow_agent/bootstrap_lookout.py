@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.compspec_dir import CompspecDir
@@ -29,13 +30,14 @@ def assemble_lookout(
 ) -> Lookout:
     """What watches the nodes of this cluster."""
     clock, shelf = SystemClock(), CompspecDir(settings.compspec_dir)
+    files = spack_files(os.environ)
     return Lookout(
         cluster=settings.cluster,
         open_workload=open_workload,
         discovery=Discovery(
-            extractor=_extractor(settings, choice), keep=shelf.keep_node, clock=clock
+            extractor=_extractor(settings, choice, files, stop), keep=shelf.keep_node, clock=clock
         ),
-        software=SpackWatch(spack_files(os.environ)),
+        software=SpackWatch(files),
         shelf=shelf,
         clock=clock,
         stop=stop,
@@ -43,14 +45,16 @@ def assemble_lookout(
     )
 
 
-def _extractor(settings: Settings, choice: Choice) -> Extractor:
+def _extractor(settings: Settings, choice: Choice, files: Sequence[Path], stop: Stop) -> Extractor:
     environ = child_environment(os.environ, settings.secret_values)
     limit = settings.extract_timeout
     if choice.kind != "flux":
-        return LocalExtractor(environ, limit)
+        extractor = LocalExtractor(environ, limit)
+        extractor.begin(stop)
+        return extractor
     if choice.uri:
         environ["FLUX_URI"] = choice.uri
-    return FluxExtractor(find_command(os.environ) or "flux", environ, limit)
+    return FluxExtractor(find_command(os.environ) or "flux", environ, limit, files)
 
 
 def child_environment(environ: Mapping[str, str], secrets: frozenset[str]) -> dict[str, str]:

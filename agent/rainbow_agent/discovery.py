@@ -9,7 +9,7 @@ jobs like any other: it counts, without what only it could have told.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
@@ -45,6 +45,9 @@ class Extractor(Protocol):
 
     def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterable[Answer]:
         """The answers, one a rank; all are asked at once, within a time limit a rank."""
+
+    def stamps(self, ranks: Sequence[int], stop: StopSignal) -> Mapping[int, str]:
+        """What differs between the software on a rank then and now; cheap, "" for none."""
 
 
 class Condition(str, Enum):
@@ -124,22 +127,36 @@ class Discovery:
         self._keep = keep
         self._clock = clock
         self._known: dict[int, _Known] = {}
+        self._stamps: dict[int, str] = {}
 
-    def survey(self, pool: PoolView, stop: StopSignal, *, ask_again: bool = False) -> Survey:
+    def survey(
+        self, pool: PoolView, stop: StopSignal, *, ask_again: Collection[int] = ()
+    ) -> Survey:
         """The nodes as they are now; asks those that have to be asked.
 
         Args:
             pool: what the workload manager can schedule.
             stop: ends the wait for answers; who did not answer by then is as it was.
-            ask_again: ask also those that are known.
+            ask_again: ranks to ask although they are known.
         """
         online = {view.rank: view for view in pool.nodes if view.online}
         for rank in self._known.keys() - online.keys():
             del self._known[rank]  # whatever comes back there may be another machine
-        due = [rank for rank in sorted(online) if ask_again or self._is_due(rank)]
+        due = [rank for rank in sorted(online) if rank in ask_again or self._is_due(rank)]
         if due:
+            if len(online) > 1:
+                # Before they are asked: what is installed meanwhile is a change.
+                self._stamps.update(self._extractor.stamps(due, stop))
             self._ask(due, online, stop)
         return Survey(tuple(self._surveyed(view) for view in pool.nodes))
+
+    def changed_elsewhere(self, stop: StopSignal) -> set[int]:
+        """Ranks whose software is another than when they were asked, or last looked at."""
+        described = sorted(rank for rank, known in self._known.items() if known.facts)
+        if len(described) < 2:
+            return set()  # the one node is watched directly
+        before, self._stamps = self._stamps, dict(self._extractor.stamps(described, stop))
+        return {rank for rank, now in self._stamps.items() if now != before.get(rank, "")}
 
     def next_due(self) -> float:
         """When somebody is to be asked again, by the monotonic clock; infinity for never."""

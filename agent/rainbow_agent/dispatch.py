@@ -34,10 +34,12 @@ from rainbow_agent.ports import Clock, Ledger, StopSignal, Workload
 
 log = logging.getLogger(__name__)
 
-#: Jobs planned and marked in one transaction.
-CHUNK = 64
-#: Submissions in flight at most; enough to fill Flux's ingest batches.
-WINDOW = 512
+#: Jobs planned and marked in one transaction: few at first, so that the workload manager has work
+#: while the next are planned, then twice as many each time, up to the most.
+CHUNK = 32
+MOST = 256
+#: Submissions in flight at most. Flux takes a burst with less work than the same jobs one by one.
+WINDOW = 2048
 #: News gathered before it is written.
 FLUSH = 256
 
@@ -180,12 +182,11 @@ class Dispatcher:
         """Jobs with pending tasks, some at a time: the half submitted first, then the new."""
         pending = self._ledger.tasks_in({TaskState.PENDING})
         begun = [key for key, _ in groupby(pending, key=lambda row: row.key.job)]
-        for i in range(0, len(begun), CHUNK):
-            plans = self._plan_again(begun[i : i + CHUNK])
+        for keys in _portions(begun):
+            plans = self._plan_again(keys)
             yield {key: (plan, self._ledger.tasks_of(key)) for key, plan in plans.items()}
-        new = self._ledger.unplanned()
-        for i in range(0, len(new), CHUNK):
-            plans = self.plan_new(new[i : i + CHUNK])
+        for keys in _portions(self._ledger.unplanned()):
+            plans = self.plan_new(keys)
             yield {key: (plan, rows_of(plan, key)) for key, plan in plans.items()}
 
     def _begin(self, chunk: dict[JobKey, tuple[Plan, list[TaskRow]]] | None) -> bool:
@@ -263,6 +264,13 @@ class Dispatcher:
             self._news.clear()
             if changes:
                 self._on_change(changes)
+
+
+def _portions(keys: Sequence[JobKey]) -> Iterator[Sequence[JobKey]]:
+    start, size = 0, CHUNK
+    while start < len(keys):
+        yield keys[start : start + size]
+        start, size = start + size, min(size * 2, MOST)
 
 
 def complete(

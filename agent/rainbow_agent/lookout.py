@@ -29,6 +29,8 @@ LOOK = 5.0
 _FIRST_LOOK = 0.5
 #: Seconds between them at least, whatever is due.
 _LEAST = 0.05
+#: Seconds between looks at other nodes' software, after jobs ended.
+ELSEWHERE = 10.0
 #: Nodes named in `status` for each thing that can be wrong.
 _NAMED = 20
 
@@ -78,7 +80,9 @@ class Lookout:
         self._settle = settle
         self._bell = stop.bell()
         self._software_changed = threading.Event()
-        self._ask_again = False
+        self._again: set[int] = set()  # ranks to be asked again
+        self._jobs_ended = threading.Event()
+        self._looked_elsewhere = float("-inf")
         self._workload: Workload | None = None
         self._nodes: tuple[NodeView, ...] = ()
         self._ready = threading.Condition()
@@ -121,6 +125,11 @@ class Lookout:
             self._software.stop()
             self._close()
 
+    def jobs_ended(self) -> None:
+        """Jobs ended, and may have installed something on their nodes; from any thread."""
+        self._jobs_ended.set()
+        self._bell.set()
+
     @contextmanager
     def once(self) -> Iterator[None]:
         """One survey, without a thread: for a command that registers and ends.
@@ -161,9 +170,9 @@ class Lookout:
         self._bell.set()
 
     def _pause(self) -> float:
-        due = self._discovery.next_due() - self._clock.monotonic()
+        now = self._clock.monotonic()
         look = LOOK if self.portrait else _FIRST_LOOK
-        return max(_LEAST, min(look, self._settle.left(), due))
+        return max(_LEAST, min(look, self._settle.left(), self._discovery.next_due() - now))
 
     def _look(self) -> PoolView:
         try:
@@ -181,13 +190,28 @@ class Lookout:
             self._settle.touch()
         if self._software.look() or self._software_changed.is_set():
             self._software_changed.clear()
-            self._ask_again = True
+            # Other nodes may share the file system, and nobody says whether they do.
+            self._again |= {view.rank for view in pool.nodes}
+            self._settle.touch()
+        if self._jobs_ended.is_set():
+            self._look_elsewhere()
+
+    def _look_elsewhere(self) -> None:
+        """A job may have installed something on the disk of a node that only it can see."""
+        now = self._clock.monotonic()
+        if now - self._looked_elsewhere < ELSEWHERE:
+            return
+        self._looked_elsewhere = now
+        self._jobs_ended.clear()
+        changed = self._discovery.changed_elsewhere(self._stop)
+        if changed:
+            self._again |= changed
             self._settle.touch()
 
     def _survey(self, pool: PoolView) -> None:
-        ask_again, self._ask_again = self._ask_again, False
+        again, self._again = self._again, set()
         self._settle.reset()
-        survey = self._discovery.survey(pool, self._stop, ask_again=ask_again)
+        survey = self._discovery.survey(pool, self._stop, ask_again=again)
         if self._stop.is_set() or (self.portrait and self.portrait.survey == survey):
             return
         try:
@@ -198,6 +222,14 @@ class Lookout:
         self._publish(portrait)
 
     def _publish(self, portrait: Portrait) -> None:
+        graph = portrait.graph
+        log.info(
+            "The cluster has %d nodes; its graph is sent in form %s: %s",
+            len(portrait.survey.counted),
+            graph.form,
+            graph.note,
+            extra={"action": "cluster_described", "form": graph.form, "bytes": len(graph.text)},
+        )
         with self._ready:
             self.portrait, self._problem = portrait, None
             self._ready.notify_all()

@@ -135,7 +135,7 @@ class Settings:
     )
     poll_min: float = _setting(_seconds, 0.25, "seconds between polls while there is work")
     poll_max: float = _setting(_seconds, 5.0, "seconds between polls when idle")
-    max_jobs: int = _setting(_count, 256, "jobs asked for in one poll")
+    max_jobs: int = _setting(_count, 1024, "jobs asked for in one poll")
     timeout: float = _setting(_seconds, 10.0, "seconds until a call to rainbow is given up")
     grace: float = _setting(_seconds, 25.0, "seconds a stop may take (Kubernetes gives 30)")
     report_every: float = _setting(_seconds, 30.0, "seconds between reports when nothing changes")

@@ -56,6 +56,8 @@ class FakeExtractor:
         self.asked: list[list[int]] = []
         self.answers: dict[int, Answer] = {}
         self.packages: tuple[str, ...] = ()
+        self.stamped: dict[int, str] = {}
+        self.stamp_looks = 0
 
     def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterator[Answer]:
         """The answers that a test set, and plain descriptions."""
@@ -65,6 +67,12 @@ class FakeExtractor:
                 return
             text = node_json(f"blue-{rank}", packages=self.packages)
             yield self.answers.get(rank, Answer(rank, text))
+
+    def stamps(self, ranks: Sequence[int], stop: StopSignal) -> dict[int, str]:
+        """What a test set."""
+        del stop
+        self.stamp_looks += 1
+        return {rank: self.stamped.get(rank, "") for rank in ranks}
 
 
 def survey_of(

@@ -139,7 +139,7 @@ def test_the_cluster_exists_and_its_secret_is_lost(tmp_path: Path) -> None:
 
 
 def test_deregister_and_come_back(tmp_path: Path) -> None:
-    """`deregister` frees the name; the next start registers anew, and old jobs are still shown."""
+    """`deregister` frees the name for another registration; old jobs are still shown."""
     with running_site(tmp_path) as site:
         assert site.program.run("register").code == 0
         site.fleet.send(jobspec(task(["true"])))
@@ -147,7 +147,7 @@ def test_deregister_and_come_back(tmp_path: Path) -> None:
         left = site.program.run("deregister")
         assert left.code == 0, left
         assert not site.fleet.credentials.cluster_secret
-        site.program.until_idle()
+        assert site.program.run("register").code == 0
         site.fleet.send(jobspec(task(["true"])))
         site.program.until_idle()
         first, second = site.program.show("jobs")

@@ -212,7 +212,7 @@ def test_jobs_while_it_is_down(story: Story) -> None:
     assert story.jobs_stopped is not None
     assert story.jobs_stopped.code == 0
     assert len(story.jobs_stopped.value) == SENT
-    assert re.search(r"not running for \d+ (s|min)", story.jobs_stopped.err)
+    assert re.search(r"not running, for \d+ (s|min)", story.jobs_stopped.err)
 
 
 def test_the_documented_fields_of_jobs(story: Story) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,6 @@ class Place:
 
     ranks: tuple[int, ...]
     extractor: Callable[[float], Extractor]  # with a limit a rank, in seconds
-    flux: PrivateFlux | None = None
 
 
 def over_flux(flux: PrivateFlux, limit: float) -> FluxExtractor:
@@ -45,7 +45,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     if shutil.which("flux") is None:
         pytest.skip(NO_FLUX)
     with private_flux(size=4) as flux:
-        yield Place((0, 1, 2, 3), lambda limit: over_flux(flux, limit), flux)
+        yield Place((0, 1, 2, 3), lambda limit: over_flux(flux, limit))
 
 
 def test_every_rank_describes_its_machine(place: Place) -> None:
@@ -69,6 +69,24 @@ def test_who_takes_too_long_is_silent(place: Place) -> None:
 def test_nobody_asked_nobody_answers(place: Place) -> None:
     """No process is started for it."""
     assert list(place.extractor(5.0).ask((), Stop())) == []
+
+
+@pytest.mark.flux
+def test_software_on_other_nodes_leaves_a_stamp(tmp_path: Path) -> None:
+    """Real brokers, the real stat(1)."""
+    command = shutil.which("flux")
+    if command is None:
+        pytest.skip(NO_FLUX)
+    index = tmp_path / "index.json"
+    with private_flux(size=2) as flux:
+        extractor = FluxExtractor(command, flux.environ, 30.0, [index])
+        assert extractor.stamps([0, 1], Stop()) == {0: "", 1: ""}
+        index.write_text("{}")
+        stamps = extractor.stamps([0, 1], Stop())
+        assert stamps[0] == stamps[1] != ""
+        index.with_name("new").write_text("[]")
+        index.with_name("new").replace(index)
+        assert extractor.stamps([1], Stop())[1] != stamps[1]
 
 
 @pytest.mark.flux

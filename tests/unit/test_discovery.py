@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
 from rainbow_agent.discovery import RETRY_LEAST, RETRY_MOST, Answer, Condition, Discovery, Survey
@@ -23,7 +25,7 @@ class Desk:
             extractor=self.ranks, keep=self.kept.__setitem__, clock=self.clock
         )
 
-    def survey(self, nodes: list[NodeView], *, ask_again: bool = False) -> Survey:
+    def survey(self, nodes: list[NodeView], *, ask_again: Collection[int] = ()) -> Survey:
         """What it finds out about these nodes."""
         return self.discovery.survey(PoolView(tuple(nodes)), self.stop, ask_again=ask_again)
 
@@ -131,7 +133,7 @@ def test_what_a_node_said_before_is_kept_when_it_cannot_say_it_again(desk: Desk)
     """A probe that fails once does not change the cluster's graph."""
     before = desk.survey(views(1))
     desk.ranks.answers[0] = Answer(0, problem="out of memory")
-    after = desk.survey(views(1), ask_again=True)
+    after = desk.survey(views(1), ask_again=[0, 1])
     assert after.nodes[0].facts == before.nodes[0].facts
     assert after.nodes[0].problem == "out of memory"
 
@@ -140,7 +142,7 @@ def test_everybody_is_asked_again_when_software_changed(desk: Desk) -> None:
     """And what they say now counts."""
     desk.survey(views(2))
     desk.ranks.answers[0] = Answer(0, node_json("blue-0", packages=["ior@3.3.0"]))
-    survey = desk.survey(views(2), ask_again=True)
+    survey = desk.survey(views(2), ask_again=[0, 1])
     assert desk.ranks.asked == [[0, 1], [0, 1]]
     facts = survey.nodes[0].facts
     assert facts is not None
@@ -151,3 +153,22 @@ def test_a_stop_ends_the_questions(desk: Desk) -> None:
     """Nothing is learned, and nothing is made of what is not known."""
     desk.stop.set("the test stops it")
     assert [each.facts for each in desk.survey(views(2)).nodes] == [None, None]
+
+
+def test_software_on_another_node_is_found_by_looking_there(desk: Desk) -> None:
+    """Each change once; what was there when the node was asked is none."""
+    desk.ranks.stamped = {0: "a", 1: "a", 2: ""}
+    desk.survey(views(3))
+    assert desk.discovery.changed_elsewhere(desk.stop) == set()
+    desk.ranks.stamped = {0: "a", 1: "b", 2: "a"}
+    assert desk.discovery.changed_elsewhere(desk.stop) == {1, 2}
+    assert desk.discovery.changed_elsewhere(desk.stop) == set()
+    desk.survey(views(3), ask_again={1, 2})
+    assert desk.ranks.asked == [[0, 1, 2], [1, 2]]
+
+
+def test_a_single_node_is_not_looked_at_from_afar(desk: Desk) -> None:
+    """The agent runs there and watches its files."""
+    desk.survey(views(1))
+    assert desk.discovery.changed_elsewhere(desk.stop) == set()
+    assert desk.ranks.stamp_looks == 0

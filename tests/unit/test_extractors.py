@@ -192,6 +192,17 @@ def test_this_machine_describes_itself() -> None:
     assert facts.name
 
 
+def test_what_was_begun_early_is_the_first_answer_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start does two things at once; later answers are as fresh as any."""
+    local = LocalExtractor(child_environment(os.environ, frozenset()), 30.0)
+    local.begin(Stop())
+    first = list(local.ask([0], Stop()))
+    assert node.to_facts(node.loads(first[0].text)).cores
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    (second,) = local.ask([0], Stop())
+    assert "cannot start" in second.problem
+
+
 def test_a_broken_python_path_breaks_nothing(tmp_path: Path) -> None:
     """A yaml or click of a flux view must not be what the ranks import."""
     (tmp_path / "click.py").write_text("raise SystemError('the wrong click')")
@@ -240,6 +251,16 @@ def test_no_secret_is_in_the_environment_of_a_rank() -> None:
         "RAINBOW_COMPSPEC_SET_GPU__COUNT": "2",
         "SPACK_ROOT": "/opt/spack",
     }
+
+
+def test_stamps_tell_one_state_of_the_files_from_another(flux: Flux) -> None:
+    """By stat(1) on each rank; a file that is not there is the empty stamp."""
+    flux.lines = ["0: /a 17 3 99", "! 1: stat: cannot statx '/a'", "0: /b 18 3 99", "9: /a 1 1 1"]
+    flux.ask()
+    extractor = FluxExtractor(str(flux.folder / "flux"), dict(os.environ), 5.0, [Path("/a")])
+    assert extractor.stamps([0, 1], Stop()) == {0: "/a 17 3 99/b 18 3 99", 1: ""}
+    assert flux.called()[-4:] == ["stat", "-c", "%n %i %s %Y", "/a"]
+    assert FluxExtractor("flux", {}, 5.0).stamps([0], Stop()) == {}
 
 
 @given(st.sets(st.integers(0, 300)))

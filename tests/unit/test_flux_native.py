@@ -11,8 +11,11 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rainbow_agent.adapters.flux_native import FluxWorkload, _request
+from rainbow_agent.adapters.flux_native import FluxWorkload
+from rainbow_agent.adapters.flux_request import RequestWriter
 from rainbow_agent.adapters.flux_settle import backlog
 from rainbow_agent.errors import WorkloadUnavailable
 from rainbow_agent.model import Submission, SubmitOutcome, Submitted
@@ -56,17 +59,44 @@ def test_importing_the_adapter_loads_no_bindings() -> None:
     assert done.stdout == "False\n"
 
 
-def test_only_dependencies_are_added_to_a_jobspec() -> None:
+@given(
+    environments=st.lists(st.dictionaries(st.text(), st.text(), max_size=3), min_size=1),
+    user=st.dictionaries(st.sampled_from(["rainbow", "environment"]), st.none() | st.text()),
+)
+def test_only_dependencies_are_added_to_a_jobspec(
+    environments: list[dict[str, str]], user: dict[str, str | None]
+) -> None:
     """As afterok, one for each job, in the notation of people (RFC 26); the original stays."""
-    plain = make_jobspec(["true"])
-    text = _request(Submission(new_key(), plain, (0, 57)))
-    sent = json.loads(text)
-    assert sent["attributes"]["system"].pop("dependencies") == [
-        {"scheme": "afterok", "value": "f1"},
-        {"scheme": "afterok", "value": "fz"},
-    ]
-    assert sent == plain
-    assert json.loads(_request(Submission(new_key(), plain))) == plain
+    writer = RequestWriter()
+    for environment in [*environments, environments[0]]:
+        plain = make_jobspec(["true"])
+        plain["attributes"]["system"]["environment"] = environment
+        plain["attributes"]["user"] = user
+        sent = json.loads(writer.text(Submission(new_key(), plain, (0, 57))))
+        assert sent["attributes"]["system"].pop("dependencies") == [
+            {"scheme": "afterok", "value": "f1"},
+            {"scheme": "afterok", "value": "fz"},
+        ]
+        assert sent == plain
+        assert json.loads(writer.text(Submission(new_key(), plain))) == plain
+
+
+def test_an_environment_that_many_jobs_share_is_encoded_once() -> None:
+    """It is most of a jobspec's text."""
+
+    class Counted(dict[str, str]):
+        encoded = 0
+
+        def items(self) -> Any:  # called by the encoder
+            Counted.encoded += 1
+            return super().items()
+
+    writer, shared = RequestWriter(), Counted(PATH="/bin")
+    for _ in range(3):
+        jobspec = make_jobspec(["true"])
+        jobspec["attributes"]["system"]["environment"] = shared
+        writer.text(Submission(new_key(), jobspec))
+    assert Counted.encoded == 1
 
 
 def test_the_backlog_counts_all_stages_of_ingest() -> None:

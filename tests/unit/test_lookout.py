@@ -169,6 +169,26 @@ def test_a_change_that_changes_nothing_makes_no_portrait(desk: Desk) -> None:
     assert (len(desk.ranks.asked), desk.rings) == (2, 1)
 
 
+def test_what_a_job_installed_on_another_node_is_found(desk: Desk) -> None:
+    """Looked for after jobs ended, and not all the time; only that node is asked again."""
+    desk.lookout.tick()
+    looks = desk.ranks.stamp_looks
+    desk.clock.advance(100)
+    desk.lookout.tick()
+    assert desk.ranks.stamp_looks == looks, "no job ended"
+    desk.lookout.jobs_ended()
+    desk.lookout.tick()
+    desk.ranks.stamped[1] = "another"
+    desk.lookout.jobs_ended()
+    desk.lookout.tick()
+    assert desk.ranks.stamp_looks == looks + 1, "too soon after the last look"
+    desk.clock.advance(10)
+    desk.lookout.tick()
+    desk.clock.advance(2)
+    desk.lookout.tick()
+    assert desk.ranks.asked == [[0, 1], [1]]
+
+
 def test_a_silent_node_comes_in_when_it_answers(desk: Desk) -> None:
     """It is asked again by itself, without any other change."""
     desk.ranks.answers[1] = Answer(1, problem="no answer", silent=True)

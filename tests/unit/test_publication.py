@@ -450,6 +450,21 @@ def test_whatever_call_is_lost_the_truth_arrives(
         assert desk.is_true()
 
 
+@pytest.mark.parametrize("after", [False, True])
+def test_a_crash_while_the_graph_is_replaced_is_not_forgotten(desk: Desk, *, after: bool) -> None:
+    """Also if the cluster is again what it was when the agent comes back."""
+    desk.store.says = OWN_TOKEN
+    desk.sync()
+    desk.is_now(views(3))
+    desk.rainbow.fail("register_subsystem", Unavailable("killed"), after=after)
+    with pytest.raises(Unavailable):
+        desk.sync()
+    desk.restart()
+    desk.is_now(views(2))
+    desk.sync()
+    assert desk.is_true()
+
+
 def test_a_subsystem_that_rainbow_refuses_does_not_cost_the_others(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:

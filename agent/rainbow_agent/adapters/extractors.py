@@ -8,8 +8,11 @@ the same in 0.62 and 0.88).
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from rainbow_agent.adapters import child, self_description
@@ -71,9 +74,27 @@ class LocalExtractor:
         """
         self._environ = environ
         self._limit = limit
+        self._early: Future[_Speech] | None = None
+
+    def begin(self, stop: StopSignal) -> None:
+        """Describe this machine already now, beside what else has to be done for a start."""
+        early: Future[_Speech] = Future()
+
+        def listen() -> None:
+            early.set_result(self._listen(stop))
+
+        threading.Thread(target=listen, name="describe", daemon=True).start()
+        self._early = early
 
     def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterator[Answer]:
         """See discovery.Extractor."""
+        early, self._early = self._early, None
+        speech = early.result() if early else self._listen(stop)
+        for rank in ranks:
+            yield speech.answer(rank, self._limit)
+
+    def _listen(self, stop: StopSignal) -> _Speech:
+        """What the child says; it ends with its time, or at a stop."""
         speech = _Speech()
         try:
             for is_error, line in child.lines(
@@ -88,22 +109,30 @@ class LocalExtractor:
                     speech.out(line)
         except OSError as exc:
             speech.problem = f"cannot start the program that describes it: {exc}"
-        for rank in ranks:
-            yield speech.answer(rank, self._limit)
+        return speech
+
+    def stamps(self, ranks: Sequence[int], stop: StopSignal) -> dict[int, str]:
+        """See discovery.Extractor; this machine's files are watched directly."""
+        del ranks, stop
+        return {}
 
 
 class FluxExtractor:
     """Every broker of a Flux instance, all at once."""
 
-    def __init__(self, flux: str, environ: Mapping[str, str], limit: float) -> None:
+    def __init__(
+        self, flux: str, environ: Mapping[str, str], limit: float, files: Sequence[Path] = ()
+    ) -> None:
         """Describe what is run.
 
         Args:
             flux: path of the `flux` command.
             environ: the environment of the ranks' processes, with FLUX_URI.
             limit: seconds that a rank may take.
+            files: those that change when software is installed on a rank.
         """
         self._flux = flux
+        self._files = [str(file) for file in files]
         self._environ = environ
         self._limit = limit
 
@@ -120,6 +149,18 @@ class FluxExtractor:
                 continue
             speech.problem = speech.problem or trouble
             yield speech.answer(rank, self._limit)
+
+    def stamps(self, ranks: Sequence[int], stop: StopSignal) -> dict[int, str]:
+        """See discovery.Extractor: stat(1) of the files. A rank that fails tells nothing new."""
+        if not self._files or not ranks:
+            return {}
+        found = dict.fromkeys(ranks, "")
+        asked = [self._flux, "exec", "-n", "-r", idset(ranks), "--label-io"]
+        for is_error, line in self._run([*asked, "stat", "-c", "%n %i %s %Y", *self._files], stop):
+            labelled = None if is_error else _LABEL.match(line)
+            if labelled and int(labelled[1]) in found:
+                found[int(labelled[1])] += labelled[2]
+        return found
 
     def _size(self, stop: StopSignal) -> int | None:
         """How many brokers the instance has; None when it does not say."""

@@ -9,12 +9,13 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rainbow_agent.adapters import flux_bindings, flux_resources, flux_settle
 from rainbow_agent.adapters.flux_connection import ANSWER_SECONDS, Connection, Response
 from rainbow_agent.adapters.flux_journal import FluxJournal
+from rainbow_agent.adapters.flux_request import RequestWriter
 from rainbow_agent.errors import WorkloadUnavailable
 from rainbow_agent.fluxid import f58
 from rainbow_agent.model import (
@@ -51,6 +52,7 @@ class FluxWorkload:
     def __init__(self, uri: str | None = None) -> None:
         self._given_uri = uri or None
         self._connection: Connection | None = None
+        self._writer = RequestWriter()
         self._in_flight: dict[int, TaskKey] = {}  # by request
         self._outcomes: deque[SubmitOutcome] = deque()
         self._failure: WorkloadUnavailable | None = None
@@ -92,7 +94,7 @@ class FluxWorkload:
         """See ports.Workload."""
         connection = self._open()
         try:
-            number = connection.submit(_request(submission))
+            number = connection.submit(self._writer.text(submission))
         except WorkloadUnavailable:
             self._forget()
             raise
@@ -153,7 +155,7 @@ class FluxWorkload:
         theirs, ours = connection.attribute("version"), flux_bindings.load().version
         facts = {"uri": self.uri, "flux": theirs, "libflux_core": ours}
         if theirs == ours:
-            log.info("Connected to Flux %s", theirs, extra={"action": "flux_connected", **facts})
+            log.debug("Connected to Flux %s", theirs, extra={"action": "flux_connected", **facts})
         else:
             log.warning(
                 "Connected to Flux %s with the libflux-core of %s: if calls fail, put the bin"
@@ -224,14 +226,3 @@ class FluxWorkload:
                 )
             elif answer.error:
                 raise WorkloadUnavailable(f"Flux at {self.uri} cancels nothing: {answer.text}")
-
-
-def _request(submission: Submission) -> str:
-    """The jobspec as JSON text, with the dependencies (RFC 26) and nothing else added."""
-    jobspec: Mapping[str, Any] = submission.jobspec
-    if submission.afterok:
-        attributes = jobspec["attributes"]
-        dependencies = [{"scheme": "afterok", "value": f58(i)} for i in submission.afterok]
-        system = {**attributes["system"], "dependencies": dependencies}
-        jobspec = {**jobspec, "attributes": {**attributes, "system": system}}
-    return json.dumps(jobspec)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.ports import Ledger
 from rainbow_agent.settings import Settings
 
 
 @contextmanager
-def reading(settings: Settings) -> Iterator[SqliteLedger | None]:
+def reading(settings: Settings) -> Iterator[Ledger | None]:
     """The ledger, read-only; None where no agent ever ran."""
     if not settings.ledger_path.exists():
         yield None
         return
+    from rainbow_agent.adapters.sqlite_ledger import SqliteLedger  # noqa: PLC0415 - not for --help
+
     with closing(SqliteLedger.open_readonly(settings.ledger_path)) as ledger:
         yield ledger

@@ -1,0 +1,104 @@
+"""The fastest that the workload manager's own way takes jobs: a program of its own.
+
+    python -m bench.bare_loop JOBS same|differing [LOCAL_FOLDER]
+
+Submits jobs in one go, with what the agent would send, and prints how many a second. With Flux:
+`submit_async` for all, then `get_id` of all, in the instance of FLUX_URI. With a folder: the
+client of the local workload manager that runs there. One jobspec for all is made beforehand; of
+those that differ each is made in its turn, the environment and all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from bench.site import JOBSPEC
+
+from rainbow_agent.adapters import flux_bindings
+from rainbow_agent.adapters.local_workload import LocalWorkload
+from rainbow_agent.dispatch import complete
+from rainbow_agent.environment import job_environment
+from rainbow_agent.jobspec.plan import plan_text
+from rainbow_agent.model import JobKey, Submission, TaskKey
+
+_KEY = TaskKey(JobKey("bare-loop", 1), "true", 0)
+
+#: A job's number to its jobspec, as a mapping and as JSON text.
+Make = Callable[[int], tuple[dict[str, Any], str]]
+#: Submits so many.
+Run = Callable[[Make, int], None]
+
+
+#: Enough to start all of job-ingest's validators, which are programs that leave when idle.
+_WARM_UP = 200
+
+
+def main(arguments: list[str]) -> None:
+    """Warm up, then measure."""
+    jobs, kind, *folder = arguments
+    run = local_loop(Path(folder[0])) if folder else flux_loop()
+    make = differing() if kind == "differing" else same()
+    run(make, _WARM_UP)
+    began = time.perf_counter()
+    run(make, int(jobs))
+    print(int(jobs) / (time.perf_counter() - began))
+
+
+def same() -> Make:
+    """What the agent sends for the bench's job, with a key of nobody's ledger."""
+    (task,) = plan_text(JOBSPEC).tasks
+    jobspec = complete(task.jobspec, _KEY, job_environment(os.environ))
+    text = json.dumps(jobspec)
+    return lambda _: (jobspec, text)
+
+
+def differing() -> Make:
+    """Likewise, a command of its own for each."""
+    jobspec, _ = same()(0)
+
+    def make(number: int) -> tuple[dict[str, Any], str]:
+        tasks = [{**jobspec["tasks"][0], "command": ["true", str(number)]}]
+        own = {**jobspec, "tasks": tasks}
+        return own, json.dumps(own)
+
+    return make
+
+
+def flux_loop() -> Run:
+    """As Flux's own Python bindings do it."""
+    flux_bindings.load()  # makes libflux-core known to the loader
+    import flux  # noqa: PLC0415 - only now can it be imported
+    import flux.job  # noqa: PLC0415
+
+    handle = flux.Flux()
+
+    def run(make: Make, jobs: int) -> None:
+        futures = [flux.job.submit_async(handle, make(number)[1]) for number in range(jobs)]
+        for future in futures:
+            future.get_id()
+
+    return run
+
+
+def local_loop(folder: Path) -> Run:
+    """As the local workload manager's client does it."""
+
+    def run(make: Make, jobs: int) -> None:
+        with closing(LocalWorkload(folder, launch=False)) as workload:
+            for number in range(jobs):
+                workload.start_submit(Submission(_KEY, make(number)[0]))
+            while workload.in_flight():
+                workload.collect_outcomes(1.0)
+
+    return run
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,98 @@
+"""What the figures are measured on: a scheduler, a workload manager, and agents between them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from bench.agents import AgentProcess, running_agent
+
+from rainbow_agent.adapters.flux_native import FluxWorkload
+from rainbow_agent.adapters.local_workload import LocalWorkload, shut_down
+from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
+from rainbow_agent.jobspec.simple import simple_jobspec
+from rainbow_agent.jobspec.wire import to_wire
+from rainbow_agent.ports import Workload
+from rainbow_agent.testing_flux import PrivateFlux, flux_command, private_flux
+from rainbow_agent.testing_servers import REAL_PROGRAM, SchedulerKind, running_scheduler
+
+#: Submits to every cluster of the scheduler; the scheduler lives as long as the bench.
+_TOKEN = "bench-token"
+_SECRET = "bench-secret"
+_numbers = count(1)
+
+
+def jobspec(*words: str) -> str:
+    """The job of every figure: a plain command, as `rainbow-agent submit -- true` sends it."""
+    return to_wire(simple_jobspec(["true", *words]))
+
+
+JOBSPEC = jobspec()
+
+
+@dataclass(frozen=True)
+class Site:
+    """A scheduler and a workload manager that run."""
+
+    folder: Path
+    host: str  # of the scheduler
+    flux: PrivateFlux | None  # None: the local workload manager, one for each agent
+    environ: Mapping[str, str]  # for agents
+
+    @contextmanager
+    def agent(self, state_dir: Path | None = None) -> Iterator[AgentProcess]:
+        """An agent, in a state folder of its own and as a cluster of its own by default."""
+        folder = state_dir or self.folder / f"agent-{next(_numbers)}"
+        environ = {**self.environ, "RAINBOW_CLUSTER": folder.name}
+        with ExitStack() as stack:
+            if self.flux is None:
+                stack.callback(shut_down, folder / "workload")
+            yield stack.enter_context(running_agent(environ, folder))
+
+    def workload(self, agent: AgentProcess) -> Workload:
+        """A connection to the workload manager that an agent uses."""
+        if self.flux is not None:
+            return FluxWorkload(self.flux.uri)
+        return LocalWorkload(agent.state_dir / "workload", launch=False)
+
+    def offer(self, agent: AgentProcess, jobs: int, *, differing: bool) -> None:
+        """Submit jobs to rainbow for an agent's cluster: one jobspec again and again, or many."""
+        with closing(RainbowScheduler(self.host)) as scheduler:
+            for number in range(jobs):
+                text = jobspec(str(number)) if differing else JOBSPEC
+                self.submit(scheduler, agent, f"bench-{number}", text)
+
+    @staticmethod
+    def submit(
+        scheduler: RainbowScheduler, agent: AgentProcess, name: str, text: str = JOBSPEC
+    ) -> None:
+        """Submit one job to rainbow for an agent's cluster."""
+        scheduler.submit(name, {agent.state_dir.name: _TOKEN}, text)
+
+
+@contextmanager
+def open_site() -> Iterator[Site]:
+    """The real parts where they are on PATH, the embedded ones otherwise; all on loopback."""
+    kind = SchedulerKind.REAL if shutil.which(REAL_PROGRAM) else SchedulerKind.EMBEDDED
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rainbow-bench-")))
+        server = stack.enter_context(
+            running_scheduler(kind, folder, secret=_SECRET, global_token=_TOKEN)
+        )
+        flux = stack.enter_context(private_flux()) if flux_command() else None
+        inherited = flux.environ if flux else os.environ
+        environ = {name: v for name, v in inherited.items() if not name.startswith("RAINBOW_")}
+        # An installed program has its bytecode: here the first start writes it.
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        environ |= {
+            "RAINBOW_HOST": server.host,
+            "RAINBOW_SECRET": _SECRET,
+            "RAINBOW_WORKLOAD": "flux" if flux else "local",
+        }
+        yield Site(folder, server.host, flux, environ)

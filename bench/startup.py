@@ -1,0 +1,31 @@
+"""From the start of the process to a registered cluster."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+from bench import machine
+from bench.agents import moment
+from bench.figures import Figure
+from bench.site import Site
+
+_STARTS = 7
+
+
+def measure(site: Site) -> Iterator[Figure]:
+    """Each start is of a cluster that rainbow does not know yet."""
+    load, others, values = machine.load(), machine.Others(), []
+    for _ in range(_STARTS):
+        with site.agent() as agent:
+            values.append(moment(agent.wait_for("registered")) - agent.started)
+    yield Figure(
+        "start to registered",
+        statistics.median(values),
+        "s",
+        1.0,
+        values=tuple(values),
+        others=others.share(),
+        load=load,
+        note=f"one node, {_STARTS} starts",
+    )

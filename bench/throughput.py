@@ -1,0 +1,160 @@
+"""1,000 jobs that wait in rainbow: received, stored, submitted, accepted; and the bare loop."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import machine
+from bench.agents import AgentProcess, moment
+from bench.figures import Figure
+from bench.site import Site
+
+from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.testing import eventually
+
+JOBS = 1000
+#: Rounds of each kind: at least, at most; the time in seconds after which no more are begun.
+LEAST, _MOST, _ENOUGH = 3, 6, 30.0
+#: A round in which others used more of the machine than this says little; it is left out of the
+#: medians where there are enough others.
+QUIET = 0.10
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Way:
+    """What kind of jobs, and whether the workload manager may start them meanwhile."""
+
+    name: str
+    running: bool
+    differing: bool  # each with a jobspec of its own
+
+
+#: The first two only where a queue can be stopped.
+WAYS = (
+    Way("queue stopped", running=False, differing=False),
+    Way("queue stopped, each job another", running=False, differing=True),
+    Way("jobs running", running=True, differing=False),
+)
+
+
+@dataclass(frozen=True)
+class Round:
+    """The bare loop and the agent, one after the other; jobs per second."""
+
+    bare: float
+    ours: float
+    others: float  # the larger share that others used of the machine meanwhile
+
+
+def measure(site: Site, jobs: int = JOBS) -> Iterator[Figure]:
+    """Pure submission (Flux only), then with jobs that run."""
+    ways = [way for way in WAYS if way.running or site.flux]
+    with site.agent() as agent:
+        agent.wait_for("registered")
+        agent.wait_for("journal_caught_up")
+        _round(site, agent, jobs, ways[0])  # warms up
+        for way in ways:
+            load = machine.load()
+            yield from summary(way.name, list(_rounds(site, agent, jobs, way)), load)
+
+
+def summary(what: str, rounds: list[Round], load: float) -> list[Figure]:
+    """Medians of the quiet rounds: the agent's rate, the bare loop's, the one over the other."""
+    quiet = [each for each in rounds if each.others <= QUIET]
+    chosen = quiet if len(quiet) >= LEAST else rounds
+    others = statistics.median(each.others for each in chosen)
+
+    def figure(name: str, values: list[float], unit: str, goal: float | None) -> Figure:
+        return Figure(
+            f"{name}, {what}",
+            statistics.median(values),
+            unit,
+            goal,
+            at_least=True,
+            values=tuple(values),
+            others=others,
+            load=load,
+            note=f"{len(quiet)} of {len(rounds)} rounds were quiet",
+        )
+
+    return [
+        figure("jobs through the agent", [each.ours for each in chosen], "jobs/s", 250.0),
+        figure("bare submit loop", [each.bare for each in chosen], "jobs/s", None),
+        figure("agent / bare loop", [each.ours / each.bare for each in chosen], "", 0.8),
+    ]
+
+
+def _rounds(site: Site, agent: AgentProcess, jobs: int, way: Way) -> Iterator[Round]:
+    end, quiet = time.monotonic() + _ENOUGH, 0
+    for number in range(_MOST):
+        if number >= LEAST and (time.monotonic() > end or quiet > LEAST):
+            return
+        each = _round(site, agent, jobs, way)
+        quiet += each.others <= QUIET
+        yield each
+
+
+def _round(site: Site, agent: AgentProcess, jobs: int, way: Way) -> Round:
+    with _held(site, agent, running=way.running):
+        others = machine.Others()
+        bare, first = _bare_rate(site, agent, jobs, way), others.share()
+    with _held(site, agent, running=way.running):
+        site.offer(agent, jobs, differing=way.differing)
+        _bare_rate(site, agent, 1, way)  # its warming-up serves the agent as well
+        others = machine.Others()
+        ours, second = _our_rate(agent, jobs), others.share()
+    return Round(bare, ours, max(first, second))
+
+
+@contextmanager
+def _held(site: Site, agent: AgentProcess, *, running: bool) -> Iterator[None]:
+    """The agent frozen, the queue as wanted; afterwards no job is left and the agent rests."""
+    if site.flux:
+        site.flux.run("flux", "queue", "start" if running else "stop", "--all", "--quiet")
+    agent.freeze()
+    try:
+        yield
+    finally:
+        agent.thaw()
+        if site.flux:
+            site.flux.run("flux", "cancel", "--all", "--quiet")
+            site.flux.run("flux", "queue", "drain", timeout=60.0)
+        _wait_for_ends(agent)
+        agent.wait_idle()
+
+
+def _bare_rate(site: Site, agent: AgentProcess, jobs: int, way: Way) -> float:
+    kind = "differing" if way.differing else "same"
+    place = [] if site.flux else [str(agent.state_dir / "workload")]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.bare_loop", str(jobs), kind, *place],
+        cwd=_ROOT,
+        env=dict(site.environ),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return float(done.stdout)
+
+
+def _our_rate(agent: AgentProcess, jobs: int) -> float:
+    """Jobs per second from when the agent may go on to its last AcceptJobs."""
+    began = time.time()
+    agent.thaw()
+    eventually(lambda: agent.accepted(began) >= jobs, f"{jobs} jobs are accepted", seconds=120.0)
+    return jobs / (moment(agent.entries("accepted", began)[-1]) - began)
+
+
+def _wait_for_ends(agent: AgentProcess) -> None:
+    path = agent.state_dir / "ledger.sqlite"
+    with closing(SqliteLedger.open_readonly(path)) as ledger:
+        eventually(lambda: ledger.open_jobs() == 0, "all jobs are over", seconds=120.0)
