@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rainbow_compspec import node
@@ -40,17 +41,37 @@ def main(arguments: list[str]) -> None:
         f"{'nodes':>7} {'read s':>7} {'cluster s':>9} {'subsys s':>8} "
         f"{'all s':>7} {'peak MiB':>8}  form"
     )
-    for size in sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            write_nodes(Path(folder), size)
-            row = json.loads(
-                subprocess.check_output([sys.executable, __file__, "--measure", folder])
-            )
-        total = row["read"] + row["cluster"] + row["subsystems"]
+    for nodes in sizes:
+        row = size(nodes)
         print(
-            f"{size:>7,} {row['read']:>7.2f} {row['cluster']:>9.2f} {row['subsystems']:>8.2f} "
-            f"{total:>7.2f} {row['peak']:>8.0f}  {row['form']}, {row['bytes']:,} bytes"
+            f"{nodes:>7,} {row.read:>7.2f} {row.cluster:>9.2f} {row.subsystems:>8.2f} "
+            f"{row.total:>7.2f} {row.peak:>8.0f}  {row.form}, {row.bytes:,} bytes"
         )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One size: seconds of each step, peak memory in MiB, what was sent."""
+
+    read: float
+    cluster: float
+    subsystems: float
+    peak: float
+    form: str
+    bytes: int
+
+    @property
+    def total(self) -> float:
+        """Seconds from node JSON to bytes."""
+        return self.read + self.cluster + self.subsystems
+
+
+def size(nodes: int) -> Row:
+    """Measure one size, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_nodes(Path(folder), nodes)
+        told = subprocess.check_output([sys.executable, __file__, "--measure", folder])
+    return Row(**json.loads(told))
 
 
 def measure(folder: Path) -> dict[str, object]:

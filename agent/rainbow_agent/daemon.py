@@ -141,7 +141,7 @@ class Daemon:
             target()
         except RainbowAgentError as exc:
             self._fatal(exc)
-        except Exception as exc:
+        except Exception as exc:  # whatever it was, the daemon must not go on half alive
             log.critical("The %s thread died: %s", name, exc, exc_info=True)
             self._stop.set(f"the {name} thread died: {exc}", 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from rainbow_agent.crashpoints import CrashPoint, reach
+from rainbow_agent.logs import counted
 from rainbow_agent.model import JobKey, Offer
 from rainbow_agent.ports import Clock, Ledger, Scheduler
 from rainbow_agent.registration import Session
@@ -41,8 +42,8 @@ class Inbox:
         reach(CrashPoint.WRITTEN)
         if new:
             log.info(
-                "Received %d new jobs",
-                len(new),
+                "Received %s",
+                counted(len(new), "new job"),
                 extra={"action": "received", "new": len(new), "offered": len(offers)},
             )
         return new, len(offers) >= self._max_jobs
@@ -54,7 +55,11 @@ class Inbox:
             self._scheduler.accept(session.cluster, session.secret.reveal(), ids)
             reach(CrashPoint.ACCEPTED)
             self._ledger.mark_accepted(session.registration, ids, self._clock.now())
-            log.info("Accepted %d jobs", len(ids), extra={"action": "accepted", "jobs": len(ids)})
+            log.info(
+                "Accepted %s",
+                counted(len(ids), "job"),
+                extra={"action": "accepted", "jobs": len(ids)},
+            )
         return len(ids)
 
     def _known_again(self, session: Session, offers: list[Offer], new: set[JobKey]) -> None:

@@ -17,6 +17,11 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def counted(n: int, what: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
 def when(epoch: float) -> str:
     """RFC 3339 in UTC, with milliseconds."""
     stamp = datetime.fromtimestamp(epoch, timezone.utc)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from rainbow_agent.discovery import Condition, Discovery, Surveyed
 from rainbow_agent.errors import Fatal, WorkloadUnavailable
 from rainbow_agent.inventory import Portrait, portray
+from rainbow_agent.logs import counted
 from rainbow_agent.model import NodeView, PoolView
 from rainbow_agent.ports import Clock, Workload
 from rainbow_agent.settle import Settle
@@ -224,8 +225,8 @@ class Lookout:
     def _publish(self, portrait: Portrait) -> None:
         graph = portrait.graph
         log.info(
-            "The cluster has %d nodes; its graph is sent in form %s: %s",
-            len(portrait.survey.counted),
+            "The cluster has %s; its graph is sent in form %s: %s",
+            counted(len(portrait.survey.counted), "node"),
             graph.form,
             graph.note,
             extra={"action": "cluster_described", "form": graph.form, "bytes": len(graph.text)},

@@ -15,7 +15,7 @@ def test_the_operators_environment_is_handed_on() -> None:
         "PATH": "/opt/venv/bin:/usr/bin",
         "PYTHONPATH": ":/mnt/flux/view/lib/python3.11/site-packages",
         "VIRTUAL_ENV": "/opt/venv",
-        "FLUX_MODULE_PATH": "/opt/flux/lib/flux/modules",
+        "FLUX_MODULE_PATH": "/usr/lib/flux/lib/flux/modules",
         "CLUSTER_NAME": "blue",
     }
     assert job_environment(host) == host

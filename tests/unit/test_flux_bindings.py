@@ -53,8 +53,8 @@ def load(search_path: list[str], environ: Mapping[str, str]) -> str:
 
 def test_the_output_of_flux_env_is_read() -> None:
     """It is meant for a shell's eval."""
-    text = 'export PYTHONPATH="/opt/flux/python"\nexport MANPATH="/a:/b c:"\n'
-    assert parse_flux_env(text) == {"PYTHONPATH": "/opt/flux/python", "MANPATH": "/a:/b c:"}
+    text = 'export PYTHONPATH="/usr/lib/flux/python"\nexport MANPATH="/a:/b c:"\n'
+    assert parse_flux_env(text) == {"PYTHONPATH": "/usr/lib/flux/python", "MANPATH": "/a:/b c:"}
 
 
 def test_an_install_is_found_on_path(tmp_path: Path) -> None:

@@ -81,7 +81,10 @@ class LocalExtractor:
         early: Future[_Speech] = Future()
 
         def listen() -> None:
-            early.set_result(self._listen(stop))
+            try:
+                early.set_result(self._listen(stop))
+            except Exception as exc:  # noqa: BLE001 - raised where the result is asked for
+                early.set_exception(exc)
 
         threading.Thread(target=listen, name="describe", daemon=True).start()
         self._early = early

@@ -11,6 +11,9 @@ from rainbow_agent.errors import Transient
 
 T = TypeVar("T")
 
+# What is tried again is said by the verb that waits, in its own words, or not at all.
+stamina.instrumentation.set_on_retry_hooks([])
+
 
 def patiently(call: Callable[[], T]) -> T:
     """The result of `call`, tried up to three times within a few seconds while it is transient.

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from rainbow_agent.errors import RainbowAgentError
+from rainbow_agent.errors import RainbowAgentError, UsageError
 from rainbow_agent.logs import clean
 from rainbow_agent.settings import Settings, load
 
@@ -58,7 +58,7 @@ def load_settings(flags: dict[str, str | None]) -> Settings:
 
 
 def _from_config(path: Path) -> Mapping[str, str]:
-    if not path.exists():
+    if is_missing(path):
         return {}
     from rainbow_agent.adapters import rainbow_config  # noqa: PLC0415 - yaml only when needed
 
@@ -66,6 +66,31 @@ def _from_config(path: Path) -> Mapping[str, str]:
     if config is None:
         return {}
     return {"host": config.host, "cluster": config.cluster, "secret": config.scheduler_secret}
+
+
+def is_missing(path: Path) -> bool:
+    """Whether there is no such file; what cannot be looked at is not called missing."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False  # whoever opens it says what is wrong with it
+    return False
+
+
+def read_jobspec(name: str) -> str:
+    """The text of a jobspec file.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except OSError as exc:
+        raise UsageError(f"cannot read jobspec {name}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"cannot read jobspec {name}: it is not UTF-8 text: {exc}") from exc
 
 
 def fail(exc: RainbowAgentError) -> NoReturn:

@@ -52,8 +52,8 @@ def command(
 
     Example: rainbow-agent jobs --state running -o json
     """
-    warn_if_down(settings)
     with reading(settings) as ledger:
+        warn_if_down(settings)
         if job is not None:
             _show_one(ledger, job, output)
             return
@@ -115,7 +115,8 @@ def _show_one(ledger: Ledger | None, text: str, output: str) -> None:
     if row.tasks:
         click.echo("\n" + tasks_table(row))
     click.echo()
-    lines = [story_view(line) for line in ledger.story(key)]
+    # By time: what several threads saw is written in the order in which they came to write.
+    lines = [story_view(line) for line in sorted(ledger.story(key), key=lambda line: line.at)]
     click.echo(
         table(
             ["TIME", "TASK", "STATE", "CAUSE"],

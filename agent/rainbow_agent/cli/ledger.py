@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+from rainbow_agent.cli.common import is_missing
 from rainbow_agent.ports import Ledger
 from rainbow_agent.settings import Settings
 
@@ -12,7 +13,7 @@ from rainbow_agent.settings import Settings
 @contextmanager
 def reading(settings: Settings) -> Iterator[Ledger | None]:
     """The ledger, read-only; None where no agent ever ran."""
-    if not settings.ledger_path.exists():
+    if is_missing(settings.ledger_path):
         yield None
         return
     from rainbow_agent.adapters.sqlite_ledger import SqliteLedger  # noqa: PLC0415 - not for --help

@@ -23,8 +23,8 @@ def command(max_jobs: int, settings: Settings, output: str) -> None:
     Example: rainbow-agent receive --max-jobs 10
     """
     from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler  # noqa: PLC0415 - grpc: heavy
-    from rainbow_agent.adapters.retrying import patiently  # noqa: PLC0415
-    from rainbow_agent.bootstrap import credential_store  # noqa: PLC0415
+    from rainbow_agent.adapters.retrying import patiently  # noqa: PLC0415 - stamina: heavy
+    from rainbow_agent.bootstrap import credential_store  # noqa: PLC0415 - with the others
 
     store = credential_store(settings)
     secret = store.load()

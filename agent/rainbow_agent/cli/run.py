@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from pathlib import Path
 
 import click
 
 from rainbow_agent.adapters.clock import SystemClock
-from rainbow_agent.cli.common import fail, reports_errors, settings_options
+from rainbow_agent.cli.common import read_jobspec, reports_errors, settings_options
 from rainbow_agent.errors import JobspecError, UsageError
 from rainbow_agent.fluxid import f58
 from rainbow_agent.logs import clean, when
@@ -18,22 +17,22 @@ from rainbow_agent.settings import Settings
 
 
 @click.command(name="run")
-@click.argument("jobspec", type=click.Path(path_type=Path))
+@click.argument("jobspec")
 @click.option("--no-wait", is_flag=True, help="Submit, and do not wait for the end.")
 @settings_options("state_dir", "workload")
 @reports_errors
-def command(jobspec: Path, no_wait: bool, settings: Settings) -> None:
+def command(jobspec: str, no_wait: bool, settings: Settings) -> None:
     """Send JOBSPEC straight to the local Flux, in dependency order, and watch it.
 
     Ends with 0 when every task ended well. An interrupt cancels what is not over.
 
     Example: rainbow-agent run jobspec-spack.yaml
     """
-    from rainbow_agent.adapters import statedir  # noqa: PLC0415
+    from rainbow_agent.adapters import statedir  # noqa: PLC0415 - only to run
     from rainbow_agent.adapters.workloads import choose, opener  # noqa: PLC0415 - yaml: heavy
-    from rainbow_agent.environment import job_environment  # noqa: PLC0415
-    from rainbow_agent.running import Run  # noqa: PLC0415
-    from rainbow_agent.stop import stop_on_signals  # noqa: PLC0415
+    from rainbow_agent.environment import job_environment  # noqa: PLC0415 - likewise
+    from rainbow_agent.running import Run  # noqa: PLC0415 - likewise
+    from rainbow_agent.stop import stop_on_signals  # noqa: PLC0415 - likewise
 
     plan = _plan(jobspec)
     for warning in plan.warnings:
@@ -62,15 +61,13 @@ def command(jobspec: Path, no_wait: bool, settings: Settings) -> None:
         raise SystemExit(1)
 
 
-def _plan(path: Path) -> Plan:
+def _plan(path: str) -> Plan:
     from rainbow_agent.jobspec.plan import plan_text  # noqa: PLC0415 - yaml
 
     try:
-        return plan_text(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as exc:
-        fail(UsageError(f"cannot read jobspec {path}: {exc}"))
+        return plan_text(read_jobspec(path))
     except JobspecError as exc:
-        fail(JobspecError(f"{path}: {exc}"))
+        raise UsageError(f"{path}: {exc}") from exc
 
 
 def _show(news: TaskChange) -> None:

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
+from rainbow_agent.cli.common import (
+    echo_json,
+    output_option,
+    read_jobspec,
+    reports_errors,
+    settings_options,
+)
 from rainbow_agent.errors import JobspecError, UsageError
 from rainbow_agent.settings import Settings
 
+if TYPE_CHECKING:
+    from rainbow_agent.submitting import Sent
 
-@click.command(name="submit", context_settings={"ignore_unknown_options": False})
-@click.argument("jobspec_or_command", nargs=-1, required=True, metavar="JOBSPEC.yaml | -- COMMAND")
+
+class _Submit(click.Command):
+    """Remembers whether `--` was given: what follows it is a command, never a file."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["is_command"] = "--" in args
+        return super().parse_args(ctx, args)
+
+
+@click.command(name="submit", cls=_Submit)
+@click.argument("words", nargs=-1, required=True, metavar="JOBSPEC.yaml | -- COMMAND")
 @click.option("--nodes", type=click.IntRange(min=1), help="Nodes for COMMAND; default 1.")
 @click.option("--cores", type=click.IntRange(min=1), help="Cores for COMMAND on each node.")
 @click.option("--gpus", type=click.IntRange(min=1), help="GPUs for COMMAND on each node.")
@@ -25,8 +41,9 @@ from rainbow_agent.settings import Settings
 @settings_options("host", "config")
 @output_option
 @reports_errors
-def command(  # noqa: PLR0917 - click passes by name
-    jobspec_or_command: tuple[str, ...],
+def command(
+    *,
+    words: tuple[str, ...],
     nodes: int | None,
     cores: int | None,
     gpus: int | None,
@@ -42,28 +59,70 @@ def command(  # noqa: PLR0917 - click passes by name
 
     Example: rainbow-agent submit --nodes 1 -- echo hello
     """
-    from rainbow_agent.adapters import rainbow_config  # noqa: PLC0415 - yaml, grpc: heavy
-    from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler  # noqa: PLC0415
-    from rainbow_agent.adapters.retrying import patiently  # noqa: PLC0415
-    from rainbow_agent.jobspec import wire  # noqa: PLC0415
-    from rainbow_agent.submitting import send  # noqa: PLC0415
-
     asked = {"nodes": nodes, "cores": cores, "gpus": gpus}
-    document = _document(jobspec_or_command, asked, name)
+    if click.get_current_context().meta["is_command"]:
+        from rainbow_agent.jobspec.simple import simple_jobspec  # noqa: PLC0415 - only for this
+
+        document: Mapping[str, Any] = simple_jobspec(words, name=name, **asked)
+    else:
+        document = _jobspec(words, asked, plan=not satisfy_only)
+        document = {**document, "name": name} if name else document
+    sent = _send(document, settings, select=select, satisfy_only=satisfy_only)
+    _show(sent, output, satisfy_only=satisfy_only)
+
+
+def _jobspec(
+    words: tuple[str, ...], asked: Mapping[str, int | None], *, plan: bool
+) -> Mapping[str, Any]:
+    """The jobspec in the file that the one word names, checked before it is sent.
+
+    With `plan` false only its form is checked: what an agent of this version cannot run yet
+    (`requires`, groups) can still be asked about.
+    """
+    from rainbow_agent.jobspec.parsing import parse  # noqa: PLC0415 - yaml
+    from rainbow_agent.jobspec.plan import plan_text  # noqa: PLC0415 - yaml
+    from rainbow_agent.jobspec.wire import from_wire  # noqa: PLC0415 - yaml
+
+    if len(words) > 1 or any(asked.values()):
+        raise UsageError(
+            "a jobspec is one file and says itself what it needs; to submit a command, write it"
+            f" after `--`: rainbow-agent submit ... -- {' '.join(words)}"
+        )
+    text = read_jobspec(words[0])
+    try:
+        plan_text(text) if plan else parse(text)
+    except JobspecError as exc:
+        raise UsageError(f"{words[0]}: {exc}") from exc
+    document: Mapping[str, Any] = from_wire(text)
+    return document
+
+
+def _send(
+    document: Mapping[str, Any], settings: Settings, *, select: str, satisfy_only: bool
+) -> Sent:
+    from rainbow_agent.adapters import rainbow_config  # noqa: PLC0415 - yaml
+    from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler  # noqa: PLC0415 - grpc
+    from rainbow_agent.adapters.retrying import patiently  # noqa: PLC0415 - stamina
+    from rainbow_agent.jobspec.wire import to_wire  # noqa: PLC0415 - yaml
+    from rainbow_agent.submitting import send  # noqa: PLC0415 - with the others
+
     config = rainbow_config.load(settings.config)
     with closing(RainbowScheduler(settings.host, settings.timeout)) as scheduler:
-        sent = patiently(
+        return patiently(
             lambda: send(
                 scheduler,
                 document,
-                name=name or str(document.get("name") or "job"),
+                name=str(document.get("name") or "job"),
                 tokens={c.name: c.token for c in config.clusters} if config else {},
                 fallback_token=settings.token.reveal(),
-                to_wire=wire.to_wire,
+                to_wire=to_wire,
                 select=select,
                 satisfy_only=satisfy_only,
             )
         )
+
+
+def _show(sent: Sent, output: str, *, satisfy_only: bool) -> None:
     if output == "json":
         echo_json(
             {
@@ -77,38 +136,7 @@ def command(  # noqa: PLR0917 - click passes by name
     elif satisfy_only:
         click.echo(f"These clusters fit: {', '.join(sent.clusters)}")
     else:
-        count, matches = sent.answer.total_clusters, sent.answer.total_matches
         click.echo(
             f"Submitted {sent.name} to cluster {sent.clusters[0]}"
-            f" ({matches} of {count} clusters fit)"
+            f" ({sent.answer.total_matches} of {sent.answer.total_clusters} clusters fit)"
         )
-
-
-def _document(
-    words: tuple[str, ...], asked: Mapping[str, int | None], name: str | None
-) -> Mapping[str, Any]:
-    """The jobspec that the arguments mean.
-
-    One word that names a file is a jobspec, unless resources were asked for.
-    """
-    from rainbow_agent.jobspec.plan import plan_text  # noqa: PLC0415 - yaml
-    from rainbow_agent.jobspec.simple import simple_jobspec  # noqa: PLC0415
-    from rainbow_agent.jobspec.wire import from_wire  # noqa: PLC0415
-
-    if len(words) > 1 or any(asked.values()) or not _is_jobspec(words[0]):
-        return simple_jobspec(words, name=name, **asked)
-    path = Path(words[0])
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"cannot read jobspec {path}: {exc}") from exc
-    try:
-        plan_text(text)
-    except JobspecError as exc:
-        raise JobspecError(f"{path}: {exc}") from exc
-    document = from_wire(text)
-    return {**document, "name": name} if name else document
-
-
-def _is_jobspec(word: str) -> bool:
-    return Path(word).suffix in (".yaml", ".yml", ".json") or Path(word).is_file()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from rainbow_compspec.errors import CompspecError
+from rainbow_compspec.errors import CompspecError, HostError
 from rainbow_compspec.facts import Package
 from rainbow_compspec.host import Host
 from rainbow_compspec.probes import spack_config, spack_database
@@ -52,14 +52,25 @@ def _packages(host: Host, tree: InstallTree | None) -> tuple[tuple[Package, ...]
     """Returns the installed packages, the database's version, and what was wrong with it."""
     if tree is None:
         return (), None, ""
-    if not host.exists(tree.index):
-        return (), None, ""  # a fresh spack: nothing was installed yet
     try:
-        database = spack_database.parse(host.need(tree.index))
+        text = host.need(tree.index)
+    except HostError as exc:
+        return (), None, _why_unread(host, tree, exc)
+    try:
+        database = spack_database.parse(text)
     except CompspecError as exc:
         return (), None, f"{tree.index}: {exc}"
     trouble = f"{tree.index}: {'; '.join(database.troubles)}" if database.troubles else ""
     return database.packages, database.version, trouble
+
+
+def _why_unread(host: Host, tree: InstallTree, error: HostError) -> str:
+    """Returns why there is no database to read; nothing for a spack that installed nothing yet."""
+    if not isinstance(error.__cause__, (FileNotFoundError, NotADirectoryError)):
+        return str(error)
+    if tree.spack and not host.exists(tree.spack):
+        return f"{tree.spack} is not there: correct $SPACK_ROOT"
+    return ""
 
 
 def _table(packages: tuple[Package, ...], environment: Mapping[str, str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rainbow_compspec import probes
 from rainbow_compspec.errors import CompspecError
+from rainbow_compspec.host import Host
 from rainbow_compspec.probes import spack, spack_config, spack_database
 from rainbow_compspec.reading import Confidence, Status
 from rainbow_compspec.recorded import RecordedHost
@@ -236,9 +237,25 @@ def test_spack_on_the_path_and_trees_without_spack(made_up: MadeUp) -> None:
 
 def test_a_fresh_spack_has_no_packages(made_up: MadeUp) -> None:
     """Before the first install there is no database, and that is well."""
-    reading = spack.probe(made_up(environ={"SPACK_ROOT": "/s"}))
+    files = {"/s/bin/spack": "#!/bin/sh"}
+    reading = spack.probe(made_up(environ={"SPACK_ROOT": "/s"}, files=files))
     assert reading.status is Status.OK
     assert reading.values["count"] == "0"
+
+
+def test_a_spack_that_is_not_there_is_no_empty_spack(made_up: MadeUp) -> None:
+    """A wrong $SPACK_ROOT must not tell the fleet that nothing is installed."""
+    reading = spack.probe(made_up(environ={"SPACK_ROOT": "/s"}))
+    assert reading.status is Status.FAILED
+    assert "$SPACK_ROOT" in reading.reason
+
+
+def test_a_database_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
+    """Not being able to look (here: a folder in its place) is not the same as finding nothing."""
+    (tmp_path / "opt/spack/.spack-db/index.json").mkdir(parents=True)
+    reading = spack.probe(Host(environ={"SPACK_ROOT": str(tmp_path)}))
+    assert reading.status is Status.FAILED
+    assert "Is a directory" in reading.reason
 
 
 def test_no_spack_is_a_normal_answer(made_up: MadeUp) -> None:

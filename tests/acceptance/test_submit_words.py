@@ -1,0 +1,58 @@
+"""What `submit` takes for a jobspec and what for a command: never one for the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from rainbow_agent.cli import main
+
+
+def submit(*words: str) -> tuple[int, str]:
+    """Exit code and all that is said; nothing of it gets as far as a server."""
+    environ = {"RAINBOW_HOST": "127.0.0.1:1", "RAINBOW_STATE_DIR": "/nonexistent"}
+    answer = CliRunner(env=environ).invoke(main, ["submit", *words])
+    return answer.exit_code, answer.output
+
+
+@pytest.mark.parametrize("name", ["nope.yaml", "nope", "."])
+def test_one_word_is_a_jobspec_file(name: str) -> None:
+    """A typo, or a folder, is not sent to a cluster as a program."""
+    code, said = submit(name)
+    assert code == 2
+    assert f"cannot read jobspec {name}" in said
+
+
+@pytest.mark.parametrize("words", [("--nodes", "2", "job.yaml"), ("job.yaml", "more")])
+def test_a_command_needs_the_dashes(words: tuple[str, ...]) -> None:
+    """Resources or more words without `--`: say how a command is written."""
+    code, said = submit(*words)
+    assert code == 2
+    assert "write it after `--`" in said
+
+
+def test_a_wrong_jobspec_is_wrong_usage(tmp_path: Path) -> None:
+    """It is not sent; the message names the file and the place."""
+    file = tmp_path / "job.yaml"
+    file.write_text("version: 1\ntasks:\n- comand: [true]\n")
+    code, said = submit(str(file))
+    assert code == 2
+    assert "job.yaml" in said
+    assert "comand" in said
+
+
+def test_requirements_can_be_asked_about(tmp_path: Path) -> None:
+    """`requires` cannot be run yet, but --satisfy-only goes on to ask rainbow (not there)."""
+    file = tmp_path / "job.yaml"
+    file.write_text(
+        "version: 1\n"
+        "resources:\n"
+        "  r: {type: node, count: 1, requires: [{name: spack, field: ior, match: '4.0.0'}]}\n"
+        "tasks:\n- {name: t, command: [ior], resources: r}\n"
+    )
+    assert submit(str(file))[0] == 2
+    code, said = submit("--satisfy-only", str(file))
+    assert code == 1
+    assert "127.0.0.1:1" in said
