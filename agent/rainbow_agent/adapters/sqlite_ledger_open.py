@@ -119,7 +119,7 @@ def _numbered() -> list[tuple[int, Path]]:
 def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
-    except BaseException:
+    except BaseException:  # whatever it is; raised again
         connection.close()
         raise
 

@@ -46,7 +46,7 @@ class Store:
             try:
                 yield self._connection
                 self._connection.execute("RELEASE part" if self._depth > 1 else "COMMIT")
-            except BaseException:
+            except BaseException:  # whatever it is; raised again
                 self._undo()
                 raise
             finally:

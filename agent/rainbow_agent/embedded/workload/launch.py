@@ -93,7 +93,7 @@ def _greet(folder: Path) -> tuple[Channel, Greeting]:
     try:
         channel.send({"id": 0, "op": Op.HELLO.value})
         return channel, _greeting(channel.receive(_ANSWER), folder)
-    except BaseException:
+    except BaseException:  # whatever it is; raised again
         channel.close()
         raise
 
