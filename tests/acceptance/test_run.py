@@ -85,7 +85,7 @@ def test_a_jobspec_that_cannot_run(program: Program) -> None:
     path = program.folder / "broken.yaml"
     path.write_text("version: 1\ntasks: [{comand: [true]}]\n")
     broken = program.run("run", str(path))
-    assert broken.code == 1
+    assert broken.code == 2
     assert "did you mean 'command'" in broken.err
     assert program.run("run", str(program.folder / "absent.yaml")).code == 2
     huge = program.run("run", write(program, jobspec(task(["true"]), name="huge", nodes=1000)))
