@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rainbow_agent.logs import clean, when
+from rainbow_agent.logs import clean, counted, when
 from rainbow_agent.model import JobState
 from rainbow_agent.settings import Settings
 from rainbow_agent.views import ago
@@ -147,6 +147,6 @@ def _graph_lines(graph: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     if graph is None:
         return []
     sent = f"sent {graph['sent']}" if graph["sent"] else "not sent by this daemon"
-    size = f"{graph.get('nodes')} nodes, {graph.get('bytes')} bytes"
+    size = f"{counted(graph.get('nodes') or 0, 'node')}, {graph.get('bytes')} bytes"
     known = ", ".join(graph["subsystems"]) or "no subsystem"
     return [("graph", f"{graph.get('form')}, {size}, {sent}; {known}")]
