@@ -10,7 +10,7 @@ from bench.agents import moment
 from bench.figures import Figure
 from bench.site import Site
 
-_STARTS = 7
+_STARTS = 5
 
 
 def measure(site: Site) -> Iterator[Figure]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rainbow_agent.errors import WorkloadUnavailable
@@ -212,8 +212,10 @@ class JournalRoom:
                 tracker = Tracker()
                 self._read_history(journal, ledger, tracker, known)
                 pace.worked(self._clock.monotonic())
+                held: dict[int | None, TaskChange] = {}
                 while not (self._stop.is_set() or self._resync.is_set()):
-                    self._apply(ledger, _news(tracker, self._gather(journal)))
+                    news = _news(tracker, self._gather(journal))
+                    self._apply(ledger, [*_in_company(news, held)])
             finally:
                 journal.close()
         finally:
@@ -269,6 +271,29 @@ class JournalRoom:
 def _news(tracker: Tracker, events: Iterable[WorkloadEvent]) -> list[TaskChange]:
     found = (tracker.feed(event) for event in events)
     return [change for change in found if change is not None]
+
+
+def _in_company(
+    news: Iterable[TaskChange], held: dict[int | None, TaskChange]
+) -> Iterator[TaskChange]:
+    """Live news, those of a submission only together with what comes next of the same task.
+
+    That a task was submitted is the dispatcher's to write, and to write it twice would be half of
+    this thread's work while many are. Here it is told again in case the dispatcher has not come
+    to it yet, so that a job's story is whole.
+
+    Args:
+        news: what is new.
+        held: submissions of which nothing else was told, by job id; kept up to date.
+    """
+    for change in news:
+        if change.state is TaskState.SUBMITTED:
+            held[change.flux_id] = change
+            continue
+        submission = held.pop(change.flux_id, None)
+        if submission is not None:
+            yield submission
+        yield change
 
 
 def lost(rows: Iterable[TaskRow], seen: Collection[TaskKey], at: float) -> list[TaskChange]:

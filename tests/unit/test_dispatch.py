@@ -19,6 +19,7 @@ from rainbow_agent.model import (
     TaskKey,
     TaskState,
 )
+from rainbow_agent.order import rows_of
 from rainbow_agent.testing import jobspec_json
 from rainbow_agent.testing_dispatch import DIAMOND, Desk
 from rainbow_agent.testing_ledger import checked_ledger
@@ -189,3 +190,18 @@ def test_nothing_to_do_is_done_at_once(desk: Desk) -> None:
     assert not desk.dispatcher.behind()
     desk.run()
     assert desk.changes == []
+
+
+def test_jobs_of_one_text_share_a_plan(desk: Desk) -> None:
+    """An ensemble is many jobs of one jobspec: it is read once."""
+    one, two, other = desk.receive(*[jobspec_json(DIAMOND)] * 2, jobspec_json({"one": []}))
+    plans = desk.dispatcher.plan_new([one, two, other])
+    assert plans[one] is plans[two]
+    assert plans[other] != plans[one]
+
+
+def test_the_rows_of_a_new_plan_are_those_that_the_ledger_wrote(desk: Desk) -> None:
+    """So that a job just planned is not read back before it is submitted."""
+    (key,) = desk.receive(jobspec_json(DIAMOND, replicas={"left": 3}))
+    (plan,) = desk.dispatcher.plan_new([key]).values()
+    assert rows_of(plan, key) == desk.ledger.tasks_of(key)

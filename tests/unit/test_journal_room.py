@@ -153,6 +153,20 @@ def test_what_happens_now_is_written_as_it_happens(world: World) -> None:
     assert world.task(job).exit_code == 3
 
 
+def test_that_a_task_was_submitted_is_left_to_the_dispatcher(world: World) -> None:
+    """The journal tells it only with what comes next, so that the story is whole in any case."""
+    waits, starts = (add_job(world.ledger, n, "build") for n in (1, 2))
+    world.ledger.apply([news(job, "build", TaskState.SUBMITTING) for job in (waits, starts)])
+    with world.running():
+        world.caught_up()
+        world.in_server(waits)
+        world.server.start(world.in_server(starts))
+        world.reaches(starts, TaskState.RUNNING)
+        assert world.task(waits).state is TaskState.SUBMITTING
+    story = [line.now for line in world.ledger.story(starts) if line.task]
+    assert story == ["pending", "submitting", "submitted", "running"]
+
+
 def test_a_history_in_many_pieces_is_one(world: World) -> None:
     """Caught up means all of it: a thousand jobs come in more than one batch."""
     with world.ledger.transaction():

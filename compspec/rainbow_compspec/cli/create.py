@@ -58,7 +58,7 @@ def nodes(
     type=click.Path(path_type=Path),
     help="The cluster graph whose nodes it belongs to; without it, `create nodes` of the same.",
 )
-@click.option("--output", type=_OUT, help="Write here, not to stdout.")
+@click.option("--output", "--nodes-output", "output", type=_OUT, help="Write here, not to stdout.")
 @click.option("--wire", is_flag=True, help=_WIRE)
 def subsystem(
     *,
