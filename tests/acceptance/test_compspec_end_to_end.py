@@ -213,6 +213,7 @@ def test_a_thousand_nodes_register(tmp_path: Path) -> None:
         job = {**jobspec(task(["true"])), "resources": {"one": half}}
         assert to_wire(job)
         assert "blue" in rainbow.satisfy(job).clusters
+        eventually(lambda: program.show("status")["graph"], "status knows what was sent")
         graph = program.show("status")["graph"]
         assert (graph["nodes"], graph["form"]) == (1000, "pooled")
         assert graph["bytes"] < 4 * 1024 * 1024

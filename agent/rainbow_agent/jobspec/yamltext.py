@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from rainbow_agent.errors import JobspecError
-from rainbow_agent.jobspec.composer import Composer
+from rainbow_agent.jobspec.composer import MAX_DEPTH, Composer
 from rainbow_agent.jobspec.yamlnodes import Node
 
 #: Characters of one jobspec; gRPC, which carries it, takes messages of 4 MiB.
@@ -64,5 +64,8 @@ def _events(text: str) -> Iterator[Any]:
 def _marked(exc: yaml.MarkedYAMLError) -> str:
     mark = exc.problem_mark or exc.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    if "nesting depth" in (exc.problem or ""):
+        # libyaml's own limit, far above ours: its scanner can meet it before it tells of a level.
+        return f"{where}nested deeper than {MAX_DEPTH} levels"
     what = "; ".join(part for part in (exc.context, exc.problem) if part)
     return f"{where}not YAML: {what}"
