@@ -73,7 +73,8 @@ def differing() -> Make:
 
 def flux_loop() -> Run:
     """As Flux's own Python bindings do it."""
-    flux_bindings.load()  # makes libflux-core known to the loader
+    bindings = flux_bindings.load()  # makes libflux-core known to the loader
+    sys.path.append(str(bindings.folder))  # those of the Flux install are outside any environment
     import flux  # noqa: PLC0415 - only now can it be imported
     import flux.job  # noqa: PLC0415
 
