@@ -6,11 +6,10 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import Any
 
 from rainbow_agent import __version__
-from rainbow_agent.adapters import statedir
+from rainbow_agent.adapters import sdnotify, statedir
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.credentials import ConfigFileStore
 from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
@@ -28,14 +27,17 @@ from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.journal import JournalRoom
 from rainbow_agent.logs import Redact, set_up
 from rainbow_agent.lookout import Lookout
-from rainbow_agent.model import FINAL_JOB_STATES, JobChange
+from rainbow_agent.model import FINAL_JOB_STATES, Drain, JobChange
 from rainbow_agent.pacing import Pace
 from rainbow_agent.publication import Publication
+from rainbow_agent.pulse import Pulse
 from rainbow_agent.registration import Doubt, Registrar, Session
 from rainbow_agent.renewal import renew
 from rainbow_agent.reporter import Reporter
 from rainbow_agent.settings import Settings
+from rainbow_agent.status import status_line
 from rainbow_agent.stop import Stop, stop_on_signals
+from rainbow_agent.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +48,13 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     redact.add(settings.secret_values)
     choice = choose(settings)
     statedir.prepare(settings.state_dir)
+    notifier, pulse = sdnotify.take_from(os.environ), Pulse(SystemClock())
     with ExitStack() as stack:
         _lock(settings, stack)
         stop = stack.enter_context(stop_on_signals())
+        if notifier.watchdog_seconds is not None:
+            watchdog = Watchdog(pulse, notifier.alive, notifier.watchdog_seconds / 2)
+            stack.enter_context(watchdog.watching())
         log.info(
             "Starting rainbow-agent %s for cluster %s",
             __version__,
@@ -61,7 +67,8 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
                 "state_dir": str(settings.state_dir),
             },
         )
-        return Daemon(_assemble(settings, choice, redact, stop, until_idle=until_idle)).run()
+        parts = _assemble(settings, choice, redact, stop, notifier, until_idle=until_idle)
+        return Daemon(parts).run()
 
 
 def credential_store(settings: Settings, redact: Redact | None = None) -> ConfigFileStore:
@@ -109,7 +116,13 @@ def build_registrar(
 
 
 def _assemble(
-    settings: Settings, choice: Choice, redact: Redact, stop: Stop, *, until_idle: bool
+    settings: Settings,
+    choice: Choice,
+    redact: Redact,
+    stop: Stop,
+    notifier: sdnotify.Notifier,
+    *,
+    until_idle: bool,
 ) -> Parts:
     clock = SystemClock()
     ledger = SqliteLedger.open(settings.ledger_path)
@@ -137,6 +150,9 @@ def _assemble(
             parts.reporter.changed()
             publication.sync(registrar.ensure())
 
+    def draining() -> Drain | None:
+        return statedir.read_drain(settings.state_dir)
+
     def close() -> None:
         scheduler.close()
         ledger.close()
@@ -163,6 +179,7 @@ def _assemble(
             clock=clock,
             stop=stop,
             doubt=doubt,
+            draining=lambda: draining() is not None,
         ),
         clock=clock,
         stop=stop,
@@ -176,7 +193,10 @@ def _assemble(
             grace=settings.grace,
             on_change=changed,
         ),
-        tell=_teller(settings.state_dir, choice),
+        tell=_teller(settings, choice, notifier),
+        draining=draining,
+        ready=notifier.ready,
+        stopping=notifier.stopping,
         close=close,
         bell=bell,
         until_idle=until_idle,
@@ -187,8 +207,13 @@ def _assemble(
     return parts
 
 
-def _teller(folder: Path, choice: Choice) -> Callable[[dict[str, Any]], None]:
+def _teller(
+    settings: Settings, choice: Choice, notifier: sdnotify.Notifier
+) -> Callable[[dict[str, Any]], None]:
+    folder = settings.state_dir
+
     def tell(facts: dict[str, Any]) -> None:
+        notifier.status(status_line(settings.cluster, facts))
         facts["workload"] = {"kind": choice.kind, "uri": choice.uri, **facts["workload"]}
         try:
             statedir.write_runtime(folder, facts)

@@ -25,6 +25,7 @@ from rainbow_agent.errors import (
 )
 from rainbow_agent.inbox import Inbox
 from rainbow_agent.journal import JournalRoom
+from rainbow_agent.model import Drain
 from rainbow_agent.pacing import Pace
 from rainbow_agent.ports import Clock, Ledger
 from rainbow_agent.registration import Doubt, Registrar, Session
@@ -82,6 +83,12 @@ class Parts:
     publish: Callable[[Session], None] = lambda _: None
     #: More for `status`.
     more: Callable[[], dict[str, Any]] = dict
+    #: The operator's wish that no new jobs are taken; None when they may be.
+    draining: Callable[[], Drain | None] = lambda: None
+    #: Is called once all loops run.
+    ready: Callable[[], None] = lambda: None
+    #: Is called when it begins to end.
+    stopping: Callable[[], None] = lambda: None
 
     def doubt(self, found: Doubt) -> None:
         """Something is lost in rainbow; from any thread. The main loop heals it at once."""
@@ -103,6 +110,7 @@ class Daemon:
         self._workload = Contact()
         self._told = float("-inf")
         self._nothing_waits = False
+        self._drain: Drain | None = None
 
     def run(self) -> int:
         """The exit code."""
@@ -134,6 +142,7 @@ class Daemon:
             self._threads.append(thread)
             thread.start()
         self._tell(force=True)
+        self._parts.ready()
 
     def _guard(self, name: str, target: Callable[[], None]) -> None:
         """Run a thread; if it dies, so does the daemon, and says of what."""
@@ -156,6 +165,7 @@ class Daemon:
 
     def _tick(self) -> bool:
         """One round. True when there may be more to receive at once."""
+        self._look_for_drain()
         try:
             return self._round()
         except WorkloadUnavailable as exc:
@@ -166,6 +176,18 @@ class Daemon:
                 self._pause("Rainbow", exc)
         self._parts.pace.failed()
         return False
+
+    def _look_for_drain(self) -> None:
+        """Whether the operator wants new jobs taken, for the whole of this round."""
+        before, self._drain = self._drain, self._parts.draining()
+        if (before is None) == (self._drain is None):
+            return
+        if self._drain is None:
+            log.info("Taking new jobs again", extra={"action": "resumed"})
+        else:
+            because = f": {self._drain.reason}" if self._drain.reason else ""
+            log.info("Taking no new jobs%s", because, extra={"action": "draining"})
+        self._parts.reporter.changed()
 
     def _pause(self, who: str, exc: Exception) -> None:
         log.warning("%s: %s", who, exc, extra={"action": "paused"})
@@ -202,6 +224,12 @@ class Daemon:
         ready = self._submit()
         parts.inbox.accept(session)
         if not ready or self._dispatcher_behind():
+            return False
+        if self._drain is not None:
+            self._nothing_waits = True  # nothing that would be taken
+            if parts.reporter.delivered is not None:
+                self._rainbow.good(parts.reporter.delivered)
+            parts.pace.idled(parts.clock.monotonic())
             return False
         new, full = parts.inbox.receive(session)
         self._rainbow.good(parts.clock.now())
@@ -293,6 +321,7 @@ class Daemon:
                     "problem": parts.journal.problem,
                 },
                 "resources": pool.totals() if pool else None,
+                "draining": vars(self._drain) if self._drain else None,
                 **parts.more(),
             }
         )
@@ -301,6 +330,7 @@ class Daemon:
 
     def _shut_down(self) -> None:
         self._stop.set("the main loop ended")
+        self._parts.stopping()
         log.info("Stopping: %s", self._stop.reason, extra={"action": "stopping"})
         for thread in self._threads:
             thread.join(timeout=10.0)

@@ -142,6 +142,14 @@ class Credentials:
 
 
 @dataclass(frozen=True)
+class Drain:
+    """The operator's wish that no new jobs are taken."""
+
+    since: float  # epoch seconds
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Registration:
     """The life of one cluster secret."""
 

@@ -41,6 +41,7 @@ def state_payload(
     recent: list[JobRow],
     operator: Mapping[str, float | str],
     at: float,
+    draining: bool = False,
 ) -> dict[str, Any]:
     """The state that is reported (docs/commands.md lists the keys).
 
@@ -51,8 +52,10 @@ def state_payload(
         recent: the last jobs, newest first.
         operator: the operator's own values; they win over the agent's.
         at: epoch seconds.
+        draining: whether the cluster takes no new jobs; a number, so that a selection can ask.
     """
     state: dict[str, Any] = {"agent_version": __version__, "reported": round(at, 3)}
+    state["draining"] = int(draining)
     if pool is not None:
         state.update(pool.totals())
     if memory_per_node is not None:
@@ -80,6 +83,7 @@ class Reporter:
         clock: Clock,
         stop: Stop,
         doubt: Callable[[Doubt], None],
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
         self._session = session
         self._open_scheduler = open_scheduler
@@ -91,12 +95,15 @@ class Reporter:
         self._clock = clock
         self._stop = stop
         self._doubt = doubt
+        self._draining = draining
         self._changed = threading.Event()
         self._bell = stop.bell()
         self._workload: Workload | None = None
         self._problem = ""
         #: The last answer of the workload manager.
         self.pool: PoolView | None = None
+        #: When rainbow took a report last, epoch seconds.
+        self.delivered: float | None = None
         #: Set while everything that changed was reported.
         self.flushed = threading.Event()
         self.beat = clock.monotonic()
@@ -151,7 +158,7 @@ class Reporter:
         except (Transient, Refused) as exc:
             self._failed(str(exc), pace)
         else:
-            self._problem = ""
+            self._problem, self.delivered = "", self._clock.now()
             pace.worked(self._clock.monotonic())
             if not self._changed.is_set():
                 self.flushed.set()
@@ -184,4 +191,5 @@ class Reporter:
             recent=ledger.jobs(limit=RECENT, newest_first=True, with_tasks=False),
             operator=self._operator,
             at=self._clock.now(),
+            draining=self._draining(),
         )

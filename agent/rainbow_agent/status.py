@@ -87,6 +87,23 @@ def _sent(part: Mapping[str, Any]) -> dict[str, Any]:
     return {**part, "sent": when(sent) if sent else None}
 
 
+def status_line(cluster: str, facts: Mapping[str, Any]) -> str:
+    """What a running daemon tells the service manager of itself, from its runtime facts."""
+    parts = [f"cluster {cluster}"]
+    if not facts.get("registration"):
+        parts.append("not registered yet")
+    if facts.get("draining"):
+        parts.append("draining")
+    for name in ("rainbow", "workload"):
+        side: Mapping[str, Any] = facts.get(name) or {}
+        if side.get("reachable") is False:
+            parts.append(f"{name} not reachable: {side.get('problem')}")
+    resources: Mapping[str, Any] = facts.get("resources") or {}
+    if resources:
+        parts.append(f"{resources['cores_free']} of {resources['cores_total']} cores free")
+    return clean("; ".join(parts))
+
+
 def status_text(view: Mapping[str, Any]) -> str:
     """The same for people."""
     daemon, rainbow, workload = view["daemon"], view["rainbow"], view["workload"]

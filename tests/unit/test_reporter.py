@@ -82,6 +82,21 @@ def test_a_report_leaves_out_what_is_not_known() -> None:
     assert not {"nodes_free", "cores_total", "memory_per_node"} & state.keys()
 
 
+def test_a_report_says_whether_it_drains() -> None:
+    """Always, since rainbow never forgets a key, and as a number, since expressions compare."""
+    for draining in (True, False):
+        state = state_payload(
+            pool=None,
+            memory_per_node=None,
+            counts=NO_JOBS,
+            recent=[],
+            operator={},
+            at=1.0,
+            draining=draining,
+        )
+        assert state["draining"] == int(draining)
+
+
 def test_the_operators_numbers_win() -> None:
     """They know better than the agent what a node costs or has."""
     state = state_payload(

@@ -14,13 +14,17 @@ import pytest
 from rainbow_agent.adapters.statedir import (
     Holder,
     Lock,
+    clear_drain,
     prepare,
+    read_drain,
     read_holder,
     read_runtime,
     running,
+    write_drain,
     write_runtime,
 )
 from rainbow_agent.errors import Fatal, UsageError
+from rainbow_agent.model import Drain
 
 ME = Holder(os.getpid(), 1715940000.5)
 
@@ -180,3 +184,25 @@ def test_a_write_that_fails_leaves_the_last_word(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_runtime(tmp_path, {"heartbeat": object()})
     assert read_runtime(tmp_path) == {"heartbeat": 1.5}
+
+
+def test_the_wish_to_drain_is_kept(tmp_path: Path) -> None:
+    """Written, read back, replaced, mode 0600, taken back once."""
+    assert read_drain(tmp_path) is None
+    assert read_drain(tmp_path / "not-there") is None
+    write_drain(tmp_path, Drain(1.5, "why"))
+    write_drain(tmp_path, Drain(2.5))
+    assert read_drain(tmp_path) == Drain(2.5)
+    assert stat.S_IMODE((tmp_path / "drain.json").stat().st_mode) == 0o600
+    assert [clear_drain(tmp_path), clear_drain(tmp_path)] == [True, False]
+    assert read_drain(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"null", b'{"since": "x"}'])
+def test_a_damaged_wish_is_a_wish(tmp_path: Path, content: bytes) -> None:
+    """Somebody asked for it: no jobs are taken, and the reason names the file and the way out."""
+    (tmp_path / "drain.json").write_bytes(content)
+    drain = read_drain(tmp_path)
+    assert drain is not None
+    assert "drain.json" in drain.reason
+    assert "resume" in drain.reason

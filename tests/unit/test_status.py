@@ -9,7 +9,7 @@ import pytest
 
 from rainbow_agent.model import JobState
 from rainbow_agent.settings import Settings, load
-from rainbow_agent.status import Sources, status_text, status_view
+from rainbow_agent.status import Sources, status_line, status_text, status_view
 
 NOW = 1715940100.0
 RUNTIME: dict[str, Any] = {
@@ -151,3 +151,18 @@ def test_a_clock_that_was_set_back_is_survived(settings: Settings) -> None:
     """A heartbeat from the future is shown as now, not as a negative age."""
     text = status_text(status_view(settings, found(), NOW - 3600))
     assert "last heard of 0 s ago" in text
+
+
+def test_the_service_managers_line() -> None:
+    """One printable line: what is missing first, then what is free."""
+    assert status_line("blue", RUNTIME) == "cluster blue; 16 of 64 cores free"
+    trouble = {
+        "registration": None,
+        "draining": {"since": 1.0, "reason": ""},
+        "rainbow": {"reachable": False, "problem": "no\x1b answer"},
+        "workload": {"reachable": None},
+        "resources": None,
+    }
+    assert status_line("blue", trouble) == (
+        r"cluster blue; not registered yet; draining; rainbow not reachable: no\x1b answer"
+    )

@@ -1,7 +1,8 @@
 """The state folder: private, locked by one agent, with a small file that says how it does.
 
 Layout: `agent.lock` (locked while an agent runs; its text says which), `runtime.json` (what
-the running agent last said of itself), `ledger.sqlite`, `rainbow-config.yaml`, `workload/`.
+the running agent last said of itself), `drain.json` (there while the operator wants no new jobs
+taken), `ledger.sqlite`, `rainbow-config.yaml`, `workload/`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from rainbow_agent.errors import Fatal, UsageError
+from rainbow_agent.model import Drain
 
 #: struct flock of 64-bit Linux: type, whence, start, length (0: to the end), pid, padding.
 #: An open-file-description lock can be asked about without taking it, so that a `status` at the
 #: wrong moment cannot keep an agent from starting.
 _FLOCK = "hhqqi4x"
 _WRITE_LOCK = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+#: The operator's wish that no new jobs are taken.
+_DRAIN = "drain.json"
 
 
 @dataclass(frozen=True)
@@ -115,11 +119,47 @@ def running(folder: Path) -> Holder | None:
 
 def write_runtime(folder: Path, facts: Mapping[str, Any]) -> None:
     """Replace runtime.json; not flushed to disk, it is only about this run."""
-    fresh = folder / "runtime.json.new"
+    _replace(folder / "runtime.json", facts)
+
+
+def write_drain(folder: Path, drain: Drain) -> None:
+    """Put the operator's wish down; on disk when this returns."""
+    _replace(folder / _DRAIN, {"since": drain.since, "reason": drain.reason}, durable=True)
+
+
+def read_drain(folder: Path) -> Drain | None:
+    """The operator's wish; None when new jobs may be taken.
+
+    A file that cannot be read is a wish all the same: somebody wrote one.
+    """
+    path = folder / _DRAIN
+    try:
+        wish = json.loads(path.read_text(encoding="utf-8"))
+        return Drain(float(wish["since"]), str(wish.get("reason") or ""))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Drain(0.0, f"{path} cannot be read; `rainbow-agent resume` removes it")
+
+
+def clear_drain(folder: Path) -> bool:
+    """Take the wish back; False when there was none."""
+    try:
+        (folder / _DRAIN).unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _replace(path: Path, facts: Mapping[str, Any], *, durable: bool = False) -> None:
+    fresh = path.with_name(f"{path.name}.new")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "w") as file:
         json.dump(facts, file)
-    fresh.replace(folder / "runtime.json")
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    fresh.replace(path)
 
 
 def read_runtime(folder: Path) -> dict[str, Any]:

@@ -20,6 +20,8 @@ VERBS = (
     "jobs",
     "submit",
     "receive",
+    "drain",
+    "resume",
     "register",
     "deregister",
     "run",

@@ -1,0 +1,23 @@
+"""`rainbow-agent resume`."""
+
+from __future__ import annotations
+
+import click
+
+from rainbow_agent.adapters import statedir
+from rainbow_agent.cli.common import reports_errors, settings_options
+from rainbow_agent.settings import Settings
+
+
+@click.command(name="resume")
+@settings_options("cluster", "state_dir")
+@reports_errors
+def command(settings: Settings) -> None:
+    """Take new jobs again after `rainbow-agent drain`.
+
+    Example: rainbow-agent resume
+    """
+    if statedir.clear_drain(settings.state_dir):
+        click.echo(f"Cluster {settings.cluster} takes new jobs again.")
+    else:
+        click.echo(f"Cluster {settings.cluster} was not drained.")
