@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -159,18 +159,33 @@ class Registration:
     opened: float  # epoch seconds
 
 
+class TaskKind(str, Enum):
+    """How a task is run."""
+
+    JOB = "job"  # a job of the workload manager
+    GROUP = "group"  # one as well: a nested instance whose program runs the tasks in it
+    LOCAL = "local"  # a process beside the group's runner, in the place of a job
+
+
 @dataclass(frozen=True)
 class PlannedTask:
     """One task of a plan, before it is multiplied by its replicas.
 
     `jobspec` is Flux's own (RFC 14, version 1) as a JSON-like mapping, complete but for
     dependencies, environment of the host and `attributes.user.rainbow`, which the dispatcher adds.
+    Of a local task it says the same, without any resources being asked for.
     """
 
-    name: str  # unique in the job
+    name: str  # unique in the job; of a task in a group GROUP/TASK
     replicas: int
     depends_on: tuple[str, ...]  # names of tasks; every replica of each must end well first
     jobspec: Mapping[str, Any]
+    kind: TaskKind = TaskKind.JOB
+    #: Names of tasks that must have ended before it starts, well or not: the place of a local
+    #: task among its neighbours. Only in groups, where the runner is there to wait.
+    after: tuple[str, ...] = ()
+    #: Of a group: its tasks, in order. Its jobspec carries them to the group's runner.
+    tasks: tuple[PlannedTask, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,8 +193,16 @@ class Plan:
     """A job's tasks so that each stands after all that it depends on."""
 
     name: str  # the jobspec's own name, or ""
-    tasks: tuple[PlannedTask, ...]
+    tasks: tuple[PlannedTask, ...]  # of the top level; those of a group are in the group
     warnings: tuple[str, ...] = ()
+
+    def every_task(self) -> Iterator[tuple[PlannedTask, PlannedTask | None]]:
+        """Every task at any depth and the group that it is in, each group before its tasks."""
+        queue: list[tuple[PlannedTask, PlannedTask | None]] = [(t, None) for t in self.tasks[::-1]]
+        while queue:
+            task, group = queue.pop()
+            yield task, group
+            queue += [(inner, task) for inner in task.tasks[::-1]]
 
 
 @dataclass(frozen=True)
@@ -238,6 +261,8 @@ class TaskRow:
     submitted: float | None = None
     started: float | None = None
     finished: float | None = None
+    kind: TaskKind = TaskKind.JOB
+    group: str | None = None  # the task of kind group that it is in; None: the top level
 
 
 @dataclass(frozen=True)

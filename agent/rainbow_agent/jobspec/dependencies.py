@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from rainbow_agent.jobspec.dag import Cycle, topological
-from rainbow_agent.jobspec.document import Reference, Task
+from rainbow_agent.jobspec.document import Reference
+from rainbow_agent.jobspec.places import Place
 from rainbow_agent.jobspec.words import show, suggestion
 
 #: Flux jobs that one jobspec may become; each is a row in the ledger.
@@ -16,14 +18,19 @@ MAX_EDGES = 1_000_000
 _TOLD = 10
 
 
-def unique_names(written: list[str | None]) -> list[str]:
-    """Names that are each used once: as written where they are, made up where they are not."""
+def unique_names(written: Sequence[str | None], defaults: Sequence[str] = ()) -> list[str]:
+    """Names that are each used once: as written where they are, made up where they are not.
+
+    Args:
+        written: the names; None where there is none.
+        defaults: what to call those without; empty for `task-N`, N the place from 0.
+    """
     taken = {name for name in written if name is not None}
     used: set[str] = set()
     names = []
     counts: dict[str, int] = {}
     for i, name in enumerate(written):
-        base = name if name is not None else f"task-{i}"
+        base = name if name is not None else defaults[i] if defaults else f"task-{i}"
         unique = base
         if base in used or (name is None and base in taken):
             number = counts.get(base, 1)
@@ -36,59 +43,85 @@ def unique_names(written: list[str | None]) -> list[str]:
     return names
 
 
-def dependencies(tasks: Sequence[Task]) -> list[list[int]]:
-    """For each task, the places of those it depends on, each once, in the order written.
+def dependencies(places: Sequence[Place], where: str = "") -> list[list[int]]:
+    """For each place, the numbers of those it depends on, each once, in the order written.
+
+    Args:
+        places: what stands side by side; a name can only be one of theirs.
+        where: the group that they are in, for errors; "" for the top level.
 
     Raises:
-        JobspecError: a name that no task has, or more than one.
+        JobspecError: a name that none of them has, or more than one.
     """
-    places: dict[str, list[int]] = {}
-    for i, task in enumerate(tasks):
-        if task.name is not None:
-            places.setdefault(task.name, []).append(i)
+    named: dict[str, list[int]] = {}
+    for i, place in enumerate(places):
+        for name in {place.name, place.alias} - {None}:
+            named.setdefault(str(name), []).append(i)
     return [
-        list(dict.fromkeys(_place(reference, places) for reference in task.depends_on))
-        for task in tasks
+        list(
+            dict.fromkeys(
+                [
+                    *([i - 1] if place.after_previous else []),
+                    *(_number(reference, named, places, where) for reference in place.depends_on),
+                ]
+            )
+        )
+        for i, place in enumerate(places)
     ]
 
 
-def _place(reference: Reference, places: Mapping[str, Sequence[int]]) -> int:
-    named = places.get(reference.name, ())
-    if not named:
+def _number(
+    reference: Reference,
+    named: Mapping[str, Sequence[int]],
+    places: Sequence[Place],
+    where: str,
+) -> int:
+    found = named.get(reference.name, ())
+    if not found:
+        inside = f" in group {show(where)}" if where else ""
         raise reference.at.error(
-            f"no task is named {show(reference.name)}; {suggestion(reference.name, places)}"
+            f"no task{inside} is named {show(reference.name)}; {suggestion(reference.name, named)}"
         )
-    if len(named) > 1:
+    if len(found) > 1:
+        first, second = (places[i].at.path for i in found[:2])
         raise reference.at.error(
-            f"{show(reference.name)} is the name of {len(named)} tasks (tasks[{named[0]}] and "
-            f"tasks[{named[1]}]); give each its own, so that it is clear which one to wait for"
+            f"{show(reference.name)} is the name of {len(found)} tasks ({first} and {second}); "
+            "give each its own, so that it is clear which one to wait for"
         )
-    return named[0]
+    return found[0]
 
 
-def check_size(tasks: Sequence[Task], needs: Sequence[Sequence[int]]) -> None:
-    """Refuse what would drown the ledger or Flux, before anything of that size is made.
+@dataclass
+class Size:
+    """How much a jobspec is, at all depths together."""
 
-    Raises:
-        JobspecError: more than MAX_RUNS jobs, or more than MAX_EDGES dependencies.
-    """
-    runs = edges = 0
-    for task, needed in zip(tasks, needs, strict=True):
-        runs += task.replicas
-        edges += task.replicas * sum(tasks[i].replicas for i in needed)
-        if runs > MAX_RUNS:
-            raise task.at.error(
-                f"with this task's replicas the jobspec is more than {MAX_RUNS:,} jobs; split it"
-            )
-        if edges > MAX_EDGES:
-            raise task.at.error(
-                f"with this task's `depends_on` the jobspec has more than {MAX_EDGES:,} "
-                "dependencies, as each replica waits for every replica; put one task between them"
-            )
+    runs: int = 0
+    edges: int = 0
+
+    def add(self, places: Sequence[Place], needs: Sequence[Sequence[int]]) -> None:
+        """Refuse what would drown the ledger or Flux, before anything of that size is made.
+
+        Raises:
+            JobspecError: more than MAX_RUNS jobs, or more than MAX_EDGES dependencies.
+        """
+        for place, needed in zip(places, needs, strict=True):
+            self.runs += place.replicas
+            self.edges += place.replicas * sum(places[i].replicas for i in needed)
+            if self.runs > MAX_RUNS:
+                raise place.at.error(
+                    f"with this task's replicas the jobspec is more than {MAX_RUNS:,} jobs; "
+                    "split it"
+                )
+            if self.edges > MAX_EDGES:
+                raise place.at.error(
+                    f"with this task's `depends_on` the jobspec has more than {MAX_EDGES:,} "
+                    "dependencies, as each replica waits for every replica; put one task between "
+                    "them"
+                )
 
 
-def run_order(tasks: Sequence[Task], needs: Sequence[Sequence[int]]) -> list[int]:
-    """The places of the tasks, each after all that it depends on, else as in the file.
+def run_order(places: Sequence[Place], needs: Sequence[Sequence[int]]) -> list[int]:
+    """The numbers of the places, each after all that it depends on, else as in the file.
 
     Raises:
         JobspecError: some depend on each other in a circle; with their names in order.
@@ -96,8 +129,8 @@ def run_order(tasks: Sequence[Task], needs: Sequence[Sequence[int]]) -> list[int
     try:
         return topological(needs)
     except Cycle as cycle:
-        first = tasks[cycle.nodes[0]]
-        names = [show(tasks[i].name or "") for i in cycle.nodes[:_TOLD]]
+        first = places[cycle.nodes[0]]
+        names = [show(places[i].name or "") for i in cycle.nodes[:_TOLD]]
         if len(cycle.nodes) > _TOLD:
             names.append(f"({len(cycle.nodes) - _TOLD} more)")
         told = " -> ".join([*names, names[0]])
@@ -105,3 +138,31 @@ def run_order(tasks: Sequence[Task], needs: Sequence[Sequence[int]]) -> list[int
             f"tasks depend on each other in a circle: {told} (each waits for the next); take one "
             "`depends_on` out"
         ) from None
+
+
+def in_place_order(places: Sequence[Place], order: Sequence[int]) -> dict[int, list[int]]:
+    """What of a group waits for the end, good or bad, of what stands before it.
+
+    A local task, or a stage, blocks the tasks after it as a line of a batch script does, and
+    starts when those before it have ended: so a service is stopped after its last user. A task
+    that says by `depends_on` what it waits for waits for nothing else; `depends_on: []` starts at
+    once.
+
+    Args:
+        places: what is side by side in the group.
+        order: their numbers in the order of the plan.
+    """
+    after: dict[int, list[int]] = {}
+    barrier: list[int] = []
+    since: list[int] = []
+    for number in order:
+        place = places[number]
+        if place.placed or (place.after_previous and not place.in_place):
+            since.append(number)
+        elif place.in_place:
+            after[number] = [*barrier, *since]
+            barrier, since = [number], []
+        else:
+            after[number] = barrier
+            since.append(number)
+    return {number: before for number, before in after.items() if before}

@@ -105,6 +105,8 @@ class Task:
     group: Reference | None = None
     local: bool = False
     requires: Reference | tuple[Requirement, ...] = ()
+    #: Whether `depends_on` is written, be it an empty list: then nothing else says its place.
+    placed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

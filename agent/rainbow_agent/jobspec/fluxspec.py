@@ -5,11 +5,14 @@ As the `submit` RPC of flux-core 0.62 to 0.88 takes it; flux-core's JobspecV1 va
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rainbow_agent.jobspec.document import Attributes, Script
+from rainbow_agent.jobspec.groupfile import to_data
+from rainbow_agent.jobspec.programs import Programs
 from rainbow_agent.jobspec.resources import Shape
+from rainbow_agent.model import PlannedTask
 
 _SLOT = "task"  # the label that joins a task to its slot; Flux's own tools use the same
 #: The file of a script task. `files` (RFC 14, since flux-core 0.51) puts it into a folder of the
@@ -17,6 +20,9 @@ _SLOT = "task"  # the label that joins a task to its slot; Flux's own tools use 
 #: `-c` instead, the job shell would expand the script's own `{{...}}`.
 _SCRIPT = "rainbow-script"
 _SCRIPT_MODE = 0o100700
+#: The file of a group, likewise.
+_GROUP = "rainbow-group"
+_GROUP_MODE = 0o100600
 #: Bytes that the job shell keeps for a name between braces (flux-core, src/shell/mustache.c up to
 #: 0.88). It does not look whether they fit: a longer one ends the job shell with SIGSEGV.
 _MAX_TEMPLATE = 1023
@@ -53,6 +59,39 @@ def flux_jobspec(
         "tasks": [{"command": words, "slot": _SLOT, "count": {"per_slot": 1}}],
         "attributes": {"system": system},
     }
+
+
+def group_jobspec(
+    name: str,
+    tasks: Sequence[PlannedTask],
+    shape: Shape,
+    attributes: Attributes,
+    programs: Programs,
+) -> dict[str, Any]:
+    """The jobspec of a group: a nested instance over its resources (what `flux batch` submits).
+
+    One broker runs on each node; the first runs the group's runner, which finds the tasks in a
+    file of the job. The environment is the group's own, and its tasks have it again in theirs.
+
+    Args:
+        name: of the group in the plan.
+        tasks: those in it.
+        shape: the resources of all of it.
+        attributes: those that hold for the group.
+        programs: how the runner is started.
+    """
+    command = ("flux", "broker", *programs.group_runner("{{tmpdir}}/" + _GROUP))
+    jobspec = flux_jobspec(name, command, shape, attributes)
+    system = jobspec["attributes"]["system"]
+    # As flux-core's Jobspec.from_nest_command: one broker a node, which is no MPI program, and
+    # whose end is not the end of the others.
+    system["shell"] = {
+        "options": {"per-resource": {"type": "node"}, "mpi": "none", "exit-timeout": "none"}
+    }
+    # Without an encoding the data is the file's JSON (RFC 37): nothing is quoted in quotes in
+    # groups in groups.
+    system["files"] = {_GROUP: {"mode": _GROUP_MODE, "data": to_data(name, tasks)}}
+    return jobspec
 
 
 def _resources(shape: Shape) -> dict[str, Any]:

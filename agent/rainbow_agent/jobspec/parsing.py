@@ -128,9 +128,15 @@ def _task(node: Node, path: str) -> Task:
         group=_reference(fields, "group"),
         local=fields.boolean("local") or False,
         requires=read_task_requires(fields),
+        placed="depends_on" in fields,
     )
     if task.group and (task.command or task.steps):
         raise fields.at.error("a task is a `group` or a `command`, not both; make it two tasks")
+    if task.group and (task.local or task.resources):
+        what = "local" if task.local else "resources"
+        raise fields.at.error(f"a reference to a group has no `{what}`; the group has its own")
+    if task.local and task.command is None:
+        raise fields.at.error("`local: true` is for a `command`; drop it, or write one")
     if not (task.command or task.steps or task.group):
         raise fields.at.error("nothing to run; write `command`, `steps` or `group`")
     return task
@@ -141,7 +147,13 @@ def _step(node: Node, path: str) -> Step:
     name = fields.name("name")
     if name != "stage":
         raise fields.at.error("the only step is `name: stage`, with a `path`")
-    return Step(name, fields.text("path"), fields.at)
+    path_of = fields.text("path")
+    if path_of is None or not path_of.startswith("/"):
+        raise fields.at.error(
+            "a stage needs a `path` from the root, such as path: /data/in; it is put at the same "
+            "place on every node"
+        )
+    return Step(name, path_of, fields.at)
 
 
 def _group(node: Node, path: str) -> Group:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from rainbow_agent.jobspec.attributes import KNOWN_ATTRIBUTES
-from rainbow_agent.jobspec.document import Attributes, Document, Resource, Script
+from rainbow_agent.jobspec.document import Attributes, Document, Group, Resource, Script, Task
 from rainbow_agent.jobspec.fluxspec import templates
 from rainbow_agent.jobspec.resources import Shape
 from rainbow_agent.jobspec.words import listing, show
@@ -33,8 +33,23 @@ def _remarks(document: Document, shapes: Mapping[str, Shape]) -> Iterator[str]:
             yield from _units(resource)
             yield from _flattened(resource, shapes[name])
         else:
-            yield f"{resource.at}: no task uses these resources"
-    for task in document.tasks:
+            yield f"{resource.at}: no task or group uses these resources"
+    for group in _every_group(document.groups):
+        yield from _unknown(group.attributes)
+        yield from _of_tasks(group.tasks)
+    yield from _of_tasks(document.tasks)
+
+
+def _every_group(groups: Sequence[Group]) -> Iterator[Group]:
+    queue = list(groups)
+    while queue:
+        group = queue.pop(0)
+        yield group
+        queue += group.groups
+
+
+def _of_tasks(tasks: Sequence[Task]) -> Iterator[str]:
+    for task in tasks:
         yield from _unknown(task.attributes)
         if task.command is not None and not isinstance(task.command, Script):
             found = [f"{{{{{t}}}}}" for word in task.command for t in templates(word)]
