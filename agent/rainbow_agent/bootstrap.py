@@ -12,12 +12,13 @@ from rainbow_agent import __version__
 from rainbow_agent.adapters import sdnotify, statedir
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.credentials import ConfigFileStore
+from rainbow_agent.adapters.disk import DiskWatch
 from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
 from rainbow_agent.adapters.retrying import patiently
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.adapters.workloads import Choice, choose, opener
 from rainbow_agent.bootstrap_lookout import assemble_lookout
-from rainbow_agent.daemon import Daemon, Parts
+from rainbow_agent.daemon import UNREACHABLE, Contact, Daemon, Parts
 from rainbow_agent.dispatch import Dispatcher
 from rainbow_agent.environment import job_environment
 from rainbow_agent.errors import UsageError
@@ -29,14 +30,15 @@ from rainbow_agent.logs import Redact, set_up
 from rainbow_agent.lookout import Lookout
 from rainbow_agent.model import FINAL_JOB_STATES, Drain, JobChange
 from rainbow_agent.pacing import Pace
+from rainbow_agent.ports import StopSignal
 from rainbow_agent.publication import Publication
-from rainbow_agent.pulse import Pulse
 from rainbow_agent.registration import Doubt, Registrar, Session
 from rainbow_agent.renewal import renew
 from rainbow_agent.reporter import Reporter
 from rainbow_agent.settings import Settings
 from rainbow_agent.status import status_line
 from rainbow_agent.stop import Stop, stop_on_signals
+from rainbow_agent.vitals import LIMIT, Vitals, moving
 from rainbow_agent.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -48,12 +50,13 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     redact.add(settings.secret_values)
     choice = choose(settings)
     statedir.prepare(settings.state_dir)
-    notifier, pulse = sdnotify.take_from(os.environ), Pulse(SystemClock())
+    notifier = sdnotify.take_from(os.environ)
+    vitals = Vitals(SystemClock(), _loop_limits(settings))
     with ExitStack() as stack:
         _lock(settings, stack)
         stop = stack.enter_context(stop_on_signals())
         if notifier.watchdog_seconds is not None:
-            watchdog = Watchdog(pulse, notifier.alive, notifier.watchdog_seconds / 2)
+            watchdog = Watchdog(vitals.pulse, notifier.alive, notifier.watchdog_seconds / 2)
             stack.enter_context(watchdog.watching())
         log.info(
             "Starting rainbow-agent %s for cluster %s",
@@ -67,7 +70,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
                 "state_dir": str(settings.state_dir),
             },
         )
-        parts = _assemble(settings, choice, redact, stop, notifier, until_idle=until_idle)
+        parts = _assemble(settings, choice, redact, stop, notifier, vitals, until_idle=until_idle)
         return Daemon(parts).run()
 
 
@@ -89,8 +92,13 @@ def build_registrar(
     scheduler: RainbowScheduler,
     lookout: Lookout,
     redact: Redact | None = None,
+    stop: StopSignal | None = None,
+    vitals: Vitals | None = None,
 ) -> tuple[Registrar, Publication]:
-    """A registrar over these settings, and what keeps rainbow's picture of the cluster true."""
+    """A registrar over these settings, and what keeps rainbow's picture of the cluster true.
+
+    With `stop`, its waits for the first survey end on that.
+    """
     store, clock = credential_store(settings, redact), SystemClock()
     publication = Publication(
         scheduler=scheduler,
@@ -98,6 +106,7 @@ def build_registrar(
         clock=clock,
         portrait=lambda: lookout.portrait,
         renew=lambda: renew(registrar, ledger, store),
+        conditions=vitals.conditions if vitals else None,
     )
     registrar = Registrar(
         cluster=settings.cluster,
@@ -107,7 +116,7 @@ def build_registrar(
         scheduler=scheduler,
         store=store,
         ledger=ledger,
-        graph=lookout.graph_text,
+        graph=lambda: lookout.graph_text(stop),
         registration_id=registration_id,
         clock=clock,
         record=publication,
@@ -121,16 +130,31 @@ def _assemble(
     redact: Redact,
     stop: Stop,
     notifier: sdnotify.Notifier,
+    vitals: Vitals,
     *,
     until_idle: bool,
 ) -> Parts:
-    clock = SystemClock()
+    clock, contact = SystemClock(), Contact()
+    main = vitals.loop("main", stop)
     ledger = SqliteLedger.open(settings.ledger_path)
-    scheduler = RainbowScheduler(settings.host, settings.timeout)
+
+    def called(_method: str, _seconds: float, error: Exception | None) -> None:
+        main.beat()
+        if error is None:
+            contact.good(clock.now())
+            vitals.conditions.clear(UNREACHABLE)
+
+    scheduler = RainbowScheduler(settings.host, settings.timeout, on_call=called)
     open_workload = opener(choice, settings)
-    lookout = assemble_lookout(settings, choice, open_workload, stop)
+    lookout = assemble_lookout(settings, choice, open_workload, stop, vitals)
     registrar, publication = build_registrar(
-        settings, ledger=ledger, scheduler=scheduler, lookout=lookout, redact=redact
+        settings,
+        ledger=ledger,
+        scheduler=scheduler,
+        lookout=lookout,
+        redact=redact,
+        stop=main,
+        vitals=vitals,
     )
     bell = stop.bell()
     lookout.on_portrait = bell.set
@@ -167,6 +191,7 @@ def _assemble(
             clock=clock,
             stop=stop,
             on_change=changed,
+            vitals=vitals,
         ),
         reporter=Reporter(
             session=lambda: registrar.session,
@@ -180,6 +205,7 @@ def _assemble(
             stop=stop,
             doubt=doubt,
             draining=lambda: draining() is not None,
+            vitals=vitals,
         ),
         clock=clock,
         stop=stop,
@@ -187,7 +213,7 @@ def _assemble(
         open_dispatcher=lambda: Dispatcher(
             ledger=ledger,
             workload=open_workload(),
-            plan_text=plan_text,
+            plan_text=moving(plan_text, main.beat),
             environment=job_environment(os.environ, settings.secret_values),
             clock=clock,
             grace=settings.grace,
@@ -199,12 +225,25 @@ def _assemble(
         stopping=notifier.stopping,
         close=close,
         bell=bell,
+        vitals=vitals,
+        rainbow=contact,
+        check=DiskWatch(settings.state_dir, vitals.conditions).look,
         until_idle=until_idle,
         threads={"lookout": lookout.run},
         publish=publish,
         more=lambda: {"nodes": lookout.facts(), "graph": publication.facts()},
     )
     return parts
+
+
+def _loop_limits(settings: Settings) -> dict[str, float]:
+    """Seconds that one turn may take, of loops whose slowest answer a setting allows."""
+    rest = LIMIT / 3  # beside the one answer
+    return {
+        "main": max(LIMIT, settings.timeout + rest),
+        "reporter": max(LIMIT, settings.timeout + rest),
+        "lookout": max(LIMIT, settings.extract_timeout + rest),
+    }
 
 
 def _teller(

@@ -19,6 +19,7 @@ from rainbow_agent.ports import Workload
 from rainbow_agent.settings import Settings
 from rainbow_agent.settle import Settle
 from rainbow_agent.stop import Stop
+from rainbow_agent.vitals import Vitals
 from rainbow_compspec import overrides
 
 #: Would change which Python modules a rank's process finds.
@@ -26,7 +27,11 @@ _NOT_FOR_PYTHON = ("PYTHONPATH", "PYTHONHOME")
 
 
 def assemble_lookout(
-    settings: Settings, choice: Choice, open_workload: Callable[[], Workload], stop: Stop
+    settings: Settings,
+    choice: Choice,
+    open_workload: Callable[[], Workload],
+    stop: Stop,
+    vitals: Vitals | None = None,
 ) -> Lookout:
     """What watches the nodes of this cluster."""
     clock, shelf = SystemClock(), CompspecDir(settings.compspec_dir)
@@ -42,6 +47,7 @@ def assemble_lookout(
         clock=clock,
         stop=stop,
         settle=Settle(clock),
+        vitals=vitals,
     )
 
 

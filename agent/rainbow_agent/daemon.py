@@ -31,6 +31,7 @@ from rainbow_agent.ports import Clock, Ledger
 from rainbow_agent.registration import Doubt, Registrar, Session
 from rainbow_agent.reporter import Reporter
 from rainbow_agent.stop import Stop
+from rainbow_agent.vitals import Vitals
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,13 @@ log = logging.getLogger(__name__)
 TELL = 1.0
 #: Seconds between looks at the ledger when waiting for the last job to end.
 LOOK = 0.1
+#: Seconds between two writings of runtime.json at most, however seldom rainbow is asked.
+HEARTBEAT = 5.0
+#: The conditions that the main loop knows of.
+UNREACHABLE = "rainbow-unreachable"
+DENIED = "rainbow-denied"
+REFUSES = "rainbow-refuses"
+NOT_SUBMITTING = "workload-takes-no-jobs"
 
 
 @dataclass
@@ -75,8 +83,13 @@ class Parts:
     tell: Callable[[dict[str, Any]], None]
     close: Callable[[], None]
     bell: threading.Event  # of the stop; wakes the main loop
+    vitals: Vitals
     doubts: queue.SimpleQueue[Doubt] = field(default_factory=queue.SimpleQueue)
+    #: What is known of rainbow; whoever asks it for the main loop keeps it true.
+    rainbow: Contact = field(default_factory=Contact)
     until_idle: bool = False
+    #: Looks at what no loop meets by itself, such as the disk; sets conditions.
+    check: Callable[[], None] = lambda: None
     #: More threads, by name.
     threads: Mapping[str, Callable[[], None]] = field(default_factory=dict)
     #: Tells rainbow what changed about the cluster itself.
@@ -106,7 +119,9 @@ class Daemon:
         self._threads: list[threading.Thread] = []
         self._dispatcher: Dispatcher | None = None
         self._recovered = 0
-        self._rainbow = Contact()
+        self._moves = parts.vitals.loop("main", parts.stop)
+        self._conditions = parts.vitals.conditions
+        self._rainbow = parts.rainbow
         self._workload = Contact()
         self._told = float("-inf")
         self._nothing_waits = False
@@ -157,7 +172,7 @@ class Daemon:
     # -- loop ----------------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        while not self._stop.is_set():
+        while not self._moves.is_set():
             more = self._tick()
             self._tell()
             if not more:
@@ -169,9 +184,11 @@ class Daemon:
         try:
             return self._round()
         except WorkloadUnavailable as exc:
+            self._conditions.set(NOT_SUBMITTING, str(exc))
             if self._workload.bad(str(exc)):
                 self._pause("The workload manager", exc)
         except (Transient, Refused) as exc:
+            self._conditions.set(UNREACHABLE if isinstance(exc, Transient) else REFUSES, str(exc))
             if self._rainbow.bad(str(exc)):
                 self._pause("Rainbow", exc)
         self._parts.pace.failed()
@@ -204,6 +221,7 @@ class Daemon:
             session = parts.registrar.ensure()
             return self._exchange(session)
         except (RequestDenied, ClusterUnknown) as exc:
+            self._conditions.set(DENIED, str(exc))
             parts.doubt(Doubt(session, exc))
             return False
 
@@ -229,10 +247,12 @@ class Daemon:
             self._nothing_waits = True  # nothing that would be taken
             if parts.reporter.delivered is not None:
                 self._rainbow.good(parts.reporter.delivered)
+            self._rainbow_is_well()  # nothing is asked: a report that is not delivered says it
             parts.pace.idled(parts.clock.monotonic())
             return False
         new, full = parts.inbox.receive(session)
         self._rainbow.good(parts.clock.now())
+        self._rainbow_is_well()
         self._nothing_waits = not new
         if not new:
             parts.pace.idled(parts.clock.monotonic())
@@ -242,6 +262,10 @@ class Daemon:
         self._submit()
         parts.inbox.accept(session)
         return full
+
+    def _rainbow_is_well(self) -> None:
+        for name in (UNREACHABLE, DENIED, REFUSES):
+            self._conditions.clear(name)
 
     def _submit(self) -> bool:
         """Submit what is pending. False while the workload manager is not ready for it."""
@@ -255,11 +279,12 @@ class Daemon:
                 self._recovered = journal.generation
                 self._dispatcher.recover()
             if self._dispatcher.behind():
-                self._dispatcher.run(self._stop)
+                self._dispatcher.run(self._moves)
         except WorkloadUnavailable:
             self._drop_dispatcher()
             raise
         self._workload.good(self._parts.clock.now())
+        self._conditions.clear(NOT_SUBMITTING)
         return not self._stop.is_set()
 
     def _dispatcher_behind(self) -> bool:
@@ -297,10 +322,11 @@ class Daemon:
                 return
             reading = not journal.caught_up.is_set()
             short = reading or self._parts.until_idle
-            rung = self._bell.wait(min(left, LOOK) if short else left)
+            rung = self._moves.wait_for(self._bell, min(left, LOOK if short else HEARTBEAT))
             self._bell.clear()
             if rung or (reading and journal.caught_up.is_set()):
                 return
+            self._tell()
 
     def _tell(self, *, force: bool = False) -> None:
         """Say how we are, for `status`."""
@@ -309,6 +335,7 @@ class Daemon:
         if now - self._told < TELL and not force:
             return
         self._told = now
+        parts.check()
         session = parts.registrar.session
         pool = parts.reporter.pool
         parts.tell(
@@ -322,6 +349,7 @@ class Daemon:
                 },
                 "resources": pool.totals() if pool else None,
                 "draining": vars(self._drain) if self._drain else None,
+                **parts.vitals.facts(),
                 **parts.more(),
             }
         )
@@ -333,6 +361,7 @@ class Daemon:
         self._parts.stopping()
         log.info("Stopping: %s", self._stop.reason, extra={"action": "stopping"})
         for thread in self._threads:
+            self._moves.beat()
             thread.join(timeout=10.0)
             if thread.is_alive():
                 log.error("The %s thread did not end", thread.name)

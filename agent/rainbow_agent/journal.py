@@ -24,11 +24,15 @@ from rainbow_agent.model import (
     WorkloadEvent,
 )
 from rainbow_agent.pacing import Pace
-from rainbow_agent.ports import Clock, Journal, Ledger, Workload
-from rainbow_agent.stop import Stop
+from rainbow_agent.ports import Clock, Journal, Ledger, StopSignal, Workload
+from rainbow_agent.vitals import Vitals
 
 log = logging.getLogger(__name__)
 
+#: News written in one transaction when a history is read; so many take a second or two.
+PORTION = 10_000
+#: The condition while the workload manager does not answer.
+UNREACHABLE = "workload-unreachable"
 OPEN_TASK_STATES = frozenset(TaskState) - FINAL_TASK_STATES
 
 
@@ -139,7 +143,7 @@ def _signaled(watched: _Watched) -> bool:
 class JournalRoom:
     """The thread that keeps the ledger true to the workload manager."""
 
-    #: Seconds one wait for events may take; also how old its heartbeat gets when all is well.
+    #: Seconds one wait for events may take; also how long the loop does not move when all is well.
     PATIENCE = 1.0
     #: Seconds to gather what follows an event: a burst becomes a few transactions, and the main
     #: thread is not kept from the ledger and the interpreter while it submits.
@@ -151,13 +155,15 @@ class JournalRoom:
         open_workload: Callable[[], Workload],
         open_ledger: Callable[[], Ledger],
         clock: Clock,
-        stop: Stop,
+        stop: StopSignal,
         on_change: Callable[[list[JobChange]], None],
+        vitals: Vitals | None = None,
     ) -> None:
         self._open_workload = open_workload
         self._open_ledger = open_ledger
         self._clock = clock
-        self._stop = stop
+        self._vitals = vitals or Vitals(clock)
+        self._stop = self._vitals.loop("journal", stop)
         self._on_change = on_change
         #: Set while the ledger has all that the journal told; cleared when the stream breaks.
         self.caught_up = threading.Event()
@@ -169,7 +175,6 @@ class JournalRoom:
         self._sync = threading.Lock()
         self.reachable: bool | None = None
         self.problem = ""
-        self.beat = clock.monotonic()
 
     def request_resync(self) -> None:
         """Read the history again: submissions are in flight whose fate is not known."""
@@ -189,10 +194,11 @@ class JournalRoom:
                     if self.problem != str(exc):
                         log.warning("The workload manager's journal broke off: %s", exc)
                     self.reachable, self.problem = False, str(exc)
+                    self._vitals.conditions.set(UNREACHABLE, str(exc))
                     self.caught_up.clear()
                     pace.failed()
                     self._stop.wait(pace.wait())
-                self.beat = self._clock.monotonic()
+            self._vitals.ended("journal")
         finally:
             self.caught_up.clear()
             ledger.close()
@@ -221,13 +227,8 @@ class JournalRoom:
         finally:
             workload.close()
 
-    def _next(self, journal: Journal) -> list[WorkloadEvent]:
-        events = journal.next_events(self.PATIENCE)
-        self.beat = self._clock.monotonic()
-        return events
-
     def _gather(self, journal: Journal) -> list[WorkloadEvent]:
-        events = self._next(journal)
+        events = journal.next_events(self.PATIENCE)
         if events and not self._stop.wait(self.GATHER):
             events += journal.next_events(0.0)
         return events
@@ -239,7 +240,7 @@ class JournalRoom:
         news: list[TaskChange] = []
         seen: set[TaskKey] = set()
         while not self._stop.is_set():
-            events = self._next(journal)
+            events = journal.next_events(self.PATIENCE)
             seen |= {e.key for e in events if e.key is not None}
             news += _news(tracker, events)
             if any(e.kind is EventKind.CAUGHT_UP for e in events):
@@ -249,8 +250,11 @@ class JournalRoom:
         open_keys = {row.key for row in ledger.tasks_in(OPEN_TASK_STATES)}
         news = [change for change in news if change.key in open_keys]
         news += lost(known, seen, self._clock.now())
-        self._apply(ledger, news)
+        for start in range(0, len(news), PORTION):
+            self._stop.beat()
+            self._apply(ledger, news[start : start + PORTION])
         self.reachable, self.problem = True, ""
+        self._vitals.conditions.clear(UNREACHABLE)
         with self._sync:
             if self._resync.is_set():
                 return

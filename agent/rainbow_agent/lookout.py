@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
-from rainbow_agent.discovery import Condition, Discovery, Surveyed
+from rainbow_agent.discovery import Condition, Discovery, Survey, Surveyed
 from rainbow_agent.errors import Fatal, WorkloadUnavailable
 from rainbow_agent.inventory import Portrait, portray
 from rainbow_agent.logs import counted
 from rainbow_agent.model import NodeView, PoolView
-from rainbow_agent.ports import Clock, Workload
+from rainbow_agent.ports import Clock, StopSignal, Workload
 from rainbow_agent.settle import Settle
 from rainbow_agent.stop import Stop
+from rainbow_agent.vitals import Vitals
 from rainbow_compspec.errors import CompspecError
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,9 @@ _LEAST = 0.05
 ELSEWHERE = 10.0
 #: Nodes named in `status` for each thing that can be wrong.
 _NAMED = 20
+#: The conditions while the cluster cannot be described, and while some of its nodes are not.
+NOT_DESCRIBED = "cluster-not-described"
+SILENT = "nodes-silent"
 
 
 class Software(Protocol):
@@ -70,6 +74,7 @@ class Lookout:
         clock: Clock,
         stop: Stop,
         settle: Settle,
+        vitals: Vitals | None = None,
     ) -> None:
         self._cluster = cluster
         self._open_workload = open_workload
@@ -77,7 +82,9 @@ class Lookout:
         self._software = software
         self._shelf = shelf
         self._clock = clock
-        self._stop = stop
+        self._vitals = vitals or Vitals(clock)
+        self._stop = self._vitals.loop("lookout", stop)
+        self._end = stop
         self._settle = settle
         self._bell = stop.bell()
         self._software_changed = threading.Event()
@@ -93,14 +100,18 @@ class Lookout:
         #: The cluster as it is; None until the first survey ended.
         self.portrait: Portrait | None = None
 
-    def graph_text(self) -> str:
+    def graph_text(self, stop: StopSignal | None = None) -> str:
         """The cluster graph to register with; waits for the first survey.
+
+        Args:
+            stop: the signal of the loop that waits; None for the daemon's.
 
         Raises:
             WorkloadUnavailable: there is nothing to register yet, or a stop was asked for.
         """
+        stop = stop or self._end  # not this loop's own: another thread must not beat for it
         with self._ready:
-            while self.portrait is None and self._problem is None and not self._stop.is_set():
+            while self.portrait is None and self._problem is None and not stop.is_set():
                 self._ready.wait(0.1)
             if self.portrait is not None:
                 return self.portrait.graph.text
@@ -120,8 +131,9 @@ class Lookout:
         try:
             while not self._stop.is_set():
                 self.tick()
-                self._bell.wait(self._pause())
+                self._stop.wait_for(self._bell, self._pause())
                 self._bell.clear()
+            self._vitals.ended("lookout")
         finally:
             self._software.stop()
             self._close()
@@ -213,11 +225,16 @@ class Lookout:
         again, self._again = self._again, set()
         self._settle.reset()
         survey = self._discovery.survey(pool, self._stop, ask_again=again)
-        if self._stop.is_set() or (self.portrait and self.portrait.survey == survey):
+        self._say_who_is_missing(survey)
+        if self._stop.is_set():
+            return
+        if self.portrait and self.portrait.survey == survey:
+            self._vitals.conditions.clear(NOT_DESCRIBED)
             return
         try:
             portrait = portray(self._cluster, survey)
         except (WorkloadUnavailable, CompspecError) as exc:
+            self._vitals.conditions.set(NOT_DESCRIBED, str(exc))
             self._fail(exc)
             return
         self._publish(portrait)
@@ -234,8 +251,25 @@ class Lookout:
         with self._ready:
             self.portrait, self._problem = portrait, None
             self._ready.notify_all()
+        self._vitals.conditions.clear(NOT_DESCRIBED)
         self.on_portrait()
         self._shelf.keep_cluster(portrait)
+
+    def _say_who_is_missing(self, survey: Survey) -> None:
+        """The condition that names nodes which rainbow does not hear of: they do not answer."""
+        missing = [node for node in survey.nodes if node.silent]
+        if self._stop.is_set():
+            return
+        if not missing:
+            self._vitals.conditions.clear(SILENT)
+            return
+        names = ", ".join(node.view.name for node in missing[:_NAMED])
+        more = ", ..." if len(missing) > _NAMED else ""
+        self._vitals.conditions.set(
+            SILENT,
+            f"no description of {counted(len(missing), 'node')} ({names}{more}):"
+            f" {missing[0].problem}; jobs are not matched to them. They are asked again",
+        )
 
     def _fail(self, exc: Exception) -> None:
         with self._ready:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from rainbow_agent.conditions import Conditions
 from rainbow_agent.errors import Rejected
 from rainbow_agent.inventory import Portrait, Sendable, digest
 from rainbow_agent.ports import Clock, Ledger, Scheduler
@@ -33,6 +34,8 @@ DOMINANT: Final = "cluster"
 #: have the fleet's scheduler load graphs all the time.
 RENEW_EVERY: Final = 30.0
 _NOTE: Final = "published"
+#: The condition while the server has not taken all of this cluster's subsystems.
+SUBSYSTEM_REFUSED: Final = "subsystem-refused"
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Publication:
         clock: Clock,
         portrait: Callable[[], Portrait | None],
         renew: Callable[[], Renewal],
+        conditions: Conditions | None = None,
     ) -> None:
         """Join it to its surroundings.
 
@@ -88,7 +92,9 @@ class Publication:
             clock: spaces renewals.
             portrait: the cluster as it is now; None while it is not known yet.
             renew: registers the cluster again, if it can now (renewal.renew).
+            conditions: where a subsystem that rainbow refuses is said.
         """
+        self._conditions = conditions or Conditions(clock)
         self._scheduler = scheduler
         self._ledger = ledger
         self._clock = clock
@@ -207,6 +213,19 @@ class Publication:
                 done[part.name] = Entry(part.digest, part.anchors)
         self._remember(replace(sent, subsystems={**sent.subsystems, **unsure, **done}))
         self._log_sent(due, done)
+        self._say_refused(portrait)
+
+    def _say_refused(self, portrait: Portrait) -> None:
+        """The condition while rainbow does not have all of what this cluster is."""
+        names = [part.name for part in portrait.subsystems if part.digest in self._refused]
+        if names:
+            self._conditions.set(
+                SUBSYSTEM_REFUSED,
+                f"rainbow refuses {', '.join(names)} of this cluster: jobs that require it will not"
+                " come here; the log has rainbow's words",
+            )
+        else:
+            self._conditions.clear(SUBSYSTEM_REFUSED)
 
     def _offer(self, session: Session, part: Sendable) -> bool:
         """Add a subsystem. One that the server refuses must not cost the others."""

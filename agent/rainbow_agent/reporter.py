@@ -24,6 +24,7 @@ from rainbow_agent.pacing import Pace
 from rainbow_agent.ports import Clock, Ledger, Scheduler, Workload
 from rainbow_agent.registration import Doubt, Session
 from rainbow_agent.stop import Stop
+from rainbow_agent.vitals import Vitals
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 RECENT = 100
 #: Seconds between reports at least; changes meanwhile are gathered.
 GATHER = 1.0
+#: The condition while rainbow does not know how the cluster does.
+UNDELIVERED = "report-undelivered"
 
 
 def state_payload(
@@ -84,6 +87,7 @@ class Reporter:
         stop: Stop,
         doubt: Callable[[Doubt], None],
         draining: Callable[[], bool] = lambda: False,
+        vitals: Vitals | None = None,
     ) -> None:
         self._session = session
         self._open_scheduler = open_scheduler
@@ -93,7 +97,8 @@ class Reporter:
         self._operator = operator
         self._every = every
         self._clock = clock
-        self._stop = stop
+        self._vitals = vitals or Vitals(clock)
+        self._stop = self._vitals.loop("reporter", stop)
         self._doubt = doubt
         self._draining = draining
         self._changed = threading.Event()
@@ -106,7 +111,6 @@ class Reporter:
         self.delivered: float | None = None
         #: Set while everything that changed was reported.
         self.flushed = threading.Event()
-        self.beat = clock.monotonic()
 
     def changed(self) -> None:
         """There is something to report."""
@@ -122,9 +126,10 @@ class Reporter:
             self._changed.set()
             while not self._stop.is_set():
                 self._report_once(ledger, scheduler, pace)
-                self._bell.wait(self._every)
+                self._stop.wait_for(self._bell, self._every)
                 self._bell.clear()
                 self._stop.wait(GATHER)
+            self._vitals.ended("reporter")
         finally:
             self._close(ledger, scheduler)
 
@@ -144,7 +149,6 @@ class Reporter:
         ledger.close()
 
     def _report_once(self, ledger: Ledger, scheduler: Scheduler, pace: Pace) -> None:
-        self.beat = self._clock.monotonic()
         session = self._session()
         if session is None:
             return
@@ -159,6 +163,7 @@ class Reporter:
             self._failed(str(exc), pace)
         else:
             self._problem, self.delivered = "", self._clock.now()
+            self._vitals.conditions.clear(UNDELIVERED)
             pace.worked(self._clock.monotonic())
             if not self._changed.is_set():
                 self.flushed.set()
@@ -167,6 +172,7 @@ class Reporter:
         if problem != self._problem:
             log.warning("A report could not be delivered; it is kept: %s", problem)
         self._problem = problem
+        self._vitals.conditions.set(UNDELIVERED, problem)
         pace.failed()
         self._stop.wait(pace.wait())
         self._bell.set()

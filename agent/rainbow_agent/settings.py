@@ -316,6 +316,7 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
     known |= {env_name(s.name) + "_FILE" for s in setting_fields() if s.metadata.get("secret")}
     if crashpoints.allowed(environ):
         known |= {crashpoints.POINT, crashpoints.ALLOWED}
+        known |= {crashpoints.HOLD, crashpoints.LOOP_LIMIT}
     sentences = []
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name in known or _SERVICE_LINKS.match(name):

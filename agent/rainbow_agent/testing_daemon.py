@@ -30,6 +30,7 @@ from rainbow_agent.testing import Background, FakeCredentialStore, jobspec_json,
 from rainbow_agent.testing_ledger import check_invariants
 from rainbow_agent.testing_scheduler import REGISTRATION_SECRET, FakeScheduler
 from rainbow_agent.testing_workload import FakeConnection, FakeWorkload
+from rainbow_agent.vitals import Vitals
 
 #: A job of two tasks, the second after the first.
 PAIR = jobspec_json({"build": [], "ior": ["build"]})
@@ -117,6 +118,7 @@ class Agent:
         self.memory_per_node: Callable[[], int | None] = lambda: 8_000_000_000
         self.open_workload: Callable[[], FakeConnection] = world.server.connect
         self.open_ledger: Callable[[], SqliteLedger] = lambda: SqliteLedger.open(world.path)
+        self.vitals = Vitals(SystemClock())
         self._until_idle = until_idle
         self._built = threading.Event()
         self.thread = Background(self._run, "agent")
@@ -176,6 +178,7 @@ class Agent:
             clock=clock,
             stop=self.stop,
             on_change=self._changed,
+            vitals=self.vitals,
         )
         self.journal.PATIENCE = 0.02
         self.reporter = Reporter(
@@ -189,6 +192,7 @@ class Agent:
             clock=clock,
             stop=self.stop,
             doubt=doubts.put,
+            vitals=self.vitals,
         )
         return Parts(
             registrar=registrar,
@@ -214,6 +218,7 @@ class Agent:
             close=lambda: self._close(ledger),
             doubts=doubts,
             bell=self.stop.bell(),
+            vitals=self.vitals,
             until_idle=self._until_idle,
         )
 

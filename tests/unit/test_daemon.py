@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.errors import LedgerDamaged, RainbowAgentError, Unavailable
+from rainbow_agent.errors import LedgerDamaged, RainbowAgentError, Rejected, Unavailable
 from rainbow_agent.model import JobState
 from rainbow_agent.testing import (
     eventually,
@@ -19,6 +20,7 @@ from rainbow_agent.testing import (
 )
 from rainbow_agent.testing_daemon import PAIR, World
 from rainbow_agent.testing_workload import FakeConnection
+from rainbow_agent.vitals import LIMIT, Vitals
 
 
 @pytest.fixture
@@ -193,6 +195,62 @@ def test_an_error_of_ours_in_a_thread_has_its_own_exit_code(
     agent.start()
     agent.ends()
     assert (agent.exit_code, agent.stop.reason) == (code, str(error))
+
+
+@pytest.mark.parametrize("loop", ["main", "journal", "reporter"])
+def test_a_loop_that_is_held_up_is_the_one_that_is_named(
+    world: World, loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a limit of its own; it moves again once it can."""
+    folder = tmp_path / "hold"
+    folder.mkdir()
+    monkeypatch.setattr("rainbow_agent.crashpoints._HOLD", folder)
+    world.registered()
+    agent = world.agent()
+    agent.vitals = Vitals(SystemClock(), dict.fromkeys(("main", "journal", "reporter"), 2.0))
+    agent.start()
+    eventually(lambda: len(agent.vitals.pulse.ages()) == 3, "all are there")
+    (folder / loop).touch()
+    eventually(lambda: agent.vitals.pulse.stuck() == [loop], f"{loop} is stuck, nobody else")
+    assert f"loop-stuck-{loop}" in [c.name for c in agent.vitals.troubles()]
+    (folder / loop).unlink()
+    eventually(lambda: not agent.vitals.pulse.stuck(), "it moves again")
+    agent.ends_after_stop()
+    assert agent.vitals.pulse.ages().keys() == {"main"}
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (Unavailable("deadline exceeded"), "rainbow-unreachable"),
+        (Rejected("too odd"), "rainbow-refuses"),
+    ],
+)
+def test_a_rainbow_that_does_not_give_jobs_is_a_condition(
+    world: World, error: RainbowAgentError, name: str
+) -> None:
+    """Told to `status` with the reason; over when it gives some again."""
+    world.registered()
+    for call in range(1, 6):
+        world.rainbow.fail("receive", error, call=call)
+    world.rainbow.put("blue", PAIR)
+    agent = world.agent()
+    agent.start()
+    eventually(lambda: [c.name for c in agent.vitals.conditions.current()] == [name], "it is set")
+    eventually(world.all_are(JobState.COMPLETED, 1), "the job came after all")
+    eventually(lambda: not agent.vitals.conditions.current(), "it is over")
+
+
+def test_loops_and_conditions_are_told_to_status(world: World) -> None:
+    """In runtime.json: each loop with its age and limit in seconds."""
+    world.registered()
+    agent = world.agent()
+    agent.vitals.conditions.set("disk-nearly-full", "1 MiB is free")
+    agent.start()
+    eventually(lambda: world.told, "it was told")
+    assert set(world.told[0]["loops"]) == {"main", "journal", "reporter"}
+    assert world.told[0]["loops"]["main"]["limit"] == LIMIT
+    assert world.told[0]["conditions"][0]["reason"] == "1 MiB is free"
 
 
 def test_a_bug_in_the_main_loop_is_not_swallowed(world: World) -> None:

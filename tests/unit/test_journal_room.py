@@ -27,6 +27,7 @@ from rainbow_agent.stop import Stop
 from rainbow_agent.testing import Background, FakeClock, eventually
 from rainbow_agent.testing_ledger import add_job, checked_ledger, news
 from rainbow_agent.testing_workload import Break, FakeConnection, FakeJournal, FakeWorkload
+from rainbow_agent.vitals import Vitals
 
 
 class World:
@@ -38,12 +39,15 @@ class World:
         self.stop = Stop()
         self.changes: list[JobChange] = []
         self.open_workload: Callable[[], FakeConnection] = self.server.connect
+        self.clock = FakeClock()
+        self.vitals = Vitals(self.clock)
         self.room = JournalRoom(
             open_workload=self._connect,
             open_ledger=lambda: SqliteLedger.open(path),
-            clock=FakeClock(),
+            clock=self.clock,
             stop=self.stop,
             on_change=self.changes.extend,
+            vitals=self.vitals,
         )
         self.room.PATIENCE = 0.05  # seconds; how soon it sees the stop
         self.thread = Background(self.room.run)
@@ -357,11 +361,22 @@ def test_a_stop_ends_it_whatever_it_waits_for(world: World) -> None:
     assert not world.room.caught_up.is_set()
 
 
+def test_a_workload_manager_that_is_away_is_a_condition_until_it_is_back(world: World) -> None:
+    """`status` and readiness say it with the reason; it is over once the history is read."""
+    world.server.down = True
+    with world.running():
+        eventually(world.vitals.conditions.current, "it is said")
+        assert [c.name for c in world.vitals.conditions.current()] == ["workload-unreachable"]
+        world.server.down = False
+        world.caught_up()
+        assert world.vitals.conditions.current() == []
+
+
 def test_the_heartbeat_goes_on_without_events(world: World) -> None:
     """Somebody who looks can tell a quiet room from a dead one."""
-    clock = FakeClock()
-    world.room._clock = clock
     with world.running():
         world.caught_up()
-        clock.advance(60.0)
-        eventually(lambda: world.room.beat == clock.monotonic(), "it beats")
+        world.clock.advance(60.0)
+        eventually(lambda: not world.vitals.pulse.stuck(), "it beats")
+        assert set(world.vitals.pulse.ages()) == {"journal"}
+    assert world.vitals.pulse.ages() == {}

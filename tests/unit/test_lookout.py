@@ -15,8 +15,9 @@ from rainbow_agent.lookout import Lookout
 from rainbow_agent.model import NodeView, PoolView
 from rainbow_agent.settle import Settle
 from rainbow_agent.stop import Stop
-from rainbow_agent.testing import FakeClock, eventually
+from rainbow_agent.testing import Background, FakeClock, eventually
 from rainbow_agent.testing_nodes import FakeExtractor, changed, views
+from rainbow_agent.vitals import LIMIT, Vitals
 
 
 class Pool:
@@ -75,6 +76,7 @@ class Desk:
         self.clock, self.stop = FakeClock(), Stop()
         self.files: list[Portrait] = []
         self.rings = 0
+        self.vitals = Vitals(self.clock)
         self.lookout = Lookout(
             cluster="blue",
             open_workload=self.pool.open,
@@ -84,6 +86,7 @@ class Desk:
             clock=self.clock,
             stop=self.stop,
             settle=Settle(self.clock, quiet=2.0),
+            vitals=self.vitals,
         )
         self.lookout.on_portrait = self._ring
 
@@ -194,10 +197,30 @@ def test_a_silent_node_comes_in_when_it_answers(desk: Desk) -> None:
     desk.ranks.answers[1] = Answer(1, problem="no answer", silent=True)
     desk.lookout.tick()
     assert desk.nodes() == 1
+    (silent,) = desk.vitals.conditions.current()
+    assert silent.name == "nodes-silent"
+    assert "no description of 1 node (blue-1): no answer" in silent.reason
     del desk.ranks.answers[1]
     desk.clock.advance(60)
     desk.lookout.tick()
     assert desk.nodes() == 2
+    assert desk.vitals.conditions.current() == []
+
+
+def test_who_waits_for_the_first_survey_does_not_beat_for_this_loop(desk: Desk) -> None:
+    """Or a lookout that is stuck would look alive for as long as somebody waits for it."""
+    waits = desk.vitals.loop("main", desk.stop)
+
+    def ask() -> None:
+        with pytest.raises(WorkloadUnavailable):
+            desk.lookout.graph_text(waits)
+
+    asker = Background(ask)
+    asker.start()
+    desk.clock.advance(LIMIT + 1)
+    eventually(lambda: desk.vitals.pulse.stuck() == ["lookout"], "only the one who waits moves")
+    desk.stop.set("the test is over")
+    asker.end()
 
 
 def test_a_workload_manager_that_is_away_is_a_reason_not_a_wait(desk: Desk) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.conditions import Conditions
 from rainbow_agent.discovery import Answer
 from rainbow_agent.errors import ClusterUnknown, Rejected, RequestDenied, Unavailable
 from rainbow_agent.inventory import Portrait, portray
@@ -150,12 +151,14 @@ class Desk:
 
     def restart(self, secret: str = REGISTRATION_SECRET) -> None:
         """The agent starts (again); what is on disk is still there."""
+        self.conditions = Conditions(self.clock)
         self.publication = Publication(
             scheduler=self.rainbow,
             ledger=self.ledger,
             clock=self.clock,
             portrait=lambda: self.portrait,
             renew=self.renew,
+            conditions=self.conditions,
         )
         self.registrar = Registrar(
             cluster="blue",
@@ -474,6 +477,7 @@ def test_a_subsystem_that_rainbow_refuses_does_not_cost_the_others(
     desk.sync()
     assert len(desk.rainbow.names) == len(desk.portrait.subsystems) - 1 if desk.portrait else False
     assert [r.getMessage() for r in caplog.records if "too odd" in r.getMessage()] != []
+    assert [c.name for c in desk.conditions.current()] == ["subsystem-refused"]
 
 
 def test_facts_tell_form_size_and_time(desk: Desk) -> None:

@@ -249,6 +249,22 @@ def test_secrets_are_not_in_errors(
     assert "hush-hush" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
+def test_every_call_is_told_with_its_time_and_its_end(server: ScriptedServer) -> None:
+    """For the metrics, and for who wants to know when rainbow was last heard of."""
+    server.answers.clear()
+    told: list[tuple[str, bool, Exception | None]] = []
+
+    def note(method: str, seconds: float, error: Exception | None) -> None:
+        told.append((method, 0 <= seconds < 5, error))
+
+    with closing(RainbowScheduler(server.host, timeout=5.0, on_call=note)) as scheduler:
+        scheduler.receive("blue", "secret", 1)
+        server.answers[str(rainbow_rpc.ACCEPT_JOBS)] = refuse(grpc.StatusCode.UNAVAILABLE)
+        with pytest.raises(Unavailable) as caught:
+            scheduler.accept("blue", "secret", [1])
+    assert told == [("ReceiveJobs", True, None), ("AcceptJobs", True, caught.value)]
+
+
 def test_nothing_listens_is_unavailable() -> None:
     """A scheduler that is not there is an error that may pass, and says where it was sought."""
     with (

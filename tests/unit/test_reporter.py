@@ -12,7 +12,14 @@ import pytest
 
 from rainbow_agent import __version__
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.errors import ClusterUnknown, LedgerDamaged, Rejected, RequestDenied
+from rainbow_agent.conditions import Conditions
+from rainbow_agent.errors import (
+    ClusterUnknown,
+    LedgerDamaged,
+    Rejected,
+    RequestDenied,
+    Unavailable,
+)
 from rainbow_agent.model import (
     JobKey,
     JobRow,
@@ -29,6 +36,7 @@ from rainbow_agent.testing import Background, FakeClock, eventually
 from rainbow_agent.testing_ledger import REGISTRATION, add_job, checked_ledger
 from rainbow_agent.testing_scheduler import REGISTRATION_SECRET, FakeScheduler
 from rainbow_agent.testing_workload import FakeWorkload
+from rainbow_agent.vitals import Vitals
 
 POOL = PoolView(
     (
@@ -124,6 +132,7 @@ class World:
         self.session: Session | None = Session("blue", Secret(given.secret), REGISTRATION.id)
         self.every = 3600.0
         self.path = path
+        self.vitals = Vitals(self.clock)
 
     @property
     def sent(self) -> int:
@@ -149,6 +158,7 @@ class World:
             clock=self.clock,
             stop=self.stop,
             doubt=self.doubts.append,
+            vitals=self.vitals,
         )
         self.thread = Background(self.reporter.run)
         self.thread.start()
@@ -330,3 +340,20 @@ def test_refused_jobs_are_counted(world: World) -> None:
         world.flushed()
     assert world.state["jobs_refused"] == 1
     assert world.state["jobs"] == {"1": "refused"}
+
+
+def test_a_report_that_does_not_arrive_is_a_condition_until_one_does(world: World) -> None:
+    """With rainbow's words; a report that is denied is not: the main loop heals that."""
+    world.every = 0.02
+    world.rainbow.fail("update_state", Unavailable("deadline exceeded"), call=1)
+    seen = []
+
+    def note(name: str, reason: str) -> bool:
+        seen.append((name, reason))
+        return Conditions.set(world.vitals.conditions, name, reason)
+
+    world.vitals.conditions.set = note  # type: ignore[method-assign]
+    with world.running():
+        world.flushed()
+        assert seen == [("report-undelivered", "deadline exceeded")]
+        assert world.vitals.conditions.current() == []

@@ -6,7 +6,8 @@ Importing this module imports grpc (0.1 s); import it where a connection is want
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import grpc
@@ -55,10 +56,19 @@ class RainbowScheduler:
         host: host:port.
         timeout: seconds until a call is given up.
         max_reply: bytes of the largest reply that is taken.
+        on_call: is told of each call when it is over: the procedure's name, how many seconds it
+            took, and the error that it ends with.
     """
 
-    def __init__(self, host: str, timeout: float = 10.0, max_reply: int = MAX_REPLY) -> None:
+    def __init__(
+        self,
+        host: str,
+        timeout: float = 10.0,
+        max_reply: int = MAX_REPLY,
+        on_call: Callable[[str, float, Exception | None], None] = lambda *_: None,
+    ) -> None:
         self._host = host
+        self._on_call = on_call
         self._timeout = timeout
         self._options = (("grpc.max_receive_message_length", max_reply), *_OPTIONS)
         self._channel: grpc.Channel | None = None
@@ -206,11 +216,21 @@ class RainbowScheduler:
             self._channel = None
 
     def _call(self, rpc: Rpc[RequestT, ReplyT], request: RequestT) -> ReplyT:
-        """One call.
+        """One call, told to `on_call`.
 
         Raises:
             RainbowAgentError: of the class that rainbow_errors gives it.
         """
+        began, failure = time.monotonic(), None
+        try:
+            return self._ask(rpc, request)
+        except Exception as exc:
+            failure = exc
+            raise
+        finally:
+            self._on_call(rpc.name, time.monotonic() - began, failure)
+
+    def _ask(self, rpc: Rpc[RequestT, ReplyT], request: RequestT) -> ReplyT:
         if self._channel is None:
             self._channel = grpc.insecure_channel(self._host, options=self._options)
         method = self._channel.unary_unary(
