@@ -70,7 +70,15 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
                 "state_dir": str(settings.state_dir),
             },
         )
-        parts = _assemble(settings, choice, redact, stop, notifier, vitals, until_idle=until_idle)
+        parts = _assemble(
+            settings,
+            choice,
+            stop,
+            redact=redact,
+            notifier=notifier,
+            vitals=vitals,
+            until_idle=until_idle,
+        )
         return Daemon(parts).run()
 
 
@@ -127,11 +135,11 @@ def build_registrar(
 def _assemble(
     settings: Settings,
     choice: Choice,
-    redact: Redact,
     stop: Stop,
+    *,
+    redact: Redact,
     notifier: sdnotify.Notifier,
     vitals: Vitals,
-    *,
     until_idle: bool,
 ) -> Parts:
     clock, contact = SystemClock(), Contact()
