@@ -26,6 +26,7 @@ from rainbow_agent.model import (
 from rainbow_agent.pacing import Pace
 from rainbow_agent.ports import Clock, Journal, Ledger, StopSignal, Workload
 from rainbow_agent.vitals import Vitals
+from rainbow_agent.waitstatus import exit_code
 
 log = logging.getLogger(__name__)
 
@@ -126,14 +127,6 @@ def _ended(watched: _Watched, event: WorkloadEvent) -> TaskChange:
         finished=watched.finished or event.time,
         unsatisfiable=unsatisfiable,
     )
-
-
-def exit_code(status: int | None) -> int | None:
-    """A shell's exit code from a wait status (128 + n for signal n); None for None."""
-    if status is None:
-        return None
-    code = os.waitstatus_to_exitcode(status)
-    return 128 - code if code < 0 else code
 
 
 def _signaled(watched: _Watched) -> bool:

@@ -292,6 +292,42 @@ class StoryLine:
 
 
 @dataclass(frozen=True)
+class ReportLine:
+    """What one report told rainbow of a job, or reports that did not reach it."""
+
+    at: float  # epoch seconds, of the first
+    last: float  # of the last that ended alike
+    times: int
+    state: str | None  # of the job, as it was told; None: rainbow did not take the report
+    problem: str | None  # why not
+
+
+@dataclass(frozen=True)
+class Cancellation:
+    """Somebody asked for the end of a job."""
+
+    key: JobKey
+    at: float  # epoch seconds
+    who: str  # `alice@blue-0`
+    why: str  # "" when no reason was given
+    done: float | None = None  # when the job was over
+
+    @property
+    def reason(self) -> str:
+        """One sentence for the job's story, and for the workload manager."""
+        return f"canceled by {self.who}" + (f": {self.why}" if self.why else "")
+
+
+@dataclass(frozen=True)
+class TaskEvent:
+    """One entry of a job's eventlog in the workload manager (RFC 18), word for word."""
+
+    at: float  # epoch seconds
+    name: str
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Submission:
     """One replica of a task, ready for the workload manager."""
 

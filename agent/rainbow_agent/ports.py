@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from rainbow_agent.model import (
+    Cancellation,
     Credentials,
     JobChange,
     JobKey,
@@ -20,6 +21,7 @@ from rainbow_agent.model import (
     PoolView,
     Refusal,
     Registration,
+    ReportLine,
     SatisfyAnswer,
     StoryLine,
     Submission,
@@ -249,6 +251,35 @@ class Ledger(Protocol):
 
     def story(self, key: JobKey) -> list[StoryLine]:
         """Everything that happened to a job, oldest first."""
+
+    def record_report(
+        self, states: Mapping[JobKey, JobState], at: float, problem: str | None = None
+    ) -> None:
+        """A report was sent.
+
+        Args:
+            states: the states of jobs that it told; only what is news to rainbow is kept.
+            at: epoch seconds.
+            problem: why rainbow did not take it; then nothing was told.
+        """
+
+    def reports_of(self, key: JobKey) -> list[ReportLine]:
+        """What rainbow was told of a job, and the reports that failed meanwhile, by time."""
+
+    def ask_cancel(self, cancellation: Cancellation) -> bool:
+        """Somebody wants a job to end. False when that was asked before, or the job is over."""
+
+    def cancellations(self) -> list[Cancellation]:
+        """Those that are not carried out yet, oldest first."""
+
+    def cancellation_of(self, key: JobKey) -> Cancellation | None:
+        """Who asked for the end of a job, if anybody did."""
+
+    def end_cancellation(self, key: JobKey, at: float) -> None:
+        """The job is over."""
+
+    def cancel_unplanned(self, key: JobKey, reason: str, at: float) -> bool:
+        """End a job that has no tasks yet; False when it has some, or is over."""
 
     def put_note(self, name: str, value: Any) -> None:
         """Keep a small JSON fact for status (rainbow's last contact, resources, ...)."""

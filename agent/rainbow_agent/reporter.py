@@ -19,7 +19,7 @@ from rainbow_agent.errors import (
     Transient,
     WorkloadUnavailable,
 )
-from rainbow_agent.model import JobRow, JobState, PoolView
+from rainbow_agent.model import JobKey, JobRow, JobState, PoolView
 from rainbow_agent.pacing import Pace
 from rainbow_agent.ports import Clock, Ledger, Scheduler, Workload
 from rainbow_agent.registration import Doubt, Session
@@ -105,6 +105,7 @@ class Reporter:
         self._bell = stop.bell()
         self._workload: Workload | None = None
         self._problem = ""
+        self._told: dict[JobKey, JobState] = {}  # of the last report that rainbow took
         #: The last answer of the workload manager.
         self.pool: PoolView | None = None
         #: When rainbow took a report last, epoch seconds.
@@ -155,18 +156,35 @@ class Reporter:
         self._changed.clear()
         try:
             self.pool = self._look()
-            payload = self._payload(ledger)
+            recent = ledger.jobs(limit=RECENT, newest_first=True, with_tasks=False)
+            payload = self._payload(ledger, recent)
             scheduler.update_state(session.cluster, session.secret.reveal(), payload)
         except (ClusterUnknown, RequestDenied) as exc:
+            self._record(ledger, [], str(exc))
             self._doubt(Doubt(session, exc))
         except (Transient, Refused) as exc:
+            self._record(ledger, [], str(exc))
             self._failed(str(exc), pace)
         else:
+            self._record(ledger, recent, None)
             self._problem, self.delivered = "", self._clock.now()
             self._vitals.conditions.clear(UNDELIVERED)
             pace.worked(self._clock.monotonic())
             if not self._changed.is_set():
                 self.flushed.set()
+
+    def _record(self, ledger: Ledger, recent: list[JobRow], problem: str | None) -> None:
+        """Keep what rainbow was told, for `explain`; what it knows already is not written again.
+
+        Of two jobs with one id only the newer is told: ids start over with a registration.
+        """
+        told = {job.key.id: job for job in reversed(recent)}
+        fresh = {
+            job.key: job.state for job in told.values() if self._told.get(job.key) is not job.state
+        }
+        ledger.record_report(fresh, self._clock.now(), problem)
+        if problem is None:
+            self._told = {job.key: job.state for job in told.values()}
 
     def _failed(self, problem: str, pace: Pace) -> None:
         if problem != self._problem:
@@ -189,12 +207,12 @@ class Reporter:
                 self._workload = None
             return None
 
-    def _payload(self, ledger: Ledger) -> dict[str, Any]:
+    def _payload(self, ledger: Ledger, recent: list[JobRow]) -> dict[str, Any]:
         return state_payload(
             pool=self.pool,
             memory_per_node=self._memory_per_node(),
             counts=ledger.counts(),
-            recent=ledger.jobs(limit=RECENT, newest_first=True, with_tasks=False),
+            recent=recent,
             operator=self._operator,
             at=self._clock.now(),
             draining=self._draining(),

@@ -120,7 +120,7 @@ def _check_job(job: JobRow) -> None:
     if job.tasks:
         _expect(job.state in _possible_states(job), f"{job.key}: {job.state} follows from tasks")
     else:
-        alone = {JobState.RECEIVED, JobState.REFUSED}
+        alone = {JobState.RECEIVED, JobState.REFUSED, JobState.CANCELED}
         _expect(job.state in alone, f"{job.key}: {job.state} needs tasks")
     for task in job.tasks:
         _check_task(task)
@@ -195,7 +195,7 @@ def _check_unaccepted(ledger: Ledger, jobs: list[JobRow]) -> None:
 
 
 def _is_safe(job: JobRow) -> bool:
-    if job.state is JobState.REFUSED:
+    if job.state is JobState.REFUSED or (job.state is JobState.CANCELED and not job.tasks):
         return True
     return bool(job.tasks) and not any(task.state in _UNSENT for task in job.tasks)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from rainbow_agent.cli import VERBS, main
+from rainbow_agent.cli import SHORT_HELP, VERBS, first_sentence, main
 from rainbow_agent.testing_program import Program
 
 #: They take longer to load than `status` and `--help` may take in all.
@@ -39,6 +39,15 @@ def test_each_verb_shows_an_example_that_parses(verb: str) -> None:
         command = main.get_command(ctx, verb)
         assert command is not None
         command.make_context(verb, words[1:], parent=ctx).close()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_list_of_verbs_says_what_their_own_help_says(verb: str) -> None:
+    """`--help` knows each verb's first sentence without importing the verb."""
+    with click.Context(main) as ctx:
+        command = main.get_command(ctx, verb)
+    assert command is not None
+    assert SHORT_HELP[verb] == first_sentence(command)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["start", "--help"], ["status"], ["jobs"]])

@@ -151,7 +151,8 @@ class TestMigrations:
     def test_each_version_left_a_dump(self) -> None:
         """Who adds a migration adds a dump of what it makes."""
         numbers = [number for number, _ in sqlite_ledger_open.scripts()]
-        assert numbers == list(range(1, sqlite_ledger_open.newest_version() + 1))
+        assert numbers == sorted(set(numbers))  # gaps are allowed
+        assert numbers[-1] == sqlite_ledger_open.newest_version()
         assert {dump.stem for dump in FIXTURES.glob("v*.sql")} == {f"v{n}" for n in numbers}
 
     def test_a_migration_that_fails_changes_nothing(self, used: Path) -> None:
@@ -160,9 +161,10 @@ class TestMigrations:
         with closing(sqlite3.connect(used, isolation_level=None)) as db:
             with pytest.raises(sqlite3.OperationalError):
                 sqlite_ledger_open.migrate(
-                    db, 1, [(2, "CREATE TABLE extra (x); CREATE TABLE job (x);")]
+                    db, 1, [(99, "CREATE TABLE extra (x); CREATE TABLE job (x);")]
                 )
-            assert db.execute("PRAGMA user_version").fetchone() == (1,)
+            newest = sqlite_ledger_open.newest_version()
+            assert db.execute("PRAGMA user_version").fetchone() == (newest,)
         assert schema(used) == before
 
     def test_a_migration_runs_once(self, used: Path) -> None:

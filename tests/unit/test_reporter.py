@@ -27,13 +27,14 @@ from rainbow_agent.model import (
     NodeView,
     PoolView,
     Refusal,
+    TaskState,
 )
 from rainbow_agent.registration import Doubt, Session
 from rainbow_agent.reporter import RECENT, Reporter, state_payload
 from rainbow_agent.settings import Secret
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import Background, FakeClock, eventually
-from rainbow_agent.testing_ledger import REGISTRATION, add_job, checked_ledger
+from rainbow_agent.testing_ledger import REGISTRATION, add_job, checked_ledger, news
 from rainbow_agent.testing_scheduler import REGISTRATION_SECRET, FakeScheduler
 from rainbow_agent.testing_workload import FakeWorkload
 from rainbow_agent.vitals import Vitals
@@ -203,6 +204,22 @@ def test_a_change_is_reported(world: World) -> None:
         eventually(lambda: world.state["jobs_received"] == 1, "the job is reported")
         world.flushed()
     assert world.state["jobs"] == {"1": "received"}
+
+
+def test_what_was_told_of_a_job_is_kept(world: World) -> None:
+    """The ledger has when rainbow heard of each state, and of the reports that failed."""
+    key = add_job(world.ledger, 1, "build")
+    with world.running() as reporter:
+        world.flushed()
+        world.rainbow.down = True
+        world.ledger.apply([news(key, "build", TaskState.COMPLETED)])
+        reporter.changed()
+        eventually(lambda: len(world.ledger.reports_of(key)) > 1, "the failure is kept")
+        world.rainbow.down = False
+        world.flushed()
+    lines = world.ledger.reports_of(key)
+    assert [line.state for line in lines if line.state] == ["received", "completed"]
+    assert any(line.problem for line in lines)
 
 
 def test_a_change_is_not_flushed_until_rainbow_has_it(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rainbow_agent.journal import Tracker, exit_code, lost
+from rainbow_agent.journal import Tracker, lost
 from rainbow_agent.model import (
     EventKind,
     JobKey,
@@ -18,6 +18,7 @@ from rainbow_agent.model import (
     TaskState,
     WorkloadEvent,
 )
+from rainbow_agent.waitstatus import exit_code
 
 KEY = TaskKey(JobKey("r1", 7), "build", 0)
 OTHER = TaskKey(JobKey("r1", 7), "test", 0)

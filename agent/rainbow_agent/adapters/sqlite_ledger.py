@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rainbow_agent.adapters import sqlite_ledger_news as news
+from rainbow_agent.adapters import sqlite_ledger_reports as reports
 from rainbow_agent.adapters import sqlite_ledger_views as views
 from rainbow_agent.adapters import sqlite_ledger_writes as writes
 from rainbow_agent.adapters.sqlite_ledger_open import open_store, open_store_readonly
 from rainbow_agent.adapters.sqlite_ledger_store import Store
 from rainbow_agent.model import (
+    Cancellation,
     JobChange,
     JobKey,
     JobRow,
@@ -21,6 +23,7 @@ from rainbow_agent.model import (
     PlannedJob,
     Refusal,
     Registration,
+    ReportLine,
     StoryLine,
     TaskChange,
     TaskRow,
@@ -120,6 +123,28 @@ class SqliteLedger:
         with self._store.write() as db:
             writes.mark_accepted(db, registration, ids, at)
 
+    def record_report(
+        self, states: Mapping[JobKey, JobState], at: float, problem: str | None = None
+    ) -> None:
+        """A report was sent, and what of it is news."""
+        with self._store.write() as db:
+            reports.record_report(db, states, at, problem)
+
+    def ask_cancel(self, cancellation: Cancellation) -> bool:
+        """Somebody wants a job to end."""
+        with self._store.write() as db:
+            return reports.ask_cancel(db, cancellation)
+
+    def end_cancellation(self, key: JobKey, at: float) -> None:
+        """The job is over."""
+        with self._store.write() as db:
+            reports.end_cancellation(db, key, at)
+
+    def cancel_unplanned(self, key: JobKey, reason: str, at: float) -> bool:
+        """End a job that has no tasks yet."""
+        with self._store.write() as db:
+            return reports.cancel_unplanned(db, key, reason, at)
+
     def put_note(self, name: str, value: Any) -> None:
         """Keep a small JSON fact."""
         with self._store.write() as db:
@@ -195,6 +220,21 @@ class SqliteLedger:
         """Everything that happened to a job, in the order in which it was learned."""
         with self._store.read() as db:
             return views.story(db, key)
+
+    def reports_of(self, key: JobKey) -> list[ReportLine]:
+        """What rainbow was told of a job, by time."""
+        with self._store.read() as db:
+            return reports.reports_of(db, key)
+
+    def cancellations(self) -> list[Cancellation]:
+        """Those that are not carried out yet, oldest first."""
+        with self._store.read() as db:
+            return reports.cancellations(db)
+
+    def cancellation_of(self, key: JobKey) -> Cancellation | None:
+        """Who asked for the end of a job, if anybody did."""
+        with self._store.read() as db:
+            return reports.cancellation_of(db, key)
 
     def note(self, name: str) -> Any:
         """A fact kept with put_note; None if it never was."""

@@ -39,6 +39,8 @@ _UNACCEPTED = """
 SELECT id FROM job
 WHERE registration = ? AND accepted IS NULL AND (
     state = 'refused' OR (
+        state = 'canceled' AND NOT EXISTS (SELECT 1 FROM task AS t WHERE t.job = job.seq)
+    ) OR (
         EXISTS (SELECT 1 FROM task AS t WHERE t.job = job.seq)
         AND NOT EXISTS (SELECT 1 FROM replica AS r WHERE r.state = 'pending' AND r.job = job.seq)
         AND NOT EXISTS (SELECT 1 FROM replica AS r WHERE r.state = 'submitting' AND r.job = job.seq)

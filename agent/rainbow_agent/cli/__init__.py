@@ -18,6 +18,7 @@ VERBS = (
     "start",
     "status",
     "jobs",
+    "explain",
     "submit",
     "receive",
     "drain",
@@ -29,6 +30,32 @@ VERBS = (
     "demo",
     "version",
 )
+
+#: What `--help` says of a verb without importing it, which would take four times as long. A test
+#: compares each with the first sentence of the verb's own help; a verb that is not here is
+#: imported.
+SHORT_HELP = {
+    "start": "Run the daemon: register, receive jobs, submit them, report.",
+    "status": "Show how this cluster's agent does, also while it is down.",
+    "jobs": ("Show what became of the jobs this cluster received, or of one JOB with its story."),
+    "explain": "Tell a JOB's whole story: why it is where it is, and what to do next.",
+    "submit": "Send a job to the fleet: a jobspec, or a plain command after `--`.",
+    "receive": ("Show the jobs that wait for this cluster in rainbow; takes and accepts nothing."),
+    "drain": "Take no new jobs from rainbow, and go on with those that are here.",
+    "resume": "Take new jobs again after `rainbow-agent drain`.",
+    "register": (
+        "Register this cluster with rainbow and store its secret; `start` does this by itself."
+    ),
+    "deregister": (
+        "Take this cluster out of rainbow and forget its secret. Stop the daemon first."
+    ),
+    "run": "Send JOBSPEC straight to the local Flux, in dependency order, and watch it.",
+    "scheduler": (
+        "Run a rainbow-compatible scheduler: for a first look, for tests, for small fleets."
+    ),
+    "demo": "Run the main job here: scheduler, agent and workload manager, all on loopback.",
+    "version": "Show the version of the agent and of Python.",
+}
 
 
 class LazyGroup(click.Group):
@@ -46,6 +73,22 @@ class LazyGroup(click.Group):
         command = module.command
         assert isinstance(command, click.Command)  # noqa: S101 - for mypy; every verb has one
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs and what each does, in whole sentences."""
+        rows = []
+        for verb in VERBS:
+            short = SHORT_HELP.get(verb)
+            if short is None and (command := self.get_command(ctx, verb)):
+                short = first_sentence(command)
+            rows.append((verb, short or ""))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def first_sentence(command: click.Command) -> str:
+    """The first paragraph of a verb's help."""
+    return " ".join((command.help or "").split("\n\n")[0].split())
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

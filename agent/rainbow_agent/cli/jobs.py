@@ -7,15 +7,12 @@ from typing import Any
 
 import click
 
-from rainbow_agent.adapters import statedir
-from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
-from rainbow_agent.cli.ledger import reading
-from rainbow_agent.errors import RainbowAgentError, UsageError
-from rainbow_agent.model import JobKey, JobRow, JobState
+from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
+from rainbow_agent.model import JobRow, JobState
 from rainbow_agent.ports import Ledger
 from rainbow_agent.settings import Settings
-from rainbow_agent.views import ago, job_view, story_view, table, task_view
+from rainbow_agent.views import job_view, story_view, table, task_view
 
 #: Jobs in a table for people.
 LIMIT = 100
@@ -69,38 +66,6 @@ def command(
     total = sum(n for state, n in counts.items() if not wanted or state in wanted)
     if total > len(rows):
         click.echo(f"({total - len(rows)} older jobs are not shown; see --limit)")
-
-
-def warn_if_down(settings: Settings) -> None:
-    """Say on standard error that the daemon is down, and for how long."""
-    if statedir.running(settings.state_dir) is not None:
-        return
-    heartbeat = statedir.read_runtime(settings.state_dir).get("heartbeat")
-    since = ""
-    if heartbeat:
-        since = f", for {ago(max(SystemClock().now() - heartbeat, 0.0))} now"
-    click.echo(f"note: the daemon is not running{since}; this is what it knew", err=True)
-
-
-def find_job(ledger: Ledger | None, text: str) -> JobKey:
-    """The job that a person means.
-
-    Raises:
-        UsageError: the text is no job id.
-        RainbowAgentError: there is no such job, or more than one.
-    """
-    registration, _, number = text.rpartition("/")
-    if not number.isascii() or not number.isdigit():
-        raise UsageError(f"{text[:40]!r} is not a job id: use the number in `rainbow-agent jobs`")
-    keys = ledger.find_jobs(int(number)) if ledger else []
-    if registration:
-        keys = [key for key in keys if key.registration == registration]
-    if not keys:
-        raise RainbowAgentError(f"no job {text} in the ledger; `rainbow-agent jobs` lists all")
-    if len(keys) > 1:
-        names = ", ".join(str(key) for key in keys)
-        raise RainbowAgentError(f"rainbow gave id {number} more than once; choose one of: {names}")
-    return keys[0]
 
 
 def _show_one(ledger: Ledger | None, text: str, output: str) -> None:

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+import click
+
+from rainbow_agent.adapters import statedir
+from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli.common import is_missing
+from rainbow_agent.errors import RainbowAgentError, UsageError
+from rainbow_agent.model import JobKey
 from rainbow_agent.ports import Ledger
 from rainbow_agent.settings import Settings
+from rainbow_agent.views import ago
 
 
 @contextmanager
@@ -20,3 +27,35 @@ def reading(settings: Settings) -> Iterator[Ledger | None]:
 
     with closing(SqliteLedger.open_readonly(settings.ledger_path)) as ledger:
         yield ledger
+
+
+def warn_if_down(settings: Settings) -> None:
+    """Say on standard error that the daemon is down, and for how long."""
+    if statedir.running(settings.state_dir) is not None:
+        return
+    heartbeat = statedir.read_runtime(settings.state_dir).get("heartbeat")
+    since = ""
+    if heartbeat:
+        since = f", for {ago(max(SystemClock().now() - heartbeat, 0.0))} now"
+    click.echo(f"note: the daemon is not running{since}; this is what it knew", err=True)
+
+
+def find_job(ledger: Ledger | None, text: str) -> JobKey:
+    """The job that a person means.
+
+    Raises:
+        UsageError: the text is no job id.
+        RainbowAgentError: there is no such job, or more than one.
+    """
+    registration, _, number = text.rpartition("/")
+    if not number.isascii() or not number.isdigit():
+        raise UsageError(f"{text[:40]!r} is not a job id: use the number in `rainbow-agent jobs`")
+    keys = ledger.find_jobs(int(number)) if ledger else []
+    if registration:
+        keys = [key for key in keys if key.registration == registration]
+    if not keys:
+        raise RainbowAgentError(f"no job {text} in the ledger; `rainbow-agent jobs` lists all")
+    if len(keys) > 1:
+        names = ", ".join(str(key) for key in keys)
+        raise RainbowAgentError(f"rainbow gave id {number} more than once; choose one of: {names}")
+    return keys[0]

@@ -1,0 +1,37 @@
+"""`rainbow-agent explain`."""
+
+from __future__ import annotations
+
+import click
+
+from rainbow_agent.adapters.clock import SystemClock
+from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
+from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
+from rainbow_agent.explain import explain_text, explain_view, history_of
+from rainbow_agent.settings import Settings
+
+
+@click.command(name="explain")
+@click.argument("job")
+@settings_options("cluster", "state_dir")
+@output_option
+@reports_errors
+def command(job: str, settings: Settings, output: str) -> None:
+    """Tell a JOB's whole story: why it is where it is, and what to do next.
+
+    One time line of what rainbow handed over, what the agent did with it, what the workload
+    manager says of each task, and what rainbow was told.
+
+    Example: rainbow-agent explain 7
+    """
+    with reading(settings) as ledger:
+        warn_if_down(settings)
+        key = find_job(ledger, job)
+        assert ledger is not None  # noqa: S101 - find_job() has found a job in it
+        history = history_of(ledger, key)
+    assert history is not None  # noqa: S101 - likewise
+    view = explain_view(history, SystemClock().now())
+    if output == "json":
+        echo_json(view)
+    else:
+        click.echo(explain_text(view))

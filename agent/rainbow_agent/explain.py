@@ -1,0 +1,202 @@
+"""A job's whole story in one time line: why it is where it is, and what to do next.
+
+Pure: what the ledger has of a job, and the workload manager's own events where it can be asked,
+become one object (docs/commands.md), and that becomes text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rainbow_agent.advice import advise, culprit
+from rainbow_agent.fluxid import f58
+from rainbow_agent.logs import clean, when
+from rainbow_agent.model import (
+    FINAL_JOB_STATES,
+    Cancellation,
+    JobKey,
+    JobRow,
+    ReportLine,
+    StoryLine,
+    TaskEvent,
+    TaskKey,
+    TaskState,
+)
+from rainbow_agent.ports import Ledger
+from rainbow_agent.views import ago, job_view
+from rainbow_agent.waits import Wait, waits
+from rainbow_agent.waitstatus import exit_code
+
+#: What an event's context holds that a line has no room for.
+_BULKY = frozenset({"R", "jobspec", "annotations"})
+
+
+@dataclass(frozen=True)
+class History:
+    """All that is known of one job."""
+
+    job: JobRow
+    story: Sequence[StoryLine]
+    reports: Sequence[ReportLine] = ()
+    cancellation: Cancellation | None = None
+    #: The workload manager's events of each task that it has, oldest first.
+    events: Mapping[TaskKey, Sequence[TaskEvent]] = field(default_factory=dict)
+    #: Why the workload manager's events are not there; "" when they are, or nobody asked.
+    events_problem: str = ""
+
+
+def history_of(ledger: Ledger, key: JobKey) -> History | None:
+    """What the ledger has of a job; None when it has no such job."""
+    job = ledger.job(key)
+    if job is None:
+        return None
+    return History(job, ledger.story(key), ledger.reports_of(key), ledger.cancellation_of(key))
+
+
+def explain_view(history: History, now: float) -> dict[str, Any]:
+    """The `explain` object: the job, the cause and the cure, what it waited for, the time line.
+
+    Args:
+        history: what is known.
+        now: epoch seconds; what is not over is measured up to it.
+    """
+    job = history.job
+    task = culprit(job)
+    over = job.state in FINAL_JOB_STATES and job.reason is not None
+    return {
+        "job": job_view(job),
+        "summary": _summary(job, now),
+        "cause": job.reason if over else None,
+        "task": _who(task.key.task, task.key.replica) if task and over else None,
+        "advice": advise(job),
+        "waits": [_wait_view(wait) for wait in waits(job, history.events, now)],
+        "timeline": timeline(history),
+        "events_problem": history.events_problem or None,
+    }
+
+
+def timeline(history: History) -> list[dict[str, Any]]:
+    """Everything that happened, by time: `time`, `source`, `task`, `replica`, `event`, `text`.
+
+    `source` is `agent` (the ledger), the workload manager's events are `flux`, what was told to
+    rainbow is `report`, what a person asked for is `person`.
+    """
+    lines: list[tuple[float, dict[str, Any]]] = []
+    ids = {
+        (task.key.task, task.key.replica): f58(task.flux_id)
+        for task in history.job.tasks
+        if task.flux_id is not None
+    }
+    for line in history.story:
+        text = line.cause
+        if line.now == TaskState.SUBMITTED.value and (found := ids.get(_place(line))):
+            text = f"{text} ({found})"
+        who = (line.task, line.replica)
+        lines.append(_entry(line.at, "agent", line.now, text, who))
+    for key, events in history.events.items():
+        who = (key.task, key.replica)
+        lines.extend(_entry(e.at, "flux", e.name, _context(e), who) for e in events)
+    lines.extend(_report(report) for report in history.reports)
+    if history.cancellation:
+        asked = history.cancellation
+        text = f"{asked.who} asked for its end" + (f": {asked.why}" if asked.why else "")
+        lines.append(_entry(asked.at, "person", "cancel", text))
+    # Stable: what several threads saw is written in the order in which they came to write.
+    return [entry for _, entry in sorted(lines, key=lambda pair: pair[0])]
+
+
+def _place(line: StoryLine) -> tuple[str, int]:
+    return line.task or "", line.replica or 0
+
+
+def _entry(
+    at: float, source: str, event: str, text: str, who: tuple[str | None, int | None] = (None, None)
+) -> tuple[float, dict[str, Any]]:
+    return at, {
+        "time": when(at),
+        "source": source,
+        "task": who[0],
+        "replica": who[1],
+        "event": event,
+        "text": text,
+    }
+
+
+def _report(report: ReportLine) -> tuple[float, dict[str, Any]]:
+    if report.problem is None:
+        text = f"rainbow was told `{report.state}` and took it"
+        return _entry(report.at, "report", "told", text)
+    often = "" if report.times == 1 else f" ({report.times} times until {when(report.last)})"
+    text = f"a report did not reach rainbow{often}: {report.problem}"
+    return _entry(report.at, "report", "not told", text)
+
+
+def _context(event: TaskEvent) -> str:
+    """An event's context in one line."""
+    pairs = {k: v for k, v in event.context.items() if k not in _BULKY and v not in ("", None)}
+    text = " ".join(f"{name}={value}" for name, value in pairs.items())
+    status = event.context.get("status")
+    if event.name == "finish" and isinstance(status, int):
+        text += f" (exit code {exit_code(status)})"
+    return text
+
+
+def _wait_view(wait: Wait) -> dict[str, Any]:
+    return {
+        "task": wait.task,
+        "for": wait.what,
+        "seconds": round(wait.seconds, 3),
+        "from": when(wait.start),
+        "to": None if wait.end is None else when(wait.end),
+    }
+
+
+def _summary(job: JobRow, now: float) -> str:
+    """One sentence: which job, how it is, since when or how long it took."""
+    name = f"job {job.key.id}" + (f" ({job.name})" if job.name else "")
+    if job.finished is not None:
+        ran = ago(max(job.finished - job.received, 0.0))
+        return f"{name} is {job.state.value}, {ran} after it was received"
+    return f"{name} is {job.state.value}, received {ago(max(now - job.received, 0.0))} ago"
+
+
+def explain_text(view: Mapping[str, Any]) -> str:
+    """The same for people: the cause first, then what to do, then the time line."""
+    lines = [clean(str(view["summary"]))]
+    if view["cause"]:
+        who = f"task {view['task']}: " if view["task"] else ""
+        lines.append(f"cause: {clean(who + str(view['cause']))}")
+    if view["advice"]:
+        lines.append(f"to do: {clean(str(view['advice']))}")
+    lines += [f"waited: {clean(_wait_text(wait))}" for wait in view["waits"]]
+    if view["events_problem"]:
+        lines.append(f"note: {clean(str(view['events_problem']))}")
+    lines += ["", *_lines(view["timeline"])]
+    return "\n".join(lines).rstrip()
+
+
+def _wait_text(wait: Mapping[str, Any]) -> str:
+    who = f"{wait['task']}, " if wait["task"] else ""
+    still = " so far" if wait["to"] is None else ""
+    return f"{who}{ago(wait['seconds'])}{still} {wait['for']}"
+
+
+def _lines(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The time line: the date where it changes, then time, source, task and what happened."""
+    found, day = [], ""
+    for entry in entries:
+        date, _, time = str(entry["time"]).partition("T")
+        if date != day:
+            found.append(date)
+            day = date
+        who = _who(entry["task"], entry["replica"])
+        text = " ".join(part for part in (who, entry["event"], entry["text"]) if part)
+        found.append(clean(f"{time[:12]}  {entry['source']:<6}  {text}"))
+    return found
+
+
+def _who(task: str | None, replica: int | None) -> str:
+    """Whom a line is about: the job, all of a task, or one replica."""
+    return str(task or "") if not replica else f"{task}[{replica}]"
