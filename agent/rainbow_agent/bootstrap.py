@@ -222,6 +222,7 @@ def _assemble(
             ledger=ledger,
             workload=open_workload(),
             plan_text=moving(plan_text, main.beat),
+            site=lambda: lookout.site(main),
             environment=job_environment(os.environ, settings.secret_values),
             clock=clock,
             grace=settings.grace,

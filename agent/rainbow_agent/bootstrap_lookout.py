@@ -11,9 +11,11 @@ from rainbow_agent.adapters.compspec_dir import CompspecDir
 from rainbow_agent.adapters.extractors import FluxExtractor, LocalExtractor
 from rainbow_agent.adapters.flux_install import find_command
 from rainbow_agent.adapters.spack_watch import SpackWatch, spack_files
+from rainbow_agent.adapters.user_subsystems import UserSubsystems
 from rainbow_agent.adapters.workloads import Choice
 from rainbow_agent.discovery import Discovery, Extractor
 from rainbow_agent.environment import job_environment
+from rainbow_agent.inventory import Portrait
 from rainbow_agent.lookout import Lookout
 from rainbow_agent.ports import Workload
 from rainbow_agent.settings import Settings
@@ -26,21 +28,37 @@ from rainbow_compspec import overrides
 _NOT_FOR_PYTHON = ("PYTHONPATH", "PYTHONHOME")
 
 
+class _ReadOnly(CompspecDir):
+    """What an agent left there is read, and left alone."""
+
+    def keep_node(self, rank: int, text: str) -> None:
+        """Keep nothing."""
+
+    def keep_cluster(self, portrait: Portrait) -> None:
+        """Keep nothing."""
+
+
 def assemble_lookout(
     settings: Settings,
     choice: Choice,
     open_workload: Callable[[], Workload],
     stop: Stop,
     vitals: Vitals | None = None,
+    *,
+    keep: bool = True,
 ) -> Lookout:
-    """What watches the nodes of this cluster."""
-    clock, shelf = SystemClock(), CompspecDir(settings.compspec_dir)
+    """What watches the nodes of this cluster; with `keep` it leaves what it finds as files."""
+    clock = SystemClock()
+    shelf = CompspecDir(settings.compspec_dir) if keep else _ReadOnly(settings.compspec_dir)
     files = spack_files(os.environ)
     return Lookout(
         cluster=settings.cluster,
         open_workload=open_workload,
         discovery=Discovery(
-            extractor=_extractor(settings, choice, files, stop), keep=shelf.keep_node, clock=clock
+            extractor=_extractor(settings, choice, files, stop),
+            keep=shelf.keep_node,
+            clock=clock,
+            recall=shelf.read_node,
         ),
         software=SpackWatch(files),
         shelf=shelf,
@@ -48,6 +66,7 @@ def assemble_lookout(
         stop=stop,
         settle=Settle(clock),
         vitals=vitals,
+        everywhere=UserSubsystems(settings.subsystems_dir).read,
     )
 
 

@@ -67,6 +67,8 @@ class Surveyed:
     facts: NodeFacts | None
     problem: str = ""  # why there are no facts
     silent: bool = False
+    #: What it said before it went down: what it will be again, as far as anybody knows.
+    past: NodeFacts | None = None
 
     @property
     def condition(self) -> Condition:
@@ -115,6 +117,7 @@ class Discovery:
         extractor: Extractor,
         keep: Callable[[int, str], None],
         clock: Clock,
+        recall: Callable[[int], str | None] = lambda _: None,
     ) -> None:
         """Begin with nothing known.
 
@@ -122,9 +125,12 @@ class Discovery:
             extractor: asks.
             keep: is given each rank's node JSON, to store it.
             clock: tells when to ask again.
+            recall: gives what was kept of a rank, perhaps by an earlier agent.
         """
         self._extractor = extractor
         self._keep = keep
+        self._recall = recall
+        self._past: dict[int, NodeFacts | None] = {}  # of ranks that are down
         self._clock = clock
         self._known: dict[int, _Known] = {}
         self._stamps: dict[int, str] = {}
@@ -141,7 +147,8 @@ class Discovery:
         """
         online = {view.rank: view for view in pool.nodes if view.online}
         for rank in self._known.keys() - online.keys():
-            del self._known[rank]  # whatever comes back there may be another machine
+            # Whatever comes back there may be another machine.
+            self._past[rank] = self._known.pop(rank).facts
         due = [rank for rank in sorted(online) if rank in ask_again or self._is_due(rank)]
         if due:
             if len(online) > 1:
@@ -215,4 +222,19 @@ class Discovery:
     def _surveyed(self, view: NodeView) -> Surveyed:
         known = self._known.get(view.rank, _Known())
         lasting = replace(view, cores_free=0, gpus_free=0)
-        return Surveyed(lasting, known.facts, known.problem, known.silent)
+        past = None if view.online else self._past_of(view)
+        return Surveyed(lasting, known.facts, known.problem, known.silent, past)
+
+    def _past_of(self, view: NodeView) -> NodeFacts | None:
+        """What a node that is down said when it was up."""
+        if view.rank not in self._past:
+            self._past[view.rank] = self._recalled(view.rank)
+        past = self._past[view.rank]
+        return past if past is not None and past.name == view.name else None
+
+    def _recalled(self, rank: int) -> NodeFacts | None:
+        text = self._recall(rank)
+        try:
+            return None if text is None else node.to_facts(node.loads(text, f"rank {rank}"))
+        except CompspecError:
+            return None  # it is asked when it comes

@@ -15,6 +15,7 @@ from typing import Any
 
 from rainbow_agent.crashpoints import CrashPoint, reach
 from rainbow_agent.errors import JobspecError
+from rainbow_agent.jobspec.placement import Unplaceable, needs_site, place
 from rainbow_agent.model import (
     JobChange,
     JobKey,
@@ -31,6 +32,7 @@ from rainbow_agent.model import (
 )
 from rainbow_agent.order import JobOrder, Ready, rows_of
 from rainbow_agent.ports import Clock, Ledger, StopSignal, Workload
+from rainbow_agent.site import Site
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class Dispatcher:
         ledger: Ledger,
         workload: Workload,
         plan_text: Callable[[str], Plan],
+        site: Callable[[], Site],
         environment: Mapping[str, str],
         clock: Clock,
         grace: float,
@@ -61,6 +64,7 @@ class Dispatcher:
         self._ledger = ledger
         self._workload = workload
         self._plan_text = plan_text
+        self._site = site
         self._environment = environment
         self._clock = clock
         self._grace = grace
@@ -132,7 +136,7 @@ class Dispatcher:
             text = texts[key]
             try:
                 if text not in known:
-                    known[text] = self._plan_text(text)
+                    known[text] = self._plan(text)
                 planned.append(PlannedJob(key, known[text]))
             except JobspecError as exc:
                 refused.append(Refusal(key, str(exc)))
@@ -146,15 +150,19 @@ class Dispatcher:
     def _plan_again(self, keys: Sequence[JobKey]) -> dict[JobKey, Plan]:
         """The plans of jobs that were planned before a crash; planning is pure, so: the same.
 
-        Another version of the agent may read a jobspec differently: such a job is not mixed up
-        with what it was, its pending tasks fail with that reason.
+        What is still to be submitted goes to the nodes that pass now. Another version of the agent
+        may read a jobspec differently: such a job is not mixed up with what it was, its pending
+        tasks fail with that reason.
         """
         texts = self._ledger.jobspecs(keys)
         plans: dict[JobKey, Plan] = {}
         for key in keys:
             rows = self._ledger.tasks_of(key)
             try:
-                plan = self._plan_text(texts[key])
+                plan = self._plan(texts[key])
+            except Unplaceable as exc:
+                self._give_up(rows, f"it was half submitted: {exc}", unsatisfiable=True)
+                continue
             except JobspecError as exc:
                 self._give_up(rows, f"this version of the agent cannot plan the job: {exc}")
                 continue
@@ -164,10 +172,25 @@ class Dispatcher:
                 self._give_up(rows, "this version of the agent plans other tasks than before")
         return plans
 
-    def _give_up(self, rows: Iterable[TaskRow], reason: str) -> None:
+    def _plan(self, text: str) -> Plan:
+        """The plan of a job on the nodes that there are now (docs/decisions/0021)."""
+        plan = self._plan_text(text)
+        return place(plan, self._site()) if needs_site(plan) else plan
+
+    def _give_up(
+        self, rows: Iterable[TaskRow], reason: str, *, unsatisfiable: bool = False
+    ) -> None:
         at = self._clock.now()
         self._news += [
-            TaskChange(row.key, TaskState.FAILED, at, reason, reason=reason, finished=at)
+            TaskChange(
+                row.key,
+                TaskState.FAILED,
+                at,
+                reason,
+                reason=reason,
+                finished=at,
+                unsatisfiable=unsatisfiable,
+            )
             for row in rows
             if row.state is TaskState.PENDING
         ]

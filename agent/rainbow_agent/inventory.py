@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from rainbow_agent.discovery import Survey, Surveyed
 from rainbow_agent.errors import WorkloadUnavailable
+from rainbow_agent.needs import Traits
+from rainbow_agent.site import Site, SiteNode, Subsystems
 from rainbow_compspec.cluster import ClusterGraph, cluster_graph
 from rainbow_compspec.facts import NodeFacts
 from rainbow_compspec.jgf import frame
 from rainbow_compspec.schedulable import restrict
 from rainbow_compspec.subsystem_forms import shared
-from rainbow_compspec.subsystems import SUBSYSTEMS, SubsystemGraph, subsystem_graph
+from rainbow_compspec.subsystems import SUBSYSTEMS, Profile, SubsystemGraph, subsystem_graph
 from rainbow_compspec.wire import LIMIT, Form, encode
 
 
@@ -80,10 +83,64 @@ def portray(cluster: str, survey: Survey) -> Portrait:
     )
 
 
+def site_of(survey: Survey, everywhere: Subsystems) -> Site:
+    """The nodes as jobs are placed on them, also those that are down now.
+
+    Args:
+        survey: of all nodes.
+        everywhere: the user's own subsystems, which hold on every node.
+    """
+    described = [each for each in survey.nodes if each.facts or each.past]
+    facts = [_facts(each) for each in described]
+    ids = [str(each.view.rank) for each in described]
+    places: dict[str, list[tuple[str, int]]] = {id_: [] for id_ in ids}
+    graphs = {name: subsystem_graph(name, facts, ids) for name in SUBSYSTEMS}
+    for name, graph in graphs.items():
+        for id_, place in graph.members:
+            places[id_].append((name, place))
+
+    @cache
+    def traits(found: tuple[tuple[str, int], ...]) -> Subsystems:
+        return {name: vertices(name, place) for name, place in found}
+
+    @cache
+    def vertices(name: str, place: int) -> tuple[Traits, ...]:
+        return _vertices(name, graphs[name].profiles[place])
+
+    def node(each: Surveyed) -> SiteNode:
+        view, found = each.view, places.get(str(each.view.rank))
+        known = None if found is None else traits(tuple(found))
+        return SiteNode(view.rank, view.name, view.cores, view.gpus, view.up, known)
+
+    return Site(tuple(node(each) for each in survey.nodes), everywhere)
+
+
+def _vertices(name: str, profile: Profile) -> tuple[Traits, ...]:
+    """A node's vertex of a subsystem, and its packages; a package's every version counts."""
+    versions: dict[str, tuple[str, ...]] = {}
+    for package in profile.packages:
+        versions[package.name] = (*versions.get(package.name, ()), package.version)
+    own = {"type": name, **profile.attributes, **versions}
+    return (
+        own,
+        *(
+            {
+                "type": "package",
+                "name": package.name,
+                "version": package.version,
+                "hash": package.hash,
+                "compiler": package.compiler,
+                "target": package.target,
+            }
+            for package in profile.packages
+        ),
+    )
+
+
 def _facts(each: Surveyed) -> NodeFacts:
     view = each.view
     return restrict(
-        each.facts,
+        each.facts or each.past,
         name=view.name,
         rank=view.rank,
         cores=range(view.cores) if view.core_ids is None else view.core_ids,

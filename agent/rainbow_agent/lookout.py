@@ -14,11 +14,12 @@ from typing import Any, Protocol
 
 from rainbow_agent.discovery import Condition, Discovery, Survey, Surveyed
 from rainbow_agent.errors import Fatal, WorkloadUnavailable
-from rainbow_agent.inventory import Portrait, portray
+from rainbow_agent.inventory import Portrait, portray, site_of
 from rainbow_agent.logs import counted
 from rainbow_agent.model import NodeView, PoolView
 from rainbow_agent.ports import Clock, StopSignal, Workload
 from rainbow_agent.settle import Settle
+from rainbow_agent.site import Site, Subsystems
 from rainbow_agent.stop import Stop
 from rainbow_agent.vitals import Vitals
 from rainbow_compspec.errors import CompspecError
@@ -75,6 +76,7 @@ class Lookout:
         stop: Stop,
         settle: Settle,
         vitals: Vitals | None = None,
+        everywhere: Callable[[], Subsystems] = dict,
     ) -> None:
         self._cluster = cluster
         self._open_workload = open_workload
@@ -86,6 +88,8 @@ class Lookout:
         self._stop = self._vitals.loop("lookout", stop)
         self._end = stop
         self._settle = settle
+        self._everywhere = everywhere
+        self._placed: tuple[Portrait, Subsystems, Site] | None = None
         self._bell = stop.bell()
         self._software_changed = threading.Event()
         self._again: set[int] = set()  # ranks to be asked again
@@ -109,12 +113,30 @@ class Lookout:
         Raises:
             WorkloadUnavailable: there is nothing to register yet, or a stop was asked for.
         """
+        return self._awaited(stop).graph.text
+
+    def site(self, stop: StopSignal | None = None) -> Site:
+        """The nodes that jobs are placed on; waits for the first survey.
+
+        Args:
+            stop: as of graph_text.
+
+        Raises:
+            WorkloadUnavailable: they are not known yet, or a stop was asked for.
+        """
+        portrait, everywhere = self._awaited(stop), self._everywhere()
+        known = self._placed
+        if known is None or known[0] is not portrait or known[1] is not everywhere:
+            known = self._placed = (portrait, everywhere, site_of(portrait.survey, everywhere))
+        return known[2]
+
+    def _awaited(self, stop: StopSignal | None) -> Portrait:
         stop = stop or self._end  # not this loop's own: another thread must not beat for it
         with self._ready:
             while self.portrait is None and self._problem is None and not stop.is_set():
                 self._ready.wait(0.1)
             if self.portrait is not None:
-                return self.portrait.graph.text
+                return self.portrait
         raise self._problem or WorkloadUnavailable("stopped before the nodes were described")
 
     def memory_per_node(self) -> int | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from rainbow_agent.needs import Option
+
 
 class JobState(str, Enum):
     """What became of one job that rainbow handed over."""
@@ -186,6 +188,8 @@ class PlannedTask:
     after: tuple[str, ...] = ()
     #: Of a group: its tasks, in order. Its jobspec carries them to the group's runner.
     tasks: tuple[PlannedTask, ...] = ()
+    #: Ways to run it, the best first, where the nodes decide (jobspec.placement); () where not.
+    options: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True)

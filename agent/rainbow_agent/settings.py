@@ -151,6 +151,11 @@ class Settings:
     extract_timeout: float = _setting(
         _seconds, 10.0, "seconds that a node may take to describe itself"
     )
+    subsystems_dir: Path = _setting(
+        _path,
+        Path(),
+        "the user's own subsystems, for `requires`; default: ~/.compspec/subsystems",
+    )
     log_level: str = _setting(
         _one_of("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
     )
@@ -282,6 +287,12 @@ def _derive_paths(values: dict[str, Any], environ: Mapping[str, str]) -> None:
         values["config"] = values["state_dir"] / "rainbow-config.yaml"
     if "compspec_dir" not in values:
         values["compspec_dir"] = values["state_dir"]
+    if "subsystems_dir" not in values:
+        try:
+            home = Path("~").expanduser()
+        except RuntimeError:  # a pod's user may be in no list of users
+            home = values["state_dir"]
+        values["subsystems_dir"] = home / ".compspec" / "subsystems"
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:

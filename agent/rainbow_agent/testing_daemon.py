@@ -25,6 +25,7 @@ from rainbow_agent.pacing import Pace
 from rainbow_agent.registration import Doubt, Registrar
 from rainbow_agent.reporter import Reporter
 from rainbow_agent.settings import Secret
+from rainbow_agent.site import Site
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import Background, FakeCredentialStore, jobspec_json, plan_json
 from rainbow_agent.testing_ledger import check_invariants
@@ -209,6 +210,7 @@ class Agent:
                 ledger=ledger,
                 workload=self._connect(),
                 plan_text=plan_json,
+                site=lambda: Site(()),
                 environment={},
                 clock=clock,
                 grace=10.0,

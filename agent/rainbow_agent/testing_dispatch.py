@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.dispatch import Dispatcher
 from rainbow_agent.journal import OPEN_TASK_STATES, Tracker
-from rainbow_agent.model import JobChange, JobKey, JobState, Offer, Registration, TaskState
+from rainbow_agent.model import JobChange, JobKey, JobState, Offer, Plan, Registration, TaskState
+from rainbow_agent.site import Site
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import FakeClock, plan_json
 from rainbow_agent.testing_workload import FakeConnection, FakeWorkload
@@ -36,6 +37,8 @@ class Desk:
         self.changes: list[JobChange] = []
         self.grace = 25.0
         self.jobs = 0
+        self.plan_text: Callable[[str], Plan] = plan_json
+        self.site = Site(())
         ledger.open_registration(Registration("r1", "blue", "127.0.0.1:1", 1.0))
         self.connect()
 
@@ -45,7 +48,8 @@ class Desk:
         self.dispatcher = Dispatcher(
             ledger=self.ledger,
             workload=self.connection,
-            plan_text=plan_json,
+            plan_text=self.plan_text,
+            site=lambda: self.site,
             environment={"PATH": "/bin"},
             clock=self.clock,
             grace=self.grace,

@@ -117,3 +117,40 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+#: Each broker is a machine of its own here: a hostname, and a folder in the place of another.
+_WRAP = """\
+#!/bin/sh
+exec unshare --mount --uts sh -c '
+mount --bind "{trees}/$PMI_RANK" "{folder}" && hostname "blue-$PMI_RANK" && exec "$@"' sh "$@"
+"""
+
+
+def cannot_differ() -> str:
+    """Why brokers here cannot be machines of their own; "" when they can."""
+    if flux_command() is None:
+        return NO_FLUX
+    done = subprocess.run(
+        ["unshare", "--mount", "--uts", "true"], capture_output=True, check=False, timeout=30.0
+    )
+    return "" if done.returncode == 0 else "NO NAMESPACES: run this test as root"
+
+
+@contextmanager
+def different_nodes(
+    trees: Path, folder: Path, *, environ: Mapping[str, str] | None = None
+) -> Iterator[PrivateFlux]:
+    """An instance whose rank N sees the folder `trees/N` as `folder`, and is called blue-N.
+
+    Args:
+        trees: has a folder `0`, `1`, ... for each broker.
+        folder: an empty one; every rank has its own content there.
+        environ: as of private_flux.
+    """
+    wrap = trees / "wrap.sh"
+    wrap.write_text(_WRAP.format(trees=trees, folder=folder))
+    wrap.chmod(0o755)
+    size = sum(path.is_dir() for path in trees.iterdir())
+    with private_flux(size=size, options=[f"--wrap={wrap}"], environ=environ) as flux:
+        yield flux

@@ -14,7 +14,7 @@ from pathlib import Path
 from rainbow_agent.model import JobRow, TaskState
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_fleet import Fleet
-from rainbow_agent.testing_flux import NO_FLUX, flux_command, private_flux
+from rainbow_agent.testing_flux import NO_FLUX, PrivateFlux, flux_command, private_flux
 from rainbow_agent.testing_program import Program, installed
 from rainbow_agent.testing_servers import SchedulerKind, SchedulerProcess, running_scheduler
 
@@ -62,7 +62,7 @@ def running_site(
     folder: Path,
     kind: SchedulerKind = SchedulerKind.EMBEDDED,
     *,
-    flux: bool = False,
+    flux: bool | PrivateFlux = False,
     environ: Mapping[str, str] | None = None,
     **settings: object,
 ) -> Iterator[Site]:
@@ -71,7 +71,7 @@ def running_site(
     Args:
         folder: where everything of it goes.
         kind: of its rainbow.
-        flux: whether its workload manager is a Flux of its own, or the local one.
+        flux: whether its workload manager is a Flux of its own, or the local one; or the Flux.
         environ: further variables for the program.
         settings: further RAINBOW_* variables, as of Program.
     """
@@ -86,7 +86,9 @@ def running_site(
             "poll_max": 0.2,
             "report_every": 0.5,
         }
-        if flux:
+        if isinstance(flux, PrivateFlux):
+            found["FLUX_URI"] = flux.uri
+        elif flux:
             found["FLUX_URI"] = stack.enter_context(private_flux()).uri
         else:
             defaults |= {"workload": "local", "local_cores": 4}

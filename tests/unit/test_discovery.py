@@ -172,3 +172,24 @@ def test_a_single_node_is_not_looked_at_from_afar(desk: Desk) -> None:
     desk.survey(views(1))
     assert desk.discovery.changed_elsewhere(desk.stop) == set()
     assert desk.ranks.stamp_looks == 0
+
+
+def test_a_node_that_is_down_is_remembered_for_what_it_was(desk: Desk) -> None:
+    """It counts for nothing, but jobs that need what it has can wait for it."""
+    desk.ranks.packages = ("ior@3.3.0",)
+    desk.survey(views(2))
+    (_, down) = desk.survey(changed(views(2), 1, up=False)).nodes
+    assert down.facts is None
+    assert down.past is not None
+    assert [package.name for package in down.past.packages] == ["ior"]
+
+
+def test_an_earlier_agents_description_is_remembered_too(desk: Desk) -> None:
+    """Unless it is of another machine, or no description."""
+    kept = {0: node_json("blue-0"), 1: node_json("red-1"), 2: "{"}
+    discovery = Discovery(
+        extractor=desk.ranks, keep=desk.kept.__setitem__, clock=desk.clock, recall=kept.get
+    )
+    nodes = [view for rank in range(4) for view in [changed(views(4), rank, up=False)[rank]]]
+    survey = discovery.survey(PoolView(tuple(nodes)), desk.stop)
+    assert [each.past is not None for each in survey.nodes] == [True, False, False, False]

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rainbow_agent.adapters import extractors, self_description
-from rainbow_agent.adapters.extractors import FluxExtractor, LocalExtractor, idset
+from rainbow_agent.adapters.extractors import FluxExtractor, LocalExtractor
 from rainbow_agent.bootstrap_lookout import child_environment
 from rainbow_agent.discovery import Answer
+from rainbow_agent.idset import idset
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing_nodes import node_json
 from rainbow_compspec import node

@@ -9,7 +9,7 @@ import pytest
 
 from rainbow_agent.discovery import Answer
 from rainbow_agent.errors import WorkloadUnavailable
-from rainbow_agent.inventory import Sendable, portray
+from rainbow_agent.inventory import Sendable, portray, site_of
 from rainbow_agent.testing_nodes import FakeExtractor, changed, node_json, survey_of, views
 
 
@@ -106,3 +106,36 @@ def test_no_node_at_all_is_no_cluster_yet() -> None:
     """Not an empty graph: the server would take the name and refuse the rest."""
     with pytest.raises(WorkloadUnavailable, match="no node that is up"):
         portray("blue", survey_of(changed(views(1), 0, up=False)))
+
+
+def test_the_site_has_every_node_with_what_it_says() -> None:
+    """Equal nodes share it; one that is silent is there with nothing, and nobody is left out."""
+    ranks = FakeExtractor()
+    ranks.answers[3] = Answer(3, problem="no answer", silent=True)
+    nodes = changed(views(4, gpus=1), 2, drained=True, up=False)
+    survey = survey_of(nodes, packages=["ior@3.3.0", "ior@4.0.0", "zlib@1.3"], extractor=ranks)
+    own = {"environment-modules": ({"type": "module"},)}
+    site = site_of(survey, own)
+    assert site.everywhere is own
+    assert [(n.rank, n.name, n.size, n.up) for n in site.nodes] == [
+        (0, "blue-0", (4, 1), True),
+        (1, "blue-1", (4, 1), True),
+        (2, "blue-2", (4, 1), False),
+        (3, "blue-3", (4, 1), True),
+    ]
+    first, second, _, silent = site.nodes
+    assert first.traits is not None
+    assert first.traits is second.traits
+    assert silent.traits is None
+    spack, *packages = first.traits["spack"]
+    assert (spack["ior"], spack["zlib"], spack["ior@3.3.0"]) == (
+        ("3.3.0", "4.0.0"),
+        ("1.3",),
+        "yes",
+    )
+    assert {(p["name"], p["version"]) for p in packages} == {
+        ("ior", "3.3.0"),
+        ("ior", "4.0.0"),
+        ("zlib", "1.3"),
+    }
+    assert first.traits["system"][0]["cpu.target"] == "amd64"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rainbow_agent.errors import JobspecError
 from rainbow_agent.jobspec.parsing import parse
-from rainbow_agent.jobspec.resources import Shape, shape_of
+from rainbow_agent.jobspec.resources import shape_of
+from rainbow_agent.shape import Shape
 
 Vertex = dict[str, Any]
 

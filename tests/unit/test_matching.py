@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rainbow_agent.embedded.scheduler import request, semver
+from rainbow_agent import semver
+from rainbow_agent.embedded.scheduler import request
 from rainbow_agent.embedded.scheduler.failure import Failure
 from rainbow_agent.embedded.scheduler.graph import Cluster, Graphs, parse_cluster
 from rainbow_agent.embedded.scheduler.matching import matching, satisfies

@@ -33,8 +33,17 @@ class CompspecDir:
     def keep_node(self, rank: int, text: str) -> None:
         """Store a rank's node JSON."""
         with self._telling():
-            path = self._folder / "cluster" / f"node-{rank + 1}.json"
-            _replace(path, lambda stream: stream.write(text))
+            _replace(self._node_file(rank), lambda stream: stream.write(text))
+
+    def read_node(self, rank: int) -> str | None:
+        """A rank's node JSON as it was kept; None when there is none that can be read."""
+        try:
+            return self._node_file(rank).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def _node_file(self, rank: int) -> Path:
+        return self._folder / "cluster" / f"node-{rank + 1}.json"
 
     def keep_cluster(self, portrait: Portrait) -> None:
         """Store the full graphs, and remove files of ranks that the instance does not have."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Final
 
 from rainbow_agent.adapters import child, self_description
 from rainbow_agent.discovery import Answer
+from rainbow_agent.idset import idset
 from rainbow_agent.ports import StopSignal
 
 #: Seconds more than a rank's own limit: the way there and back.
@@ -197,14 +198,3 @@ class FluxExtractor:
             )
         except OSError as exc:
             yield True, f"flux-exec: {command[0]} cannot be started: {exc}"
-
-
-def idset(ids: Iterable[int]) -> str:
-    """Numbers in Flux's notation (RFC 22): `0-3,7`."""
-    runs: list[list[int]] = []
-    for number in sorted(ids):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(f"{low}-{high}" if high > low else str(low) for low, high in runs)

@@ -30,6 +30,7 @@ def command(jobspec: str, no_wait: bool, settings: Settings) -> None:
     """
     from rainbow_agent.adapters import statedir  # noqa: PLC0415 - only to run
     from rainbow_agent.adapters.workloads import choose, opener  # noqa: PLC0415 - yaml: heavy
+    from rainbow_agent.cli.placing import on_site  # noqa: PLC0415 - likewise
     from rainbow_agent.environment import job_environment  # noqa: PLC0415 - likewise
     from rainbow_agent.running import Run  # noqa: PLC0415 - likewise
     from rainbow_agent.stop import stop_on_signals  # noqa: PLC0415 - likewise
@@ -40,6 +41,7 @@ def command(jobspec: str, no_wait: bool, settings: Settings) -> None:
     choice = choose(settings)
     if choice.kind == "local":
         statedir.prepare(settings.state_dir)
+    plan = on_site(plan, settings, choice)
     clock = SystemClock()
     key = JobKey("run", int(clock.now() * 1000))
     with stop_on_signals() as stop, closing(opener(choice, settings)()) as workload:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rainbow_agent.jobspec.dependencies import (
     Size,
@@ -17,17 +18,19 @@ from rainbow_agent.jobspec.document import (
     Attributes,
     Document,
     Group,
-    Reference,
     Resource,
     Script,
     Task,
 )
 from rainbow_agent.jobspec.fluxspec import flux_jobspec, group_jobspec, is_fatal, templates
+from rainbow_agent.jobspec.options import Requires, choices_of, resources_of
 from rainbow_agent.jobspec.places import Place, Places
 from rainbow_agent.jobspec.programs import Programs
-from rainbow_agent.jobspec.resources import Shape, shape_of
-from rainbow_agent.jobspec.words import Spot, listing, show, suggestion
+from rainbow_agent.jobspec.resources import shape_of
+from rainbow_agent.jobspec.words import listing
 from rainbow_agent.model import PlannedTask, TaskKind
+from rainbow_agent.needs import Option
+from rainbow_agent.shape import Shape
 
 #: What a process beside the runner, and a stage of the top level, ask for.
 _LEAST = Shape(slots=1, cores=1)
@@ -38,7 +41,7 @@ class Scope:
     """What holds for the tasks of a group that do not say otherwise."""
 
     name: str = ""  # the group's in the plan; "" is the top level
-    resources: str | None = None  # the name of the group's
+    resources: tuple[str, ...] = ()  # names of the group's alternatives
     attributes: Attributes = NO_ATTRIBUTES
 
     def path(self, name: str) -> str:
@@ -109,67 +112,109 @@ class Builder:
     def _single(self, place: Place, task: Task, name: str, scope: Scope) -> PlannedTask:
         """A task with a command, or its steps."""
         in_place = bool(scope.name) and place.in_place
-        resources = self._resources(task.resources, scope)
-        attributes = self._attributes(task.attributes, task.resources, scope)
+        if task.local and task.requires:
+            raise task.at.error(
+                "a local task runs beside its group's runner, wherever that is; put `requires` on "
+                "the group"
+            )
         command: tuple[str, ...] | Script
         if place.staging:
             command = self._programs.stage([step.path or "" for step in task.steps])
-            resources = resources if task.resources else None
-            attributes = replace(attributes, environment=scope.attributes.environment)
         else:
             command = _command(task)
-        if in_place or (place.staging and resources is None):
-            shape = _LEAST
-        else:
-            shape = self._shape(resources, place.at, "a task")
-        kind = TaskKind.LOCAL if in_place else TaskKind.JOB
-        jobspec = flux_jobspec(name, command, shape, attributes)
-        return PlannedTask(name, place.replicas, (), jobspec, kind)
+        if in_place or (place.staging and task.resources is None):
+            attributes = self._attributes(task.attributes, self._first(task), scope)
+            jobspec = flux_jobspec(name, command, _LEAST, _of(place, attributes, scope))
+            kind = TaskKind.LOCAL if in_place else TaskKind.JOB
+            return PlannedTask(name, place.replicas, (), jobspec, kind)
+
+        def write(shape: Shape, attributes: Attributes) -> dict[str, Any]:
+            return flux_jobspec(name, command, shape, _of(place, attributes, scope))
+
+        options = self._options(task, scope, write, task.requires)
+        return PlannedTask(
+            name, place.replicas, (), options[0].jobspec, options=_that_matter(options)
+        )
 
     def _group(self, place: Place, group: Group, name: str, scope: Scope) -> PlannedTask:
         if not group.tasks and not group.groups:
             raise group.at.error("the group has no `tasks`; there is nothing to run")
-        resources = self._resources(group.resources, scope)
-        shape = self._shape(resources, group.at, "a group")
-        attributes = self._attributes(group.attributes, group.resources, scope)
-        if place.task is not None:
-            attributes = place.task.attributes.over(attributes)
+        over = place.task.attributes if place.task is not None else NO_ATTRIBUTES
+        names = self._resources(group, scope)
+        first = names[0] if group.resources is not None else None
+        attributes = over.over(self._attributes(group.attributes, first, scope))
         # The group's limit ends what is in it: its tasks need none of their own.
-        inner = Scope(name, resources, replace(attributes, duration=None))
+        inner = Scope(name, names, replace(attributes, duration=None))
         tasks = self._side_by_side(self._places.inside(group), inner)
-        jobspec = group_jobspec(name, tasks, shape, attributes, self._programs)
-        return PlannedTask(name, 1, (), jobspec, TaskKind.GROUP, tasks=tasks)
 
-    def _resources(self, reference: Reference | None, scope: Scope) -> str | None:
-        """The name of the resources to use: those written, else the group's."""
-        if reference is None:
-            return scope.resources
-        name = reference.name
-        if "|" in name or "," in name:
-            raise reference.at.error(
-                f"a choice or sum of resources ({show(name)}) is not supported yet; name one"
-            )
-        if name not in self._document.resources:
-            raise reference.at.error(
-                f"no resource is named {show(name)}; {suggestion(name, self._document.resources)}"
-            )
-        return name
+        def write(shape: Shape, attributes: Attributes) -> dict[str, Any]:
+            return group_jobspec(name, tasks, shape, over.over(attributes), self._programs)
 
-    def _shape(self, name: str | None, at: Spot, what: str) -> Shape:
-        known = self._document.resources
-        if name is None:
+        also = place.task.requires if place.task is not None else ()
+        options = self._options(group, scope, write, group.requires, also)
+        return PlannedTask(
+            name=name,
+            replicas=1,
+            depends_on=(),
+            jobspec=options[0].jobspec,
+            kind=TaskKind.GROUP,
+            tasks=tasks,
+            options=_that_matter(options),
+        )
+
+    def _options(
+        self,
+        item: Task | Group,
+        scope: Scope,
+        write: Callable[[Shape, Attributes], dict[str, Any]],
+        *requires: Requires,
+    ) -> tuple[Option, ...]:
+        """The ways to run a task or group, the best first: one for each of its alternatives."""
+        options = []
+        for name in self._resources(item, scope):
+            resource = self._document.resources[name]
+            if name not in self.shapes:
+                self.shapes[name] = shape_of(resource)
+            given = name if item.resources is not None else None
+            attributes = self._attributes(item.attributes, given, scope)
+            choices = choices_of(self._document, resource, *requires)
+            jobspec = write(self.shapes[name], attributes)
+            options.append(Option(name, self.shapes[name], jobspec, choices, str(resource.at)))
+        return tuple(options)
+
+    def _resources(self, item: Task | Group, scope: Scope) -> tuple[str, ...]:
+        """The names of the resources to use: those written, else the group's."""
+        if item.resources is not None:
+            return resources_of(self._document, item.resources)
+        if not scope.resources:
+            known = self._document.resources
             there = listing(known) if known else "there is none yet"
-            raise at.error(f"{what} needs `resources`; name one of the top level: {there}")
-        if name not in self.shapes:
-            self.shapes[name] = shape_of(known[name])
-        return self.shapes[name]
+            what = "a task" if isinstance(item, Task) else "a group"
+            raise item.at.error(f"{what} needs `resources`; name one of the top level: {there}")
+        return scope.resources
 
-    def _attributes(self, own: Attributes, reference: Reference | None, scope: Scope) -> Attributes:
+    def _first(self, task: Task) -> str | None:
+        """The resources whose attributes hold for a task that asks for none of them."""
+        return resources_of(self._document, task.resources)[0] if task.resources else None
+
+    def _attributes(self, own: Attributes, resources: str | None, scope: Scope) -> Attributes:
         """A task's or group's own attributes over its resources' over those around it."""
-        if reference is None:
+        if resources is None:
             return own.over(scope.attributes)
-        resource: Resource = self._document.resources[reference.name]
+        resource: Resource = self._document.resources[resources]
         return own.over(resource.attributes.over(scope.attributes))
+
+
+def _of(place: Place, attributes: Attributes, scope: Scope) -> Attributes:
+    """What holds where a task runs: the stage's program gets nothing of a user's environment."""
+    if not place.staging:
+        return attributes
+    return replace(attributes, environment=scope.attributes.environment)
+
+
+def _that_matter(options: tuple[Option, ...]) -> tuple[Option, ...]:
+    """Options between which the nodes decide; none where any node will do."""
+    return options if len(options) > 1 or options[0].choices else ()
 
 
 def _command(task: Task) -> tuple[str, ...] | Script:

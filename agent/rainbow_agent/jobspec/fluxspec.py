@@ -11,8 +11,8 @@ from typing import Any
 from rainbow_agent.jobspec.document import Attributes, Script
 from rainbow_agent.jobspec.groupfile import to_data
 from rainbow_agent.jobspec.programs import Programs
-from rainbow_agent.jobspec.resources import Shape
 from rainbow_agent.model import PlannedTask
+from rainbow_agent.shape import Shape
 
 _SLOT = "task"  # the label that joins a task to its slot; Flux's own tools use the same
 #: The file of a script task. `files` (RFC 14, since flux-core 0.51) puts it into a folder of the

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from rainbow_agent.jobspec.attributes import KNOWN_ATTRIBUTES
-from rainbow_agent.jobspec.document import Attributes, Document, Group, Resource, Script, Task
+from rainbow_agent.jobspec.document import (
+    Attributes,
+    Document,
+    Group,
+    Reference,
+    Resource,
+    Script,
+    Task,
+)
 from rainbow_agent.jobspec.fluxspec import templates
-from rainbow_agent.jobspec.resources import Shape
 from rainbow_agent.jobspec.words import listing, show
+from rainbow_agent.shape import Shape
 
 #: At most so many; a jobspec of 10,000 tasks may repeat itself.
 MAX_REMARKS = 20
@@ -34,6 +43,7 @@ def _remarks(document: Document, shapes: Mapping[str, Shape]) -> Iterator[str]:
             yield from _flattened(resource, shapes[name])
         else:
             yield f"{resource.at}: no task or group uses these resources"
+    yield from _unasked(document)
     for group in _every_group(document.groups):
         yield from _unknown(group.attributes)
         yield from _of_tasks(group.tasks)
@@ -63,6 +73,18 @@ def _unknown(attributes: Attributes) -> Iterator[str]:
             f"{unknown.at}: the attribute {show(unknown.name)} is not known and has no effect; "
             f"known: {listing(KNOWN_ATTRIBUTES)}"
         )
+
+
+def _unasked(document: Document) -> Iterator[str]:
+    """Blocks of `requires` that are never named: nobody checks them."""
+    groups = list(_every_group(document.groups))
+    tasks = [*document.tasks, *(task for group in groups for task in group.tasks)]
+    written = [*(group.requires for group in groups), *(task.requires for task in tasks)]
+    named = {needs.name for needs in written if isinstance(needs, Reference)}
+    named |= {part.strip() for name in named for part in re.split("[|,&]", name)}
+    for name in document.requires:
+        if name not in named:
+            yield f"requires: no task or group names {show(name)}, so it is not asked for"
 
 
 def _units(resource: Resource) -> Iterator[str]:

@@ -6,37 +6,18 @@ in each slot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rainbow_agent.jobspec.document import Resource
 from rainbow_agent.jobspec.reading import MAX_COUNT
 from rainbow_agent.jobspec.words import nearest, show
+from rainbow_agent.shape import Shape
 
 _PLURALS = {"nodes": "node", "slots": "slot", "cores": "core", "gpus": "gpu"}
 #: Levels that version 1 has no word for; what they hold counts, they themselves do not.
 _LEVELS = frozenset({"cluster", "zone", "rack", "chassis", "socket", "numanode"})
 _LEAVES = frozenset({"core", "gpu"})
 _KNOWN = ("node", "slot", "core", "gpu", *sorted(_LEVELS))
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a task asks for."""
-
-    nodes: int = 0  # 0: the slots may be anywhere
-    slots: int = 0  # a node, or in all without nodes; 0 while the slot is not found
-    cores: int = 0  # a slot
-    gpus: int = 0  # a slot
-    exclusive: bool = False  # whole nodes
-    flattened: tuple[str, ...] = ()  # levels that were asked for and cannot be promised
-
-    def times(self, number: int) -> Shape:
-        """`number` of these, side by side, in something bigger."""
-        if self.nodes:
-            return replace(self, nodes=self.nodes * number)
-        if self.slots:
-            return replace(self, slots=self.slots * number)
-        return replace(self, cores=self.cores * number, gpus=self.gpus * number)
 
 
 def shape_of(resource: Resource) -> Shape:

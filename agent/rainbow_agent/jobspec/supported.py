@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rainbow_agent.jobspec.document import Document, Group, Reference, Requirement, Resource, Task
+from rainbow_agent.jobspec.document import Document, Group, Task
 from rainbow_agent.jobspec.words import Spot, show
 
 
@@ -15,7 +15,7 @@ def refuse_unsupported(document: Document) -> None:
     """Return when everything in the document can be planned.
 
     Raises:
-        JobspecError: it has groups, steps, local tasks or requires; with the first of them.
+        JobspecError: it has groups, steps or local tasks; with the first of them.
     """
     for at, what in _unsupported(document):
         raise at.error(f"{what} not supported yet, so the whole jobspec is refused")
@@ -26,11 +26,6 @@ def _unsupported(document: Document) -> Iterator[tuple[Spot, str]]:
         yield group.at, _of_group(group)
     for task in document.tasks:
         yield from _of_task(task)
-    for name, needs in document.requires.items():
-        if needs:
-            yield needs[0].at, f"`requires` ({show(name)}) is"
-    for resource in document.resources.values():
-        yield from _of_resource(resource)
 
 
 def _of_group(group: Group) -> str:
@@ -44,16 +39,3 @@ def _of_task(task: Task) -> Iterator[tuple[Spot, str]]:
         yield task.steps[0].at, f"steps ({show(task.steps[0].name)}) are"
     if task.local:
         yield task.at, "`local: true` is"
-    if task.requires:
-        yield task.at, f"`requires` ({_needs(task.requires)}) is"
-
-
-def _of_resource(resource: Resource) -> Iterator[tuple[Spot, str]]:
-    if resource.requires:
-        yield resource.requires[0].at, f"`requires` ({_needs(resource.requires)}) is"
-    for child in resource.children:
-        yield from _of_resource(child)
-
-
-def _needs(requires: Reference | tuple[Requirement, ...]) -> str:
-    return show(requires.name if isinstance(requires, Reference) else requires[0].name)

@@ -126,7 +126,7 @@ class _Search:
     def _meets(self, vertex: Vertex, request: Request) -> bool:
         """Each requirement, by any vertex of its subsystem that hangs on this one."""
         return all(
-            any(need.met_by(m) for m in self._cluster.offers(vertex.id, need.subsystem))
+            need.met_by(self._cluster.offers(vertex.id, need.subsystem))
             for need in request.requires
         )
 

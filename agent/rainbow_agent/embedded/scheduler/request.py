@@ -7,31 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rainbow_agent.embedded.scheduler import semver
 from rainbow_agent.embedded.scheduler.failure import Failure
+from rainbow_agent.needs import Need
 
 _MAX_DEPTH: Final = 20  # levels of `with`
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """One entry of `requires`: a field that equals, lies in a range, or both."""
-
-    subsystem: str
-    field: str
-    equals: str | None
-    low: str
-    high: str
-
-    def met_by(self, metadata: Mapping[str, Any]) -> bool:
-        """Whether a subsystem vertex with this metadata meets it."""
-        if self.field not in metadata:
-            return False
-        value = metadata[self.field]
-        text = value if isinstance(value, str) else json.dumps(value)
-        if self.equals is not None and text != self.equals:
-            return False
-        return not (self.low or self.high) or semver.within(text, self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -46,7 +25,7 @@ class Request:
     type: str
     count: int | None
     replicas: int | None
-    requires: tuple[Requirement, ...]
+    requires: tuple[Need, ...]
     children: tuple[Request, ...]
     scheduled: bool = False
 
@@ -105,13 +84,13 @@ def _request(value: Any, where: str, depth: int) -> Request:
     )
 
 
-def _requirement(entry: Mapping[str, Any]) -> Requirement | None:
+def _requirement(entry: Mapping[str, Any]) -> Need | None:
     """An entry of `requires`; None if it asks nothing that a field could answer."""
     subsystem, name = _text(entry.get("name")), _text(entry.get("field"))
     equals, low, high = (_text(entry.get(key)) for key in ("match", "min", "max"))
     if not subsystem or not name or not (equals or low or high):
         return None
-    return Requirement(subsystem, name, equals or None, low, high)
+    return Need(subsystem, name, equals, low, high)
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,38 @@
+"""The nodes of this cluster, for verbs that place a jobspec on them by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rainbow_agent.adapters.workloads import Choice
+    from rainbow_agent.model import Plan
+    from rainbow_agent.settings import Settings
+    from rainbow_agent.site import Site
+
+
+def on_site(plan: Plan, settings: Settings, choice: Choice) -> Plan:
+    """The plan on the nodes that there are; they are asked only where the plan depends on it.
+
+    Raises:
+        Unplaceable: no node can run a task of it.
+        WorkloadUnavailable: the nodes cannot be looked at.
+    """
+    from rainbow_agent.jobspec.placement import needs_site, place  # noqa: PLC0415 - yaml
+
+    return place(plan, look(settings, choice)) if needs_site(plan) else plan
+
+
+def look(settings: Settings, choice: Choice) -> Site:
+    """Ask the nodes what they are.
+
+    Raises:
+        WorkloadUnavailable: the workload manager cannot be reached, or no node answers.
+    """
+    from rainbow_agent.adapters.workloads import opener  # noqa: PLC0415 - as below
+    from rainbow_agent.bootstrap_lookout import assemble_lookout  # noqa: PLC0415 - grpc
+    from rainbow_agent.stop import Stop  # noqa: PLC0415 - only here
+
+    lookout = assemble_lookout(settings, choice, opener(choice, settings), Stop(), keep=False)
+    with lookout.once():
+        return lookout.site()

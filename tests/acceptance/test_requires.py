@@ -1,0 +1,168 @@
+"""Jobs that require something of their nodes, on nodes that differ, the whole way from rainbow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rainbow_agent.testing import eventually
+from rainbow_agent.testing_flux import cannot_differ, different_nodes
+from rainbow_agent.testing_servers import SchedulerKind
+from rainbow_agent.testing_site import Site, missing_parts, running_site
+
+#: ior on each node of the Flux: none, an old one, and a new one on two.
+VERSIONS = (None, "2.9.0", "3.3.0", "3.3.0")
+
+
+def install(root: Path, version: str) -> None:
+    """Leave spack's database as it is with an ior installed."""
+    arch = {"platform": "linux", "platform_os": "ubuntu22.04", "target": {"name": "zen3"}}
+    spec = {"name": "ior", "version": version, "namespace": "builtin", "hash": "a" * 8}
+    entry = {
+        "spec": {**spec, "parameters": {}, "arch": arch},
+        "path": str(root / "ior"),
+        "installed": True,
+        "ref_count": 0,
+        "explicit": True,
+        "installation_time": 1715940000.0,
+    }
+    index = root / "opt" / "spack" / ".spack-db" / "index.json"
+    index.parent.mkdir(parents=True)
+    index.write_text(json.dumps({"database": {"version": "8", "installs": {"a" * 8: entry}}}))
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Site]:
+    """The local workload manager: one node, with the new ior."""
+    install(tmp_path / "spack", "3.3.0")
+    home = {"SPACK_ROOT": str(tmp_path / "spack"), "HOME": str(tmp_path)}
+    with running_site(tmp_path, environ=home) as site:
+        yield site
+
+
+@pytest.fixture
+def different(tmp_path: Path) -> Iterator[Site]:
+    """A real rainbow and a real Flux of four nodes, each with another spack."""
+    missing = missing_parts(SchedulerKind.REAL, flux=True) or cannot_differ()
+    if missing:
+        pytest.skip(missing)
+    trees, folder = tmp_path / "trees", tmp_path / "spack"
+    folder.mkdir()
+    for rank, version in enumerate(VERSIONS):
+        (trees / str(rank)).mkdir(parents=True)
+        if version:
+            install(trees / str(rank), version)
+    home = {"SPACK_ROOT": str(folder), "HOME": str(tmp_path)}
+    with (
+        different_nodes(trees, folder) as flux,
+        running_site(tmp_path, SchedulerKind.REAL, flux=flux, environ=home) as site,
+    ):
+        yield site
+
+
+def job(site: Site, name: str, *needs: dict[str, str], **more: Any) -> dict[str, Any]:
+    """A job whose task writes where it ran."""
+    one = {"type": "node", "count": 1, "with": [{"type": "core", "count": 1}], "requires": [*needs]}
+    command = ["sh", "-c", f'echo "{name} $(hostname)" >> {site.marks}']
+    task = {"command": command, "resources": "one", **more.pop("task", {})}
+    resources = {"one": one, **more.pop("resources", {})}
+    return {"version": 1, "name": name, "resources": resources, "tasks": [task], **more}
+
+
+def ior(**wanted: str) -> dict[str, str]:
+    """A need of ior."""
+    return {"name": "spack", "field": "ior", **wanted}
+
+
+def outcome(site: Site, jobs: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Run jobs that rainbow hands over; what `jobs` says of each."""
+    with site.program.background("start") as agent:
+        agent.says("Told rainbow of this cluster's")
+        site.fleet.send(*jobs)
+        site.program.await_end(len(jobs))
+        assert agent.stop() == 0
+    return {row["name"]: row for row in site.program.show("jobs")}
+
+
+@pytest.mark.flux
+@pytest.mark.rainbow
+def test_a_job_runs_on_a_node_that_passes(different: Site) -> None:
+    """By exact value, by range, and by alternatives, never anywhere else; else it is refused."""
+    modules = different.program.folder / ".compspec" / "subsystems" / "modules.json"
+    modules.parent.mkdir(parents=True)
+    vertices = [
+        {"type": "environment-modules", "name": "environment-modules0"},
+        {"type": "module", "name": "module0", "attributes": {"software": "lammps"}},
+    ]
+    nodes = {f"v{n}": {"metadata": metadata} for n, metadata in enumerate(vertices)}
+    modules.write_text(json.dumps({"graph": {"nodes": nodes, "edges": []}}))
+    blocks = {
+        "spack-software": [ior(match="2.9.0")],
+        "module-software": [
+            {
+                "name": "environment-modules",
+                "field": "type",
+                "match": "module",
+                "attribute": "software",
+                "value": "lammps",
+            }
+        ],
+    }
+    old = {"task": {"replicas": 4, "requires": "spack-software"}, "requires": blocks}
+    either = {"task": {"requires": "module-software|spack-software"}, "requires": blocks}
+    sent = [
+        job(different, "new", ior(min="3.0.0", max="4.0.0"), task={"replicas": 6}),
+        job(different, "old", **old),
+        job(different, "either", **either),
+        job(different, "none", ior(min="4.0.0")),
+        job(different, "many", ior(match="3.3.0"), resources={}),
+    ]
+    sent[4]["resources"]["one"]["count"] = 3
+    found = outcome(different, sent)
+    ran: dict[str, set[str]] = {name: set() for name in found}
+    for line in different.written():
+        name, host = line.split()
+        ran[name].add(host)
+    assert ran["new"] <= {"blue-2", "blue-3"}
+    assert ran["old"] == {"blue-1"}
+    assert len(different.written()) == 6 + 4 + 1
+    assert [found[name]["state"] for name in ("new", "old", "either")] == ["completed"] * 3
+    assert [found[name]["state"] for name in ("none", "many")] == ["refused"] * 2
+    assert "requires[0]" in found["none"]["reason"]
+    told = "no node here has 'ior' from '4.0.0' in subsystem 'spack'; there: 2 nodes with '3.3.0'"
+    assert told in found["none"]["reason"]
+    assert "3 nodes with 1 core each asked for; 2 nodes of 4 met" in found["many"]["reason"]
+
+
+def test_on_one_node_a_job_runs_or_is_refused(local: Site) -> None:
+    """Also without Flux; the alternative that can run here is taken."""
+    gpu = {"type": "node", "count": 1, "with": [{"type": "gpu", "count": 1}]}
+    sent = [
+        job(local, "new", ior(min="3.0.0")),
+        job(local, "none", ior(min="4.0.0")),
+        job(local, "choice", task={"resources": "gpu|one"}, resources={"gpu": gpu}),
+    ]
+    found = outcome(local, sent)
+    assert {name: row["state"] for name, row in found.items()} == {
+        "new": "completed",
+        "none": "refused",
+        "choice": "completed",
+    }
+    assert "there: 1 node with '3.3.0'" in found["none"]["reason"]
+
+
+def test_a_run_by_hand_is_placed_too(local: Site) -> None:
+    """`run` asks the nodes itself, and says why none can run the job."""
+    path = local.program.folder / "job.yaml"
+    path.write_text(json.dumps(job(local, "new", ior(min="3.0.0"))))
+    assert local.program.run("run", str(path)).code == 0
+    assert [line.split()[0] for line in local.written()] == ["new"]
+    path.write_text(json.dumps(job(local, "none", ior(min="4.0.0"))))
+    answer = local.program.run("run", str(path))
+    assert answer.code == 1
+    assert "no node here has 'ior' from '4.0.0'" in answer.err
+    eventually(lambda: len(local.written()) == 1, "nothing of it ran")
