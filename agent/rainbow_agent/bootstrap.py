@@ -37,7 +37,7 @@ from rainbow_agent.renewal import renew
 from rainbow_agent.reporter import Reporter
 from rainbow_agent.settings import Settings
 from rainbow_agent.status import status_line
-from rainbow_agent.stop import Stop, stop_on_signals
+from rainbow_agent.stop import FINISH, Stop, stop_on_signals
 from rainbow_agent.vitals import LIMIT, Vitals, moving
 from rainbow_agent.watchdog import Watchdog
 
@@ -54,7 +54,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     vitals = Vitals(SystemClock(), _loop_limits(settings))
     with ExitStack() as stack:
         _lock(settings, stack)
-        stop = stack.enter_context(stop_on_signals())
+        stop = stack.enter_context(stop_on_signals(settings.grace))
         if notifier.watchdog_seconds is not None:
             watchdog = Watchdog(vitals.pulse, notifier.alive, notifier.watchdog_seconds / 2)
             stack.enter_context(watchdog.watching())
@@ -152,8 +152,10 @@ def _assemble(
             contact.good(clock.now())
             vitals.conditions.clear(UNREACHABLE)
 
-    scheduler = RainbowScheduler(settings.host, settings.timeout, on_call=called)
-    open_workload = opener(choice, settings)
+    scheduler = RainbowScheduler(settings.host, settings.timeout, on_call=called, stop=stop)
+    open_workload = opener(choice, settings, stop)
+    # The journal's thread hears the end of what a stop cancels: it ends later.
+    listening = Stop() if settings.on_stop == "cancel" else stop
     lookout = assemble_lookout(settings, choice, open_workload, stop, vitals)
     registrar, publication = build_registrar(
         settings,
@@ -197,13 +199,13 @@ def _assemble(
             open_workload=open_workload,
             open_ledger=lambda: SqliteLedger.open(settings.ledger_path),
             clock=clock,
-            stop=stop,
+            stop=listening,
             on_change=changed,
             vitals=vitals,
         ),
         reporter=Reporter(
             session=lambda: registrar.session,
-            open_scheduler=lambda: RainbowScheduler(settings.host, settings.timeout),
+            open_scheduler=lambda: RainbowScheduler(settings.host, settings.timeout, stop=stop),
             open_ledger=lambda: SqliteLedger.open(settings.ledger_path),
             open_workload=open_workload,
             memory_per_node=lookout.memory_per_node,
@@ -225,13 +227,15 @@ def _assemble(
             site=lambda: lookout.site(main),
             environment=job_environment(os.environ, settings.secret_values),
             clock=clock,
-            grace=settings.grace,
+            grace=settings.grace * FINISH,
             on_change=changed,
         ),
         tell=_teller(settings, choice, notifier),
         draining=draining,
         ready=notifier.ready,
         stopping=notifier.stopping,
+        cancel_on_stop=settings.on_stop == "cancel",
+        listening=listening,
         close=close,
         bell=bell,
         vitals=vitals,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rainbow_agent import farewell
 from rainbow_agent.dispatch import Dispatcher
 from rainbow_agent.errors import (
     ClusterUnknown,
@@ -102,6 +103,10 @@ class Parts:
     ready: Callable[[], None] = lambda: None
     #: Is called when it begins to end.
     stopping: Callable[[], None] = lambda: None
+    #: Whether a stop cancels the jobs that run.
+    cancel_on_stop: bool = False
+    #: Ends the journal's thread, which hears the end of what is canceled.
+    listening: Stop = field(default_factory=Stop)
 
     def doubt(self, found: Doubt) -> None:
         """Something is lost in rainbow; from any thread. The main loop heals it at once."""
@@ -207,6 +212,8 @@ class Daemon:
         self._parts.reporter.changed()
 
     def _pause(self, who: str, exc: Exception) -> None:
+        if self._stop.is_set():  # what is cut short by a stop is no news
+            return
         log.warning("%s: %s", who, exc, extra={"action": "paused"})
 
     def _round(self) -> bool:
@@ -360,14 +367,23 @@ class Daemon:
         self._stop.set("the main loop ended")
         self._parts.stopping()
         log.info("Stopping: %s", self._stop.reason, extra={"action": "stopping"})
-        for thread in self._threads:
-            self._moves.beat()
-            thread.join(timeout=10.0)
-            if thread.is_alive():
-                log.error("The %s thread did not end", thread.name)
+        if self._parts.cancel_on_stop and self._stop.exit_code == 0:
+            self._cancel_jobs()
+        self._parts.listening.set(self._stop.reason)
+        farewell.join(self._threads, self._stop, self._moves.beat)
         if self._dispatcher is not None:
             self._dispatcher.close()
         if self._stop.exit_code == 0:
             self._parts.reporter.report_last()
         self._tell(force=True)
         self._parts.close()
+
+    def _cancel_jobs(self) -> None:
+        parts, registrar = self._parts, self._parts.registrar
+        try:
+            dispatcher = self._dispatcher = self._dispatcher or parts.open_dispatcher()
+            farewell.cancel_jobs(parts.ledger, dispatcher.cancel, parts.clock, self._stop)
+            if registrar.session is not None:
+                parts.inbox.accept(registrar.session)
+        except (Transient, Refused) as exc:
+            log.warning("Not all could be ended in order; the next start does: %s", exc)

@@ -95,6 +95,14 @@ class Dispatcher:
         """End the connection to the workload manager; jobs go on."""
         self._workload.close()
 
+    def cancel(self, flux_ids: Sequence[int], note: str) -> None:
+        """End jobs in the workload manager.
+
+        Raises:
+            WorkloadUnavailable: it cannot be reached; some may have ended.
+        """
+        self._workload.cancel(flux_ids, note)
+
     def behind(self) -> bool:
         """Whether there is work that is not in the workload manager yet."""
         return bool(self._ledger.unplanned() or self._ledger.tasks_in({TaskState.PENDING}))

@@ -138,6 +138,11 @@ class Settings:
     max_jobs: int = _setting(_count, 1024, "jobs asked for in one poll")
     timeout: float = _setting(_seconds, 10.0, "seconds until a call to rainbow is given up")
     grace: float = _setting(_seconds, 25.0, "seconds a stop may take (Kubernetes gives 30)")
+    on_stop: str = _setting(
+        _one_of("leave", "cancel"),
+        "leave",
+        "what becomes of jobs that run when the agent is stopped: leave or cancel",
+    )
     report_every: float = _setting(_seconds, 30.0, "seconds between reports when nothing changes")
     workload: str = _setting(
         _one_of("auto", "flux", "local"), "auto", "where tasks run: auto, flux or local"

@@ -1,29 +1,57 @@
-"""Signals only set the stop; every wait in the program ends on it."""
+"""The stop: every wait in the program ends on it, and all of it is over within the grace time.
+
+Signals are taken note of by a thread of their own, through signal.set_wakeup_fd(): a handler in
+Python would run only when the main thread is back from whatever C code it waits in, and a broker
+that hangs must not make the agent deaf.
+"""
 
 from __future__ import annotations
 
-import _thread
+import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+log = logging.getLogger(__name__)
+
+#: How the grace time is shared: each part must be over when so much of it has passed.
+FINISH = 0.5  # what is half submitted is submitted
+CANCEL = 0.75  # with RAINBOW_ON_STOP=cancel: jobs are canceled, and said to be
+JOIN = 0.8  # all threads have ended
+REPORT = 0.95  # rainbow has the last report
+#: Seconds that one answer is waited for after a stop, at most, and of what is left at most so much.
+_ANSWER = 3.0
+_PART = 0.3
+#: The signals that ask for a stop.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 class Stop:
-    """A stop that was asked for, with its reason. Satisfies ports.StopSignal."""
+    """A stop that was asked for, with its reason. Satisfies ports.StopSignal.
 
-    def __init__(self) -> None:
+    Args:
+        grace: seconds from the stop to the end of the program.
+    """
+
+    def __init__(self, grace: float = float("inf")) -> None:
         self._event = threading.Event()
         self._bells: list[threading.Event] = []
+        self._first = threading.Lock()
+        self._grace = grace
+        self._since: float | None = None
         self.reason = ""
         self.exit_code = 0
 
     def set(self, reason: str, exit_code: int = 0) -> None:
         """Ask everything to stop; the first reason and exit code are kept."""
-        if not self._event.is_set():
-            self.reason, self.exit_code = reason, exit_code
+        with self._first:
+            if self._since is None:
+                self._since = time.monotonic()
+                self.reason, self.exit_code = reason, exit_code
         self._event.set()
         for bell in self._bells:
             bell.set()
@@ -44,27 +72,124 @@ class Stop:
             bell.set()
         return bell
 
+    def left(self, share: float = 1.0) -> float:
+        """Seconds until a share of the grace time is over; infinity before a stop."""
+        if self._since is None:
+            return float("inf")
+        return self._since + self._grace * share - time.monotonic()
+
+
+class Patience:
+    """One wait that a stop shortens.
+
+    Args:
+        seconds: how long it may take while there is no stop.
+        stop: None when there can be none.
+        after: seconds that it may take after a stop at most, of what is left then.
+    """
+
+    #: Seconds between looks at the stop.
+    GLANCE = 0.1
+
+    def __init__(self, seconds: float, stop: Stop | None, after: float = _ANSWER) -> None:
+        self._end = time.monotonic() + seconds
+        self._stop = stop
+        self._after = after
+        self.cut = False  # whether a stop has shortened it
+
+    def left(self) -> float:
+        """Seconds left; 0 or less when it is over."""
+        now = time.monotonic()
+        if self._stop is not None and not self.cut and self._stop.is_set():
+            self.cut = True
+            most = max(self.GLANCE, self._stop.left() * _PART)
+            self._end = min(self._end, now + min(self._after, most))
+        return self._end - now
+
+    def glance(self) -> float:
+        """Seconds until the stop should be looked at again, never below 0."""
+        return max(0.0, min(self.left(), self.GLANCE))
+
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
+def stop_on_signals(grace: float = float("inf")) -> Iterator[Stop]:
     """A Stop that SIGTERM or SIGINT sets; a second signal leaves at once.
 
     Leaving at once is safe: everything that matters is on disk before it happens
-    (docs/architecture.md, "write, submit, accept").
+    (docs/architecture.md, "write, submit, accept"). So is what happens when the grace time is
+    over and the program is not: it leaves with 1.
     """
-    stop = Stop()
-    heard: list[int] = []
+    stop = Stop(grace)
 
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if heard or stop.is_set():
+    def heard(number: int) -> None:
+        if stop.is_set():
             os._exit(128 + number)
-        heard.append(number)
-        # Not in this thread: it may be inside Event.wait(), holding the lock that set() takes.
-        _thread.start_new_thread(stop.set, (f"signal {signal.Signals(number).name}",))
+        stop.set(f"signal {signal.Signals(number).name}")
 
-    before = {n: signal.signal(n, handle) for n in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with _listening(heard), _overdue(stop, grace):
         yield stop
+
+
+@contextmanager
+def _listening(heard: Callable[[int], None]) -> Iterator[None]:
+    """Have a thread call `heard` for each signal that asks for a stop."""
+    out, into = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    os.set_blocking(out, True)
+
+    def listen() -> None:
+        while numbers := os.read(out, 64):
+            for number in numbers:
+                if number in _SIGNALS:
+                    heard(number)
+                elif number == 0:
+                    return
+
+    def nothing(_number: int, _frame: FrameType | None) -> None:
+        """Python's own part of it: the byte in the pipe says all."""
+
+    before = {n: signal.signal(n, nothing) for n in _SIGNALS}
+    before_fd = signal.set_wakeup_fd(into, warn_on_full_buffer=False)
+    thread = threading.Thread(target=listen, name="signals", daemon=True)
+    thread.start()
+    try:
+        yield
     finally:
+        signal.set_wakeup_fd(before_fd)
         for number, handler in before.items():
             signal.signal(number, handler)
+        os.write(into, b"\0")
+        thread.join()
+        os.close(into)
+        os.close(out)
+
+
+@contextmanager
+def _overdue(stop: Stop, grace: float) -> Iterator[None]:
+    """Leave when the grace time is over and the with block is not."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not (stop.wait(60.0) or over.is_set()):
+            pass
+        if over.wait(max(0.0, stop.left()) if grace < threading.TIMEOUT_MAX else None):
+            return
+        # By another thread: whoever reads the log may be what hangs.
+        threading.Thread(target=_complain, args=(grace,), daemon=True).start()
+        over.wait(0.2)
+        os._exit(stop.exit_code or 1)
+
+    thread = threading.Thread(target=watch, name="grace", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _complain(grace: float) -> None:
+    log.critical(
+        "The stop took longer than RAINBOW_GRACE (%g s); leaving now. Nothing is lost: the next"
+        " start goes on",
+        grace,
+        extra={"action": "overdue"},
+    )

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from rainbow_agent.stop import Stop, stop_on_signals
+from rainbow_agent.stop import FINISH, Patience, Stop, stop_on_signals
 from rainbow_agent.testing import eventually
 
 #: Says that it is ready, waits for the stop, says why, then hangs on as if it were draining.
@@ -39,12 +39,26 @@ with stop_on_signals() as stop:
     stop.wait()
     print(stop.reason, flush=True)
 """
+#: The main thread hangs in C code, as in a call to a broker that does not answer: no handler in
+#: Python would run there. sem_wait(3) begins again after a signal whose handler says SA_RESTART.
+_DEAF = """
+import ctypes, sys
+from rainbow_agent.stop import stop_on_signals
+libc = ctypes.CDLL(None)
+sem = (ctypes.c_byte * 64)()
+libc.sem_init(ctypes.byref(sem), 0, 0)
+with stop_on_signals(float(sys.argv[1])):
+    print("ready", flush=True)
+    while True:
+        libc.sem_wait(ctypes.byref(sem))
+"""
 
 
 @contextmanager
-def child(program: str) -> Iterator[subprocess.Popen[str]]:
+def child(program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A Python process that is gone at the end, whatever happens."""
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", program, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     with process:
         try:
             yield process
@@ -145,3 +159,47 @@ def test_a_signal_in_the_middle_of_a_wait_is_heard() -> None:
         except subprocess.TimeoutExpired:
             answer = "it hangs"
     assert answer.strip() == "signal SIGTERM"
+
+
+def test_a_program_that_hangs_in_c_hears_signals() -> None:
+    """Where no Python code runs in the main thread, a second signal still ends it."""
+    with child(_DEAF, "300") as process:
+        assert says(process) == "ready"
+
+        def signaled_again() -> bool:
+            process.send_signal(signal.SIGTERM)
+            return process.poll() is not None
+
+        eventually(signaled_again, "it left")
+        assert process.wait(20.0) == 128 + signal.SIGTERM
+
+
+def test_what_outlasts_the_grace_time_is_ended() -> None:
+    """The program leaves by itself, says why, and not with 0."""
+    with child(_DEAF, "0.3") as process:
+        assert says(process) == "ready"
+        process.send_signal(signal.SIGTERM)
+        words, _ = process.communicate(timeout=20.0)
+        assert process.returncode == 1
+        assert "longer than RAINBOW_GRACE (0.3 s)" in words
+
+
+def test_the_grace_time_is_shared() -> None:
+    """Before a stop there is no end; after it each part has its share of the time."""
+    stop = Stop(grace=100.0)
+    assert stop.left() == stop.left(FINISH) == float("inf")
+    stop.set("enough")
+    assert 40.0 < stop.left(FINISH) <= 50.0 < stop.left() <= 100.0
+
+
+def test_a_stop_shortens_a_wait() -> None:
+    """A minute becomes seconds, and never more than a part of what is left."""
+    stop = Stop(grace=5.0)
+    patience = Patience(60.0, stop)
+    assert 50.0 < patience.left() <= 60.0
+    assert patience.glance() == Patience.GLANCE
+    stop.set("enough")
+    assert 0.0 < patience.left() <= 1.5
+    assert patience.cut
+    assert Patience(0.0, stop).left() <= 0.0, "and never longer than was wanted"
+    assert Patience(0.0, None).glance() == 0.0

@@ -20,6 +20,7 @@ from typing import Any
 
 from rainbow_agent.adapters import flux_bindings, flux_handle
 from rainbow_agent.errors import Fatal, Rejected, WorkloadUnavailable
+from rainbow_agent.stop import Patience, Stop
 
 #: How long an answer to a small question may take before the broker counts as gone, in seconds.
 ANSWER_SECONDS = 30.0
@@ -57,16 +58,19 @@ class Connection:
 
     Args:
         uri: a Flux URI; None for FLUX_URI, or the system instance where that is not set.
+        stop: shortens waits; None when there is none.
 
     Raises:
         WorkloadUnavailable: nobody answers there.
         Fatal: the instance belongs to somebody else, or there are no bindings.
     """
 
-    def __init__(self, uri: str | None = None) -> None:
+    def __init__(self, uri: str | None = None, stop: Stop | None = None) -> None:
+        self._stop = stop
         self._bindings = flux_bindings.load()
         self._ffi, self._lib = self._bindings.ffi, self._bindings.lib
         self._where = flux_handle.where(uri)
+        flux_handle.expect_alive(uri, Patience(ANSWER_SECONDS, stop))
         self._handle = flux_handle.open_owned(self._bindings, uri)
         # Requests have numbers of their own: Flux gives a matchtag to the next request as soon as
         # its response is read, which may be long before somebody asks for that response.
@@ -182,13 +186,13 @@ class Connection:
 
     def answers(self, requests: Collection[int], timeout: float) -> dict[int, Response]:
         """The responses to some requests, within `timeout` seconds. Others are kept."""
-        deadline = time.monotonic() + timeout
+        patience = Patience(timeout, self._stop)
         found: dict[int, Response] = {}
         others: list[Response] = []
         try:
             while len(found) < len(requests):
-                left = deadline - time.monotonic()
-                responses = self.receive(max(0.0, left))
+                left = patience.left()
+                responses = self.receive(patience.glance())
                 for response in responses:
                     if response.request in requests:
                         found[response.request] = response

@@ -5,15 +5,59 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import socket
+from contextlib import suppress
 from typing import Any
 
 from rainbow_agent.adapters.flux_bindings import Bindings
 from rainbow_agent.errors import Fatal, WorkloadUnavailable
+from rainbow_agent.stop import Patience
 
 
 def where(uri: str | None) -> str:
     """What a handle with this URI is connected to, for messages."""
     return uri or os.environ.get("FLUX_URI") or "the system's socket"
+
+
+def expect_alive(uri: str | None, patience: Patience) -> None:
+    """See that the broker takes connections, for flux_open(3) would wait for ever.
+
+    A client of the local connector waits for one byte, which says that it is let in (flux-core
+    src/common/librouter/usock.c). A broker that hangs has a socket, and never sends it. What is
+    not a `local://` URI, or is not there, is left to flux_open(3), which says what is wrong.
+
+    Raises:
+        WorkloadUnavailable: the broker hangs.
+    """
+    given = uri or os.environ.get("FLUX_URI") or "local:///run/flux/local"
+    if not given.startswith("local://"):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+        probe.settimeout(patience.GLANCE)
+        with suppress(OSError):  # a full queue of connections is a broker that hangs, too
+            while not _let_in(probe, given.removeprefix("local://")):
+                if patience.left() <= 0:
+                    raise WorkloadUnavailable(f"Flux at {where(uri)} does not answer: it hangs")
+
+
+def _let_in(probe: socket.socket, path: str) -> bool:
+    """Whether there was an answer of any kind.
+
+    Raises:
+        OSError: there is no broker.
+    """
+    try:
+        probe.connect(path)
+    except (TimeoutError, BlockingIOError):
+        return False
+    except OSError as exc:
+        if exc.errno != errno.EISCONN:
+            raise
+    try:
+        probe.recv(1)
+    except TimeoutError:
+        return False
+    return True
 
 
 def open_owned(bindings: Bindings, uri: str | None) -> Any:

@@ -27,6 +27,7 @@ from rainbow_agent.model import (
     TaskKey,
 )
 from rainbow_agent.ports import Journal, StopSignal
+from rainbow_agent.stop import Stop
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,14 @@ class FluxWorkload:
 
     Args:
         uri: a Flux URI; None for FLUX_URI, or the system instance where that is not set.
+        stop: shortens waits; None when there is none.
     """
 
     kind = "flux"
 
-    def __init__(self, uri: str | None = None) -> None:
+    def __init__(self, uri: str | None = None, stop: Stop | None = None) -> None:
         self._given_uri = uri or None
+        self._stop = stop
         self._connection: Connection | None = None
         self._writer = RequestWriter()
         self._in_flight: dict[int, TaskKey] = {}  # by request
@@ -139,7 +142,7 @@ class FluxWorkload:
 
     def open_journal(self) -> Journal:
         """A journal on a connection of its own, which belongs to the calling thread."""
-        return FluxJournal(Connection(self._given_uri))
+        return FluxJournal(Connection(self._given_uri, self._stop))
 
     def close(self) -> None:
         """End the connection. Jobs go on."""
@@ -147,7 +150,7 @@ class FluxWorkload:
 
     def _open(self) -> Connection:
         if self._connection is None:
-            self._connection = Connection(self._given_uri)
+            self._connection = Connection(self._given_uri, self._stop)
             self._greet(self._connection)
         return self._connection
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -24,11 +23,10 @@ from rainbow_agent.model import (
     TaskKey,
 )
 from rainbow_agent.ports import Journal, StopSignal
+from rainbow_agent.stop import Patience, Stop
 
 #: Seconds a server that lives may take to answer.
 _PATIENCE = 30.0
-#: Seconds between two looks at a stop signal.
-_GLANCE = 0.1
 
 
 class LocalWorkload:
@@ -45,6 +43,7 @@ class LocalWorkload:
         cores: int | None = None,
         idle_exit: float = 60.0,
         launch: bool = True,
+        stop: Stop | None = None,
     ) -> None:
         """Describe the server; nothing is started yet.
 
@@ -55,7 +54,9 @@ class LocalWorkload:
             idle_exit: seconds after which a server that is started here leaves when it has no
                 client and no job.
             launch: whether to start a server when none runs.
+            stop: shortens waits; None when there is none.
         """
+        self._stop = stop
         self._folder = folder.absolute()
         self._launch = Launch(cores=cores, idle_exit=idle_exit) if launch else None
         self._channel: Channel | None = None
@@ -224,9 +225,9 @@ class LocalWorkload:
         """
         number = next(self._numbers)
         self._do(lambda channel: channel.send({"id": number, "op": op.value, **fields}))
-        deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
-            answer = self._pump(_GLANCE).get(number)
+        patience = Patience(_PATIENCE, self._stop)
+        while patience.left() > 0:
+            answer = self._pump(patience.glance()).get(number)
             if answer is not None and "result" in answer:
                 return dict(answer["result"])
             if answer is not None:
@@ -235,8 +236,9 @@ class LocalWorkload:
                 return {}
         self.close()
         raise WorkloadUnavailable(
-            f"the local workload manager at {self._folder} did not answer `{op.value}` in"
-            f" {_PATIENCE:.0f} s; see server.log there"
+            f"the local workload manager at {self._folder} did not answer `{op.value}`"
+            f" {'before the stop' if patience.cut else f'in {_PATIENCE:.0f} s'}; see server.log"
+            " there"
         )
 
 

@@ -6,6 +6,7 @@ Importing this module imports grpc (0.1 s); import it where a connection is want
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -15,9 +16,10 @@ import grpc
 from rainbow_agent.adapters import rainbow_errors, rainbow_rpc
 from rainbow_agent.adapters.rainbow_rpc import ReplyT, RequestT, Rpc
 from rainbow_agent.adapters.stubs import memory_pb2, rainbow_pb2
-from rainbow_agent.errors import ClusterUnknown, Rejected
+from rainbow_agent.errors import ClusterUnknown, Rejected, Unavailable
 from rainbow_agent.jobspec import wire
 from rainbow_agent.model import Credentials, Offer, SatisfyAnswer
+from rainbow_agent.stop import Patience, Stop
 
 #: gRPC's default for a reply is 4 MiB, which a few hundred waiting jobs exceed. A row is at most
 #: 4 MiB (the server's limit on a request), six times that as JSON text, so one always fits.
@@ -31,6 +33,11 @@ _OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1),)
 #: DEADLINE_EXCEEDED: the connection may be dead without anyone having said so (a node that
 #: vanished), which TCP would notice in a quarter of an hour; the Go server forbids pings.
 _START_OVER: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+
+#: What is still called after a stop: it tells rainbow what was done. All else is new work.
+_FAREWELL: Final = frozenset({rainbow_rpc.ACCEPT_JOBS.path, rainbow_rpc.UPDATE_STATE.path})
+#: Given up as late as can be, since its answer comes once only: the cluster's secret.
+_PRECIOUS: Final = rainbow_rpc.REGISTER.path
 
 #: The Go server's name for a cluster's own graph among its subsystems.
 _OWN_GRAPH: Final = "cluster"
@@ -58,6 +65,8 @@ class RainbowScheduler:
         max_reply: bytes of the largest reply that is taken.
         on_call: is told of each call when it is over: the procedure's name, how many seconds it
             took, and the error that it ends with.
+        stop: after it only reports are begun, and no call is waited for long; None when there is
+            none.
     """
 
     def __init__(
@@ -66,10 +75,13 @@ class RainbowScheduler:
         timeout: float = 10.0,
         max_reply: int = MAX_REPLY,
         on_call: Callable[[str, float, Exception | None], None] = lambda *_: None,
+        *,
+        stop: Stop | None = None,
     ) -> None:
         self._host = host
         self._on_call = on_call
         self._timeout = timeout
+        self._stop = stop
         self._options = (("grpc.max_receive_message_length", max_reply), *_OPTIONS)
         self._channel: grpc.Channel | None = None
 
@@ -221,6 +233,8 @@ class RainbowScheduler:
         Raises:
             RainbowAgentError: of the class that rainbow_errors gives it.
         """
+        if self._stop is not None and self._stop.is_set() and rpc.path not in _FAREWELL:
+            raise Unavailable(f"{rpc} at rainbow {self._host}: not begun, the agent is stopping")
         began, failure = time.monotonic(), None
         try:
             return self._ask(rpc, request)
@@ -239,11 +253,35 @@ class RainbowScheduler:
             response_deserializer=rpc.reply.FromString,
         )
         try:
-            reply: ReplyT = method(request, timeout=self._timeout)
+            reply = self._answer(rpc, method, request)
         except grpc.RpcError as exc:
             raise self._failure(rpc, exc.code(), exc.details() or "") from exc
         rainbow_errors.check_status(rpc, self._host, reply)
         return reply
+
+    def _answer(self, rpc: Rpc[RequestT, ReplyT], method: Any, request: RequestT) -> ReplyT:
+        """The reply, waited for so long and not longer; a stop shortens that.
+
+        Raises:
+            grpc.RpcError: as gRPC says.
+            Unavailable: given up because of a stop.
+        """
+        if self._stop is None:
+            reply: ReplyT = method(request, timeout=self._timeout)
+            return reply
+        call, done = method.future(request, timeout=self._timeout), threading.Event()
+        call.add_done_callback(lambda _: done.set())
+        longest = {"after": float("inf")} if rpc.path == _PRECIOUS else {}
+        patience = Patience(self._timeout + 1.0, self._stop, **longest)
+        while not done.wait(patience.glance()):
+            if patience.left() <= 0:
+                call.cancel()
+                self.close()
+                raise Unavailable(
+                    f"{rpc} at rainbow {self._host}: no answer yet, and the agent is stopping"
+                )
+        answer: ReplyT = call.result()
+        return answer
 
     def _failure(self, rpc: Rpc[Any, Any], code: grpc.StatusCode, text: str) -> Exception:
         if code in _START_OVER:

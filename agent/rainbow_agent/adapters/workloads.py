@@ -10,6 +10,7 @@ from pathlib import Path
 from rainbow_agent.errors import UsageError
 from rainbow_agent.ports import Workload
 from rainbow_agent.settings import Settings
+from rainbow_agent.stop import Stop
 
 #: Where a Flux instance listens when nobody says: a system instance, a MiniCluster's broker.
 _USUAL_SOCKETS = (Path("/run/flux/local"), Path("/mnt/flux/config/run/flux/local"))
@@ -49,12 +50,13 @@ def choose(settings: Settings, *, find: Callable[[str], str | None] = shutil.whi
     return Choice("local", local.uri, "no flux on PATH")
 
 
-def opener(choice: Choice, settings: Settings) -> Callable[[], Workload]:
-    """A function that opens one connection; each thread opens its own."""
+def opener(choice: Choice, settings: Settings, stop: Stop | None = None) -> Callable[[], Workload]:
+    """A function that opens one connection; each thread opens its own. A stop shortens waits."""
     if choice.kind == "flux":
         from rainbow_agent.adapters.flux_native import FluxWorkload  # noqa: PLC0415 - heavy
 
-        return lambda: FluxWorkload(choice.uri or None)
+        return lambda: FluxWorkload(choice.uri or None, stop)
     from rainbow_agent.adapters.local_workload import LocalWorkload  # noqa: PLC0415 - heavy
 
-    return lambda: LocalWorkload(Path(choice.uri), cores=settings.local_cores or None)
+    cores = settings.local_cores or None
+    return lambda: LocalWorkload(Path(choice.uri), cores=cores, stop=stop)
