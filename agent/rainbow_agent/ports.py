@@ -246,6 +246,9 @@ class Ledger(Protocol):
     def job(self, key: JobKey) -> JobRow | None:
         """One job with its tasks."""
 
+    def ended_badly(self, limit: int) -> list[JobRow]:
+        """Jobs that failed, were refused or lost, without tasks, the last to end first."""
+
     def find_jobs(self, job_id: int) -> list[JobKey]:
         """Jobs with this rainbow id, newest registration first."""
 

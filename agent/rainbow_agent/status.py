@@ -7,24 +7,13 @@ what it last said of itself, the ledger what became of the jobs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from rainbow_agent.logs import clean, counted, when
-from rainbow_agent.model import JobState
+from rainbow_agent.logs import clean, when
+from rainbow_agent.model import Drain, JobRow
 from rainbow_agent.settings import Settings
-from rainbow_agent.views import ago
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What was found in the state folder."""
-
-    pid: int | None  # of the running daemon
-    since: float | None  # epoch seconds, of the daemon that runs or ran last
-    runtime: Mapping[str, Any]
-    counts: Mapping[JobState, int]
-    registration: str | None
+from rainbow_agent.status_word import Sources, reasons_of, word_of
+from rainbow_agent.views import job_view
 
 
 def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any]:
@@ -37,7 +26,11 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
     workload: Mapping[str, Any] = found.runtime.get("workload") or {}
     heartbeat = found.runtime.get("heartbeat")
     contact = rainbow.get("last_contact")
+    reasons = reasons_of(found, now)
     return {
+        "state": word_of(found, reasons),
+        "reasons": [{**vars(each), "since": when(each.since)} for each in reasons],
+        "draining": _draining(found.drain),
         "cluster": settings.cluster,
         "registration": found.registration,
         "rainbow": {
@@ -61,7 +54,23 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
         "resources": _resources(found.runtime, running=running),
         "nodes": found.runtime.get("nodes"),
         "graph": _graph(found.runtime.get("graph")),
-        "jobs": {state.value: n for state, n in found.counts.items()},
+        "jobs": None
+        if found.counts is None
+        else {state.value: n for state, n in found.counts.items()},
+        "errors": [_error(job) for job in found.errors],
+    }
+
+
+def _draining(drain: Drain | None) -> dict[str, Any] | None:
+    if drain is None:
+        return None
+    return {"since": when(drain.since) if drain.since else None, "reason": drain.reason or None}
+
+
+def _error(job: JobRow) -> dict[str, Any]:
+    view = job_view(job)
+    return {name: view[name] for name in ("id", "registration", "name", "state", "reason")} | {
+        "finished": view["finished"]
     }
 
 
@@ -102,68 +111,3 @@ def status_line(cluster: str, facts: Mapping[str, Any]) -> str:
     if resources:
         parts.append(f"{resources['cores_free']} of {resources['cores_total']} cores free")
     return clean("; ".join(parts))
-
-
-def status_text(view: Mapping[str, Any]) -> str:
-    """The same for people."""
-    daemon, rainbow, workload = view["daemon"], view["rainbow"], view["workload"]
-    lines = [
-        ("cluster", view["cluster"]),
-        ("daemon", _daemon_line(daemon)),
-        ("rainbow", f"{rainbow['host']}  {_reach(rainbow)}"),
-        ("workload", f"{workload['kind'] or '-'} {workload['uri'] or ''}  {_reach(workload)}"),
-        ("resources", _resource_line(view["resources"])),
-        *_node_lines(view["nodes"] or {}),
-        *_graph_lines(view["graph"]),
-        ("jobs", ", ".join(f"{n} {state}" for state, n in view["jobs"].items() if n) or "none"),
-    ]
-    return "\n".join(f"{name:<10} {text}" for name, text in lines)
-
-
-def _daemon_line(daemon: Mapping[str, Any]) -> str:
-    age = daemon["heartbeat_age"]
-    seen = "" if age is None else f", last heard of {ago(max(age, 0.0))} ago"
-    if daemon["running"]:
-        return f"running, pid {daemon['pid']}, since {daemon['since']}{seen}"
-    return f"NOT RUNNING{seen}" if age is not None else "NOT RUNNING, never ran here"
-
-
-def _reach(side: Mapping[str, Any]) -> str:
-    if side["reachable"] is None:
-        return "(not known)"
-    if side["reachable"]:
-        return "reachable"
-    return f"NOT REACHABLE: {side['problem']}" if side["problem"] else "NOT REACHABLE"
-
-
-def _resource_line(resources: Mapping[str, int | None]) -> str:
-    def part(kind: str) -> str:
-        total, free = resources[f"{kind}_total"], resources[f"{kind}_free"]
-        if total is None:
-            return f"{kind} not known"
-        return f"{kind} {total}" if free is None else f"{kind} {free} of {total} free"
-
-    return ", ".join(part(kind) for kind in ("nodes", "cores", "gpus"))
-
-
-def _node_lines(nodes: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How many nodes are how, and each that is not as it should be."""
-    if not nodes:
-        return []
-    states = ("up", "drained", "down", "silent")
-    counts = ", ".join(f"{nodes.get(state, 0)} {state}" for state in states if nodes.get(state))
-    lines = [("nodes", f"{counts or 'none'}; {nodes.get('described', 0)} described")]
-    for each in nodes.get("troubled") or ():
-        problem = f": {clean(each['problem'])}" if each.get("problem") else ""
-        name = clean(str(each.get("name")))
-        lines.append(("", f"{name} (rank {each.get('rank')}) {each.get('condition')}{problem}"))
-    return lines
-
-
-def _graph_lines(graph: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    if graph is None:
-        return []
-    sent = f"sent {graph['sent']}" if graph["sent"] else "not sent by this daemon"
-    size = f"{counted(graph.get('nodes') or 0, 'node')}, {graph.get('bytes')} bytes"
-    known = ", ".join(graph["subsystems"]) or "no subsystem"
-    return [("graph", f"{graph.get('form')}, {size}, {sent}; {known}")]

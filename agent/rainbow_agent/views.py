@@ -70,3 +70,39 @@ def ago(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds / 86400:.0f} d"
+
+
+def bar(part: int, whole: int, width: int) -> str:
+    """`[#####.....]`: how much of a whole; plain characters, so that it reads the same anywhere."""
+    full = round(width * part / whole) if whole else 0
+    if 0 < part < whole:  # a little is not nothing, and not quite all is not all
+        full = min(max(full, 1), width - 1)
+    return "[" + "#" * full + "." * (width - full) + "]"
+
+
+def wrapped(name: str, text: str, width: int, indent: int) -> list[str]:
+    """A name and its text, in lines of at most `width` columns, the text set in by `indent`.
+
+    A text that is longer than its column goes on below. Words longer than a line stay whole: an
+    address or a path must be one piece to be copied.
+    """
+    import textwrap  # noqa: PLC0415 - regular expressions: not for --help
+
+    head = clean(name)
+    first = f"{head:<{indent - 1}} " if len(head) < indent else f"{head}  "
+    lines = textwrap.wrap(
+        clean(text),
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return lines or [first.rstrip()]
+
+
+def seconds_since(time: str, now: float) -> float:
+    """Seconds since an RFC 3339 time; none when it is to come."""
+    from datetime import datetime  # noqa: PLC0415
+
+    return max(now - datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp(), 0.0)

@@ -7,7 +7,9 @@ from typing import Any
 
 from rainbow_agent.model import JobState
 from rainbow_agent.settings import load
-from rainbow_agent.status import Sources, status_text, status_view
+from rainbow_agent.status import status_view
+from rainbow_agent.status_text import status_text
+from rainbow_agent.status_word import Sources
 
 RUNTIME: dict[str, Any] = {
     "nodes": {
@@ -50,7 +52,7 @@ def test_both_are_in_the_object() -> None:
 
 def test_both_are_in_the_text() -> None:
     """Counts first, then each node that is not as it should be; no terminal is steered."""
-    text = status_text(view(RUNTIME))
+    text = status_text(view(RUNTIME), 1715940100.0)
     assert "2 up, 1 drained, 1 silent; 3 described" in text
     assert "blue-1 (rank 1) silent: no \\x1b[31manswer" in text
     assert "blue-2 (rank 2) drained" in text
@@ -61,4 +63,4 @@ def test_before_the_first_survey_neither_is_known() -> None:
     """And the text has no line for them."""
     found = view({})
     assert (found["nodes"], found["graph"]) == (None, None)
-    assert "graph" not in status_text(found)
+    assert "graph" not in status_text(found, 1715940100.0)

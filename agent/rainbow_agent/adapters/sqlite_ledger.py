@@ -211,6 +211,11 @@ class SqliteLedger:
         with self._store.read() as db:
             return views.job(db, key)
 
+    def ended_badly(self, limit: int) -> list[JobRow]:
+        """Jobs that ended badly, the last first."""
+        with self._store.read() as db:
+            return views.ended_badly(db, limit)
+
     def find_jobs(self, job_id: int) -> list[JobKey]:
         """Jobs with this rainbow id, newest registration first."""
         with self._store.read() as db:

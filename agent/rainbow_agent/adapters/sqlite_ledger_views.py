@@ -53,6 +53,8 @@ _JOBS = "SELECT seq, registration, id, name, state, reason, received, accepted, 
 _COUNT = "SELECT count(*) FROM job"
 _WITH_KEY = " WHERE registration = ? AND id = ?"
 _IN_STATES = " WHERE state IN (SELECT value FROM json_each(?))"
+#: As the index `job_ended_badly` has it, or it is not used.
+_BADLY = " WHERE state IN ('failed', 'refused', 'lost')"
 _OLDEST_FIRST = " ORDER BY received, seq LIMIT ?"
 _NEWEST_FIRST = " ORDER BY received DESC, seq DESC LIMIT ?"
 
@@ -140,6 +142,12 @@ def job(db: sqlite3.Connection, key: JobKey) -> JobRow | None:
     """One job with its tasks."""
     row = db.execute(_JOBS + _WITH_KEY, _args(key)).fetchone()
     return _job_row(row, _tasks_of_jobs(db, [row[0]]).get(row[0], ())) if row else None
+
+
+def ended_badly(db: sqlite3.Connection, limit: int) -> list[JobRow]:
+    """Jobs that ended badly, without tasks."""
+    rows = db.execute(_JOBS + _BADLY + " ORDER BY finished DESC, seq DESC LIMIT ?", (limit,))
+    return [_job_row(row, ()) for row in rows]
 
 
 def tasks_in(db: sqlite3.Connection, states: Collection[TaskState]) -> list[TaskRow]:

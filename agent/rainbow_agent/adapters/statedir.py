@@ -117,6 +117,15 @@ def running(folder: Path) -> Holder | None:
     return read_holder(folder) if held else None
 
 
+def halted(pid: int) -> bool:
+    """Whether a process is stopped by a signal or a debugger (proc_pid_stat(5), field 3)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False  # of another PID namespace, or just gone
+    return text.rpartition(")")[2].split()[:1] in (["T"], ["t"])
+
+
 def write_runtime(folder: Path, facts: Mapping[str, Any]) -> None:
     """Replace runtime.json; not flushed to disk, it is only about this run."""
     _replace(folder / "runtime.json", facts)

@@ -1,0 +1,111 @@
+"""One word for how the agent does, and why it is no better one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rainbow_agent.conditions import Condition
+from rainbow_agent.model import FINAL_JOB_STATES, Drain, JobRow, JobState
+
+#: The words, each with what it means (docs/operations.md).
+WORDS: Final[Mapping[str, str]] = {
+    "working": "the daemon runs, and has jobs that are not over",
+    "idle": "the daemon runs, and every job that it has is over",
+    "draining": "the daemon runs and takes no new jobs, until `rainbow-agent resume`",
+    "degraded": "the daemon runs, and something is wrong: each reason follows, with since when",
+    "stopped": "no daemon runs on this state folder",
+}
+#: Seconds without a sign of life after which a daemon is called stuck, where its main loop has no
+#: limit of its own in runtime.json.
+SILENCE: Final = 45.0
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What was found in the state folder."""
+
+    pid: int | None  # of the running daemon
+    since: float | None  # epoch seconds, of the daemon that runs or ran last
+    runtime: Mapping[str, Any]
+    counts: Mapping[JobState, int] | None  # None: the ledger cannot be read
+    registration: str | None
+    #: Why the ledger cannot be read; "" when it can.
+    ledger_problem: str = ""
+    #: The wish that it takes no new jobs; it holds while the daemon is down too.
+    drain: Drain | None = None
+    #: Jobs that ended badly, the last first.
+    errors: Sequence[JobRow] = ()
+    #: Whether the kernel says that the process is stopped (SIGSTOP, a debugger).
+    halted: bool = False
+
+
+def word_of(found: Sources, reasons: Sequence[Condition]) -> str:
+    """One of WORDS. What is wrong comes before everything but not running at all."""
+    if found.pid is None:
+        return "stopped"
+    if reasons:
+        return "degraded"
+    if found.drain is not None or found.runtime.get("draining"):
+        return "draining"
+    counts = found.counts or {}
+    return "working" if any(n for s, n in counts.items() if s not in FINAL_JOB_STATES) else "idle"
+
+
+def reasons_of(found: Sources, now: float) -> list[Condition]:
+    """What is wrong, the oldest first: what the daemon says, and what it cannot say any more.
+
+    A daemon that holds its lock and is silent is not believed: whatever it said last is old.
+    """
+    reasons = list(_seen_from_outside(found, now))
+    if found.pid is not None:
+        reasons += _said(found.runtime.get("conditions"))
+    return sorted(reasons, key=lambda each: (each.since, each.name))
+
+
+def _seen_from_outside(found: Sources, now: float) -> Iterator[Condition]:
+    if found.ledger_problem:
+        yield Condition("ledger-unreadable", found.ledger_problem, now)
+    if found.pid is None:
+        return
+    said = _of_this_run(found)
+    last = said if said is not None else (found.since or now)
+    if found.halted:
+        yield Condition(
+            "process-stopped",
+            f"process {found.pid} was stopped by a signal or a debugger: `kill -CONT {found.pid}`",
+            last,
+        )
+    limit = _limit(found.runtime)
+    if now - last > limit:
+        yield Condition(
+            "heartbeat-old",
+            f"process {found.pid} holds the lock and has said nothing for {now - last:.0f} s"
+            f" ({limit:.0f} s are allowed): it is stuck; its log may say why, and a restart loses"
+            " nothing",
+            last,
+        )
+
+
+def _of_this_run(found: Sources) -> float | None:
+    """The heartbeat, if it is of the daemon that runs and not of the one before."""
+    heartbeat = found.runtime.get("heartbeat")
+    if not isinstance(heartbeat, (int, float)):
+        return None
+    return None if found.since and heartbeat < found.since else float(heartbeat)
+
+
+def _limit(runtime: Mapping[str, Any]) -> float:
+    """Seconds that the main loop may be silent."""
+    loops = runtime.get("loops")
+    main = loops.get("main") if isinstance(loops, Mapping) else None
+    limit = main.get("limit") if isinstance(main, Mapping) else None
+    return float(limit) if isinstance(limit, (int, float)) else SILENCE
+
+
+def _said(conditions: Any) -> Iterator[Condition]:
+    for each in conditions if isinstance(conditions, list) else ():
+        if isinstance(each, Mapping) and isinstance(each.get("since"), (int, float)):
+            reason = str(each.get("reason"))
+            yield Condition(str(each.get("name")), reason, float(each["since"]))
