@@ -15,7 +15,8 @@ from typing import Any
 
 from rainbow_agent.crashpoints import CrashPoint, reach
 from rainbow_agent.errors import JobspecError
-from rainbow_agent.jobspec.placement import Unplaceable, needs_site, place
+from rainbow_agent.jobspec.placement import needs_site, place
+from rainbow_agent.jobspec.unplaceable import Unplaceable
 from rainbow_agent.model import (
     JobChange,
     JobKey,

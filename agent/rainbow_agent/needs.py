@@ -96,3 +96,5 @@ class Option:
     jobspec: Mapping[str, Any]  # Flux's own, as in PlannedTask
     choices: tuple[tuple[Need, ...], ...] = ()  # as in Choices
     where: str = ""  # its place in the jobspec, for people
+    #: Ranks that pass, once the nodes were looked at; None: not looked up, or nothing is asked.
+    ranks: tuple[int, ...] | None = None

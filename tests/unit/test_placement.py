@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rainbow_agent.jobspec.placement import Unplaceable, needs_site, place
+from rainbow_agent.jobspec.placement import needs_site, place
 from rainbow_agent.jobspec.plan import plan_text
+from rainbow_agent.jobspec.unplaceable import Unplaceable
 from rainbow_agent.model import Plan
 from rainbow_agent.needs import Need
 from rainbow_agent.site import Site, SiteNode

@@ -159,7 +159,7 @@ class Builder:
             jobspec=options[0].jobspec,
             kind=TaskKind.GROUP,
             tasks=tasks,
-            options=_that_matter(options),
+            options=options if any(task.options for task in tasks) else _that_matter(options),
         )
 
     def _options(

@@ -5,11 +5,11 @@ As the `submit` RPC of flux-core 0.62 to 0.88 takes it; flux-core's JobspecV1 va
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rainbow_agent.jobspec.document import Attributes, Script
-from rainbow_agent.jobspec.groupfile import to_data
+from rainbow_agent.jobspec.groupfile import from_data, to_data
 from rainbow_agent.jobspec.programs import Programs
 from rainbow_agent.model import PlannedTask
 from rainbow_agent.shape import Shape
@@ -88,10 +88,28 @@ def group_jobspec(
     system["shell"] = {
         "options": {"per-resource": {"type": "node"}, "mpi": "none", "exit-timeout": "none"}
     }
+    return with_tasks(jobspec, name, tasks)
+
+
+def with_tasks(
+    jobspec: Mapping[str, Any], name: str, tasks: Sequence[PlannedTask]
+) -> dict[str, Any]:
+    """A group's jobspec with these tasks in it."""
     # Without an encoding the data is the file's JSON (RFC 37): nothing is quoted in quotes in
     # groups in groups.
-    system["files"] = {_GROUP: {"mode": _GROUP_MODE, "data": to_data(name, tasks)}}
-    return jobspec
+    file = {"mode": _GROUP_MODE, "data": to_data(name, tasks)}
+    attributes = jobspec["attributes"]
+    system = {**attributes["system"], "files": {_GROUP: file}}
+    return {**jobspec, "attributes": {**attributes, "system": system}}
+
+
+def tasks_within(jobspec: Mapping[str, Any]) -> tuple[str, tuple[PlannedTask, ...]]:
+    """The group in a group's jobspec: its name and tasks.
+
+    Raises:
+        JobspecError: it is damaged, or another version's.
+    """
+    return from_data(jobspec["attributes"]["system"]["files"][_GROUP]["data"])
 
 
 def _resources(shape: Shape) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from rainbow_agent.errors import JobspecError
 from rainbow_agent.model import PlannedTask, TaskKind
+from rainbow_agent.needs import Option
+from rainbow_agent.shape import Shape
 
 VERSION = 1
 
@@ -26,6 +28,8 @@ def _to_entry(task: PlannedTask) -> dict[str, Any]:
         entry["depends_on"] = list(task.depends_on)
     if task.after:
         entry["after"] = list(task.after)
+    if task.options:
+        entry["options"] = [_to_option(option) for option in task.options]
     return entry
 
 
@@ -54,4 +58,29 @@ def _from_entry(entry: Mapping[str, Any]) -> PlannedTask:
         jobspec=dict(entry["jobspec"]),
         kind=TaskKind(entry.get("kind", TaskKind.JOB.value)),
         after=tuple(entry.get("after", ())),
+        options=tuple(_from_option(option) for option in entry.get("options", ())),
+    )
+
+
+def _to_option(option: Option) -> dict[str, Any]:
+    """An option as it is known where the group is submitted: which of its nodes pass."""
+    shape = option.shape
+    return {
+        "resources": option.resources,
+        "shape": [shape.nodes, shape.slots, shape.cores, shape.gpus, shape.exclusive],
+        "jobspec": option.jobspec,
+        "where": option.where,
+        "ranks": None if option.ranks is None else list(option.ranks),
+    }
+
+
+def _from_option(entry: Mapping[str, Any]) -> Option:
+    nodes, slots, cores, gpus, exclusive = entry["shape"]
+    ranks = entry["ranks"]
+    return Option(
+        resources=str(entry["resources"]),
+        shape=Shape(int(nodes), int(slots), int(cores), int(gpus), bool(exclusive)),
+        jobspec=dict(entry["jobspec"]),
+        where=str(entry["where"]),
+        ranks=None if ranks is None else tuple(int(rank) for rank in ranks),
     )

@@ -3,29 +3,25 @@
 Not a part of planning: the same text always gives the same plan, while nodes come, go and change
 (docs/decisions/0021). It is done when a job is accepted for running here, and again for what was
 not submitted before a crash.
+
+What stands in a group is placed in two steps. Which nodes pass is looked up here, where they are
+known, and travels with the group's tasks; which of them the group got, and which alternative fits
+on those, only its own instance knows (place_inside).
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rainbow_agent.errors import JobspecError
 from rainbow_agent.idset import idset
-from rainbow_agent.jobspec.words import show, suggestion
-from rainbow_agent.model import Plan, PlannedTask
-from rainbow_agent.needs import Need, Option
-from rainbow_agent.shape import Shape, number
+from rainbow_agent.jobspec.fluxspec import tasks_within, with_tasks
+from rainbow_agent.jobspec.unplaceable import Unplaceable, no_room, nobody
+from rainbow_agent.model import Plan, PlannedTask, TaskKind
+from rainbow_agent.needs import Option
+from rainbow_agent.shape import Shape
 from rainbow_agent.site import Site, SiteNode
-
-#: Different values that a refusal tells of one element.
-_TOLD = 4
-
-
-class Unplaceable(JobspecError):
-    """No node of this cluster, up or down, can run a task as it is written."""
 
 
 @dataclass(frozen=True)
@@ -40,43 +36,91 @@ class Place:
 
 def needs_site(plan: Plan) -> bool:
     """Whether place() would do anything."""
-    return any(task.options for task in plan.tasks)
+    return any(task.options for task, _ in plan.every_task())
 
 
 def place(plan: Plan, site: Site) -> Plan:
     """The plan with one option chosen for each task, and its nodes in the Flux jobspec.
 
     Of several options the first is taken that fits on the nodes that are up; else the first that
-    fits when those that are down come back.
+    fits when those that are down come back. A group gets nodes on which everything in it passes,
+    where there are enough of them.
 
     Raises:
         Unplaceable: a task has no such option; with what was asked and what there is.
     """
-    places = Places(site)
-    return replace(plan, tasks=tuple(_placed(task, places) for task in plan.tasks))
+    placer = _Placer(site)
+    return replace(plan, tasks=tuple(placer.placed(task) for task in plan.tasks))
 
 
-class Places:
-    """Options on one site; what is asked twice is looked up once."""
+def place_inside(
+    tasks: Sequence[PlannedTask], nodes: Sequence[SiteNode], outer: Sequence[int]
+) -> tuple[PlannedTask, ...]:
+    """The tasks of a group on the nodes of its instance.
+
+    Args:
+        tasks: as they travelled; ranks are those of the instance around this one.
+        nodes: of this instance.
+        outer: the rank around this instance of each of its ranks 0, 1, ...
+
+    Raises:
+        Unplaceable: none of the nodes that the group got can run one of them.
+    """
+    inner = {rank: new for new, rank in enumerate(outer)}
+    placer = _Placer(Site(tuple(nodes)))
+    return tuple(placer.placed(_renumbered(task, inner)) for task in tasks)
+
+
+class _Placer:
+    """Tasks on one site; what is asked twice is looked up once."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._known: dict[tuple[Shape, object, str], Place] = {}
+        self._known: dict[tuple[Shape, object, object, str], Place] = {}
 
-    def of(self, option: Option) -> Place:
-        """How an option fits."""
-        key = (option.shape, option.choices, option.where)
-        if key not in self._known:
-            self._known[key] = _look(option, self._site)
-        return self._known[key]
+    def placed(self, task: PlannedTask) -> PlannedTask:
+        """A task with its option chosen; of a group's tasks, which nodes pass."""
+        if not task.options:  # a group has some when something in it has
+            return task
+        if not _is_group(task):
+            return self._settled(task, frozenset())
+        inside = tuple(self._narrowed(inner) for inner in task.tasks or _within(task))
+        wanted = frozenset(ranks for inner in inside for ranks in _passing(inner))
+        return _with_inside(self._settled(task, wanted), inside)
 
-    def choose(self, options: tuple[Option, ...]) -> tuple[Option, Place]:
-        """The option to take, of one or more.
+    def _settled(self, task: PlannedTask, wanted: frozenset[frozenset[int]]) -> PlannedTask:
+        if not task.options:
+            return task
+        option, there = self._choose(task.options)
+        nodes = there.nodes
+        better = [node for node in nodes if all(node.rank in ranks for ranks in wanted)]
+        if wanted and _room(option.shape, better) >= option.shape.wanted:
+            nodes = tuple(better)
+        jobspec = option.jobspec
+        if option.choices or option.ranks is not None or len(nodes) < len(self._site.nodes):
+            jobspec = _constrained(jobspec, idset(node.rank for node in nodes))
+        return replace(task, jobspec=jobspec, options=())
 
-        Raises:
-            Unplaceable: none fits.
-        """
-        found = [(option, self.of(option)) for option in options]
+    def _narrowed(self, task: PlannedTask) -> PlannedTask:
+        """A task in a group: its options that some node passes, with these nodes."""
+        options = tuple(replace(option, **self._looked_up(option)) for option in task.options)
+        left = tuple(o for o in options if o.ranks is None or o.ranks)
+        if options and not left:
+            problems = (nobody(option, self._site) for option in task.options)
+            raise Unplaceable("; and ".join(dict.fromkeys(problems)))
+        narrowed = replace(task, options=left)
+        if not options or not _is_group(task):
+            return narrowed
+        inside = tuple(self._narrowed(inner) for inner in task.tasks or _within(task))
+        return _with_inside(narrowed, inside)
+
+    def _looked_up(self, option: Option) -> dict[str, Any]:
+        if not option.choices:
+            return {}
+        return {"ranks": tuple(node.rank for node in self._of(option).nodes), "choices": ()}
+
+    def _choose(self, options: tuple[Option, ...]) -> tuple[Option, Place]:
+        found = [(option, self._of(option)) for option in options]
         for option, there in found:
             if there.now:
                 return option, there
@@ -85,15 +129,30 @@ class Places:
                 return option, there
         raise Unplaceable("; and ".join(dict.fromkeys(there.problem for _, there in found)))
 
+    def _of(self, option: Option) -> Place:
+        key = (option.shape, option.choices, option.ranks, option.where)
+        if key not in self._known:
+            self._known[key] = _look(option, self._site)
+        return self._known[key]
 
-def _placed(task: PlannedTask, places: Places) -> PlannedTask:
-    if not task.options:
-        return task
-    option, there = places.choose(task.options)
-    jobspec = option.jobspec
-    if option.choices:
-        jobspec = _constrained(jobspec, idset(node.rank for node in there.nodes))
-    return replace(task, jobspec=jobspec, options=())
+
+def _look(option: Option, site: Site) -> Place:
+    nodes = tuple(
+        node
+        for node in site.passing(option.choices)
+        if option.ranks is None or node.rank in option.ranks
+    )
+    wanted = option.shape.wanted
+    room = _room(option.shape, nodes)
+    if room >= wanted:
+        now = _room(option.shape, [node for node in nodes if node.up])
+        return Place(nodes, fits=True, now=now >= wanted)
+    problem = no_room(option, nodes, room, site) if nodes else nobody(option, site)
+    return Place(nodes, fits=False, now=False, problem=problem)
+
+
+def _room(shape: Shape, nodes: Iterable[SiteNode]) -> int:
+    return shape.placed_on(node.size for node in nodes)
 
 
 def _constrained(jobspec: Mapping[str, Any], ranks: str) -> dict[str, Any]:
@@ -103,78 +162,43 @@ def _constrained(jobspec: Mapping[str, Any], ranks: str) -> dict[str, Any]:
     return {**jobspec, "attributes": attributes}
 
 
-def _look(option: Option, site: Site) -> Place:
-    nodes = tuple(site.passing(option.choices))
-    shape = option.shape
-    room = shape.placed_on(node.size for node in nodes)
-    now = shape.placed_on(node.size for node in nodes if node.up)
-    if room >= shape.wanted:
-        return Place(nodes, fits=True, now=now >= shape.wanted)
-    problem = _no_room(option, nodes, room, site) if nodes else _nobody(option, site)
-    return Place(nodes, fits=False, now=False, problem=problem)
+def _within(task: PlannedTask) -> tuple[PlannedTask, ...]:
+    """The tasks of a group that came in a file: they stand in its jobspec only."""
+    return tasks_within(task.jobspec)[1]
 
 
-def _nobody(option: Option, site: Site) -> str:
-    """Why no node passes `requires`: of each list of needs the first that nobody meets."""
-    return "; nor ".join(dict.fromkeys(_nobody_meets(needs, site) for needs in option.choices))
-
-
-def _nobody_meets(needs: tuple[Need, ...], site: Site) -> str:
-    for need in needs:
-        if need.subsystem not in site.names():
-            return (
-                f"{need.where}: no node here has a subsystem {show(need.subsystem)}; "
-                + suggestion(need.subsystem, site.names())
-            )
-        if not site.meeting(need):
-            return f"{need.where}: no node here has {_told(need)}; {_instead(need, site)}"
-    each = ", ".join(
-        f"{number(len(site.meeting(need)), 'node')} for {_told(need)}" for need in needs
+def _with_inside(task: PlannedTask, inside: tuple[PlannedTask, ...]) -> PlannedTask:
+    """A group with these tasks, in each of its options."""
+    options = tuple(
+        replace(option, jobspec=with_tasks(option.jobspec, task.name, inside))
+        for option in task.options
     )
-    return f"{needs[0].where}: no node here meets all that is required together ({each})"
+    jobspec = with_tasks(task.jobspec, task.name, inside)
+    return replace(task, jobspec=jobspec, tasks=inside if task.tasks else (), options=options)
 
 
-def _told(need: Need) -> str:
-    """What was asked: `'ior' from 3.0.0 to 4.0.0 (subsystem 'spack')`."""
-    exact = need.value if need.attribute else need.equals
-    bounds = [f"from {show(need.low)}"] if need.low else []
-    bounds += [f"up to {show(need.high)}"] if need.high else []
-    what = " ".join([show(need.key), *([f"= {show(exact)}"] if exact else []), *bounds])
-    kind = f" of a {show(need.equals)}" if need.attribute and need.equals else ""
-    return f"{what}{kind} in subsystem {show(need.subsystem)}"
+def _is_group(task: PlannedTask) -> bool:
+    return task.kind is TaskKind.GROUP
 
 
-def _instead(need: Need, site: Site) -> str:
-    """What the nodes have in the place of what was asked."""
-    counts: Counter[str] = Counter()
-    for node in site.nodes:
-        found = need.candidates(site.offers(node, need.subsystem))
-        if node.traits is None and not found:
-            counts["not described"] += 1
-        else:
-            counts[_values(found) if found else f"without {show(need.key)}"] += 1
-    return "there: " + ", ".join(f"{number(n, 'node')} {what}" for what, n in counts.most_common())
+def _passing(task: PlannedTask) -> list[frozenset[int]]:
+    """Of a task in a group, and of all in it: the ranks that pass, where any are asked for."""
+    found = []
+    if task.options and all(option.ranks is not None for option in task.options):
+        found.append(frozenset(rank for option in task.options for rank in option.ranks or ()))
+    inside = task.tasks or (_within(task) if _is_group(task) else ())
+    return found + [ranks for inner in inside for ranks in _passing(inner)]
 
 
-def _values(found: list[str]) -> str:
-    more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
-    return "with " + ", ".join(map(show, found[:_TOLD])) + more
-
-
-def _no_room(option: Option, nodes: tuple[SiteNode, ...], room: int, site: Site) -> str:
-    word = "node" if option.shape.nodes else "slot"
-    passing = (
-        f"{number(len(nodes), 'node')} of {len(site.nodes)} met `requires`"
-        if option.choices
-        else f"there are {number(len(nodes), 'node')}"
+def _renumbered(task: PlannedTask, inner: Mapping[int, int]) -> PlannedTask:
+    """A task whose ranks are those of the instance that it is in, at every depth below."""
+    options = tuple(
+        option
+        if option.ranks is None
+        else replace(option, ranks=tuple(inner[rank] for rank in option.ranks if rank in inner))
+        for option in task.options
     )
-    sizes = Counter(node.size for node in nodes)
-    has = ", ".join(
-        f"{number(count, 'node')} with {number(cores, 'core')}"
-        + (f" and {number(gpus, 'GPU')}" if gpus else "")
-        for (cores, gpus), count in sizes.most_common(_TOLD)
-    )
-    return (
-        f"{option.where}: {option.shape} asked for; {passing}, with room for "
-        f"{number(room, word)} ({has})"
-    )
+    task = replace(task, options=options)
+    if not options or not _is_group(task):
+        return task
+    return _with_inside(task, tuple(_renumbered(each, inner) for each in _within(task)))
