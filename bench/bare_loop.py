@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> None:
 def same() -> Make:
     """What the agent sends for the bench's job, with a key of nobody's ledger."""
     (task,) = plan_text(JOBSPEC).tasks
-    jobspec = complete(task.jobspec, _KEY, job_environment(os.environ))
+    jobspec = complete(task, _KEY, job_environment(os.environ))
     text = json.dumps(jobspec)
     return lambda _: (jobspec, text)
 

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any
 
 from rainbow_agent import __version__
@@ -25,6 +26,7 @@ from rainbow_agent.errors import UsageError
 from rainbow_agent.identity import registration_id
 from rainbow_agent.inbox import Inbox
 from rainbow_agent.jobspec.plan import plan_text
+from rainbow_agent.jobspec.programs import Programs
 from rainbow_agent.journal import JournalRoom
 from rainbow_agent.logs import Redact, set_up
 from rainbow_agent.lookout import Lookout
@@ -168,6 +170,7 @@ def _assemble(
     )
     bell = stop.bell()
     lookout.on_portrait = bell.set
+    programs = Programs(shared_fs=settings.shared_fs)
     parts: Parts
 
     def changed(changes: list[JobChange]) -> None:
@@ -223,7 +226,7 @@ def _assemble(
         open_dispatcher=lambda: Dispatcher(
             ledger=ledger,
             workload=open_workload(),
-            plan_text=moving(plan_text, main.beat),
+            plan_text=moving(partial(plan_text, programs=programs), main.beat),
             site=lambda: lookout.site(main),
             environment=job_environment(os.environ, settings.secret_values),
             clock=clock,

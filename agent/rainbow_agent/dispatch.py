@@ -7,6 +7,7 @@ overlaps with them.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,12 +23,14 @@ from rainbow_agent.model import (
     JobKey,
     Plan,
     PlannedJob,
+    PlannedTask,
     Refusal,
     Submission,
     SubmitOutcome,
     Submitted,
     TaskChange,
     TaskKey,
+    TaskKind,
     TaskRow,
     TaskState,
 )
@@ -175,7 +178,7 @@ class Dispatcher:
             except JobspecError as exc:
                 self._give_up(rows, f"this version of the agent cannot plan the job: {exc}")
                 continue
-            if {t.name for t in plan.tasks} == {row.key.task for row in rows}:
+            if {t.name for t, _ in plan.every_task()} == {row.key.task for row in rows}:
                 plans[key] = plan
             else:
                 self._give_up(rows, "this version of the agent plans other tasks than before")
@@ -201,7 +204,7 @@ class Dispatcher:
                 unsatisfiable=unsatisfiable,
             )
             for row in rows
-            if row.state is TaskState.PENDING
+            if row.state is TaskState.PENDING and row.group is None
         ]
 
     def _forget(self) -> None:
@@ -230,7 +233,7 @@ class Dispatcher:
             TaskChange(row.key, TaskState.SUBMITTING, at, "about to be submitted")
             for _, rows in chunk.values()
             for row in rows
-            if row.state is TaskState.PENDING
+            if row.state is TaskState.PENDING and row.group is None
         ]
         self._ledger.apply(marks)
         reach(CrashPoint.MARKED)
@@ -242,7 +245,7 @@ class Dispatcher:
         return True
 
     def _start(self, ready: Ready) -> None:
-        jobspec = complete(ready.task.jobspec, ready.key, self._environment)
+        jobspec = complete(ready.task, ready.key, self._environment)
         self._sent[ready.key] = self._clock.now()
         self._workload.start_submit(Submission(ready.key, jobspec, ready.afterok))
         reach(CrashPoint.SENT)
@@ -305,18 +308,24 @@ def _portions(keys: Sequence[JobKey]) -> Iterator[Sequence[JobKey]]:
         start, size = start + size, min(size * 2, MOST)
 
 
-def complete(
-    jobspec: Mapping[str, Any], key: TaskKey, environment: Mapping[str, str]
-) -> dict[str, Any]:
+#: In the environment of a group's runner: the key that it goes by, as in its user attributes.
+GROUP_KEY = "RAINBOW_GROUP_KEY"
+
+
+def complete(task: PlannedTask, key: TaskKey, environment: Mapping[str, str]) -> dict[str, Any]:
     """A planned jobspec with the host's environment underneath its own, and our key.
 
     The plan's mapping is shared by all replicas and is left as it is. So is `environment`, which
     is not copied for a job without its own: who writes it out does that once for all of them.
     """
+    jobspec, mark = task.jobspec, key.to_attribute()
     attributes = dict(jobspec.get("attributes") or {})
     system = dict(attributes.get("system") or {})
     own = system.get("environment")
+    if task.kind is TaskKind.GROUP:
+        mark["group"] = True
+        own = {**(own or {}), GROUP_KEY: json.dumps(mark)}
     system["environment"] = {**environment, **own} if own else environment
     attributes["system"] = system
-    attributes["user"] = {**(attributes.get("user") or {}), "rainbow": key.to_attribute()}
+    attributes["user"] = {**(attributes.get("user") or {}), "rainbow": mark}
     return {**jobspec, "attributes": attributes}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rainbow_agent.errors import WorkloadUnavailable
+from rainbow_agent.inside import from_entry
 from rainbow_agent.model import (
     FINAL_TASK_STATES,
     EventKind,
@@ -47,6 +48,7 @@ class _Watched:
     finished: float | None = None
     status: int | None = None
     exception: WorkloadEvent | None = None
+    inside: TaskChange | None = None  # of a group: the first task in it that did not end well
 
 
 class Tracker:
@@ -72,6 +74,8 @@ class Tracker:
                 flux_id=event.flux_id,
                 started=event.time,
             )
+        if event.kind is EventKind.INSIDE:
+            return _inside(watched, event)
         if event.kind is EventKind.FINISH:
             watched.finished, watched.status = event.time, event.status
         elif event.kind is EventKind.EXCEPTION and event.severity == 0:
@@ -94,6 +98,13 @@ class Tracker:
         )
 
 
+def _inside(watched: _Watched, event: WorkloadEvent) -> TaskChange | None:
+    news = from_entry(watched.key, event.news)
+    if news is not None and news.state is TaskState.FAILED:
+        watched.inside = watched.inside or news
+    return news
+
+
 def _ended(watched: _Watched, event: WorkloadEvent) -> TaskChange:
     """The last news of a task: what its exception and wait status say together."""
     state, cause, unsatisfiable = TaskState.COMPLETED, "ended well", False
@@ -113,6 +124,8 @@ def _ended(watched: _Watched, event: WorkloadEvent) -> TaskChange:
         reason = (
             f"signal {code - 128}" if code > 128 and _signaled(watched) else f"exit code {code}"
         )
+        if watched.inside is not None:
+            reason += f"; {watched.inside.key.task}: {watched.inside.reason}"
     elif code is None:
         state, reason = TaskState.FAILED, "it ended without having run"
     return TaskChange(
@@ -206,7 +219,10 @@ class JournalRoom:
                 workload.settle(self._stop)
             # Taken before the history, which therefore has every one of them that still exists.
             known = ledger.tasks_in({TaskState.SUBMITTED, TaskState.RUNNING})
-            journal = workload.open_journal()
+            still_open = {row.key for row in ledger.tasks_in(OPEN_TASK_STATES)}
+            journal = workload.open_journal(
+                lambda key: key in still_open or self.caught_up.is_set()
+            )
             try:
                 tracker = Tracker()
                 self._read_history(journal, ledger, tracker, known)
@@ -241,7 +257,7 @@ class JournalRoom:
         else:
             return
         open_keys = {row.key for row in ledger.tasks_in(OPEN_TASK_STATES)}
-        news = [change for change in news if change.key in open_keys]
+        news = [change for change in news if change.inside or change.key in open_keys]
         news += lost(known, seen, self._clock.now())
         for start in range(0, len(news), PORTION):
             self._stop.beat()

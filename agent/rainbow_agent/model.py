@@ -239,6 +239,7 @@ class TaskChange:
     started: float | None = None
     finished: float | None = None
     unsatisfiable: bool = False  # the workload manager says that it can never run here
+    inside: bool = False  # of a task in a group, told by the group's runner
 
 
 @dataclass(frozen=True)
@@ -366,6 +367,7 @@ class EventKind(str, Enum):
     START = "start"
     FINISH = "finish"
     EXCEPTION = "exception"
+    INSIDE = "inside"  # news of a task in a group that is followed; never after its CLEAN
     CLEAN = "clean"  # the job is over; nothing follows
     CAUGHT_UP = "caught-up"  # the history ends here; what follows happens now
 
@@ -378,6 +380,8 @@ class WorkloadEvent:
     flux_id: int  # 0 for CAUGHT_UP
     time: float  # epoch seconds
     key: TaskKey | None = None  # SUBMIT of a job of ours
+    group: bool = False  # SUBMIT: it is a group
+    news: Mapping[str, Any] | None = None  # INSIDE: as the group's runner wrote it (inside.py)
     status: int | None = None  # FINISH: a wait status
     exception: str = ""  # EXCEPTION: its type (cancel, timeout, alloc, dependency, exec, ...)
     severity: int = 0  # EXCEPTION: 0 is fatal

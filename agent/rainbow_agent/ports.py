@@ -5,7 +5,7 @@ A connection (`Scheduler`, `Workload`, `Journal`, `Ledger`) belongs to the threa
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ from rainbow_agent.model import (
     Submission,
     SubmitOutcome,
     TaskChange,
+    TaskKey,
     TaskRow,
     TaskState,
     WorkloadEvent,
@@ -160,8 +161,14 @@ class Workload(Protocol):
     def settle(self, stop: StopSignal) -> None:
         """Return once nothing that a dead predecessor sent can still become a job."""
 
-    def open_journal(self) -> Journal:
-        """A journal on a connection of its own."""
+    def open_journal(self, follow: Callable[[TaskKey], bool] | None = None) -> Journal:
+        """A journal on a connection of its own.
+
+        Args:
+            follow: asked of each group that starts, by its key: whether the news of the tasks in
+                it are wanted (INSIDE events). They come before its CLEAN, also when both lie in
+                the past. None: of no group.
+        """
 
     def close(self) -> None:
         """End the connection. Jobs go on."""
@@ -206,22 +213,23 @@ class Ledger(Protocol):
         Stale news (the same state again, or one that the task has passed) changes no state, but
         fills what was empty: flux_id, exit_code, submitted, started, finished, reason. A task
         that is not in the ledger is skipped, and so is news of another flux_id than the task
-        has: a copy that somebody made of our job. Returns the jobs whose state moved.
+        has: a copy that somebody made of our job. When a group is over, what is still open in
+        it is over as well. Returns the jobs whose state moved.
 
         Raises:
             InvalidTransition: a final state would be left for another; nothing is written.
         """
 
     def tasks_in(self, states: Collection[TaskState]) -> list[TaskRow]:
-        """Tasks in these states, by job and position."""
+        """Tasks in these states, by job and position; those of the top level, not in groups."""
 
     def tasks_of(self, key: JobKey) -> list[TaskRow]:
-        """All tasks of a job, by position and replica."""
+        """All tasks of a job, those in groups too, by position and replica."""
 
     def unaccepted(self, registration: str) -> list[int]:
         """Ids to accept next: rainbow was not told of them yet, and they are safe to let go.
 
-        Safe means refused, or no task of it is pending or submitting any more.
+        Safe means refused, or no task of its top level is pending or submitting any more.
         """
 
     def mark_accepted(self, registration: str, ids: Sequence[int], at: float) -> None:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from rainbow_agent.dispatch import complete
+from rainbow_agent.inside import left_behind
 from rainbow_agent.journal import Tracker
 from rainbow_agent.model import (
     FINAL_TASK_STATES,
@@ -48,6 +49,11 @@ class Run:
         self.latest: dict[TaskKey, TaskChange] = {
             row.key: TaskChange(row.key, TaskState.PENDING, clock.now(), "planned") for row in rows
         }
+        #: What is in each group, by the group's name.
+        self._inside: dict[str, list[TaskKey]] = {}
+        for row in rows:
+            if row.group is not None:
+                self._inside.setdefault(row.group, []).append(row.key)
 
     def submit(self, stop: StopSignal) -> None:
         """Submit every task; returns when all have an id or never will."""
@@ -87,7 +93,7 @@ class Run:
         self._workload.cancel(ids, "rainbow-agent run was interrupted")
 
     def _start(self, ready: Ready) -> None:
-        jobspec = complete(ready.task.jobspec, ready.key, self._environment)
+        jobspec = complete(ready.task, ready.key, self._environment)
         self._workload.start_submit(Submission(ready.key, jobspec, ready.afterok))
 
     def _settle(self, outcome: SubmitOutcome) -> list[Ready]:
@@ -109,6 +115,12 @@ class Run:
             )
 
     def _note(self, news: TaskChange) -> None:
-        if self.latest[news.key].state != news.state:
-            self.latest[news.key] = news
-            self._show(news)
+        was = self.latest[news.key].state
+        if was is news.state or was in FINAL_TASK_STATES:
+            return
+        self.latest[news.key] = news
+        self._show(news)
+        if news.state in FINAL_TASK_STATES:
+            for key in self._inside.get(news.key.task, ()):
+                if self.latest[key].state not in FINAL_TASK_STATES:
+                    self._note(left_behind(news, key, self.latest[key].state))

@@ -147,6 +147,11 @@ class Settings:
     workload: str = _setting(
         _one_of("auto", "flux", "local"), "auto", "where tasks run: auto, flux or local"
     )
+    shared_fs: str = _setting(
+        _one_of("auto", "yes", "no"),
+        "auto",
+        "whether the nodes share their files, so that stage has nothing to do: auto looks",
+    )
     local_cores: int = _setting(
         _count, 0, "cores of the local workload manager; default: this process's"
     )

@@ -124,6 +124,12 @@ def _check_job(job: JobRow) -> None:
         _expect(job.state in alone, f"{job.key}: {job.state} needs tasks")
     for task in job.tasks:
         _check_task(task)
+    over = {t.key.task for t in job.tasks if t.group is None and t.state in FINAL_TASK_STATES}
+    for task in job.tasks:
+        if task.group in over:
+            over.add(task.key.task)
+            ended = task.state in FINAL_TASK_STATES
+            _expect(ended, f"{task.key}: its group is over, so it is as well")
 
 
 def _possible_states(job: JobRow) -> set[JobState]:
@@ -132,8 +138,9 @@ def _possible_states(job: JobRow) -> set[JobState]:
     Whether a task is unsatisfiable is not shown; and when the news that a task had started comes
     after the job's end, it is too late for the job.
     """
-    counts = Counter(task.state for task in job.tasks)
-    started = any(task.started is not None or task.state in _STARTED for task in job.tasks)
+    outer = [task for task in job.tasks if task.group is None]
+    counts = Counter(task.state for task in outer)
+    started = any(task.started is not None or task.state in _STARTED for task in outer)
     late = counts.keys() <= FINAL_TASK_STATES and TaskState.COMPLETED not in counts
     return {
         job_state_of(counts, started=begun, unsatisfiable=unsatisfiable)
@@ -197,7 +204,9 @@ def _check_unaccepted(ledger: Ledger, jobs: list[JobRow]) -> None:
 def _is_safe(job: JobRow) -> bool:
     if job.state is JobState.REFUSED or (job.state is JobState.CANCELED and not job.tasks):
         return True
-    return bool(job.tasks) and not any(task.state in _UNSENT for task in job.tasks)
+    return bool(job.tasks) and not any(
+        task.state in _UNSENT for task in job.tasks if task.group is None
+    )
 
 
 def _is_unplanned(job: JobRow) -> bool:

@@ -339,7 +339,10 @@ class FakeConnection(_Link):
             self._expect_alive()
             self._server.settle()
 
-    def open_journal(self) -> FakeJournal:
+    def open_journal(
+        self,
+        follow: Callable[[TaskKey], bool] | None = None,  # noqa: ARG002 - it has no groups
+    ) -> FakeJournal:
         """A journal."""
         return self._server.open_journal()
 

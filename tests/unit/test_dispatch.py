@@ -15,6 +15,7 @@ from rainbow_agent.dispatch import CHUNK, complete
 from rainbow_agent.model import (
     JobKey,
     JobState,
+    PlannedTask,
     Submission,
     TaskKey,
     TaskState,
@@ -76,7 +77,7 @@ def test_the_jobspecs_own_environment_wins() -> None:
     }
     before = repr(spec)
     key = TaskKey(JobKey("r1", 1), "x", 2)
-    done = complete(spec, key, {"A": "host", "B": "host"})["attributes"]
+    done = complete(PlannedTask("x", 3, (), spec), key, {"A": "host", "B": "host"})["attributes"]
     assert done["system"]["environment"] == {"A": "job", "B": "host"}
     assert done["user"] == {"mine": 1, "rainbow": key.to_attribute()}
     assert repr(spec) == before

@@ -214,7 +214,10 @@ def test_a_task_submitted_after_the_history_was_asked_for_is_not_lost(world: Wor
     world.ledger.apply([news(job, "build", TaskState.SUBMITTING)])
 
     class Connection(FakeConnection):
-        def open_journal(self) -> FakeJournal:
+        def open_journal(
+            self,
+            follow: Callable[[TaskKey], bool] | None = None,
+        ) -> FakeJournal:
             journal = super().open_journal()
             flux_id = world.in_server(job)
             with closing(SqliteLedger.open(world.path)) as ledger:  # another thread, as it were
@@ -263,7 +266,10 @@ def test_a_break_in_the_middle_of_the_history_starts_it_over(world: World) -> No
     first = True
 
     class Connection(FakeConnection):
-        def open_journal(self) -> FakeJournal:
+        def open_journal(
+            self,
+            follow: Callable[[TaskKey], bool] | None = None,
+        ) -> FakeJournal:
             nonlocal first
             journal = super().open_journal()
             journal.broken, first = first, False
@@ -301,7 +307,10 @@ def test_a_history_that_was_begun_before_a_resync_does_not_count(world: World) -
             return events
 
     class Connection(FakeConnection):
-        def open_journal(self) -> FakeJournal:
+        def open_journal(
+            self,
+            follow: Callable[[TaskKey], bool] | None = None,
+        ) -> FakeJournal:
             world.server.journals_opened += 1
             return Journal(world.server)
 

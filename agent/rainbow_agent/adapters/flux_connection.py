@@ -126,6 +126,25 @@ class Connection:
         """Send a request to raise a `cancel` exception; its number."""
         return self._send(lambda handle: self._lib.flux_job_cancel(handle, flux_id, note.encode()))
 
+    def append(self, namespace: str, key: str, text: str) -> int:
+        """Send a KVS transaction that appends to a value (flux_kvs_commit(3)); its number."""
+        transaction = self._lib.flux_kvs_txn_create()
+        if transaction == self._ffi.NULL:
+            raise self._lost("KVS transaction")
+        try:
+            if (
+                self._lib.flux_kvs_txn_put(
+                    transaction, self._lib.FLUX_KVS_APPEND, key.encode(), text.encode()
+                )
+                < 0
+            ):
+                raise self._lost("KVS transaction")
+            return self._send(
+                lambda handle: self._lib.flux_kvs_commit(handle, namespace.encode(), 0, transaction)
+            )
+        finally:
+            self._lib.flux_kvs_txn_destroy(transaction)
+
     def _send(self, start: Callable[[Any], Any], *, streaming: bool = False) -> int:
         """Send with a C function that takes the handle and returns a future."""
         future = start(self._handle)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rainbow_agent.adapters.flux_connection import Connection, Response
+from rainbow_agent.adapters.flux_inside import FluxInside
 from rainbow_agent.errors import Fatal, WorkloadUnavailable
 from rainbow_agent.model import EventKind, TaskKey, WorkloadEvent
 
@@ -31,7 +32,7 @@ class JournalReader:
     """
 
     def __init__(self) -> None:
-        self._submitted: dict[int, tuple[float, TaskKey | None]] = {}
+        self._submitted: dict[int, tuple[float, TaskKey | None, bool]] = {}
 
     def read(self, answer: Mapping[str, Any], now: float) -> Iterator[WorkloadEvent]:
         """The events in one response; `now` is the time of CAUGHT_UP, in epoch seconds."""
@@ -39,22 +40,26 @@ class JournalReader:
         if flux_id == _CAUGHT_UP_ID:
             yield WorkloadEvent(EventKind.CAUGHT_UP, 0, now)
             return
-        key = _key(answer.get("jobspec"))
+        mark = _mark(answer.get("jobspec"))
+        key = TaskKey.from_attribute(mark)
+        group = isinstance(mark, Mapping) and mark.get("group") is True
         for entry in answer["events"]:
-            event = self._event(flux_id, entry, key)
+            event = self._event(flux_id, entry, key, group=group)
             if event:
                 yield event
 
     def _event(
-        self, flux_id: int, entry: Mapping[str, Any], key: TaskKey | None
+        self, flux_id: int, entry: Mapping[str, Any], key: TaskKey | None, *, group: bool
     ) -> WorkloadEvent | None:
         name, at = entry["name"], entry["timestamp"]
         context = entry.get("context") or {}
         if name == "submit":
-            self._submitted[flux_id] = (at, key)
+            self._submitted[flux_id] = (at, key, group)
         elif name == "validate":
-            at, early_key = self._submitted.pop(flux_id, (at, None))
-            return WorkloadEvent(EventKind.SUBMIT, flux_id, at, key=early_key or key)
+            at, early, marked = self._submitted.pop(flux_id, (at, None, False))
+            return WorkloadEvent(
+                EventKind.SUBMIT, flux_id, at, key=early or key, group=marked or group
+            )
         elif name == "invalidate":
             self._submitted.pop(flux_id, None)
         elif name == "finish":
@@ -73,11 +78,11 @@ class JournalReader:
         return None
 
 
-def _key(jobspec: Any) -> TaskKey | None:
-    """The key of a job of ours, where the dispatcher wrote it."""
+def _mark(jobspec: Any) -> Any:
+    """What the dispatcher wrote into a job of ours: its key, and whether it is a group."""
     for name in ("attributes", "user", "rainbow"):
         jobspec = jobspec.get(name) if isinstance(jobspec, Mapping) else None
-    return TaskKey.from_attribute(jobspec)
+    return jobspec
 
 
 class FluxJournal:
@@ -85,12 +90,16 @@ class FluxJournal:
 
     Args:
         connection: an open connection, which the journal then owns.
+        follow: see ports.Workload.open_journal.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(
+        self, connection: Connection, follow: Callable[[TaskKey], bool] | None = None
+    ) -> None:
         self._connection = connection
         self._reader = JournalReader()
-        connection.request(
+        self._inside = FluxInside(connection, follow) if follow else None
+        self._number = connection.request(
             _TOPIC, {"full": True, "allow": dict.fromkeys(_WANTED, 1)}, streaming=True
         )
 
@@ -105,12 +114,18 @@ class FluxJournal:
                 return events
 
     def _events(self, response: Response) -> Iterator[WorkloadEvent]:
+        if response.request != self._number:
+            if self._inside is not None:
+                yield from self._inside.read(response)
+            return
         if response.error:
             words = f"the journal of Flux at {self._connection.where} ended: {response.text}"
             if response.refusal:
                 raise Fatal(f"{words}. Run the agent as the owner of the instance")
             raise WorkloadUnavailable(words)
-        return self._reader.read(json.loads(response.text), time.time())
+        for event in self._reader.read(json.loads(response.text), time.time()):
+            if self._inside is None or not self._inside.keeps(event):
+                yield event
 
     def close(self) -> None:
         """End the stream."""

@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rainbow_agent.adapters import flux_bindings, flux_resources, flux_settle
@@ -140,9 +140,9 @@ class FluxWorkload:
             self._forget()
             raise
 
-    def open_journal(self) -> Journal:
+    def open_journal(self, follow: Callable[[TaskKey], bool] | None = None) -> Journal:
         """A journal on a connection of its own, which belongs to the calling thread."""
-        return FluxJournal(Connection(self._given_uri, self._stop))
+        return FluxJournal(Connection(self._given_uri, self._stop), follow)
 
     def close(self) -> None:
         """End the connection. Jobs go on."""

@@ -44,6 +44,7 @@ class LocalWorkload:
         idle_exit: float = 60.0,
         launch: bool = True,
         stop: Stop | None = None,
+        lifeline: int | None = None,
     ) -> None:
         """Describe the server; nothing is started yet.
 
@@ -55,10 +56,13 @@ class LocalWorkload:
                 client and no job.
             launch: whether to start a server when none runs.
             stop: shortens waits; None when there is none.
+            lifeline: the reading end of a pipe: a server that is started here ends, with its
+                jobs, when the other end is closed.
         """
         self._stop = stop
         self._folder = folder.absolute()
-        self._launch = Launch(cores=cores, idle_exit=idle_exit) if launch else None
+        habits = Launch(cores=cores, idle_exit=idle_exit, lifeline=lifeline)
+        self._launch = habits if launch else None
         self._channel: Channel | None = None
         self._greeting: Greeting | None = None
         self._numbers = count(1)
@@ -145,7 +149,7 @@ class LocalWorkload:
         """
         self._ask(Op.SETTLE, stop=stop)
 
-    def open_journal(self) -> Journal:
+    def open_journal(self, follow: Callable[[TaskKey], bool] | None = None) -> Journal:
         """A journal on a connection of its own; it may be used by another thread.
 
         Raises:
@@ -153,7 +157,7 @@ class LocalWorkload:
         """
         channel, _ = reach(self._folder, self._launch)
         try:
-            return LocalJournal(channel)
+            return LocalJournal(channel, self._folder, follow)
         except WorkloadUnavailable:
             channel.close()
             raise

@@ -15,14 +15,17 @@ from typing import Any, NamedTuple
 from rainbow_agent.adapters.sqlite_ledger_facts import Facts, after, contradicts, has_started
 from rainbow_agent.adapters.sqlite_ledger_views import story
 from rainbow_agent.errors import InvalidTransition
+from rainbow_agent.inside import left_behind
 from rainbow_agent.model import (
     FINAL_JOB_STATES,
+    FINAL_TASK_STATES,
     JOB_MOVES,
     JobChange,
     JobKey,
     JobState,
     TaskChange,
     TaskKey,
+    TaskKind,
     TaskState,
     job_state_of,
 )
@@ -33,7 +36,8 @@ _TAIL = 5
 _FIND = """
 SELECT
     j.seq, j.state, j.reason, j.finished, j.started, j.unsatisfiable,
-    t.seq, r.state, r.flux_id, r.exit_code, r.reason, r.submitted, r.started, r.finished
+    t.seq, t.kind, r.in_group,
+    r.state, r.flux_id, r.exit_code, r.reason, r.submitted, r.started, r.finished
 FROM job AS j
 JOIN task AS t ON t.job = j.seq
 JOIN replica AS r ON r.task = t.seq
@@ -52,16 +56,32 @@ _EVENT = "INSERT INTO event (job, task, replica, at, was, now, cause) VALUES (?,
 # Whether a job has tasks in a state is one step into an index, however many there are.
 _PRESENT = """
 SELECT s.value, j.value FROM json_each(?) AS s CROSS JOIN json_each(?) AS j
-WHERE EXISTS (SELECT 1 FROM replica AS r WHERE r.state = s.value AND r.job = j.value)
+WHERE EXISTS (
+    SELECT 1 FROM replica AS r WHERE r.state = s.value AND r.in_group = 0 AND r.job = j.value
+)
 """
 _FINISHED = """
-SELECT max(r.finished) FROM task AS t JOIN replica AS r ON r.task = t.seq WHERE t.job = ?
+SELECT max(r.finished) FROM task AS t JOIN replica AS r ON r.task = t.seq
+WHERE t.job = ? AND r.in_group = 0
 """
 _REASON = """
 SELECT r.reason FROM task AS t JOIN replica AS r ON r.task = t.seq
-WHERE t.job = ? AND r.reason IS NOT NULL AND r.state <> 'completed'
+WHERE t.job = ? AND r.in_group = 0 AND r.reason IS NOT NULL AND r.state <> 'completed'
 ORDER BY r.state <> ?, r.finished, t.position, r.replica
 LIMIT 1
+"""
+
+_STILL_OPEN = """
+WITH RECURSIVE inside (seq) AS (
+    SELECT seq FROM task WHERE parent = ?
+    UNION ALL
+    SELECT t.seq FROM task AS t JOIN inside AS i ON t.parent = i.seq
+)
+SELECT t.name, r.replica FROM inside AS i
+JOIN task AS t ON t.seq = i.seq
+JOIN replica AS r ON r.task = i.seq
+WHERE r.state IN ('pending', 'submitting', 'submitted', 'running')
+ORDER BY t.position, r.replica
 """
 
 _TASK_STATES = json.dumps([state.value for state in TaskState])
@@ -106,6 +126,8 @@ class _Task:
     job: _Job
     row: int
     replica: int
+    kind: TaskKind
+    in_group: bool  # the job's state does not follow from it
     stored: Facts
     facts: Facts
 
@@ -141,15 +163,29 @@ class _Batch:
         if was.flux_id is not None and change.flux_id not in (None, was.flux_id):
             return  # of another job with this key: a copy that somebody made of ours
         if contradicts(was.state, change.state):
+            if task.in_group:
+                return  # its group's end came first, and told what it knew of it
             raise _invalid(self._db, change, was.state)
         task.facts = facts = after(was, change)
         if facts == was and not change.unsatisfiable:
             return
-        task.job.touch(change, facts)
+        if not task.in_group:
+            task.job.touch(change, facts)
         if facts.state is not was.state:
             moved = (was.state.value, facts.state.value)
             place = (task.job.seq, task.row, task.replica)
             self._events.append((*place, change.at, *moved, change.cause))
+            if task.kind is TaskKind.GROUP and facts.state in FINAL_TASK_STATES:
+                self._close(task, change)
+
+    def _close(self, group: _Task, change: TaskChange) -> None:
+        """A group is over, and with it whatever was in it; what was not told is not known."""
+        for name, replica in self._db.execute(_STILL_OPEN, (group.row,)).fetchall():
+            key = TaskKey(change.key.job, name, replica)
+            task = self._tasks.get(key) or self._load(key)
+            if task is None or task.facts.state in FINAL_TASK_STATES:
+                continue
+            self.take(left_behind(change, key, task.facts.state))
 
     def save_tasks(self) -> None:
         """Write the tasks that changed, and their events."""
@@ -189,8 +225,8 @@ class _Batch:
         if job is None:
             facts = _JobFacts(JobState(row[0]), row[1], row[2], bool(row[3]), bool(row[4]))
             job = self._jobs[seq] = _Job(seq, key.job, facts, facts.started, facts.unsatisfiable)
-        stored = Facts(TaskState(row[6]), *row[7:])
-        return _Task(job, row[5], key.replica, stored, stored)
+        stored = Facts(TaskState(row[8]), *row[9:])
+        return _Task(job, row[5], key.replica, TaskKind(row[6]), bool(row[7]), stored, stored)
 
     def _present(self, jobs: Iterable[int]) -> dict[int, dict[TaskState, int]]:
         """Which states the tasks of jobs are in; the numbers say no more than that."""

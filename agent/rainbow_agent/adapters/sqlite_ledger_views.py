@@ -15,6 +15,7 @@ from rainbow_agent.model import (
     Registration,
     StoryLine,
     TaskKey,
+    TaskKind,
     TaskRow,
     TaskState,
 )
@@ -42,8 +43,14 @@ WHERE registration = ? AND accepted IS NULL AND (
         state = 'canceled' AND NOT EXISTS (SELECT 1 FROM task AS t WHERE t.job = job.seq)
     ) OR (
         EXISTS (SELECT 1 FROM task AS t WHERE t.job = job.seq)
-        AND NOT EXISTS (SELECT 1 FROM replica AS r WHERE r.state = 'pending' AND r.job = job.seq)
-        AND NOT EXISTS (SELECT 1 FROM replica AS r WHERE r.state = 'submitting' AND r.job = job.seq)
+        AND NOT EXISTS (
+            SELECT 1 FROM replica AS r
+            WHERE r.state = 'pending' AND r.in_group = 0 AND r.job = job.seq
+        )
+        AND NOT EXISTS (
+            SELECT 1 FROM replica AS r
+            WHERE r.state = 'submitting' AND r.in_group = 0 AND r.job = job.seq
+        )
     )
 )
 ORDER BY id
@@ -61,12 +68,13 @@ _NEWEST_FIRST = " ORDER BY received DESC, seq DESC LIMIT ?"
 _TASKS = """
 SELECT
     t.job, j.registration, j.id, t.name, r.replica, t.position, r.state, t.depends_on,
-    r.flux_id, r.exit_code, r.reason, r.submitted, r.started, r.finished
+    r.flux_id, r.exit_code, r.reason, r.submitted, r.started, r.finished, t.kind, p.name
 FROM replica AS r
 JOIN task AS t ON t.seq = r.task
 JOIN job AS j ON j.seq = t.job
+LEFT JOIN task AS p ON p.seq = t.parent
 """
-_OF_STATES = " WHERE r.state IN (SELECT value FROM json_each(?))"
+_OF_STATES = " WHERE r.state IN (SELECT value FROM json_each(?)) AND r.in_group = 0"
 _OF_JOBS = " WHERE t.job IN (SELECT value FROM json_each(?))"
 _BY_PLAN = " ORDER BY t.job, t.position, r.replica"
 
@@ -151,7 +159,7 @@ def ended_badly(db: sqlite3.Connection, limit: int) -> list[JobRow]:
 
 
 def tasks_in(db: sqlite3.Connection, states: Collection[TaskState]) -> list[TaskRow]:
-    """Tasks in these states, by job and position."""
+    """Tasks of the top level in these states, by job and position."""
     found = db.execute(_TASKS + _OF_STATES + _BY_PLAN, (_json(state.value for state in states),))
     return [_task_row(row) for row in found]
 
@@ -194,10 +202,11 @@ def _tasks_of_jobs(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, tup
 
 
 def _task_row(row: Sequence[Any]) -> TaskRow:
-    _, registration, job_id, name, replica, position, state, depends_on, *facts = row
+    _, registration, job_id, name, replica, position, state, depends_on, *facts, kind, group = row
     key = TaskKey(JobKey(registration, job_id), name, replica)
     needs = () if depends_on == "[]" else tuple(json.loads(depends_on))
-    return TaskRow(key, position, TaskState(state), needs, *facts)
+    place = {"kind": TaskKind(kind), "group": group}
+    return TaskRow(key, position, TaskState(state), needs, *facts, **place)
 
 
 def _job_row(row: Sequence[Any], tasks: tuple[TaskRow, ...]) -> JobRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rainbow_agent.errors import InvalidTransition
 from rainbow_agent.model import (
@@ -40,8 +40,12 @@ SELECT seq, state, EXISTS (SELECT 1 FROM task WHERE task.job = job.seq) FROM job
 WHERE registration = ? AND id = ?
 """
 _NAME = "UPDATE job SET name = ? WHERE seq = ?"
-_TASK = "INSERT INTO task (job, position, name, depends_on) VALUES (?, ?, ?, ?)"
-_REPLICA = "INSERT INTO replica (task, replica, job, state) VALUES (?, ?, ?, 'pending')"
+_TASK = """
+INSERT INTO task (job, position, name, depends_on, kind, parent) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_REPLICA = """
+INSERT INTO replica (task, replica, job, in_group, state) VALUES (?, ?, ?, ?, 'pending')
+"""
 _REFUSE = "UPDATE job SET state = 'refused', reason = ?, finished = ? WHERE seq = ?"
 _UNACCEPTED = """
 SELECT seq, state FROM job WHERE registration = ? AND id = ? AND accepted IS NULL
@@ -90,8 +94,10 @@ def record_plan(db: sqlite3.Connection, planned: PlannedJob, at: float) -> None:
     _expect_tasks(planned)
     if planned.plan.name:
         db.execute(_NAME, (planned.plan.name, seq))
-    for position, task in enumerate(planned.plan.tasks):
-        _record_task(db, seq, position, task, at)
+    rows: dict[str, int] = {}
+    for position, (task, group) in enumerate(planned.plan.every_task()):
+        parent = rows[group.name] if group else None
+        rows[task.name] = _record_task(db, _Slot(seq, position, parent), task, at)
 
 
 def record_refusal(db: sqlite3.Connection, refusal: Refusal, at: float) -> None:
@@ -119,14 +125,23 @@ def put_note(db: sqlite3.Connection, name: str, value: Any) -> None:
     db.execute(_NOTE, (name, json.dumps(value)))
 
 
-def _record_task(
-    db: sqlite3.Connection, seq: int, position: int, task: PlannedTask, at: float
-) -> None:
-    depends_on = json.dumps(task.depends_on)
-    row = db.execute(_TASK, (seq, position, task.name, depends_on)).lastrowid
-    db.executemany(_REPLICA, ((row, replica, seq) for replica in range(task.replicas)))
+class _Slot(NamedTuple):
+    """Where a task goes."""
+
+    job: int
+    position: int
+    parent: int | None  # the row of its group
+
+
+def _record_task(db: sqlite3.Connection, slot: _Slot, task: PlannedTask, at: float) -> int:
+    needs, inside = json.dumps(task.depends_on), slot.parent is not None
+    place = (slot.job, slot.position, task.name, needs, task.kind.value, slot.parent)
+    row = db.execute(_TASK, place).lastrowid
+    assert row is not None  # noqa: S101 - a row was inserted
+    db.executemany(_REPLICA, ((row, replica, slot.job, inside) for replica in range(task.replicas)))
     cause = "planned" if task.replicas == 1 else f"planned, {task.replicas} replicas"
-    db.execute(_EVENT, (seq, row, at, None, TaskState.PENDING.value, cause))
+    db.execute(_EVENT, (slot.job, row, at, None, TaskState.PENDING.value, cause))
+    return row
 
 
 def _find(db: sqlite3.Connection, key: JobKey) -> tuple[int, JobState, bool]:
@@ -143,7 +158,7 @@ def _expect_registration(db: sqlite3.Connection, registration: str) -> None:
 
 
 def _expect_tasks(planned: PlannedJob) -> None:
-    if not planned.plan.tasks or any(task.replicas < 1 for task in planned.plan.tasks):
+    if not planned.plan.tasks or any(task.replicas < 1 for task, _ in planned.plan.every_task()):
         raise ValueError(f"job {planned.key}: a plan needs tasks, and a task replicas")
 
 

@@ -35,7 +35,7 @@ def command(jobspec: str, no_wait: bool, settings: Settings) -> None:
     from rainbow_agent.running import Run  # noqa: PLC0415 - likewise
     from rainbow_agent.stop import stop_on_signals  # noqa: PLC0415 - likewise
 
-    plan = _plan(jobspec)
+    plan = _plan(jobspec, settings.shared_fs)
     for warning in plan.warnings:
         click.echo(f"warning: {clean(warning)}", err=True)
     choice = choose(settings)
@@ -53,7 +53,7 @@ def command(jobspec: str, no_wait: bool, settings: Settings) -> None:
             clock=clock,
             show=_show,
         )
-        with closing(workload.open_journal()) as journal:
+        with closing(workload.open_journal(lambda _: True)) as journal:
             run.submit(stop)
             if not no_wait:
                 run.watch(journal, stop)
@@ -63,11 +63,12 @@ def command(jobspec: str, no_wait: bool, settings: Settings) -> None:
         raise SystemExit(1)
 
 
-def _plan(path: str) -> Plan:
+def _plan(path: str, shared_fs: str) -> Plan:
     from rainbow_agent.jobspec.plan import plan_text  # noqa: PLC0415 - yaml
+    from rainbow_agent.jobspec.programs import Programs  # noqa: PLC0415 - likewise
 
     try:
-        return plan_text(read_jobspec(path))
+        return plan_text(read_jobspec(path), Programs(shared_fs=shared_fs))
     except JobspecError as exc:
         raise UsageError(f"{path}: {exc}") from exc
 

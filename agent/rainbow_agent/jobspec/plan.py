@@ -9,7 +9,6 @@ from rainbow_agent.jobspec.parsing import parse
 from rainbow_agent.jobspec.places import Places
 from rainbow_agent.jobspec.programs import Programs
 from rainbow_agent.jobspec.remarks import remarks
-from rainbow_agent.jobspec.supported import refuse_unsupported
 from rainbow_agent.model import Plan
 
 
@@ -37,7 +36,6 @@ def plan(document: Document, programs: Programs | None = None) -> Plan:
     Raises:
         JobspecError: it cannot run as it is written; with the place and what to write.
     """
-    refuse_unsupported(document)
     if not document.tasks and not document.groups:
         raise JobspecError("the jobspec has no `tasks`; there is nothing to run")
     builder = Builder(document, Places(document), programs or Programs())

@@ -8,6 +8,8 @@ outlive the agent as they do under Flux. It keeps DIR, a private folder:
     server.lock     flock held while a server lives; its text says which
     server.log      what the server has to say
     output/         ID.out and ID.err of every job
+    output/ID.events  what the runner of a group told of the tasks in it
+    nest/ID/        the folder of the server inside a group, while that runs
     tmp/ID/         files that a job brought along (attributes.system.files), while it runs
 
 How the parts meet: connection.py (lines in and out) -> server.py (the glue: one turn writes the

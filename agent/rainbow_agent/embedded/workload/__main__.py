@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if options.detach:
         _detach(options.dir)
-    return _serve(ready, Habits(idle_exit=options.idle_exit, grace=options.grace))
+    habits = Habits(options.idle_exit, options.grace, options.lifeline)
+    return _serve(ready, habits)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=habits.grace,
         help="seconds between SIGTERM and SIGKILL of a job (default: %(default)s)",
+    )
+    add(
+        "--lifeline",
+        type=int,
+        metavar="FD",
+        help="the reading end of a pipe: end, with all jobs, when its other end is closed",
     )
     add("--detach", action="store_true", help="return once it listens; it goes on by itself")
     return parser

@@ -45,6 +45,9 @@ class Launch:
     cores: int | None = None  # None: those the server may run on
     idle_exit: float = 60.0  # seconds
     cwd: str | None = None  # of jobs that name none; None: the folder of whoever starts it
+    #: The reading end of a pipe: a server that is started here ends, with all its jobs, when
+    #: nobody holds the other end any more. None: it lives on.
+    lifeline: int | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,8 @@ def _start(folder: Path, launch: Launch) -> bool:
     command += ["--cwd", launch.cwd or str(Path.cwd())]
     if launch.cores is not None:
         command += ["--cores", str(launch.cores)]
+    if launch.lifeline is not None:
+        command += ["--lifeline", str(launch.lifeline)]
     try:
         # In / , since `python -m` looks for modules in the working folder first.
         done = subprocess.run(
@@ -133,6 +138,7 @@ def _start(folder: Path, launch: Launch) -> bool:
             stderr=subprocess.PIPE,
             timeout=_PATIENCE,
             check=False,
+            pass_fds=() if launch.lifeline is None else (launch.lifeline,),
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise WorkloadUnavailable(f"cannot start the local workload manager: {exc}") from exc

@@ -78,12 +78,23 @@ def end_orphans(job_ids: Collection[int], started: Iterable[ProcessMark] = ()) -
     """
     found = {process.pid for process in started if process.lives() and _kill_group(process.pid)}
     names = {f"{JOB_ID_VARIABLE}={job_id}".encode() for job_id in job_ids}
+    return len(found) + end_marked(names, found)
+
+
+def end_marked(marks: Collection[bytes], known: Collection[int] = ()) -> int:
+    """Kill (SIGKILL) every process with one of these in its environment; how many were found.
+
+    Args:
+        marks: NAME=VALUE, as in environ(7).
+        known: processes that are not counted again.
+    """
+    wanted, found = set(marks), set(known)
     for _ in range(_SWEEPS):
-        pids = [pid for pid in _pids() if _environment(pid) & names]
+        pids = [pid for pid in _pids() if pid != os.getpid() and _environment(pid) & wanted]
         found.update(pid for pid in pids if _kill(pid))
         if not pids:
             break
-    return len(found)
+    return len(found) - len(set(known))
 
 
 def _kill_group(leader: int) -> bool:

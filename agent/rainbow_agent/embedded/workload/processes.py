@@ -18,6 +18,7 @@ from io import FileIO
 from pathlib import Path
 
 from rainbow_agent.embedded.workload.job_table import Job
+from rainbow_agent.embedded.workload.nest import NEST, Nest
 from rainbow_agent.embedded.workload.orphans import JOB_ID_VARIABLE, ProcessMark, mark
 from rainbow_agent.embedded.workload.staging import TMPDIR_TAG, needs_folder, stage
 
@@ -103,6 +104,7 @@ class Processes:
             if not running.groups:
                 del self._running[job_id]
                 shutil.rmtree(self._tmpdir(job_id), ignore_errors=True)
+                shutil.rmtree(self._around.folder / NEST / str(job_id), ignore_errors=True)
                 over.append((job_id, running.code << 8))
         return over
 
@@ -191,6 +193,8 @@ class Processes:
             "FLUX_JOB_SIZE": str(request.tasks),
             "FLUX_JOB_NNODES": "1",
         }
+        if request.nest:
+            environment |= Nest.of(self._around.folder, job.id, job.cores).to_environment()
         if not needs_folder(request.command, request.files):
             return environment, list(request.command)
         folder = self._tmpdir(job.id)

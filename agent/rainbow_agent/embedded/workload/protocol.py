@@ -97,6 +97,8 @@ def event_entry(event: WorkloadEvent) -> dict[str, Any]:
     entry: dict[str, Any] = {"event": event.kind.value, "id": event.flux_id, "time": event.time}
     if event.kind is EventKind.SUBMIT and event.key is not None:
         entry["key"] = event.key.to_attribute()
+        if event.group:
+            entry["group"] = True
     elif event.kind is EventKind.FINISH:
         entry["status"] = event.status
     elif event.kind is EventKind.EXCEPTION:
@@ -117,6 +119,7 @@ def entry_event(entry: Mapping[str, Any]) -> WorkloadEvent:
             int(entry["id"]),
             float(entry["time"]),
             key=TaskKey.from_attribute(entry.get("key")),
+            group=entry.get("group") is True,
             status=None if status is None else int(status),
             exception=str(entry.get("type", "")),
             severity=int(entry.get("severity", 0)),

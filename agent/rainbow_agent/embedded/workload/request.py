@@ -69,6 +69,8 @@ class JobRequest:
     constraints: Mapping[str, Any] | None = None
     files: tuple[StagedFile, ...] = ()
     key: TaskKey | None = None
+    group: bool = False  # a group of ours: the journal says so
+    nest: bool = False  # `flux broker COMMAND`: the command runs in an instance of its own
 
 
 def read_jobspec(jobspec: Any) -> JobRequest:
@@ -89,17 +91,21 @@ def read_jobspec(jobspec: Any) -> JobRequest:
     system = _mapping(attributes.get("system") or {}, "attributes.system")
     user = _mapping(attributes.get("user") or {}, "attributes.user")
     constraints = system.get("constraints")
+    command, nest = _initial_program(_command(task.get("command")))
+    mark = user.get("rainbow")
     return JobRequest(
         resources=resources,
-        command=_command(task.get("command")),
-        tasks=_task_count(task.get("count"), resources.slots),
+        command=command,
+        tasks=1 if _one_a_node(system) else _task_count(task.get("count"), resources.slots),
         duration=_duration(system.get("duration", 0)),
         cwd=_text(system["cwd"], "attributes.system.cwd") if system.get("cwd") else None,
         environment=_environment(system.get("environment") or {}),
         dependencies=_dependencies(system.get("dependencies") or []),
         constraints=_mapping(constraints, "constraint") if constraints else None,
         files=read_files(system.get("files") or {}),
-        key=TaskKey.from_attribute(user.get("rainbow")),
+        key=TaskKey.from_attribute(mark),
+        group=isinstance(mark, Mapping) and mark.get("group") is True,
+        nest=nest,
     )
 
 
@@ -166,6 +172,29 @@ def _command(command: Any) -> tuple[str, ...]:
     if not words[0]:
         raise Rejected("task command begins with an empty word")
     return words
+
+
+def _initial_program(command: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """What `flux broker` is told to run, and whether that is what the command is.
+
+    This server has no brokers: a job that starts one gets a local instance over its cores.
+    """
+    if command[:2] != ("flux", "broker"):
+        return command, False
+    words = command[2:]
+    while words and words[0].startswith("-"):
+        words = words[1:]
+    if not words:
+        raise Rejected("`flux broker` without a program to run in it")
+    return words, True
+
+
+def _one_a_node(system: Mapping[str, Any]) -> bool:
+    """Whether the job shell is told to run one task a node, however many slots there are."""
+    value: Any = system
+    for name in ("shell", "options", "per-resource", "type"):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return bool(value == "node")
 
 
 def _duration(value: Any) -> float:

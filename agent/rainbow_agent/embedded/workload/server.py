@@ -35,6 +35,7 @@ class Habits:
 
     idle_exit: float = 60.0  # it leaves after so long without a client and a job
     grace: float = 5.0  # between SIGTERM and SIGKILL
+    lifeline: int | None = None  # a descriptor: it leaves when the other end of that is closed
 
 
 @dataclass
@@ -77,6 +78,8 @@ class Server:
         self._loop.add_signal_handler(signal.SIGCHLD, self._jobs.reap)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self._loop.add_signal_handler(number, self.stop)
+        if self._habits.lifeline is not None:
+            self._loop.add_reader(self._habits.lifeline, self._orphaned, self._habits.lifeline)
         door = await self._loop.create_unix_server(lambda: Connection(self), sock=listener)
         self._plan_turn()
         try:
@@ -97,6 +100,11 @@ class Server:
         for job_id in self._jobs.running():
             self._jobs.end(job_id, "cancel", _SHUT_DOWN)
         self._plan_turn()
+
+    def _orphaned(self, lifeline: int) -> None:
+        """Whoever this server was started for is gone."""
+        self._loop.remove_reader(lifeline)
+        self.stop()
 
     # What connections call (connection.Desk).
 
