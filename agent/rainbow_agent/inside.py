@@ -66,6 +66,11 @@ def from_entry(group: TaskKey, entry: Any) -> TaskChange | None:
     )
 
 
+def label(key: TaskKey) -> str:
+    """What stands before each line of a task in its group's output."""
+    return f"{key.task}[{key.replica}]: " if key.replica else f"{key.task}: "
+
+
 def left_behind(group: TaskChange, key: TaskKey, was: TaskState) -> TaskChange:
     """What becomes of a task whose group is over and never told its end.
 

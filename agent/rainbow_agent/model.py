@@ -188,6 +188,8 @@ class PlannedTask:
     after: tuple[str, ...] = ()
     #: Of a group: its tasks, in order. Its jobspec carries them to the group's runner.
     tasks: tuple[PlannedTask, ...] = ()
+    #: In a group: what it writes goes into the group's output, which outlives the instance.
+    watch: bool = False
     #: Ways to run it, the best first, where the nodes decide (jobspec.placement); () where not.
     options: tuple[Option, ...] = ()
 

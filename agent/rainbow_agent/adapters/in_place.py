@@ -22,6 +22,7 @@ from typing import IO, Any
 from rainbow_agent.embedded.workload.orphans import end_marked
 from rainbow_agent.embedded.workload.staging import TMPDIR_TAG, read_files, stage
 from rainbow_agent.errors import Rejected
+from rainbow_agent.inside import label
 from rainbow_agent.model import PlannedTask, TaskChange, TaskKey, TaskState
 
 MARK = "RAINBOW_GROUP_MARK"
@@ -164,11 +165,6 @@ class InPlaceTasks:
                 inside=True,
             )
         )
-
-
-def label(key: TaskKey) -> str:
-    """What stands before each line of a task in its group's output."""
-    return f"{key.task}[{key.replica}]: " if key.replica else f"{key.task}: "
 
 
 def _copy(source: IO[bytes] | None, stream: IO[str], key: TaskKey) -> None:

@@ -133,7 +133,12 @@ class Builder:
 
         options = self._options(task, scope, write, task.requires)
         return PlannedTask(
-            name, place.replicas, (), options[0].jobspec, options=_that_matter(options)
+            name,
+            place.replicas,
+            (),
+            options[0].jobspec,
+            options=_that_matter(options),
+            watch=self._attributes(task.attributes, self._first(task), scope).watch is True,
         )
 
     def _group(self, place: Place, group: Group, name: str, scope: Scope) -> PlannedTask:

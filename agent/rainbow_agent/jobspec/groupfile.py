@@ -26,6 +26,8 @@ def _to_entry(task: PlannedTask) -> dict[str, Any]:
         entry["replicas"] = task.replicas
     if task.depends_on:
         entry["depends_on"] = list(task.depends_on)
+    if task.watch:
+        entry["watch"] = True
     if task.after:
         entry["after"] = list(task.after)
     if task.options:
@@ -58,6 +60,7 @@ def _from_entry(entry: Mapping[str, Any]) -> PlannedTask:
         jobspec=dict(entry["jobspec"]),
         kind=TaskKind(entry.get("kind", TaskKind.JOB.value)),
         after=tuple(entry.get("after", ())),
+        watch=entry.get("watch") is True,
         options=tuple(_from_option(option) for option in entry.get("options", ())),
     )
 
