@@ -16,6 +16,7 @@ from rainbow_agent.adapters.credentials import ConfigFileStore
 from rainbow_agent.adapters.disk import DiskWatch
 from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
 from rainbow_agent.adapters.retrying import patiently
+from rainbow_agent.adapters.schedulers import check_tls, connect
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.adapters.workloads import Choice, choose, opener
 from rainbow_agent.bootstrap_lookout import assemble_lookout
@@ -51,6 +52,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     redact = set_up(settings.log_level, settings.log_format)
     redact.add(settings.secret_values)
     choice = choose(settings)
+    check_tls(settings)
     statedir.prepare(settings.state_dir)
     notifier = sdnotify.take_from(os.environ)
     vitals = Vitals(SystemClock(), _loop_limits(settings))
@@ -154,7 +156,7 @@ def _assemble(
             contact.good(clock.now())
             vitals.conditions.clear(UNREACHABLE)
 
-    scheduler = RainbowScheduler(settings.host, settings.timeout, on_call=called, stop=stop)
+    scheduler = connect(settings, on_call=called, stop=stop)
     open_workload = opener(choice, settings, stop)
     # The journal's thread hears the end of what a stop cancels: it ends later.
     listening = Stop() if settings.on_stop == "cancel" else stop
@@ -208,7 +210,7 @@ def _assemble(
         ),
         reporter=Reporter(
             session=lambda: registrar.session,
-            open_scheduler=lambda: RainbowScheduler(settings.host, settings.timeout, stop=stop),
+            open_scheduler=lambda: connect(settings, stop=stop),
             open_ledger=lambda: SqliteLedger.open(settings.ledger_path),
             open_workload=open_workload,
             memory_per_node=lookout.memory_per_node,
@@ -289,7 +291,7 @@ def register_once(settings: Settings) -> Session:
     with ExitStack() as stack:
         _lock(settings, stack)
         ledger = stack.enter_context(closing(SqliteLedger.open(settings.ledger_path)))
-        scheduler = stack.enter_context(closing(RainbowScheduler(settings.host, settings.timeout)))
+        scheduler = stack.enter_context(closing(connect(settings)))
         lookout = assemble_lookout(settings, choice, opener(choice, settings), Stop())
         with lookout.once():
             registrar, publication = build_registrar(
@@ -315,7 +317,7 @@ def deregister_once(settings: Settings) -> None:
     statedir.prepare(settings.state_dir)
     with ExitStack() as stack:
         _lock(settings, stack)
-        scheduler = stack.enter_context(closing(RainbowScheduler(settings.host, settings.timeout)))
+        scheduler = stack.enter_context(closing(connect(settings)))
         patiently(lambda: scheduler.deregister(settings.cluster, secret.reveal()))
         store.forget()
         ledger = stack.enter_context(closing(SqliteLedger.open(settings.ledger_path)))

@@ -137,6 +137,14 @@ class Settings:
     poll_max: float = _setting(_seconds, 5.0, "seconds between polls when idle")
     max_jobs: int = _setting(_count, 1024, "jobs asked for in one poll")
     timeout: float = _setting(_seconds, 10.0, "seconds until a call to rainbow is given up")
+    tls_ca: Path | None = _setting(
+        _path, None, "the authority that signed the server's certificate (PEM); with it TLS is used"
+    )
+    tls_cert: Path | None = _setting(_path, None, "our own certificate (PEM), for mutual TLS")
+    tls_key: Path | None = _setting(_path, None, "the private key to it (PEM, no password)")
+    tls_name: str = _setting(
+        _text, "", "the name in the server's certificate, where it is not the host's"
+    )
     grace: float = _setting(_seconds, 25.0, "seconds a stop may take (Kubernetes gives 30)")
     on_stop: str = _setting(
         _one_of("leave", "cancel"),
@@ -244,12 +252,29 @@ def load(
         _put(values, sources, "cluster", re.sub(r"-\d+$", "", host), f"hostname {host}")
     if values.get("poll_min", 0.25) > values.get("poll_max", 5.0):
         raise UsageError("RAINBOW_POLL_MIN is above RAINBOW_POLL_MAX: lower it or raise the other")
+    _check_tls(values)
     return Settings(
         **values,
         sources=sources,
         operator_state=_operator_state(environ),
         warnings=tuple(unknown_names(environ)),
     )
+
+
+def _check_tls(values: Mapping[str, Any]) -> None:
+    """Rainbow's TLS is mutual: it needs all three files.
+
+    Raises:
+        UsageError: some are given and some are not.
+    """
+    names = ("tls_ca", "tls_cert", "tls_key")
+    absent = [env_name(name) for name in names if not values.get(name)]
+    given = [env_name(name) for name in (*names, "tls_name") if values.get(name)]
+    if given and absent:
+        raise UsageError(
+            f"{', '.join(given)} is set and {', '.join(absent)} is not: rainbow's TLS is mutual and"
+            " needs a CA, a certificate and a key; set all three, or none"
+        )
 
 
 def _look_up(

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -40,7 +40,15 @@ class SchedulerKind(str, Enum):
 class SchedulerProcess:
     """A scheduler that can be stopped and started again, on the same port."""
 
-    def __init__(self, kind: SchedulerKind, folder: Path, secret: str, global_token: str) -> None:
+    def __init__(
+        self,
+        kind: SchedulerKind,
+        folder: Path,
+        secret: str,
+        global_token: str,
+        flags: Sequence[str] = (),
+    ) -> None:
+        self._flags = list(flags)
         self.kind = kind
         self.secret = secret  # registers clusters
         self.global_token = global_token  # "": a token per cluster
@@ -93,6 +101,7 @@ class SchedulerProcess:
 
     def _command(self) -> list[str]:
         flags = ["--host", self.host, "--db", str(self.db), "--global-token", self.global_token]
+        flags += self._flags
         if self.kind is SchedulerKind.EMBEDDED:
             return [sys.executable, "-m", "rainbow_agent.embedded.scheduler", *flags]
         # The Go server takes its secret in no other way; this one is good for one test.
@@ -117,6 +126,7 @@ def running_scheduler(
     *,
     secret: str = "registration-secret",  # noqa: S107 - for tests
     global_token: str = "",
+    flags: Sequence[str] = (),
 ) -> Iterator[SchedulerProcess]:
     """A scheduler for the length of a with block.
 
@@ -125,11 +135,12 @@ def running_scheduler(
         folder: where its database and log go.
         secret: what registers a cluster.
         global_token: what submits to every cluster; "" gives each its own.
+        flags: more flags, the same for either kind.
 
     Yields:
         The process, with `host`, `secret`, `restart(keep_db=...)`.
     """
-    process = SchedulerProcess(SchedulerKind(kind), folder, secret, global_token)
+    process = SchedulerProcess(SchedulerKind(kind), folder, secret, global_token, flags)
     process.start()
     try:
         yield process

@@ -6,38 +6,22 @@ Importing this module imports grpc (0.1 s); import it where a connection is want
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import grpc
-
-from rainbow_agent.adapters import rainbow_errors, rainbow_rpc
+from rainbow_agent.adapters import rainbow_rpc
+from rainbow_agent.adapters.rainbow_channel import RainbowChannel, ReplyTooLarge
 from rainbow_agent.adapters.rainbow_rpc import ReplyT, RequestT, Rpc
 from rainbow_agent.adapters.stubs import memory_pb2, rainbow_pb2
-from rainbow_agent.errors import ClusterUnknown, Rejected, Unavailable
+from rainbow_agent.adapters.tls import TlsFiles
+from rainbow_agent.errors import ClusterUnknown, Rejected
 from rainbow_agent.jobspec import wire
 from rainbow_agent.model import Credentials, Offer, SatisfyAnswer
-from rainbow_agent.stop import Patience, Stop
+from rainbow_agent.stop import Stop
 
 #: gRPC's default for a reply is 4 MiB, which a few hundred waiting jobs exceed. A row is at most
 #: 4 MiB (the server's limit on a request), six times that as JSON text, so one always fits.
 MAX_REPLY: Final = 64 * 1024 * 1024  # bytes
-
-#: A channel that was given up must not leave its broken connection to the next one.
-_OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1),)
-
-#: After these the next call opens a new connection. UNAVAILABLE: a channel waits up to two minutes
-#: between attempts and refuses calls meanwhile; when to try again is the caller's to decide.
-#: DEADLINE_EXCEEDED: the connection may be dead without anyone having said so (a node that
-#: vanished), which TCP would notice in a quarter of an hour; the Go server forbids pings.
-_START_OVER: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
-
-#: What is still called after a stop: it tells rainbow what was done. All else is new work.
-_FAREWELL: Final = frozenset({rainbow_rpc.ACCEPT_JOBS.path, rainbow_rpc.UPDATE_STATE.path})
-#: Given up as late as can be, since its answer comes once only: the cluster's secret.
-_PRECIOUS: Final = rainbow_rpc.REGISTER.path
 
 #: The Go server's name for a cluster's own graph among its subsystems.
 _OWN_GRAPH: Final = "cluster"
@@ -67,6 +51,7 @@ class RainbowScheduler:
             took, and the error that it ends with.
         stop: after it only reports are begun, and no call is waited for long; None when there is
             none.
+        tls: the certificates; read again when they change. None to speak without TLS.
     """
 
     def __init__(
@@ -77,13 +62,12 @@ class RainbowScheduler:
         on_call: Callable[[str, float, Exception | None], None] = lambda *_: None,
         *,
         stop: Stop | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
         self._host = host
-        self._on_call = on_call
-        self._timeout = timeout
-        self._stop = stop
-        self._options = (("grpc.max_receive_message_length", max_reply), *_OPTIONS)
-        self._channel: grpc.Channel | None = None
+        self._wire = RainbowChannel(
+            host, timeout, max_reply=max_reply, on_call=on_call, stop=stop, tls=tls
+        )
 
     def register(self, cluster: str, secret: str, graph: str) -> Credentials:
         """Register a cluster graph (JGF, JSON text) with the registration secret.
@@ -151,7 +135,7 @@ class RainbowScheduler:
             request = rainbow_pb2.ReceiveJobsRequest(cluster=cluster, secret=secret, maxJobs=limit)
             try:
                 reply = self._call(rainbow_rpc.RECEIVE_JOBS, request)
-            except _ReplyTooLarge:
+            except ReplyTooLarge:
                 if limit == 1:
                     raise
                 limit = max(1, (limit or 1024) // 2)
@@ -223,77 +207,10 @@ class RainbowScheduler:
 
     def close(self) -> None:
         """End the connection; a later call opens a new one."""
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        self._wire.close()
 
     def _call(self, rpc: Rpc[RequestT, ReplyT], request: RequestT) -> ReplyT:
-        """One call, told to `on_call`.
-
-        Raises:
-            RainbowAgentError: of the class that rainbow_errors gives it.
-        """
-        if self._stop is not None and self._stop.is_set() and rpc.path not in _FAREWELL:
-            raise Unavailable(f"{rpc} at rainbow {self._host}: not begun, the agent is stopping")
-        began, failure = time.monotonic(), None
-        try:
-            return self._ask(rpc, request)
-        except Exception as exc:
-            failure = exc
-            raise
-        finally:
-            self._on_call(rpc.name, time.monotonic() - began, failure)
-
-    def _ask(self, rpc: Rpc[RequestT, ReplyT], request: RequestT) -> ReplyT:
-        if self._channel is None:
-            self._channel = grpc.insecure_channel(self._host, options=self._options)
-        method = self._channel.unary_unary(
-            rpc.path,
-            request_serializer=rpc.request.SerializeToString,
-            response_deserializer=rpc.reply.FromString,
-        )
-        try:
-            reply = self._answer(rpc, method, request)
-        except grpc.RpcError as exc:
-            raise self._failure(rpc, exc.code(), exc.details() or "") from exc
-        rainbow_errors.check_status(rpc, self._host, reply)
-        return reply
-
-    def _answer(self, rpc: Rpc[RequestT, ReplyT], method: Any, request: RequestT) -> ReplyT:
-        """The reply, waited for so long and not longer; a stop shortens that.
-
-        Raises:
-            grpc.RpcError: as gRPC says.
-            Unavailable: given up because of a stop.
-        """
-        if self._stop is None:
-            reply: ReplyT = method(request, timeout=self._timeout)
-            return reply
-        call, done = method.future(request, timeout=self._timeout), threading.Event()
-        call.add_done_callback(lambda _: done.set())
-        longest = {"after": float("inf")} if rpc.path == _PRECIOUS else {}
-        patience = Patience(self._timeout + 1.0, self._stop, **longest)
-        while not done.wait(patience.glance()):
-            if patience.left() <= 0:
-                call.cancel()
-                self.close()
-                raise Unavailable(
-                    f"{rpc} at rainbow {self._host}: no answer yet, and the agent is stopping"
-                )
-        answer: ReplyT = call.result()
-        return answer
-
-    def _failure(self, rpc: Rpc[Any, Any], code: grpc.StatusCode, text: str) -> Exception:
-        if code in _START_OVER:
-            self.close()
-        failure = rainbow_errors.from_failure(rpc, self._host, code, text)
-        if rpc is rainbow_rpc.RECEIVE_JOBS and rainbow_errors.is_too_large(code, text):
-            return _ReplyTooLarge(str(failure))
-        return failure
-
-
-class _ReplyTooLarge(Rejected):
-    """The jobs that were asked for do not fit into one reply."""
+        return self._wire.call(rpc, request)
 
 
 def _check_graph(graph: str) -> None:

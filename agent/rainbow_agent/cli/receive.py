@@ -22,8 +22,8 @@ def command(max_jobs: int, settings: Settings, output: str) -> None:
 
     Example: rainbow-agent receive --max-jobs 10
     """
-    from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler  # noqa: PLC0415 - grpc: heavy
     from rainbow_agent.adapters.retrying import patiently  # noqa: PLC0415 - stamina: heavy
+    from rainbow_agent.adapters.schedulers import connect  # noqa: PLC0415 - grpc: heavy
     from rainbow_agent.bootstrap import credential_store  # noqa: PLC0415 - with the others
 
     store = credential_store(settings)
@@ -32,7 +32,7 @@ def command(max_jobs: int, settings: Settings, output: str) -> None:
         raise UsageError(
             f"cluster {settings.cluster} is not registered: {store.describe()} has no secret for it"
         )
-    with closing(RainbowScheduler(settings.host, settings.timeout)) as scheduler:
+    with closing(connect(settings)) as scheduler:
         offers = patiently(lambda: scheduler.receive(settings.cluster, secret.reveal(), max_jobs))
     if output == "json":
         echo_json([{"id": o.id, "name": o.name, "jobspec": o.jobspec} for o in offers])

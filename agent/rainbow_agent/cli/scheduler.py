@@ -33,6 +33,9 @@ from rainbow_agent.cli.common import reports_errors
 @click.option("--name", default="rainbow", show_default=True, help="The server's name.")
 @click.option("--select-algorithm", default="random", show_default=True)
 @click.option("--match-algorithm", default="match", show_default=True)
+@click.option("--ca-cert", type=click.Path(path_type=Path), help="Signed clients' certificates.")
+@click.option("--cert", type=click.Path(path_type=Path), help="The server's certificate (PEM).")
+@click.option("--key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @reports_errors
 def command(
     *,
@@ -43,6 +46,9 @@ def command(
     name: str,
     select_algorithm: str,
     match_algorithm: str,
+    ca_cert: Path | None,
+    cert: Path | None,
+    key: Path | None,
 ) -> None:
     """Run a rainbow-compatible scheduler: for a first look, for tests, for small fleets.
 
@@ -63,6 +69,7 @@ def command(
             name=name,
             select_algorithm=select_algorithm,
             match_algorithm=match_algorithm,
+            tls=server.ServerTls.from_flags(ca_cert, cert, key),
         )
         click.echo(f"listening on {host.rpartition(':')[0]}:{running.port}")
         stop.wait()

@@ -101,13 +101,13 @@ def _send(
     document: Mapping[str, Any], settings: Settings, *, select: str, satisfy_only: bool
 ) -> Sent:
     from rainbow_agent.adapters import rainbow_config  # noqa: PLC0415 - yaml
-    from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler  # noqa: PLC0415 - grpc
     from rainbow_agent.adapters.retrying import patiently  # noqa: PLC0415 - stamina
+    from rainbow_agent.adapters.schedulers import connect  # noqa: PLC0415 - grpc
     from rainbow_agent.jobspec.wire import to_wire  # noqa: PLC0415 - yaml
     from rainbow_agent.submitting import send  # noqa: PLC0415 - with the others
 
     config = rainbow_config.load(settings.config)
-    with closing(RainbowScheduler(settings.host, settings.timeout)) as scheduler:
+    with closing(connect(settings)) as scheduler:
         return patiently(
             lambda: send(
                 scheduler,

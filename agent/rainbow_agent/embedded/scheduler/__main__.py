@@ -36,6 +36,9 @@ from rainbow_agent.errors import RainbowAgentError
 @click.option("--name", default="rainbow", show_default=True)
 @click.option("--select-algorithm", default="random", show_default=True)
 @click.option("--match-algorithm", default="match", show_default=True)
+@click.option("--ca-cert", type=click.Path(path_type=Path), help="Signed clients' certificates.")
+@click.option("--cert", type=click.Path(path_type=Path), help="The server's certificate (PEM).")
+@click.option("--key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 def main(
     *,
     host: str,
@@ -45,6 +48,9 @@ def main(
     name: str,
     select_algorithm: str,
     match_algorithm: str,
+    ca_cert: Path | None,
+    cert: Path | None,
+    key: Path | None,
 ) -> None:
     """Run a rainbow scheduler until it is told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -60,6 +66,7 @@ def main(
             name=name,
             select_algorithm=select_algorithm,
             match_algorithm=match_algorithm,
+            tls=server.ServerTls.from_flags(ca_cert, cert, key),
         )
     except RainbowAgentError as exc:
         click.echo(f"Error: {exc}", err=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +30,56 @@ DEFAULT_DB: Final = Path("rainbow.db")
 _THREADS: Final = 8  # the database answers one call at a time; a Satisfy may take longer
 #: Otherwise a second scheduler on the same port would silently get half of the calls.
 _OPTIONS: Final = (("grpc.so_reuseport", 0),)
+
+
+@dataclass(frozen=True)
+class ServerTls:
+    """The files of the Go server's --ca-cert, --cert and --key."""
+
+    ca_cert: Path  # signed the clients' certificates
+    cert: Path
+    key: Path
+
+    @classmethod
+    def from_flags(
+        cls, ca_cert: Path | None, cert: Path | None, key: Path | None
+    ) -> ServerTls | None:
+        """All three, or None for none.
+
+        Raises:
+            UsageError: some are given and some are not.
+        """
+        if ca_cert and cert and key:
+            return cls(ca_cert, cert, key)
+        if ca_cert or cert or key:
+            raise UsageError("TLS needs all three: --ca-cert, --cert and --key")
+        return None
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """For gRPC.
+
+        Raises:
+            UsageError: a file cannot be read, or the key does not fit.
+        """
+        texts = [_read(flag, path) for flag, path in self._flags()]
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.cert, self.key)
+        except ssl.SSLError as exc:
+            raise UsageError(
+                f"--cert {self.cert} and --key {self.key} cannot be used: {exc.reason or exc}"
+            ) from exc
+        ca, chain, key = texts
+        return grpc.ssl_server_credentials([(key, chain)], ca, require_client_auth=True)
+
+    def _flags(self) -> tuple[tuple[str, Path], ...]:
+        return ("--ca-cert", self.ca_cert), ("--cert", self.cert), ("--key", self.key)
+
+
+def _read(flag: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise UsageError(f"{flag} {path}: cannot read the file: {exc.strerror}") from exc
 
 
 class RunningScheduler:
@@ -54,6 +106,7 @@ def serve(
     select_algorithm: str = "random",
     select_options: Mapping[str, str] | None = None,
     match_algorithm: str = "match",
+    tls: ServerTls | None = None,
 ) -> RunningScheduler:
     """Start a scheduler; it answers when this returns.
 
@@ -66,9 +119,10 @@ def serve(
         select_algorithm: `random` or `constraint`, for jobs that name none.
         select_options: for `constraint`: its `priorities`, YAML text.
         match_algorithm: `match` is all there is.
+        tls: the certificates; clients then need one, as with the Go server. None for no TLS.
 
     Raises:
-        UsageError: the address or the file cannot be used, or there is no such algorithm.
+        UsageError: the address or a file cannot be used, or there is no such algorithm.
     """
     if not secret:
         raise UsageError("the scheduler needs a registration secret: set --secret")
@@ -76,7 +130,7 @@ def serve(
     policy = Policy(secret, global_token, select_algorithm, select_options or {})
     store = Store(db)
     try:
-        server, port = _listen(host, Service(policy, store))
+        server, port = _listen(host, Service(policy, store), tls)
     except UsageError:
         store.close()
         raise
@@ -96,12 +150,15 @@ def _check_algorithms(select: str, options: Mapping[str, str], match: str) -> No
         raise UsageError(f"--match-algorithm {match}: did not find it; use match")
 
 
-def _listen(host: str, service: Service) -> tuple[grpc.Server, int]:
+def _listen(host: str, service: Service, tls: ServerTls | None) -> tuple[grpc.Server, int]:
+    credentials = tls.credentials() if tls else None
     server = grpc.server(
         ThreadPoolExecutor(_THREADS, thread_name_prefix="scheduler"), options=_OPTIONS
     )
     server.add_generic_rpc_handlers(_handlers(service))
     try:
+        if credentials is not None:
+            return server, int(server.add_secure_port(_address(host), credentials))
         return server, int(server.add_insecure_port(_address(host)))
     except RuntimeError as exc:  # what grpcio raises when it cannot bind
         raise UsageError(f"cannot listen on {host}: {exc}; choose another --host") from exc
