@@ -56,7 +56,20 @@ class Rejected(Refused):
 
 
 class JobspecError(Refused):
-    """A jobspec cannot run as it is written; the message has the place and the cure."""
+    """A jobspec cannot run as it is written; the message has the place and the cure.
+
+    Args:
+        message: one sentence for one fault.
+        line: where it stands in the text, from 1; None where it stands nowhere.
+        column: likewise.
+    """
+
+    def __init__(self, message: str, *, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+        self.column = column
+        #: More that is wrong with the same text.
+        self.others: tuple[JobspecError, ...] = ()
 
 
 class Fatal(RainbowAgentError):

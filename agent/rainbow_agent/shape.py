@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,14 @@ class Shape:
 def number(count: int, word: str) -> str:
     """`1 node`, `2 nodes`."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def shape_in(jobspec: Mapping[str, Any]) -> Shape:
+    """What a Flux jobspec asks for, of the form in which the planner writes them."""
+    (vertex,) = jobspec["resources"]
+    nodes, exclusive = 0, False
+    if vertex["type"] == "node":
+        nodes, exclusive = vertex["count"], vertex.get("exclusive", False)
+        (vertex,) = vertex["with"]
+    inside = {part["type"]: part["count"] for part in vertex["with"]}
+    return Shape(nodes, vertex["count"], inside["core"], inside.get("gpu", 0), exclusive)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.testing import eventually
 from rainbow_agent.testing_flux import cannot_differ, different_nodes
 from rainbow_agent.testing_servers import SchedulerKind
 from rainbow_agent.testing_site import Site, missing_parts, running_site
@@ -136,6 +135,31 @@ def test_a_job_runs_on_a_node_that_passes(different: Site) -> None:
     told = "no node here has 'ior' from '4.0.0' in subsystem 'spack'; there: 2 nodes with '3.3.0'"
     assert told in found["none"]["reason"]
     assert "3 nodes with 1 core each asked for; 2 nodes of 4 met" in found["many"]["reason"]
+    _asked_by_hand(different, sent)
+
+
+def _asked_by_hand(site: Site, sent: Sequence[dict[str, Any]]) -> None:
+    """`satisfy` and `run --dry-run` say beforehand what became of these jobs."""
+    path, before = site.program.folder / "asked.json", site.written()
+    answers = {}
+    for each in sent:
+        path.write_text(json.dumps(each))
+        answers[each["name"]] = site.program.run("satisfy", str(path), "-o", "json")
+    assert {name: answer.code for name, answer in answers.items()} == {
+        "new": 0,
+        "old": 0,
+        "either": 0,
+        "none": 1,
+        "many": 1,
+    }
+    (task,) = answers["new"].value["tasks"]
+    assert (task["ranks"], task["nodes"], task["now"]) == ([2, 3], ["blue-2", "blue-3"], True)
+    path.write_text(json.dumps(sent[0]))
+    plan = site.program.run("run", "--dry-run", str(path), "-o", "json").value
+    (task,) = plan["tasks"]
+    assert (plan["flux_jobs"], task["replicas"]) == (6, 6)
+    assert task["jobspec"]["attributes"]["system"]["constraints"] == {"ranks": ["2-3"]}
+    assert site.written() == before
 
 
 def test_on_one_node_a_job_runs_or_is_refused(local: Site) -> None:
@@ -165,4 +189,7 @@ def test_a_run_by_hand_is_placed_too(local: Site) -> None:
     answer = local.program.run("run", str(path))
     assert answer.code == 1
     assert "no node here has 'ior' from '4.0.0'" in answer.err
-    eventually(lambda: len(local.written()) == 1, "nothing of it ran")
+    refused = local.program.run("satisfy", str(path))
+    assert (refused.code, refused.out.splitlines()[0]) == (1, "no")
+    assert "no node here has 'ior' from '4.0.0'" in refused.out
+    assert len(local.written()) == 1

@@ -26,6 +26,8 @@ VERBS = (
     "register",
     "deregister",
     "run",
+    "validate",
+    "satisfy",
     "scheduler",
     "demo",
     "version",
@@ -50,6 +52,8 @@ SHORT_HELP = {
         "Take this cluster out of rainbow and forget its secret. Stop the daemon first."
     ),
     "run": "Send JOBSPEC straight to the local Flux, in dependency order, and watch it.",
+    "validate": "Check jobspec files, without a cluster; `-` is standard input.",
+    "satisfy": "Say whether this cluster can run JOBSPEC, and why; runs nothing.",
     "scheduler": (
         "Run a rainbow-compatible scheduler: for a first look, for tests, for small fleets."
     ),

@@ -24,6 +24,7 @@ _FLAGS = {
     "state_dir": ("DIR", "Ledger, credentials and lock."),
     "config": ("FILE", "Upstream's rainbow-config.yaml."),
     "workload": ("KIND", "auto, flux or local."),
+    "subsystems_dir": ("DIR", "The user's own subsystems."),
 }
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+
+from rainbow_agent.cli.common import echo_json
+from rainbow_agent.errors import Fatal, WorkloadUnavailable
+
 if TYPE_CHECKING:
     from rainbow_agent.adapters.workloads import Choice
     from rainbow_agent.model import Plan
@@ -36,3 +41,25 @@ def look(settings: Settings, choice: Choice) -> Site:
     lookout = assemble_lookout(settings, choice, opener(choice, settings), Stop(), keep=False)
     with lookout.once():
         return lookout.site()
+
+
+def show_plan(plan: Plan, settings: Settings, output: str) -> None:
+    """Print a plan, on the nodes that there are where these can be asked.
+
+    Raises:
+        Unplaceable: no node can run a task of it.
+    """
+    from rainbow_agent.adapters.workloads import choose  # noqa: PLC0415 - yaml
+    from rainbow_agent.jobspec.placement import needs_site  # noqa: PLC0415 - likewise
+    from rainbow_agent.planview import plan_lines, plan_view  # noqa: PLC0415 - only here
+
+    if needs_site(plan):
+        try:
+            plan = on_site(plan, settings, choose(settings))
+        except (Fatal, WorkloadUnavailable) as exc:
+            click.echo(f"warning: the nodes are not known, so none is chosen: {exc}", err=True)
+    if output == "json":
+        echo_json(plan_view(plan))
+        return
+    for line in plan_lines(plan):
+        click.echo(line)

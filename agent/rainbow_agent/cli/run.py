@@ -8,7 +8,7 @@ from contextlib import closing
 import click
 
 from rainbow_agent.adapters.clock import SystemClock
-from rainbow_agent.cli.common import read_jobspec, reports_errors, settings_options
+from rainbow_agent.cli.common import output_option, read_jobspec, reports_errors, settings_options
 from rainbow_agent.errors import JobspecError, UsageError
 from rainbow_agent.fluxid import f58
 from rainbow_agent.logs import clean, when
@@ -19,18 +19,22 @@ from rainbow_agent.settings import Settings
 @click.command(name="run")
 @click.argument("jobspec")
 @click.option("--no-wait", is_flag=True, help="Submit, and do not wait for the end.")
+@click.option("--dry-run", is_flag=True, help="Show what would be submitted; submit nothing.")
 @settings_options("state_dir", "workload")
+@output_option
 @reports_errors
-def command(jobspec: str, no_wait: bool, settings: Settings) -> None:
+def command(jobspec: str, no_wait: bool, dry_run: bool, settings: Settings, output: str) -> None:
     """Send JOBSPEC straight to the local Flux, in dependency order, and watch it.
 
-    Ends with 0 when every task ended well. An interrupt cancels what is not over.
+    Ends with 0 when every task ended well. An interrupt cancels what is not over. With --dry-run
+    it shows the order, each Flux jobspec, and the nodes that it may run on (for programs: -o
+    json); the nodes are asked only where the jobspec requires something of them.
 
     Example: rainbow-agent run jobspec-spack.yaml
     """
     from rainbow_agent.adapters import statedir  # noqa: PLC0415 - only to run
     from rainbow_agent.adapters.workloads import choose, opener  # noqa: PLC0415 - yaml: heavy
-    from rainbow_agent.cli.placing import on_site  # noqa: PLC0415 - likewise
+    from rainbow_agent.cli.placing import on_site, show_plan  # noqa: PLC0415 - likewise
     from rainbow_agent.environment import job_environment  # noqa: PLC0415 - likewise
     from rainbow_agent.running import Run  # noqa: PLC0415 - likewise
     from rainbow_agent.stop import stop_on_signals  # noqa: PLC0415 - likewise
@@ -38,6 +42,9 @@ def command(jobspec: str, no_wait: bool, settings: Settings) -> None:
     plan = _plan(jobspec, settings.shared_fs)
     for warning in plan.warnings:
         click.echo(f"warning: {clean(warning)}", err=True)
+    if dry_run:
+        show_plan(plan, settings, output)
+        return
     choice = choose(settings)
     if choice.kind == "local":
         statedir.prepare(settings.state_dir)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rainbow_agent.jobspec.document import NO_ATTRIBUTES, Attributes, Reference, Requirement
 from rainbow_agent.jobspec.duration import EXAMPLES, parse_duration
 from rainbow_agent.jobspec.reading import (
+    Faults,
     Fields,
+    Item,
+    T,
     as_boolean,
     as_entries,
     as_items,
@@ -43,22 +48,25 @@ def read_attributes(parent: Fields) -> Attributes:
     """
     if "attributes" not in parent:
         return NO_ATTRIBUTES
-    values: dict[str, tuple[Node, str]] = {}
+    faults = parent.faults
+    values: dict[str, Item] = {}
     unknown: list[Reference] = []
     for key, value, path in parent.entries("attributes"):
         if isinstance(value, ScalarNode) and value.is_null:
             continue
         if key.text in KNOWN_ATTRIBUTES:
             values[key.text] = (value, path)
-        else:
-            unknown.append(_unknown(key, path))
-    duration, cwd = values.get("duration"), values.get("cwd")
-    environment, watch = values.get("environment"), values.get("watch")
+        elif (reference := faults.attempt(_unknown, key, path)) is not None:
+            unknown.append(reference)
+
+    def read(name: str, how: Callable[[Node, str], T]) -> T | None:
+        return faults.attempt(how, *values[name]) if name in values else None
+
     return Attributes(
-        duration=_duration(*duration) if duration else None,
-        cwd=_cwd(*cwd) if cwd else None,
-        environment=_environment(*environment) if environment else {},
-        watch=as_boolean(*watch) if watch else None,
+        duration=read("duration", _duration),
+        cwd=read("cwd", _cwd),
+        environment=read("environment", _environment) or {},
+        watch=read("watch", as_boolean),
         unknown=tuple(unknown),
     )
 
@@ -101,34 +109,35 @@ def _environment(node: Node, path: str) -> dict[str, str]:
     return variables
 
 
-def read_requirements(node: Node, path: str) -> tuple[Requirement, ...]:
-    """A list of needs, such as `{name: spack, field: ior, min: "3.0.0"}`."""
-    return tuple(_requirement(item, where) for item, where in as_items(node, path))
+def read_requirements(parent: Fields) -> tuple[Requirement, ...]:
+    """`requires` of a vertex: a list of needs, such as `{name: spack, field: ior, min: "3"}`."""
+    return parent.faults.each(parent.items("requires"), _requirement)
 
 
-def _requirement(node: Node, path: str) -> Requirement:
-    fields = Fields(node, path, _KNOWN_NEEDS)
+def _requirement(node: Node, path: str, faults: Faults) -> Requirement:
+    fields = Fields(node, path, _KNOWN_NEEDS, faults)
     name = fields.name("name")
-    if name is None:
+    if name is None and fields.good:
         raise fields.at.error("a need has no `name`; write the subsystem's, such as name: spack")
     needs = {key: text for key in _KNOWN_NEEDS[1:] if (text := fields.text(key)) is not None}
-    return Requirement(name, needs, fields.at)
+    return Requirement(name or "", needs, fields.at)
 
 
 def read_task_requires(parent: Fields) -> Reference | tuple[Requirement, ...]:
     """`requires` of a task or group: the name of a top-level entry, or a list of needs."""
     found = parent.get("requires")
-    if found is None:
-        return ()
-    node, path = found
-    if isinstance(node, ListNode):
-        return read_requirements(node, path)
-    return Reference(as_name(node, path), spot(node, path))
+    if found is not None and not isinstance(found[0], ListNode):
+        reference = parent.read("requires", lambda n, p: Reference(as_name(n, p), spot(n, p)))
+        return reference or ()
+    return read_requirements(parent)
 
 
 def read_named_requires(parent: Fields) -> dict[str, tuple[Requirement, ...]]:
     """The top-level `requires`: named lists of needs."""
-    return {
-        as_name(key, key_path(parent.path, key.text)): read_requirements(value, path)
-        for key, value, path in parent.entries("requires")
-    }
+    faults, blocks = parent.faults, {}
+    for key, value, path in parent.entries("requires"):
+        name = faults.attempt(as_name, key, key_path("requires", key.text))
+        items = faults.attempt(as_items, value, path)
+        if name is not None and items is not None:
+            blocks[name] = faults.each(items, _requirement)
+    return blocks

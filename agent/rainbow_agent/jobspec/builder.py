@@ -27,6 +27,7 @@ from rainbow_agent.jobspec.options import Requires, choices_of, resources_of
 from rainbow_agent.jobspec.places import Place, Places
 from rainbow_agent.jobspec.programs import Programs
 from rainbow_agent.jobspec.resources import shape_of
+from rainbow_agent.jobspec.within import check_limit, check_within
 from rainbow_agent.jobspec.words import listing
 from rainbow_agent.model import PlannedTask, TaskKind
 from rainbow_agent.needs import Option
@@ -43,6 +44,8 @@ class Scope:
     name: str = ""  # the group's in the plan; "" is the top level
     resources: tuple[str, ...] = ()  # names of the group's alternatives
     attributes: Attributes = NO_ATTRIBUTES
+    shapes: tuple[Shape, ...] = ()  # of the group's alternatives
+    limit: float = 0.0  # seconds that the group may take; 0 is without limit
 
     def path(self, name: str) -> str:
         """What a task of the group is called in the plan."""
@@ -124,6 +127,7 @@ class Builder:
             command = _command(task)
         if in_place or (place.staging and task.resources is None):
             attributes = self._attributes(task.attributes, self._first(task), scope)
+            check_limit(attributes.duration, scope.limit, place.at)
             jobspec = flux_jobspec(name, command, _LEAST, _of(place, attributes, scope))
             kind = TaskKind.LOCAL if in_place else TaskKind.JOB
             return PlannedTask(name, place.replicas, (), jobspec, kind)
@@ -149,7 +153,13 @@ class Builder:
         first = names[0] if group.resources is not None else None
         attributes = over.over(self._attributes(group.attributes, first, scope))
         # The group's limit ends what is in it: its tasks need none of their own.
-        inner = Scope(name, names, replace(attributes, duration=None))
+        inner = Scope(
+            name=name,
+            resources=names,
+            attributes=replace(attributes, duration=None),
+            shapes=tuple(self._shape(each) for each in names),
+            limit=attributes.duration or scope.limit,
+        )
         tasks = self._side_by_side(self._places.inside(group), inner)
 
         def write(shape: Shape, attributes: Attributes) -> dict[str, Any]:
@@ -177,15 +187,20 @@ class Builder:
         """The ways to run a task or group, the best first: one for each of its alternatives."""
         options = []
         for name in self._resources(item, scope):
-            resource = self._document.resources[name]
-            if name not in self.shapes:
-                self.shapes[name] = shape_of(resource)
+            resource, shape = self._document.resources[name], self._shape(name)
             given = name if item.resources is not None else None
+            if given is not None:
+                check_within(shape, scope.shapes, item.at)
             attributes = self._attributes(item.attributes, given, scope)
+            check_limit(attributes.duration, scope.limit, item.at)
             choices = choices_of(self._document, resource, *requires)
-            jobspec = write(self.shapes[name], attributes)
-            options.append(Option(name, self.shapes[name], jobspec, choices, str(resource.at)))
+            options.append(Option(name, shape, write(shape, attributes), choices, str(resource.at)))
         return tuple(options)
+
+    def _shape(self, name: str) -> Shape:
+        if name not in self.shapes:
+            self.shapes[name] = shape_of(self._document.resources[name])
+        return self.shapes[name]
 
     def _resources(self, item: Task | Group, scope: Scope) -> tuple[str, ...]:
         """The names of the resources to use: those written, else the group's."""

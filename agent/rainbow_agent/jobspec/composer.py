@@ -13,7 +13,7 @@ import yaml
 
 from rainbow_agent.errors import JobspecError
 from rainbow_agent.jobspec.wire import BINARY_TAG, decode_binary
-from rainbow_agent.jobspec.words import show
+from rainbow_agent.jobspec.words import error_at, show
 from rainbow_agent.jobspec.yamlnodes import ListNode, MapNode, Node, ScalarNode
 
 #: Nodes in one jobspec, aliases counted as what they stand for: about 20,000 tasks.
@@ -209,8 +209,8 @@ def _has_surrogate(text: str) -> bool:
 
 def _error(event: Any, what: str) -> JobspecError:
     mark = event.start_mark
-    return JobspecError(f"line {mark.line + 1}, column {mark.column + 1}: {what}")
+    return error_at(mark.line + 1, mark.column + 1, what)
 
 
 def _error_at(node: Node, what: str) -> JobspecError:
-    return JobspecError(f"line {node.line}, column {node.column}: {what}")
+    return error_at(node.line, node.column, what)

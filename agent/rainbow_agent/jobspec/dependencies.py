@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rainbow_agent.jobspec.dag import Cycle, topological
 from rainbow_agent.jobspec.document import Reference
 from rainbow_agent.jobspec.places import Place
+from rainbow_agent.jobspec.reading import Faults
 from rainbow_agent.jobspec.words import show, suggestion
 
 #: Flux jobs that one jobspec may become; each is a row in the ledger.
@@ -51,23 +52,20 @@ def dependencies(places: Sequence[Place], where: str = "") -> list[list[int]]:
         where: the group that they are in, for errors; "" for the top level.
 
     Raises:
-        JobspecError: a name that none of them has, or more than one.
+        JobspecError: a name that none of them has, or more than one; with all such in `others`.
     """
     named: dict[str, list[int]] = {}
     for i, place in enumerate(places):
         for name in {place.name, place.alias} - {None}:
             named.setdefault(str(name), []).append(i)
-    return [
-        list(
-            dict.fromkeys(
-                [
-                    *([i - 1] if place.after_previous else []),
-                    *(_number(reference, named, places, where) for reference in place.depends_on),
-                ]
-            )
-        )
-        for i, place in enumerate(places)
-    ]
+    faults = Faults()
+    needs = []
+    for i, place in enumerate(places):
+        found = (faults.attempt(_number, r, named, places, where) for r in place.depends_on)
+        written = [number for number in found if number is not None]
+        needs.append(list(dict.fromkeys([*([i - 1] if place.after_previous else []), *written])))
+    faults.check()
+    return needs
 
 
 def _number(

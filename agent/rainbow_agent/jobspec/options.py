@@ -8,6 +8,7 @@ from itertools import product
 
 from rainbow_agent import semver
 from rainbow_agent.jobspec.document import Document, Reference, Requirement, Resource
+from rainbow_agent.jobspec.reading import Faults
 from rainbow_agent.jobspec.words import show, suggestion
 from rainbow_agent.needs import Need
 
@@ -47,12 +48,30 @@ def choices_of(document: Document, resource: Resource, *requires: Requires) -> C
     Raises:
         JobspecError: an entry asks nothing that can be answered, or a name is not known.
     """
-    own = tuple(need_of(entry) for entry in _entries(resource))
-    lists = [own]
+    lists = needs_in(None, tuple(_entries(resource)))
     for each in requires:
-        named = [tuple(need_of(entry) for entry in found) for found in _named(document, each)]
-        lists = [(*before, *needs) for before, needs in product(lists, named)]
+        lists = [(*own, *needs) for own, needs in product(lists, needs_in(document, each))]
     return tuple(dict.fromkeys(lists)) if all(lists) else ()
+
+
+def needs_in(document: Document | None, requires: Requires) -> list[tuple[Need, ...]]:
+    """The lists of needs of which one must be met; one empty list where nothing is asked.
+
+    Args:
+        document: has the named blocks; None where none can be named.
+        requires: a list of entries, or names of blocks.
+
+    Raises:
+        JobspecError: a name is not known, or entries ask nothing that can be answered; all of
+            these are in `others`.
+    """
+    faults = Faults()
+    lists = [
+        [faults.attempt(need_of, entry) for entry in entries]
+        for entries in _named(document, requires)
+    ]
+    faults.check()
+    return [tuple(need for need in needs if need is not None) for needs in lists]
 
 
 def _entries(resource: Resource) -> Iterator[Requirement]:
@@ -61,11 +80,11 @@ def _entries(resource: Resource) -> Iterator[Requirement]:
         yield from _entries(child)
 
 
-def _named(document: Document, requires: Requires) -> list[tuple[Requirement, ...]]:
+def _named(document: Document | None, requires: Requires) -> list[tuple[Requirement, ...]]:
     """The lists of entries of which one must be met; one empty list where nothing is asked."""
     if not isinstance(requires, Reference):
         return [requires]
-    known = document.requires
+    known = document.requires if document is not None else {}
     if requires.name in known:
         return [known[requires.name]]
     lists = []

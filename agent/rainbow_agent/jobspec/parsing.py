@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rainbow_agent.errors import JobspecError
 from rainbow_agent.jobspec.attributes import (
     read_attributes,
     read_named_requires,
@@ -11,8 +10,8 @@ from rainbow_agent.jobspec.attributes import (
 )
 from rainbow_agent.jobspec.commands import read_command
 from rainbow_agent.jobspec.document import Document, Group, Reference, Resource, Step, Task
-from rainbow_agent.jobspec.reading import Fields, as_name, kind, spot
-from rainbow_agent.jobspec.words import key_path
+from rainbow_agent.jobspec.reading import Faults, Fields, as_name, kind, spot
+from rainbow_agent.jobspec.words import error_at, key_path
 from rainbow_agent.jobspec.yamlnodes import ListNode, MapNode, Node, ScalarNode
 from rainbow_agent.jobspec.yamltext import compose
 
@@ -54,25 +53,36 @@ def parse(text: str) -> Document:
     Names are not resolved and nothing is refused for being unsupported: plan() does that.
 
     Raises:
-        JobspecError: the text is no jobspec nextgen version 1; with the place and what to write.
+        JobspecError: the text is no jobspec nextgen version 1; with the place and what to write,
+            and with everything else that is wrong in `others`.
     """
     root = compose(text)
     if not isinstance(root, MapNode):
         raise spot(root, "").error(f"this is {kind(root)}; a jobspec is a mapping (version: 1 ...)")
     _refuse_drafts(root)
-    fields = Fields(root, "", _DOCUMENT, _BELONG_BELOW)
-    _check_version(fields)
-    return Document(
+    faults = Faults()
+    fields = Fields(root, "", _DOCUMENT, faults, _BELONG_BELOW)
+    faults.attempt(_check_version, fields)
+    document = Document(
         name=fields.name("name"),
-        resources={
-            as_name(key, key_path("resources", key.text)): _resource(value, path, root=True)
-            for key, value, path in fields.entries("resources")
-        },
-        tasks=tuple(_task(node, path) for node, path in fields.items("tasks")),
-        groups=tuple(_group(node, path) for node, path in fields.items("groups")),
+        resources=_resources(fields),
+        tasks=faults.each(fields.items("tasks"), _task),
+        groups=faults.each(fields.items("groups"), _group),
         requires=read_named_requires(fields),
         attributes=read_attributes(fields),
     )
+    faults.check()
+    return document
+
+
+def _resources(fields: Fields) -> dict[str, Resource]:
+    faults, found = fields.faults, {}
+    for key, value, path in fields.entries("resources"):
+        name = faults.attempt(as_name, key, key_path("resources", key.text))
+        resource = faults.attempt(_resource, value, path, faults, root=True)
+        if name is not None and resource is not None:
+            found[name] = resource
+    return found
 
 
 def _refuse_drafts(root: MapNode) -> None:
@@ -88,10 +98,12 @@ def _refuse_drafts(root: MapNode) -> None:
         what, place = "`transform:`", found[0][0]
     else:
         return
-    raise JobspecError(
-        f"line {place.line}, column {place.column}: {what} is the older jobspec draft (or Flux's "
-        "own jobspec, RFC 14), which this agent does not run; write jobspec nextgen version 1: "
-        "resources: {NAME: {type: node, count: 1}}, tasks: [{command: [...], resources: NAME}]"
+    raise error_at(
+        place.line,
+        place.column,
+        f"{what} is the older jobspec draft (or Flux's own jobspec, RFC 14), which this agent does "
+        "not run; write jobspec nextgen version 1: resources: {NAME: {type: node, count: 1}}, "
+        "tasks: [{command: [...], resources: NAME}]",
     )
 
 
@@ -104,32 +116,42 @@ def _check_version(fields: Fields) -> None:
         raise spot(node, path).error(f"this is {kind(node)}; the only version is the number 1")
 
 
+def _named(node: Node, path: str) -> Reference:
+    return Reference(as_name(node, path), spot(node, path))
+
+
 def _reference(fields: Fields, key: str) -> Reference | None:
-    found = fields.get(key)
-    return Reference(as_name(*found), spot(*found)) if found else None
+    return fields.read(key, _named)
 
 
 def _references(fields: Fields, key: str) -> tuple[Reference, ...]:
-    return tuple(Reference(as_name(*item), spot(*item)) for item in fields.items(key))
+    found = (fields.faults.attempt(_named, *item) for item in fields.items(key))
+    return tuple(reference for reference in found if reference is not None)
 
 
-def _task(node: Node, path: str) -> Task:
-    fields = Fields(node, path, _TASK, _BELONG_BELOW)
-    command = fields.get("command")
+def _task(node: Node, path: str, faults: Faults) -> Task:
+    fields = Fields(node, path, _TASK, faults, _BELONG_BELOW)
     task = Task(
         name=fields.name("name"),
-        command=read_command(*command) if command else None,
+        command=fields.read("command", read_command),
         at=fields.at,
         resources=_reference(fields, "resources"),
         depends_on=_references(fields, "depends_on"),
         replicas=fields.count("replicas") or 1,
         attributes=read_attributes(fields),
-        steps=tuple(_step(*item) for item in fields.items("steps")),
+        steps=faults.each(fields.items("steps"), _step),
         group=_reference(fields, "group"),
         local=fields.boolean("local") or False,
         requires=read_task_requires(fields),
         placed="depends_on" in fields,
     )
+    if fields.good:
+        _check_task(task, fields)
+    return task
+
+
+def _check_task(task: Task, fields: Fields) -> None:
+    """What a task says together makes sense."""
     if task.group and (task.command or task.steps):
         raise fields.at.error("a task is a `group` or a `command`, not both; make it two tasks")
     if task.group and (task.local or task.resources):
@@ -139,11 +161,10 @@ def _task(node: Node, path: str) -> Task:
         raise fields.at.error("`local: true` is for a `command`; drop it, or write one")
     if not (task.command or task.steps or task.group):
         raise fields.at.error("nothing to run; write `command`, `steps` or `group`")
-    return task
 
 
-def _step(node: Node, path: str) -> Step:
-    fields = Fields(node, path, ("name", "path"))
+def _step(node: Node, path: str, faults: Faults) -> Step:
+    fields = Fields(node, path, ("name", "path"), faults)
     name = fields.name("name")
     if name != "stage":
         raise fields.at.error("the only step is `name: stage`, with a `path`")
@@ -156,36 +177,42 @@ def _step(node: Node, path: str) -> Step:
     return Step(name, path_of, fields.at)
 
 
-def _group(node: Node, path: str) -> Group:
-    fields = Fields(node, path, _GROUP, _BELONG_BELOW)
+def _group(node: Node, path: str, faults: Faults) -> Group:
+    fields = Fields(node, path, _GROUP, faults, _BELONG_BELOW)
     return Group(
         name=fields.name("name"),
         at=fields.at,
         resources=_reference(fields, "resources"),
         depends_on=_references(fields, "depends_on"),
-        tasks=tuple(_task(*item) for item in fields.items("tasks")),
-        groups=tuple(_group(*item) for item in fields.items("groups")),
+        tasks=faults.each(fields.items("tasks"), _task),
+        groups=faults.each(fields.items("groups"), _group),
         attributes=read_attributes(fields),
         requires=read_task_requires(fields),
     )
 
 
-def _resource(node: Node, path: str, *, root: bool = False) -> Resource:
-    fields = Fields(node, path, _RESOURCE, _BELONG_BELOW)
-    requires = fields.get("requires")
+def _resource(node: Node, path: str, faults: Faults, *, root: bool = False) -> Resource:
+    fields = Fields(node, path, _RESOURCE, faults, _BELONG_BELOW)
     resource = Resource(
         type=fields.name("type") or "",
         count=fields.count("count"),
         replicas=fields.count("replicas"),
         at=fields.at,
-        children=tuple(_resource(*item) for item in fields.items("with")),
-        requires=read_requirements(*requires) if requires else (),
+        children=faults.each(fields.items("with"), _resource),
+        requires=read_requirements(fields),
         attributes=read_attributes(fields),
         exclusive=fields.boolean("exclusive") or False,
         schedule=fields.boolean("schedule"),
         label=fields.text("label"),
         unit=fields.text("unit"),
     )
+    if fields.good:
+        _check_resource(resource, fields, root=root)
+    return resource
+
+
+def _check_resource(resource: Resource, fields: Fields, *, root: bool) -> None:
+    """What a vertex says together makes sense."""
     if not resource.type:
         raise fields.at.error("no `type`; write one, such as type: node")
     if (resource.count is None) == (resource.replicas is None):
@@ -195,4 +222,3 @@ def _resource(node: Node, path: str, *, root: bool = False) -> Resource:
         )
     if "attributes" in fields and not root:
         raise fields.at.error("`attributes` belong on the top of a named resource, or on a task")
-    return resource

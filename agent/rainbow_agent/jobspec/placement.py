@@ -20,7 +20,7 @@ from rainbow_agent.jobspec.fluxspec import tasks_within, with_tasks
 from rainbow_agent.jobspec.unplaceable import Unplaceable, no_room, nobody
 from rainbow_agent.model import Plan, PlannedTask, TaskKind
 from rainbow_agent.needs import Option
-from rainbow_agent.shape import Shape
+from rainbow_agent.shape import Shape, shape_in
 from rainbow_agent.site import Site, SiteNode
 
 
@@ -87,6 +87,18 @@ class _Placer:
         inside = tuple(self._narrowed(inner) for inner in task.tasks or _within(task))
         wanted = frozenset(ranks for inner in inside for ranks in _passing(inner))
         return _with_inside(self._settled(task, wanted), inside)
+
+    def verdict(self, task: PlannedTask) -> Verdict:
+        """Whether a task can run here."""
+        shape = shape_in(task.jobspec)
+        options = task.options or (Option("", shape, task.jobspec, where=task.name),)
+        try:
+            option, there = self._choose(options)
+            self.placed(task)
+        except Unplaceable as exc:
+            there = self._of(options[0])
+            return Verdict(task.name, options[0], there.nodes, now=False, problem=str(exc))
+        return Verdict(task.name, option, there.nodes, there.now)
 
     def _settled(self, task: PlannedTask, wanted: frozenset[frozenset[int]]) -> PlannedTask:
         if not task.options:
@@ -202,3 +214,23 @@ def _renumbered(task: PlannedTask, inner: Mapping[int, int]) -> PlannedTask:
     if not options or not _is_group(task):
         return task
     return _with_inside(task, tuple(_renumbered(each, inner) for each in _within(task)))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a task can run on a site, and where."""
+
+    task: str
+    option: Option  # that would be taken; of several that all do not fit, the first
+    nodes: tuple[SiteNode, ...]  # that pass what it requires, up or down
+    now: bool  # there is room on those that are up
+    problem: str = ""  # why it cannot run; "" when it can
+
+
+def judge(plan: Plan, site: Site) -> tuple[Verdict, ...]:
+    """Each task of the top level, a group with what is in it: place() without ending at the first.
+
+    What asks nothing of the nodes is counted as well: there must be room for it.
+    """
+    placer = _Placer(site)
+    return tuple(placer.verdict(task) for task in plan.tasks)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import ParamSpec, TypeVar
 
+from rainbow_agent.errors import JobspecError
 from rainbow_agent.jobspec.words import Spot, key_path, show, suggestion
 from rainbow_agent.jobspec.yamlnodes import ListNode, MapNode, Node, ScalarNode
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Item = tuple[Node, str]  # and its path
 
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 #: YAML 1.1 and 1.2 agree on these; `yes` and `on` are words.
@@ -108,65 +114,111 @@ def _quoted_kind(node: Node) -> str:
     return kind(node)
 
 
+class Faults:
+    """What is wrong with one text, gathered so that all of it can be told at once."""
+
+    def __init__(self) -> None:
+        self.found: list[JobspecError] = []
+
+    def attempt(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """What `read` gives; None when it finds a fault, which is kept."""
+        try:
+            return read(*args, **kwargs)
+        except JobspecError as exc:
+            self.found += [exc, *exc.others]
+            return None
+
+    def each(self, items: Iterable[Item], read: Callable[[Node, str, Faults], T]) -> tuple[T, ...]:
+        """Every item that can be read at all; each one that cannot is a fault."""
+        made = (self.attempt(read, *item, self) for item in items)
+        return tuple(value for value in made if value is not None)
+
+    def check(self) -> None:
+        """Return when there is none.
+
+        Raises:
+            JobspecError: the first by its place, with the others.
+        """
+        if self.found:
+            first, *others = sorted(self.found, key=lambda f: (f.line or 0, f.column or 0))
+            first.others = tuple(others)
+            raise first
+
+
 class Fields:
     """A mapping of which every key is known.
+
+    A value that is not what it should be is a fault, and then as good as absent.
 
     Args:
         node: what should be the mapping.
         path: its path, for errors.
         known: the keys that it may have.
+        faults: where faults are kept.
         hints: for keys that people write and that are not known: what to do instead.
 
     Raises:
-        JobspecError: it is no mapping, or has another key.
+        JobspecError: it is no mapping.
     """
 
     def __init__(
-        self, node: Node, path: str, known: Sequence[str], hints: Mapping[str, str] | None = None
+        self,
+        node: Node,
+        path: str,
+        known: Sequence[str],
+        faults: Faults,
+        hints: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
         self.at = spot(node, path)
-        self._values: dict[str, tuple[Node, str]] = {}
+        self.faults = faults
+        self._before = len(faults.found)
+        self._values: dict[str, Item] = {}
         for key, value, where in as_entries(node, path):
             if key.text not in known:
                 hint = (hints or {}).get(key.text) or suggestion(key.text, known)
-                raise spot(key, path).error(f"unknown key {show(key.text)}; {hint}")
-            if not (isinstance(value, ScalarNode) and value.is_null):
+                error = spot(key, path).error(f"unknown key {show(key.text)}; {hint}")
+                faults.found.append(error)
+            elif not (isinstance(value, ScalarNode) and value.is_null):
                 self._values[key.text] = (value, where)
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
 
-    def get(self, key: str) -> tuple[Node, str] | None:
+    @property
+    def good(self) -> bool:
+        """Whether nothing in it was a fault: what is missing is missing, and not just bad."""
+        return len(self.faults.found) == self._before
+
+    def get(self, key: str) -> Item | None:
         """A value and its path; None when the key is absent or has no value (`null`)."""
         return self._values.get(key)
 
+    def read(self, key: str, read: Callable[[Node, str], T]) -> T | None:
+        """A value as `read` makes it of a node and its path; None when it is absent or bad."""
+        found = self._values.get(key)
+        return self.faults.attempt(read, *found) if found else None
+
     def name(self, key: str) -> str | None:
         """A name, or None."""
-        found = self._values.get(key)
-        return as_name(*found) if found else None
+        return self.read(key, as_name)
 
     def text(self, key: str) -> str | None:
         """A text, or None."""
-        found = self._values.get(key)
-        return as_text(*found) if found else None
+        return self.read(key, as_text)
 
     def count(self, key: str) -> int | None:
         """A whole number from 1, or None."""
-        found = self._values.get(key)
-        return as_count(*found) if found else None
+        return self.read(key, as_count)
 
     def boolean(self, key: str) -> bool | None:
         """`true` or `false`, or None."""
-        found = self._values.get(key)
-        return as_boolean(*found) if found else None
+        return self.read(key, as_boolean)
 
-    def items(self, key: str) -> list[tuple[Node, str]]:
+    def items(self, key: str) -> list[Item]:
         """A list's items; none when the key is absent."""
-        found = self._values.get(key)
-        return as_items(*found) if found else []
+        return self.read(key, as_items) or []
 
-    def entries(self, key: str) -> Iterator[tuple[ScalarNode, Node, str]]:
+    def entries(self, key: str) -> list[tuple[ScalarNode, Node, str]]:
         """A mapping's entries; none when the key is absent."""
-        found = self._values.get(key)
-        return as_entries(*found) if found else iter(())
+        return self.read(key, lambda *found: list(as_entries(*found))) or []

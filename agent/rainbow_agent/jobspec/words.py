@@ -29,7 +29,12 @@ class Spot(NamedTuple):
 
     def error(self, what: str) -> JobspecError:
         """An error about this place; `what` says what is wrong and what to write."""
-        return JobspecError(f"{self}: {what}")
+        return JobspecError(f"{self}: {what}", line=self.line, column=self.column)
+
+
+def error_at(line: int, column: int, what: str) -> JobspecError:
+    """An error about a place that has no path yet."""
+    return JobspecError(f"line {line}, column {column}: {what}", line=line, column=column)
 
 
 def show(text: str) -> str:

@@ -14,6 +14,7 @@ import yaml
 
 from rainbow_agent.errors import JobspecError
 from rainbow_agent.jobspec.composer import MAX_DEPTH, Composer
+from rainbow_agent.jobspec.words import error_at
 from rainbow_agent.jobspec.yamlnodes import Node
 
 #: Characters of one jobspec; gRPC, which carries it, takes messages of 4 MiB.
@@ -54,18 +55,17 @@ def _events(text: str) -> Iterator[Any]:
             "write such a character as an escape in double quotes"
         ) from exc
     except yaml.MarkedYAMLError as exc:
-        raise JobspecError(_marked(exc)) from exc
+        raise _marked(exc) from exc
     except UnicodeEncodeError as exc:
         raise JobspecError(
             f"the jobspec is not text: half of a surrogate pair at position {exc.start}"
         ) from exc
 
 
-def _marked(exc: yaml.MarkedYAMLError) -> str:
+def _marked(exc: yaml.MarkedYAMLError) -> JobspecError:
     mark = exc.problem_mark or exc.context_mark
-    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    what = "not YAML: " + "; ".join(part for part in (exc.context, exc.problem) if part)
     if "nesting depth" in (exc.problem or ""):
         # libyaml's own limit, far above ours: its scanner can meet it before it tells of a level.
-        return f"{where}nested deeper than {MAX_DEPTH} levels"
-    what = "; ".join(part for part in (exc.context, exc.problem) if part)
-    return f"{where}not YAML: {what}"
+        what = f"nested deeper than {MAX_DEPTH} levels"
+    return error_at(mark.line + 1, mark.column + 1, what) if mark else JobspecError(what)

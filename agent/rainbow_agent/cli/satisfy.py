@@ -1,0 +1,90 @@
+"""`rainbow-agent satisfy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rainbow_agent.cli.common import (
+    echo_json,
+    output_option,
+    read_jobspec,
+    reports_errors,
+    settings_options,
+)
+from rainbow_agent.errors import JobspecError, UsageError
+from rainbow_agent.logs import clean
+from rainbow_agent.settings import Settings
+
+if TYPE_CHECKING:
+    from rainbow_agent.jobspec.placement import Verdict
+    from rainbow_agent.model import Plan
+
+
+@click.command(name="satisfy")
+@click.argument("jobspec")
+@settings_options("state_dir", "workload", "subsystems_dir")
+@output_option
+@reports_errors
+def command(jobspec: str, settings: Settings, output: str) -> None:
+    """Say whether this cluster can run JOBSPEC, and why; runs nothing.
+
+    Asks each node what it is, and looks at your own subsystems (~/.compspec/subsystems). Ends with
+    0 for yes, 1 for no. A node that is down counts, as a job would wait for it; that a node is
+    busy plays no part.
+
+    Example: rainbow-agent satisfy jobspec-spack.yaml
+    """
+    from rainbow_agent.adapters import statedir  # noqa: PLC0415 - only here
+    from rainbow_agent.adapters.workloads import choose  # noqa: PLC0415 - yaml: heavy
+    from rainbow_agent.cli.placing import look  # noqa: PLC0415 - likewise
+    from rainbow_agent.jobspec.placement import judge  # noqa: PLC0415 - likewise
+
+    plan = _plan(jobspec)
+    choice = choose(settings)
+    if choice.kind == "local":
+        statedir.prepare(settings.state_dir)
+    verdicts = judge(plan, look(settings, choice))
+    good = not any(verdict.problem for verdict in verdicts)
+    if output == "json":
+        echo_json({"satisfied": good, "tasks": [_view(verdict) for verdict in verdicts]})
+    else:
+        click.echo("yes" if good else "no")
+        for verdict in verdicts:
+            click.echo("  " + clean(f"{verdict.task}: {_told(verdict)}"))
+    raise SystemExit(0 if good else 1)
+
+
+def _plan(path: str) -> Plan:
+    from rainbow_agent.jobspec.plan import plan_text  # noqa: PLC0415 - yaml
+
+    try:
+        return plan_text(read_jobspec(path))
+    except JobspecError as exc:
+        raise UsageError(f"{Path(path)}: {exc}") from exc
+
+
+def _told(verdict: Verdict) -> str:
+    from rainbow_agent.idset import idset  # noqa: PLC0415 - only here
+
+    if verdict.problem:
+        return f"no: {verdict.problem}"
+    named = f"{verdict.option.resources}: " if verdict.option.resources else ""
+    ranks = idset(node.rank for node in verdict.nodes)
+    wait = "" if verdict.now else "; not before more of them are up"
+    return f"yes: {named}{verdict.option.shape}, on ranks {ranks}{wait}"
+
+
+def _view(verdict: Verdict) -> dict[str, Any]:
+    fits = not verdict.problem
+    return {
+        "name": verdict.task,
+        "satisfied": fits,
+        "now": verdict.now,
+        "resources": (verdict.option.resources or None) if fits else None,
+        "ranks": [node.rank for node in verdict.nodes] if fits else [],
+        "nodes": [node.name for node in verdict.nodes] if fits else [],
+        "problem": verdict.problem or None,
+    }

@@ -1,0 +1,59 @@
+"""`rainbow-agent validate`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from rainbow_agent.cli.common import echo_json, output_option, read_jobspec, reports_errors
+from rainbow_agent.errors import UsageError
+from rainbow_agent.logs import clean, counted
+
+if TYPE_CHECKING:
+    from rainbow_agent.jobspec.checking import Finding
+
+
+@click.command(name="validate")
+@click.argument("jobspecs", nargs=-1, required=True, metavar="JOBSPEC...")
+@click.option("--strict", is_flag=True, help="A warning counts as an error.")
+@output_option
+@reports_errors
+def command(jobspecs: tuple[str, ...], strict: bool, output: str) -> None:
+    """Check jobspec files, without a cluster; `-` is standard input.
+
+    Tells everything that is wrong, a line each: FILE:LINE:COLUMN: what, and what to write. Ends
+    with 0 when all files can be planned, 1 when one cannot, 2 when one cannot be read. What a
+    cluster has plays no part: `rainbow-agent satisfy` asks that.
+
+    Example: rainbow-agent validate jobspecs/*.yaml
+    """
+    found: dict[str, list[Finding]] = {}
+    unread = []
+    for name in jobspecs:
+        try:
+            found[name] = _check(name)
+        except UsageError as exc:
+            unread.append(str(exc))
+    errors = sum(not finding.warning for each in found.values() for finding in each)
+    warnings = sum(map(len, found.values())) - errors
+    if output == "json":
+        echo_json({name: [asdict(each) for each in findings] for name, findings in found.items()})
+    else:
+        for name, findings in found.items():
+            for each in findings:
+                kind = "warning: " if each.warning else ""
+                click.echo(clean(f"{name}:{each.line}:{each.column}: {kind}{each.message}"))
+    for problem in unread:
+        click.echo(clean(f"error: {problem}"), err=True)
+    told = f"{counted(errors, 'error')} and {counted(warnings, 'warning')}"
+    click.echo(f"{counted(len(found), 'file')} checked: {told}", err=True)
+    raise SystemExit(2 if unread else int(bool(errors or (strict and warnings))))
+
+
+def _check(name: str) -> list[Finding]:
+    from rainbow_agent.jobspec.checking import check  # noqa: PLC0415 - yaml: heavy
+
+    return check(sys.stdin.read() if name == "-" else read_jobspec(name))
