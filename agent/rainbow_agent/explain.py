@@ -7,7 +7,7 @@ become one object (docs/commands.md), and that becomes text.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rainbow_agent.advice import advise, culprit
@@ -53,6 +53,13 @@ def history_of(ledger: Ledger, key: JobKey) -> History | None:
     if job is None:
         return None
     return History(job, ledger.story(key), ledger.reports_of(key), ledger.cancellation_of(key))
+
+
+def with_events(
+    history: History, events: Mapping[TaskKey, Sequence[TaskEvent]], problem: str = ""
+) -> History:
+    """The history with the workload manager's own events, or with why they are not there."""
+    return replace(history, events=events, events_problem=problem)
 
 
 def explain_view(history: History, now: float) -> dict[str, Any]:

@@ -335,6 +335,16 @@ class TaskEvent:
 
 
 @dataclass(frozen=True)
+class OutputPiece:
+    """Some of what a task wrote."""
+
+    flux_id: int
+    stream: str  # stdout or stderr
+    data: bytes  # as it was written, cut anywhere
+    rank: str = "0"  # of the process in its job
+
+
+@dataclass(frozen=True)
 class Submission:
     """One replica of a task, ready for the workload manager."""
 

@@ -6,6 +6,7 @@ A connection (`Scheduler`, `Workload`, `Journal`, `Ledger`) belongs to the threa
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from rainbow_agent.model import (
     JobRow,
     JobState,
     Offer,
+    OutputPiece,
     PlannedJob,
     PoolView,
     Refusal,
@@ -28,6 +30,7 @@ from rainbow_agent.model import (
     SubmitOutcome,
     TaskChange,
     TaskKey,
+    TaskEvent,
     TaskRow,
     TaskState,
     WorkloadEvent,
@@ -172,6 +175,31 @@ class Workload(Protocol):
 
     def close(self) -> None:
         """End the connection. Jobs go on."""
+
+
+class Records(Protocol):
+    """What a workload manager keeps of its jobs, for people who ask."""
+
+    def eventlog(self, flux_id: int) -> list[TaskEvent]:
+        """Everything that happened to a job there, oldest first; empty when it is not known.
+
+        Raises:
+            WorkloadUnavailable: it cannot be asked.
+        """
+
+    def output(self, flux_ids: Sequence[int], *, follow: bool) -> Iterator[OutputPiece]:
+        """What jobs have written, each job's in order.
+
+        Args:
+            flux_ids: the jobs; one that is not known, or has not started, has written nothing.
+            follow: go on as they write, until all of them are over.
+
+        Raises:
+            WorkloadUnavailable: it cannot be asked.
+        """
+
+    def close(self) -> None:
+        """End the connection."""
 
 
 class Ledger(Protocol):

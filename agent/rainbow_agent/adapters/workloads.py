@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rainbow_agent.errors import UsageError
-from rainbow_agent.ports import Workload
+from rainbow_agent.ports import Records, Workload
 from rainbow_agent.settings import Settings
 from rainbow_agent.stop import Stop
 
@@ -60,3 +61,37 @@ def opener(choice: Choice, settings: Settings, stop: Stop | None = None) -> Call
 
     cores = settings.local_cores or None
     return lambda: LocalWorkload(Path(choice.uri), cores=cores, stop=stop)
+
+
+def choose_as_told(settings: Settings, runtime: Mapping[str, Any]) -> Choice:
+    """The workload manager that the daemon uses, for a shell that cannot see it by itself.
+
+    Args:
+        settings: an explicit setting comes first.
+        runtime: what the daemon last said of itself.
+
+    Raises:
+        UsageError: nobody says which.
+    """
+    told = runtime.get("workload")
+    if isinstance(told, Mapping) and settings.workload == "auto" and not settings.flux_uri:
+        kind, uri = told.get("kind"), told.get("uri")
+        if kind in ("flux", "local") and isinstance(uri, str):
+            return Choice(kind, uri, "the daemon uses it")
+    return choose(settings)
+
+
+def open_records(choice: Choice, stop: Stop | None = None) -> Records:
+    """What the workload manager keeps of its jobs. A stop shortens waits, and ends a follow.
+
+    Raises:
+        WorkloadUnavailable: it cannot be reached.
+        Fatal: it is somebody else's, or there are no bindings.
+    """
+    if choice.kind == "flux":
+        from rainbow_agent.adapters.flux_records import FluxRecords  # noqa: PLC0415 - heavy
+
+        return FluxRecords(choice.uri or None, stop)
+    from rainbow_agent.adapters.local_records import LocalRecords  # noqa: PLC0415
+
+    return LocalRecords(Path(choice.uri), stop)

@@ -7,13 +7,14 @@ import click
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
+from rainbow_agent.cli.records import add_events
 from rainbow_agent.explain import explain_text, explain_view, history_of
 from rainbow_agent.settings import Settings
 
 
 @click.command(name="explain")
 @click.argument("job")
-@settings_options("cluster", "state_dir")
+@settings_options("cluster", "state_dir", "workload")
 @output_option
 @reports_errors
 def command(job: str, settings: Settings, output: str) -> None:
@@ -30,7 +31,7 @@ def command(job: str, settings: Settings, output: str) -> None:
         assert ledger is not None  # noqa: S101 - find_job() has found a job in it
         history = history_of(ledger, key)
     assert history is not None  # noqa: S101 - likewise
-    view = explain_view(history, SystemClock().now())
+    view = explain_view(add_events(history, settings), SystemClock().now())
     if output == "json":
         echo_json(view)
     else:

@@ -1,0 +1,96 @@
+"""ports.Records, over the local workload manager and real Flux: events and output of jobs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from rainbow_agent.adapters.workloads import Choice, open_records
+from rainbow_agent.model import EventKind, OutputPiece
+from rainbow_agent.ports import Records
+from rainbow_agent.stop import Stop
+from rainbow_agent.testing import eventually
+from rainbow_agent.testing_places import FOREVER, Client, Place
+
+
+@pytest.fixture
+def records(place: Place) -> Iterator[Records]:
+    with closing(open_records(Choice(place.kind, place.address, "the test"))) as records:
+        yield records
+
+
+def text(pieces: list[OutputPiece], stream: str) -> bytes:
+    return b"".join(piece.data for piece in pieces if piece.stream == stream)
+
+
+def test_an_eventlog_tells_a_job_from_its_submission_to_its_end(
+    client: Client, records: Records
+) -> None:
+    """By time, with the workload manager's own names and what each event holds."""
+    job = client.run(["sh", "-c", "exit 3"])
+    client.end(job)
+    eventually(lambda: records.eventlog(job)[-1].name == "clean", "it is over")
+    events = records.eventlog(job)
+    names = [event.name for event in events]
+    assert [n for n in names if n in ("submit", "start", "finish", "clean")] == [
+        "submit",
+        "start",
+        "finish",
+        "clean",
+    ]
+    assert [event.at for event in events] == sorted(event.at for event in events)
+    assert next(e.context["status"] for e in events if e.name == "finish") == 3 << 8
+
+
+def test_both_streams_come_as_they_were_written(client: Client, records: Records) -> None:
+    """Also what is no text, and what has no newline at its end."""
+    job = client.run(["sh", "-c", r"printf 'one\ntwo\377'; echo bad >&2"])
+    client.end(job)
+    pieces = list(records.output([job], follow=False))
+    assert text(pieces, "stdout") == b"one\ntwo\xff"
+    assert text(pieces, "stderr") == b"bad\n"
+    assert {piece.flux_id for piece in pieces} == {job}
+
+
+def test_a_job_that_nobody_knows_has_nothing(records: Records) -> None:
+    """No events and no output; neither is an error."""
+    assert records.eventlog(12345) == []
+    assert list(records.output([12345], follow=False)) == []
+
+
+def test_without_follow_a_job_that_runs_is_not_waited_for(client: Client, records: Records) -> None:
+    """What it has written so far, and the end."""
+    job = client.run(["sh", "-c", "echo now; sleep 600"])
+    client.until(EventKind.START, job)
+    eventually(lambda: list(records.output([job], follow=False)), "it has written")
+    assert text(list(records.output([job], follow=False)), "stdout") == b"now\n"
+
+
+def test_follow_goes_on_until_all_are_over(
+    client: Client, records: Records, tmp_path: Path
+) -> None:
+    """Pieces come as they are written; one that never starts is not waited for."""
+    gate = tmp_path / "gate"
+    first = client.run(["sh", "-c", f"echo one; until test -e {gate}; do sleep 0.05; done; false"])
+    second = client.run(["echo", "never"], afterok=[first])
+    pieces: list[OutputPiece] = []
+    for piece in records.output([first, second], follow=True):
+        pieces.append(piece)
+        gate.touch()
+    assert text(pieces, "stdout") == b"one\n"
+    assert {piece.flux_id for piece in pieces} == {first}
+
+
+def test_a_stop_ends_a_follow(client: Client, place: Place) -> None:
+    """The job goes on."""
+    job = client.run(FOREVER)
+    stop = Stop()
+    timer = threading.Timer(0.5, stop.set, ("the test",))
+    timer.start()
+    with closing(open_records(Choice(place.kind, place.address, "the test"), stop)) as records:
+        assert list(records.output([job], follow=True)) == []
+    timer.join()
