@@ -5,8 +5,7 @@ A connection (`Scheduler`, `Workload`, `Journal`, `Ledger`) belongs to the threa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -29,8 +28,8 @@ from rainbow_agent.model import (
     Submission,
     SubmitOutcome,
     TaskChange,
-    TaskKey,
     TaskEvent,
+    TaskKey,
     TaskRow,
     TaskState,
     WorkloadEvent,
@@ -276,8 +275,19 @@ class Ledger(Protocol):
         limit: int | None = None,
         newest_first: bool = False,
         with_tasks: bool = True,
+        since: float | None = None,
+        name: str | None = None,
     ) -> list[JobRow]:
-        """Jobs, by time received; all states when `states` is empty."""
+        """Jobs, by time received; all states when `states` is empty.
+
+        Args:
+            states: only jobs in these; all when empty.
+            limit: at most so many.
+            newest_first: the last received first.
+            with_tasks: whether their tasks come along.
+            since: only jobs received at this time or later, epoch seconds.
+            name: only jobs whose name fits this pattern (`*`, `?`, `[...]`, case counts).
+        """
 
     def job(self, key: JobKey) -> JobRow | None:
         """One job with its tasks."""

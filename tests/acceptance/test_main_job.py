@@ -204,7 +204,7 @@ def test_status_after_it_stopped(story: Story) -> None:
     assert view["jobs"] == story.status_running["jobs"]
     text = story.program.run("status")
     assert text.code == 1
-    assert re.search(r"NOT RUNNING, last heard of \d+ (s|min) ago", text.out)
+    assert re.match(r"stopped  the daemon was last heard of \d+ (s|min) ago\n", text.out)
 
 
 def test_jobs_while_it_is_down(story: Story) -> None:
@@ -231,7 +231,9 @@ def test_one_state_and_one_job(story: Story) -> None:
     wanted = story.job("spack-ior")
     assert story.program.show("jobs", str(wanted["id"])) == [wanted]
     told = story.program.run("jobs", str(wanted["id"])).out
-    assert "build" in told
+    assert "\nbuild " in told
+    assert "\n└─ ior " in told
+    told = story.program.run("explain", str(wanted["id"])).out
     assert "ended well" in told
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.model import Cancellation, JobKey, JobState, ReportLine, TaskState
-from rainbow_agent.testing_ledger import REGISTRATION, add_job, checked_ledger, news
+from rainbow_agent.testing_ledger import REGISTRATION, add_job, checked_ledger, news, offer
 
 RUNNING, COMPLETED = JobState.RUNNING, JobState.COMPLETED
 
@@ -111,3 +111,27 @@ class TestCancellations:
         """Its state follows from theirs."""
         key = add_job(ledger, 1, "a")
         assert not ledger.cancel_unplanned(key, "canceled by alice", 1005.0)
+
+
+class TestChosen:
+    """Jobs by name and time, and those that ended badly."""
+
+    def test_by_name_and_time(self, ledger: SqliteLedger) -> None:
+        """A pattern as in a shell; from a moment on; both together with states."""
+        for n, name in enumerate(["ior-1", "ior-2", "IOR-3", "mdtest"], 1):
+            ledger.open_registration(REGISTRATION)
+            ledger.record_offers(REGISTRATION.id, [offer(n, name)], 1000.0 + n)
+        names = [job.name for job in ledger.jobs(name="ior-*")]
+        assert names == ["ior-1", "ior-2"]
+        assert [job.name for job in ledger.jobs(since=1003.0)] == ["IOR-3", "mdtest"]
+        assert [job.name for job in ledger.jobs(since=1002.0, name="ior-?")] == ["ior-2"]
+        assert ledger.jobs(states=[JobState.FAILED], name="*") == []
+
+    def test_ended_badly_is_the_last_first(self, ledger: SqliteLedger) -> None:
+        """Failed, refused and lost; not canceled, which somebody wanted."""
+        ends = [TaskState.FAILED, TaskState.CANCELED, TaskState.COMPLETED, TaskState.LOST]
+        for n, state in enumerate(ends, 1):
+            key = add_job(ledger, n, "a")
+            ledger.apply([news(key, "a", state, 1010.0 + n, finished=1010.0 + n)])
+        assert [job.key.id for job in ledger.ended_badly(5)] == [4, 1]
+        assert [job.key.id for job in ledger.ended_badly(1)] == [4]

@@ -199,11 +199,14 @@ class SqliteLedger:
         limit: int | None = None,
         newest_first: bool = False,
         with_tasks: bool = True,
+        since: float | None = None,
+        name: str | None = None,
     ) -> list[JobRow]:
         """Jobs by time received, those of one moment in the order of their arrival."""
         with self._store.read() as db:
+            chosen = views.Chosen(states, since, name)
             return views.jobs(
-                db, states=states, limit=limit, newest_first=newest_first, with_tasks=with_tasks
+                db, chosen, limit=limit, newest_first=newest_first, with_tasks=with_tasks
             )
 
     def job(self, key: JobKey) -> JobRow | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rainbow_agent.model import (
     FINAL_JOB_STATES,
@@ -129,19 +129,40 @@ def open_jobs(db: sqlite3.Connection) -> int:
     return int(n)
 
 
+class Chosen(NamedTuple):
+    """Which jobs are meant."""
+
+    states: Collection[JobState] = ()
+    since: float | None = None
+    name: str | None = None
+
+    def where(self) -> tuple[str, list[Any]]:
+        """The condition in SQL, and what stands for its question marks."""
+        parts: list[tuple[str, Any]] = []
+        if self.states:
+            values = _json(state.value for state in self.states)
+            parts.append(("state IN (SELECT value FROM json_each(?))", values))
+        if self.since is not None:
+            parts.append(("received >= ?", self.since))
+        if self.name is not None:
+            parts.append(("name GLOB ?", self.name))
+        if not parts:
+            return "", []
+        return " WHERE " + " AND ".join(part for part, _ in parts), [value for _, value in parts]
+
+
 def jobs(
     db: sqlite3.Connection,
+    chosen: Chosen,
     *,
-    states: Collection[JobState],
     limit: int | None,
     newest_first: bool,
     with_tasks: bool,
 ) -> list[JobRow]:
     """Jobs by time received, and their tasks with one more query."""
-    query = _JOBS + (_IN_STATES if states else "")
-    query += _NEWEST_FIRST if newest_first else _OLDEST_FIRST
-    chosen = [_json(state.value for state in states)] if states else []
-    rows = db.execute(query, (*chosen, -1 if limit is None else max(limit, 0))).fetchall()
+    where, values = chosen.where()
+    query = _JOBS + where + (_NEWEST_FIRST if newest_first else _OLDEST_FIRST)
+    rows = db.execute(query, (*values, -1 if limit is None else max(limit, 0))).fetchall()
     tasks = _tasks_of_jobs(db, [row[0] for row in rows]) if with_tasks else {}
     return [_job_row(row, tasks.get(row[0], ())) for row in rows]
 

@@ -40,7 +40,9 @@ VERBS = (
 SHORT_HELP = {
     "start": "Run the daemon: register, receive jobs, submit them, report.",
     "status": "Show how this cluster's agent does, also while it is down.",
-    "jobs": ("Show what became of the jobs this cluster received, or of one JOB with its story."),
+    "jobs": (
+        "Show what became of the jobs this cluster received, or the tasks of one JOB as a tree."
+    ),
     "explain": "Tell a JOB's whole story: why it is where it is, and what to do next.",
     "logs": "Show what the tasks of a JOB wrote, or one TASK of it.",
     "submit": "Send a job to the fleet: a jobspec, or a plain command after `--`.",

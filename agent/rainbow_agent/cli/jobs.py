@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import sys
 
 import click
 
+from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
+from rainbow_agent.errors import UsageError
 from rainbow_agent.model import JobRow, JobState
+from rainbow_agent.moments import EXAMPLES, parse_since
 from rainbow_agent.ports import Ledger
 from rainbow_agent.settings import Settings
-from rainbow_agent.views import job_view, story_view, table, task_view
+from rainbow_agent.tasktree import DRAWN, PLAIN, tree_table
+from rainbow_agent.views import job_view, table
 
 #: Jobs in a table for people.
 LIMIT = 100
@@ -32,23 +35,31 @@ LIMIT = 100
     type=click.IntRange(min=1),
     help=f"The newest so many; default: {LIMIT} as text, all as JSON.",
 )
+@click.option(
+    "--since", metavar="TIME", help="Only jobs received since: 30m, 2h, 1d, 2024-05-17T10:30."
+)
+@click.option("--name", metavar="PATTERN", help="Only jobs of this name: `ior-*`.")
 @settings_options("cluster", "state_dir")
 @output_option
 @reports_errors
 def command(
+    *,
     job: str | None,
     states: tuple[str, ...],
     limit: int | None,
+    since: str | None,
+    name: str | None,
     settings: Settings,
     output: str,
 ) -> None:
-    """Show what became of the jobs this cluster received, or of one JOB with its story.
+    """Show what became of the jobs this cluster received, or the tasks of one JOB as a tree.
 
     JOB is rainbow's id, or REGISTRATION/ID where rainbow gave the same id twice (its database was
-    lost in between).
+    lost in between). `rainbow-agent explain JOB` tells its story.
 
-    Example: rainbow-agent jobs --state running -o json
+    Example: rainbow-agent jobs --state running --since 2h -o json
     """
+    start = _moment(since)
     with reading(settings) as ledger:
         warn_if_down(settings)
         if job is not None:
@@ -56,16 +67,37 @@ def command(
             return
         wanted = [JobState(s) for s in states]
         shown = limit or (None if output == "json" else LIMIT)
-        rows = ledger.jobs(states=wanted, limit=shown, newest_first=True) if ledger else []
-        rows.reverse()
+        rows, more = [], False
+        if ledger:
+            one_more = None if shown is None else shown + 1
+            rows = ledger.jobs(
+                states=wanted, limit=one_more, newest_first=True, since=start, name=name
+            )
+            more = shown is not None and len(rows) > shown
+            rows = rows[:shown][::-1]
         counts = ledger.counts() if ledger else {}
     if output == "json":
         echo_json([job_view(row) for row in rows])
         return
     click.echo(jobs_table(rows) if rows else "No jobs.")
-    total = sum(n for state, n in counts.items() if not wanted or state in wanted)
-    if total > len(rows):
-        click.echo(f"({total - len(rows)} older jobs are not shown; see --limit)")
+    if more:
+        every = sum(n for state, n in counts.items() if not wanted or state in wanted)
+        rest = "" if since or name else f"{every - len(rows)} "
+        click.echo(f"({rest}older jobs are not shown; see --limit)")
+
+
+def _moment(text: str | None) -> float | None:
+    """Epoch seconds of --since.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    if text is None:
+        return None
+    moment = parse_since(text, SystemClock().now())
+    if moment is None:
+        raise UsageError(f"--since {text[:40]!r} is no time: {EXAMPLES}")
+    return moment
 
 
 def _show_one(ledger: Ledger | None, text: str, output: str) -> None:
@@ -78,30 +110,14 @@ def _show_one(ledger: Ledger | None, text: str, output: str) -> None:
         return
     click.echo(jobs_table([row]))
     if row.tasks:
-        click.echo("\n" + tasks_table(row))
-    click.echo()
-    # By time: what several threads saw is written in the order in which they came to write.
-    lines = [story_view(line) for line in sorted(ledger.story(key), key=lambda line: line.at)]
-    click.echo(
-        table(
-            ["TIME", "TASK", "STATE", "CAUSE"],
-            [
-                [
-                    str(s["time"]),
-                    _who(s),
-                    s["now"],
-                    s["cause"],
-                ]
-                for s in lines
-            ],
-        )
-    )
+        drawn = DRAWN if _can_draw() else PLAIN
+        click.echo("\n" + tree_table(row.tasks, SystemClock().now(), drawn))
+    click.echo(f"\n`rainbow-agent explain {text}` tells its story.")
 
 
-def _who(line: Mapping[str, Any]) -> str:
-    """Whom a line of the story is about: the job, all of a task, or one replica."""
-    task, replica = line["task"], line["replica"]
-    return str(task or "") if not replica else f"{task}[{replica}]"
+def _can_draw() -> bool:
+    """Whether the terminal or file takes more than ASCII."""
+    return (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
 
 
 def jobs_table(rows: list[JobRow]) -> str:
@@ -121,23 +137,3 @@ def jobs_table(rows: list[JobRow]) -> str:
             ]
         )
     return table(["ID", "NAME", "STATE", "TASKS", "RECEIVED", "FINISHED", "REASON"], cells)
-
-
-def tasks_table(row: JobRow) -> str:
-    """The tasks of one job for people."""
-    cells = []
-    for task in row.tasks:
-        view = task_view(task)
-        code = view["exit_code"]
-        cells.append(
-            [
-                view["name"] if task.key.replica == 0 else f"{view['name']}[{view['replica']}]",
-                view["state"],
-                "-" if code is None else str(code),
-                view["started"] or "-",
-                view["finished"] or "-",
-                ",".join(view["depends_on"]) or "-",
-                view["flux_id"] or "-",
-            ]
-        )
-    return table(["TASK", "STATE", "EXIT", "STARTED", "FINISHED", "DEPENDS ON", "FLUX ID"], cells)
