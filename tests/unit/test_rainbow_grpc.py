@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rainbow_agent.adapters import rainbow_errors, rainbow_rpc
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler, _offer
+from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
+from rainbow_agent.adapters.rainbow_rows import offer as read_offer
 from rainbow_agent.adapters.rainbow_rpc import Rpc
 from rainbow_agent.adapters.stubs import rainbow_pb2
 from rainbow_agent.errors import (
@@ -355,7 +356,7 @@ ROW = {"id": 7, "cluster": "blue", "name": "job", "jobspec": "version: 1\n", "co
 
 def test_a_row_is_an_offer() -> None:
     """The server's JSON becomes an offer; the id is the one that accepting needs."""
-    offer = _offer("blue", 3, json.dumps(ROW))
+    offer = read_offer("blue", 3, json.dumps(ROW))
     assert (offer.id, offer.name, offer.cluster, offer.jobspec) == (
         3,
         "job",
@@ -381,7 +382,7 @@ def test_a_row_is_an_offer() -> None:
 )
 def test_a_row_that_is_no_job_keeps_its_text(row: str, cluster: str) -> None:
     """It can be shown, refused and accepted; it never stops the others."""
-    offer = _offer("blue", 3, row)
+    offer = read_offer("blue", 3, row)
     assert (offer.id, offer.cluster, offer.jobspec) == (3, cluster, row)
 
 
@@ -389,4 +390,4 @@ def test_a_row_that_is_no_job_keeps_its_text(row: str, cluster: str) -> None:
 @given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
 def test_no_row_is_an_error(row: str) -> None:
     """Whatever a row holds, an offer comes of it."""
-    assert _offer("blue", 1, row).id == 1
+    assert read_offer("blue", 1, row).id == 1

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from rainbow_agent.adapters import rainbow_rpc
+from rainbow_agent.adapters import rainbow_rows, rainbow_rpc
 from rainbow_agent.adapters.rainbow_channel import RainbowChannel, ReplyTooLarge
 from rainbow_agent.adapters.rainbow_rpc import ReplyT, RequestT, Rpc
 from rainbow_agent.adapters.stubs import memory_pb2, rainbow_pb2
@@ -21,7 +21,11 @@ from rainbow_agent.stop import Stop
 
 #: gRPC's default for a reply is 4 MiB, which a few hundred waiting jobs exceed. A row is at most
 #: 4 MiB (the server's limit on a request), six times that as JSON text, so one always fits.
-MAX_REPLY: Final = 64 * 1024 * 1024  # bytes
+MAX_REPLY: Final = 32 * 1024 * 1024  # bytes
+#: What another server hands out has no such limit: a row up to this size (its reading takes some
+#: three times as much memory for a moment) is refused for its length, a larger one only rainbow's
+#: operator can take away.
+MAX_ROW: Final = 128 * 1024 * 1024  # bytes
 
 #: The Go server's name for a cluster's own graph among its subsystems.
 _OWN_GRAPH: Final = "cluster"
@@ -137,10 +141,14 @@ class RainbowScheduler:
                 reply = self._call(rainbow_rpc.RECEIVE_JOBS, request)
             except ReplyTooLarge:
                 if limit == 1:
-                    raise
+                    # One row is too large to be read: it must not hide the others for ever.
+                    raw = self._wire.raw(rainbow_rpc.RECEIVE_JOBS, request, MAX_ROW)
+                    return rainbow_rows.giants(cluster, raw)
                 limit = max(1, (limit or 1024) // 2)
                 continue
-            return [_offer(cluster, id_, row) for id_, row in sorted(reply.jobs.items())]
+            return [
+                rainbow_rows.offer(cluster, id_, row) for id_, row in sorted(reply.jobs.items())
+            ]
 
     def accept(self, cluster: str, secret: str, ids: Sequence[int]) -> None:
         """Take jobs off rainbow's list. Ids that are gone are no error; no ids is no call."""
@@ -237,21 +245,3 @@ def _check_graph(graph: str) -> None:
         raise Rejected("the cluster graph needs at least one node and one edge")
     if loose:
         raise Rejected(f"the cluster graph has an edge to a node that is not in it: {loose[0]!r}")
-
-
-def _offer(cluster: str, job_id: int, row: str) -> Offer:
-    """A row of ReceiveJobs: JSON `{"id", "cluster", "name", "jobspec", "command"}`.
-
-    What is not such a row keeps its raw text as jobspec; it is refused when it is read as one.
-    """
-    try:
-        fields = json.loads(row)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        return Offer(id=job_id, name="", cluster=cluster, jobspec=row)
-    name, owner, jobspec = fields.get("name"), fields.get("cluster"), fields.get("jobspec")
-    name = name if isinstance(name, str) else ""
-    if owner == cluster and isinstance(jobspec, str):
-        return Offer(id=job_id, name=name, cluster=cluster, jobspec=jobspec)
-    return Offer(id=job_id, name=name, cluster=str(owner or cluster), jobspec=row)

@@ -32,7 +32,7 @@ def compose(text: str) -> Node:
     """
     if len(text) > MAX_TEXT:
         raise JobspecError(
-            f"the jobspec has {len(text):,} characters; {MAX_TEXT:,} is the most that is read"
+            f"the jobspec is longer than {MAX_TEXT:,} characters, the most that is read"
         )
     composer = Composer()
     composer.feed(_events(text))
