@@ -20,6 +20,7 @@ from rainbow_agent.adapters.schedulers import check_tls, connect
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.adapters.workloads import Choice, choose, opener
 from rainbow_agent.bootstrap_lookout import assemble_lookout
+from rainbow_agent.bootstrap_web import assemble_web
 from rainbow_agent.daemon import UNREACHABLE, Contact, Daemon, Parts
 from rainbow_agent.dispatch import Dispatcher
 from rainbow_agent.environment import job_environment
@@ -150,8 +151,9 @@ def _assemble(
     main = vitals.loop("main", stop)
     ledger = SqliteLedger.open(settings.ledger_path)
 
-    def called(_method: str, _seconds: float, error: Exception | None) -> None:
+    def called(method: str, seconds: float, error: Exception | None) -> None:
         main.beat()
+        vitals.called(method, seconds, error)
         if error is None:
             contact.good(clock.now())
             vitals.conditions.clear(UNREACHABLE)
@@ -210,7 +212,7 @@ def _assemble(
         ),
         reporter=Reporter(
             session=lambda: registrar.session,
-            open_scheduler=lambda: connect(settings, stop=stop),
+            open_scheduler=lambda: connect(settings, stop=stop, on_call=vitals.called),
             open_ledger=lambda: SqliteLedger.open(settings.ledger_path),
             open_workload=open_workload,
             memory_per_node=lookout.memory_per_node,
@@ -251,6 +253,18 @@ def _assemble(
         publish=publish,
         more=lambda: {"nodes": lookout.facts(), "graph": publication.facts()},
     )
+    return _with_web(settings, parts, choice.kind)
+
+
+def _with_web(settings: Settings, parts: Parts, kind: str) -> Parts:
+    """The parts and, where it is wanted, one more that tells of them over HTTP."""
+    more = parts.more
+    if settings.http is None:
+        parts.more = lambda: {**more(), "http": None}
+        return parts
+    room = assemble_web(settings, settings.http, parts, kind)
+    parts.threads = {**parts.threads, "http": room.run}
+    parts.more = lambda: {**more(), "http": room.facts()}
     return parts
 
 

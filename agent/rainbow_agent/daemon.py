@@ -126,6 +126,7 @@ class Daemon:
         self._recovered = 0
         self._moves = parts.vitals.loop("main", parts.stop)
         self._conditions = parts.vitals.conditions
+        self._meters = parts.vitals.meters
         self._rainbow = parts.rainbow
         self._workload = Contact()
         self._told = float("-inf")
@@ -190,10 +191,12 @@ class Daemon:
             return self._round()
         except WorkloadUnavailable as exc:
             self._conditions.set(NOT_SUBMITTING, str(exc))
+            self._again("submit", exc)
             if self._workload.bad(str(exc)):
                 self._pause("The workload manager", exc)
         except (Transient, Refused) as exc:
             self._conditions.set(UNREACHABLE if isinstance(exc, Transient) else REFUSES, str(exc))
+            self._again("poll", exc)
             if self._rainbow.bad(str(exc)):
                 self._pause("Rainbow", exc)
         self._parts.pace.failed()
@@ -210,6 +213,10 @@ class Daemon:
             because = f": {self._drain.reason}" if self._drain.reason else ""
             log.info("Taking no new jobs%s", because, extra={"action": "draining"})
         self._parts.reporter.changed()
+
+    def _again(self, what: str, exc: RainbowAgentError) -> None:
+        self._meters.errors.add(exc.kind)
+        self._meters.retries.add(what)
 
     def _pause(self, who: str, exc: Exception) -> None:
         if self._stop.is_set():  # what is cut short by a stop is no news
@@ -229,6 +236,7 @@ class Daemon:
             return self._exchange(session)
         except (RequestDenied, ClusterUnknown) as exc:
             self._conditions.set(DENIED, str(exc))
+            self._again("poll", exc)
             parts.doubt(Doubt(session, exc))
             return False
 
@@ -258,6 +266,7 @@ class Daemon:
             parts.pace.idled(parts.clock.monotonic())
             return False
         new, full = parts.inbox.receive(session)
+        self._meters.polls.add("jobs" if new else "empty")
         self._rainbow.good(parts.clock.now())
         self._rainbow_is_well()
         self._nothing_waits = not new

@@ -8,6 +8,7 @@ says what is wrong with it, and what to do; it never holds a secret.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 
@@ -15,6 +16,11 @@ class RainbowAgentError(Exception):
     """Something went wrong that rainbow-agent knows how to describe."""
 
     exit_code: ClassVar[int] = 1
+
+    @property
+    def kind(self) -> str:
+        """The error's name for machines: `RequestDenied` is `request-denied`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__.lstrip("_")).lower()
 
 
 class UsageError(RainbowAgentError):

@@ -73,7 +73,7 @@ class Facts:
     contact_limit: float
     workload_reachable: bool | None
     workload_problem: str
-    workload_age: float | None  # since its journal was read
+    workload_age: float | None  # since it answered last
     workload_limit: float
     ledger_problem: str  # "" when it can be written
     free_bytes: int | None
@@ -140,9 +140,11 @@ def _workload(facts: Facts) -> Check:
         said = facts.workload_problem or "the workload manager's history is being read"
         return Check("workload", ok=False, reason=said, age=age, limit=limit)
     fresh = age is not None and age <= limit
-    said = "its journal is followed"
-    if not fresh:
-        said = f"its journal was read {age or 0:.1f} s ago, at most {limit:.0f} s are allowed"
+    said = "its journal is followed, and it says what is free"
+    if age is None:
+        said = "it has not said yet what is free"
+    elif not fresh:
+        said = f"it answered {age:.1f} s ago, at most {limit:.0f} s are allowed"
     return Check("workload", fresh, said, age, limit)
 
 

@@ -181,6 +181,8 @@ class JournalRoom:
         self._sync = threading.Lock()
         self.reachable: bool | None = None
         self.problem = ""
+        #: When the journal was asked last, by the monotonic clock; None: never.
+        self.looked: float | None = None
 
     def request_resync(self) -> None:
         """Read the history again: submissions are in flight whose fate is not known."""
@@ -201,6 +203,8 @@ class JournalRoom:
                         log.warning("The workload manager's journal broke off: %s", exc)
                     self.reachable, self.problem = False, str(exc)
                     self._vitals.conditions.set(UNREACHABLE, str(exc))
+                    self._vitals.meters.errors.add(exc.kind)
+                    self._vitals.meters.retries.add("journal")
                     self.caught_up.clear()
                     pace.failed()
                     self._stop.wait(pace.wait())
@@ -238,6 +242,7 @@ class JournalRoom:
 
     def _gather(self, journal: Journal) -> list[WorkloadEvent]:
         events = journal.next_events(self.PATIENCE)
+        self.looked = self._clock.monotonic()
         if events and not self._stop.wait(self.GATHER):
             events += journal.next_events(0.0)
         return events

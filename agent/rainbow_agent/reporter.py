@@ -108,6 +108,8 @@ class Reporter:
         self._told: dict[JobKey, JobState] = {}  # of the last report that rainbow took
         #: The last answer of the workload manager.
         self.pool: PoolView | None = None
+        #: When that was, by the monotonic clock; None: never.
+        self.looked: float | None = None
         #: When rainbow took a report last, epoch seconds.
         self.delivered: float | None = None
         #: Set while everything that changed was reported.
@@ -163,12 +165,16 @@ class Reporter:
             self._record(ledger, [], str(exc))
             self._doubt(Doubt(session, exc))
         except (Transient, Refused) as exc:
+            self._vitals.meters.errors.add(exc.kind)
+            self._vitals.meters.retries.add("report")
+            self._vitals.meters.reports.add("failed")
             self._record(ledger, [], str(exc))
             self._failed(str(exc), pace)
         else:
             self._record(ledger, recent, None)
             self._problem, self.delivered = "", self._clock.now()
             self._vitals.conditions.clear(UNDELIVERED)
+            self._vitals.meters.reports.add("delivered")
             pace.worked(self._clock.monotonic())
             if not self._changed.is_set():
                 self.flushed.set()
@@ -200,12 +206,16 @@ class Reporter:
         try:
             if self._workload is None:
                 self._workload = self._open_workload()
-            return self._workload.resources()
+            return self._asked(self._workload.resources())
         except WorkloadUnavailable:
             if self._workload is not None:
                 self._workload.close()
                 self._workload = None
             return None
+
+    def _asked(self, pool: PoolView) -> PoolView:
+        self.looked = self._clock.monotonic()
+        return pool
 
     def _payload(self, ledger: Ledger, recent: list[JobRow]) -> dict[str, Any]:
         return state_payload(

@@ -91,6 +91,30 @@ def _host(value: str) -> str:
     return value
 
 
+@dataclass(frozen=True)
+class Address:
+    """Where to listen."""
+
+    host: str
+    port: int  # 0: any that is free
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _listen(value: str) -> Address | None:
+    if value.lower() == "off":
+        return None
+    host, colon, port = value.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        colon = ""
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be host:port, for example 127.0.0.1:8788 or [::]:8788, or off")
+    return Address(host or "0.0.0.0", int(port))  # noqa: S104 - as asked for
+
+
 def _cluster(value: str) -> str:
     if not _LABEL.fullmatch(value):
         raise ValueError(
@@ -173,6 +197,11 @@ class Settings:
         _path,
         Path(),
         "the user's own subsystems, for `requires`; default: ~/.compspec/subsystems",
+    )
+    http: Address | None = _setting(
+        _listen,
+        Address("127.0.0.1", 8788),
+        "where health, metrics and a page are served, host:port; port 0 takes any; or off",
     )
     log_level: str = _setting(
         _one_of("debug", "info", "warning", "error"), "info", "debug, info, warning or error"

@@ -43,6 +43,7 @@ class Stop:
         self._first = threading.Lock()
         self._grace = grace
         self._since: float | None = None
+        self._calls: list[Callable[[], None]] = []
         self.reason = ""
         self.exit_code = 0
 
@@ -55,6 +56,8 @@ class Stop:
         self._event.set()
         for bell in self._bells:
             bell.set()
+        for call in self._calls:
+            call()
 
     def is_set(self) -> bool:
         """Whether a stop was asked for."""
@@ -63,6 +66,12 @@ class Stop:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the stop, at most `timeout` seconds."""
         return self._event.wait(timeout)
+
+    def call(self, wake: Callable[[], None]) -> None:
+        """Have this called by the stop too, for who waits on no event; from any thread."""
+        self._calls.append(wake)
+        if self._event.is_set():
+            wake()
 
     def bell(self) -> threading.Event:
         """An event that others may set to wake one waiter; a stop sets it too."""

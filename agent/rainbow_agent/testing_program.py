@@ -114,6 +114,7 @@ class Program:
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "RAINBOW_STATE_DIR": str(self.state_dir),
+            "RAINBOW_HTTP": "off",  # many run at once; who wants it asks for port 0
             **(environ or {}),
             **_variables(settings),
         }

@@ -1,4 +1,4 @@
-"""How the daemon does, as its loops say it: whether they move, and what is wrong.
+"""How the daemon does, as its loops say it: whether they move, what is wrong, what they count.
 
 `Vitals` is made once by bootstrap and given to every room. A room that has a loop asks for its
 `Loop`, which is the stop signal that its waits end on, and which beats by being looked at: a loop
@@ -13,6 +13,8 @@ from typing import Any, Final, TypeVar
 
 from rainbow_agent.conditions import Condition, Conditions
 from rainbow_agent.crashpoints import held_up, loop_limit
+from rainbow_agent.errors import RainbowAgentError
+from rainbow_agent.meters import Meters
 from rainbow_agent.ports import Clock, StopSignal
 from rainbow_agent.pulse import Pulse
 
@@ -35,7 +37,8 @@ class Loop:
         self._name = name
         self._beat = beat
         self._stop = stop
-        self._slice = min(SLICE, limit / 4)
+        #: Seconds that one wait between two beats may take.
+        self.slice = min(SLICE, limit / 4)
 
     def beat(self) -> None:
         """The loop moves."""
@@ -59,7 +62,7 @@ class Loop:
         left = float("inf") if timeout is None else timeout
         while True:
             self.beat()
-            part = min(left, self._slice)
+            part = min(left, self.slice)
             if wait(part):
                 return True
             left -= part
@@ -88,6 +91,7 @@ class Vitals:
     def __init__(self, clock: Clock, limits: Mapping[str, float] | None = None) -> None:
         self.pulse = Pulse(clock)
         self.conditions = Conditions(clock)
+        self.meters = Meters()
         self._clock = clock
         self._limits = dict(limits or {})
 
@@ -99,6 +103,13 @@ class Vitals:
     def ended(self, name: str) -> None:
         """The loop ended as it should."""
         self.pulse.forget(name)
+
+    def called(self, method: str, seconds: float, error: Exception | None) -> None:
+        """A call to rainbow ended."""
+        outcome = "ok"
+        if error is not None:
+            outcome = error.kind if isinstance(error, RainbowAgentError) else "other"
+        self.meters.calls.observe(seconds, method, outcome)
 
     def troubles(self) -> list[Condition]:
         """All that is wrong now: the conditions, and one for each loop that does not move."""

@@ -9,6 +9,7 @@ import pytest
 
 from rainbow_agent.errors import UsageError
 from rainbow_agent.settings import (
+    Address,
     Secret,
     Settings,
     default_state_dir,
@@ -354,7 +355,7 @@ def test_documented_meaning_and_default_are_the_real_ones(spec: object) -> None:
     real = getattr(settings(), name)
     if isinstance(real, (int, float)) and real:
         assert default == f"`{real:g}`"
-    elif isinstance(real, str) and real and name != "cluster":
+    elif isinstance(real, (str, Address)) and real and name != "cluster":
         assert default == f"`{real}`"
     else:
         assert "`" not in default, "a default that depends on the machine is told in words"
@@ -364,3 +365,26 @@ def test_secrets_are_marked_in_the_documentation() -> None:
     """A reader sees which settings can come from a file."""
     marked = {name for name, (_, meaning) in documented().items() if "`_FILE`" in meaning}
     assert marked == {env_name(s.name) for s in setting_fields() if s.metadata.get("secret")}
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8788", Address("127.0.0.1", 8788)),
+        ("[::1]:0", Address("::1", 0)),
+        (":8788", Address("0.0.0.0", 8788)),
+        ("agent.svc:80", Address("agent.svc", 80)),
+        ("off", None),
+        ("OFF", None),
+    ],
+)
+def test_where_to_serve(text: str, address: Address | None) -> None:
+    """An address as programs write them, or nowhere."""
+    assert settings({"RAINBOW_HTTP": text}).http == address
+
+
+@pytest.mark.parametrize("text", ["8788", "::1:8788", "a:b:80", "host:", "host:99999", "host:-1"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    """With the form that it should have."""
+    with pytest.raises(UsageError, match=r"RAINBOW_HTTP .* must be host:port"):
+        settings({"RAINBOW_HTTP": text})

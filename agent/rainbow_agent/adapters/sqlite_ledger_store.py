@@ -70,6 +70,20 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
 
+    def try_to_write(self) -> None:
+        """Write something and take it back: nothing is left, and nothing goes to the disk.
+
+        Raises:
+            LedgerDamaged: it cannot be written.
+        """
+        with errors_in_words(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.execute("INSERT OR REPLACE INTO note VALUES ('probe', 'null')")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
     def close(self) -> None:
         """End the connection; again is no error."""
         self._connection.close()

@@ -91,6 +91,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "RAINBOW_STATE_DIR": str(folder / "state"),
         "RAINBOW_WORKLOAD": "local",
         "RAINBOW_LOG_FORMAT": "text",
+        "RAINBOW_HTTP": "off",
     }
 
 

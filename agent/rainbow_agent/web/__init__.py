@@ -1,0 +1,1 @@
+"""The daemon over HTTP, to read: health, metrics, status and a page. It knows no socket."""
