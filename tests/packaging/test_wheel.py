@@ -84,6 +84,7 @@ def test_it_holds_every_file_of_both_packages(names: set[str]) -> None:
                 ours.add(path.relative_to(base.parent).as_posix())
     assert {"rainbow_agent/py.typed", "rainbow_compspec/py.typed"} <= ours
     assert any(re.fullmatch(r"rainbow_agent/adapters/sql/\d{4}_\w+\.sql", n) for n in ours)
+    assert "rainbow_agent/jobspec/jobspec-v1.schema.json" in ours
     assert "rainbow_agent/adapters/stubs/rainbow_pb2.pyi" in ours
     assert ours - names == set()
 

@@ -162,8 +162,8 @@ RESOURCE = "version: 1\ntasks: []\nresources:\n  r: "
         (RESOURCE + "{count: 1}", "resources.r (line 4, column 6): no `type`; write one"),
         (RESOURCE + "{type: node}", "neither `count` nor `replicas`; write one"),
         (RESOURCE + "{type: node, count: 1, replicas: 1}", "both `count` and `replicas`"),
-        (RESOURCE + "{type: node, count: 1, with: {type: core}}", "resources.r.with (line 4"),
-        (RESOURCE + "{type: node, count: 1, environment: {}}", "it belongs under `attributes`"),
+        (RESOURCE + "{type: node, count: 1, with: core}", "resources.r.with (line 4"),
+        (RESOURCE + "{type: node, count: 1, cwd: /x}", "it belongs under `attributes`"),
         (
             RESOURCE + "{type: node, count: 1, with: [{type: core, count: 1, attributes: {}}]}",
             "resources.r.with[0] (line 4, column 36): `attributes` belong on the top",

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 @click.command(name="validate")
-@click.argument("jobspecs", nargs=-1, required=True, metavar="JOBSPEC...")
+@click.argument("jobspecs", nargs=-1, metavar="JOBSPEC...")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of jobspecs, for editors.")
 @click.option("--strict", is_flag=True, help="A warning counts as an error.")
 @output_option
 @reports_errors
-def command(jobspecs: tuple[str, ...], strict: bool, output: str) -> None:
+def command(jobspecs: tuple[str, ...], schema: bool, strict: bool, output: str) -> None:
     """Check jobspec files, without a cluster; `-` is standard input.
 
     Tells everything that is wrong, a line each: FILE:LINE:COLUMN: what, and what to write. Ends
@@ -30,6 +31,11 @@ def command(jobspecs: tuple[str, ...], strict: bool, output: str) -> None:
 
     Example: rainbow-agent validate jobspecs/*.yaml
     """
+    if schema:
+        click.echo(_schema(), nl=False)
+        return
+    if not jobspecs:
+        raise UsageError("no files to check: name some, or `-` for standard input")
     found: dict[str, list[Finding]] = {}
     unread = []
     for name in jobspecs:
@@ -51,6 +57,13 @@ def command(jobspecs: tuple[str, ...], strict: bool, output: str) -> None:
     told = f"{counted(errors, 'error')} and {counted(warnings, 'warning')}"
     click.echo(f"{counted(len(found), 'file')} checked: {told}", err=True)
     raise SystemExit(2 if unread else int(bool(errors or (strict and warnings))))
+
+
+def _schema() -> str:
+    from importlib import resources  # noqa: PLC0415 - only here
+
+    files = resources.files("rainbow_agent.jobspec")
+    return (files / "jobspec-v1.schema.json").read_text(encoding="utf-8")
 
 
 def _check(name: str) -> list[Finding]:

@@ -46,6 +46,13 @@ def read_attributes(parent: Fields) -> Attributes:
     An unknown attribute is kept by name, since other transformers have their own, unless it is
     another word for a known one, or looks like a misspelling.
     """
+    if "environment" in parent:  # beside `attributes`, as an example of the specification has it
+        beside = parent.read("environment", _environment) or {}
+        return _read_attributes(parent).over(Attributes(environment=beside))
+    return _read_attributes(parent)
+
+
+def _read_attributes(parent: Fields) -> Attributes:
     if "attributes" not in parent:
         return NO_ATTRIBUTES
     faults = parent.faults

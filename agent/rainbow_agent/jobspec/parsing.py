@@ -10,7 +10,7 @@ from rainbow_agent.jobspec.attributes import (
 )
 from rainbow_agent.jobspec.commands import read_command
 from rainbow_agent.jobspec.document import Document, Group, Reference, Resource, Step, Task
-from rainbow_agent.jobspec.reading import Faults, Fields, as_name, kind, spot
+from rainbow_agent.jobspec.reading import Faults, Fields, Item, as_name, kind, spot
 from rainbow_agent.jobspec.words import error_at, key_path
 from rainbow_agent.jobspec.yamlnodes import ListNode, MapNode, Node, ScalarNode
 from rainbow_agent.jobspec.yamltext import compose
@@ -192,13 +192,14 @@ def _group(node: Node, path: str, faults: Faults) -> Group:
 
 
 def _resource(node: Node, path: str, faults: Faults, *, root: bool = False) -> Resource:
-    fields = Fields(node, path, _RESOURCE, faults, _BELONG_BELOW)
+    known = (*_RESOURCE, "environment") if root else _RESOURCE
+    fields = Fields(node, path, known, faults, _BELONG_BELOW)
     resource = Resource(
         type=fields.name("type") or "",
         count=fields.count("count"),
         replicas=fields.count("replicas"),
         at=fields.at,
-        children=faults.each(fields.items("with"), _resource),
+        children=faults.each(_children(fields), _resource),
         requires=read_requirements(fields),
         attributes=read_attributes(fields),
         exclusive=fields.boolean("exclusive") or False,
@@ -209,6 +210,12 @@ def _resource(node: Node, path: str, faults: Faults, *, root: bool = False) -> R
     if fields.good:
         _check_resource(resource, fields, root=root)
     return resource
+
+
+def _children(fields: Fields) -> list[Item]:
+    """What a vertex holds; the specification's text has a single one without its dash, too."""
+    found = fields.get("with")
+    return [found] if found and isinstance(found[0], MapNode) else fields.items("with")
 
 
 def _check_resource(resource: Resource, fields: Fields, *, root: bool) -> None:

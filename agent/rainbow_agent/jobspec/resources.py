@@ -13,11 +13,15 @@ from rainbow_agent.jobspec.reading import MAX_COUNT
 from rainbow_agent.jobspec.words import nearest, show
 from rainbow_agent.shape import Shape
 
-_PLURALS = {"nodes": "node", "slots": "slot", "cores": "core", "gpus": "gpu"}
 #: Levels that version 1 has no word for; what they hold counts, they themselves do not.
 _LEVELS = frozenset({"cluster", "zone", "rack", "chassis", "socket", "numanode"})
 _LEAVES = frozenset({"core", "gpu"})
+#: In the order in which a person thinks of them.
 _KNOWN = ("node", "slot", "core", "gpu", *sorted(_LEVELS))
+#: Seen in the wild, in the specification's own text among others. (A chassis has none.)
+_PLURALS = {f"{kind}s": kind for kind in _KNOWN if not kind.endswith("s")}
+#: Every spelling that is understood.
+TYPES = (*_KNOWN, *_PLURALS)
 
 
 def shape_of(resource: Resource) -> Shape:
