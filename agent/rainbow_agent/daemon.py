@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rainbow_agent import farewell
+from rainbow_agent.canceling import Canceler
 from rainbow_agent.dispatch import Dispatcher
 from rainbow_agent.errors import (
     ClusterUnknown,
@@ -123,6 +124,7 @@ class Daemon:
         self._bell = parts.bell
         self._threads: list[threading.Thread] = []
         self._dispatcher: Dispatcher | None = None
+        self._canceler = Canceler(parts.ledger, parts.clock)
         self._recovered = 0
         self._moves = parts.vitals.loop("main", parts.stop)
         self._conditions = parts.vitals.conditions
@@ -188,6 +190,7 @@ class Daemon:
         """One round. True when there may be more to receive at once."""
         self._look_for_drain()
         try:
+            self._cancel_what_is_wished()
             return self._round()
         except WorkloadUnavailable as exc:
             self._conditions.set(NOT_SUBMITTING, str(exc))
@@ -201,6 +204,14 @@ class Daemon:
                 self._pause("Rainbow", exc)
         self._parts.pace.failed()
         return False
+
+    def _cancel_what_is_wished(self) -> None:
+        """End the jobs that somebody wants to end; rainbow need not be there for that."""
+        if not self._parts.journal.caught_up.is_set() or not self._canceler.wished():
+            return
+        self._dispatcher = self._dispatcher or self._parts.open_dispatcher()
+        if self._canceler.carry_out(self._dispatcher.cancel):
+            self._parts.reporter.changed()
 
     def _look_for_drain(self) -> None:
         """Whether the operator wants new jobs taken, for the whole of this round."""
@@ -289,8 +300,7 @@ class Daemon:
         if not journal.caught_up.is_set():
             return False
         try:
-            if self._dispatcher is None:
-                self._dispatcher = self._parts.open_dispatcher()
+            self._dispatcher = self._dispatcher or self._parts.open_dispatcher()
             if self._recovered != journal.generation:
                 self._recovered = journal.generation
                 self._dispatcher.recover()
@@ -338,11 +348,12 @@ class Daemon:
                 return
             reading = not journal.caught_up.is_set()
             short = reading or self._parts.until_idle
-            rung = self._moves.wait_for(self._bell, min(left, LOOK if short else HEARTBEAT))
+            rung = self._moves.wait_for(self._bell, min(left, LOOK if short else TELL))
             self._bell.clear()
-            if rung or (reading and journal.caught_up.is_set()):
+            if rung or (reading and journal.caught_up.is_set()) or self._canceler.wished():
                 return
-            self._tell()
+            if clock.monotonic() - self._told >= HEARTBEAT:
+                self._tell()
 
     def _tell(self, *, force: bool = False) -> None:
         """Say how we are, for `status`."""

@@ -1,0 +1,134 @@
+"""`rainbow-agent cancel`."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
+
+import click
+
+from rainbow_agent.adapters import statedir
+from rainbow_agent.adapters.clock import SystemClock
+from rainbow_agent.canceling import Canceler
+from rainbow_agent.cli.common import reports_errors, settings_options
+from rainbow_agent.cli.ledger import find_job, reading
+from rainbow_agent.errors import Fatal, RainbowAgentError, Refused, Transient, UsageError
+from rainbow_agent.logs import clean
+from rainbow_agent.model import FINAL_JOB_STATES, Cancellation, JobKey, JobState
+from rainbow_agent.ports import Ledger
+from rainbow_agent.settings import Settings
+from rainbow_agent.stop import stop_on_signals
+
+#: Ends so when --timeout ran out, as timeout(1) does.
+TIMED_OUT = 124
+#: Seconds between looks.
+LOOK = 0.2
+#: Characters of a reason that are kept.
+LONGEST = 200
+
+
+@click.command(name="cancel")
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the jobs' stories.")
+@click.option("--no-wait", is_flag=True, help="Ask, and do not wait until they are over.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait at most; then it ends with 124, and the wish stays.",
+)
+@settings_options("cluster", "state_dir", "workload")
+@reports_errors
+def command(
+    *, jobs: tuple[str, ...], reason: str, no_wait: bool, timeout: float, settings: Settings
+) -> None:
+    """End JOBs with all that belongs to them, and tell rainbow.
+
+    Every task of each job ends, what depends on it and what is nested in it too. The wish is kept
+    in the ledger: it holds when the daemon is down, or is killed before it has carried it out.
+
+    Example: rainbow-agent cancel 7 --reason "wrong input"
+    """
+    with reading(settings) as readable:
+        keys = [find_job(readable, job) for job in jobs]
+    who = f"{_user()}@{os.uname().nodename}"
+    from rainbow_agent.adapters.sqlite_ledger import SqliteLedger  # noqa: PLC0415 - not for --help
+
+    with closing(SqliteLedger.open(settings.ledger_path)) as ledger:
+        now = SystemClock().now()
+        for key in keys:
+            ledger.ask_cancel(Cancellation(key, now, who, clean(reason)[:LONGEST]))
+        wanted = [key for key in keys if _is_open(ledger, key)]
+        if wanted and statedir.running(settings.state_dir) is None:
+            _by_hand(ledger, settings)
+        elif wanted and not no_wait:
+            _wait(ledger, wanted, timeout)
+        codes = [_tell(ledger, key) for key in keys]
+    sys.exit(max(codes))
+
+
+def _user() -> str:
+    with suppress(KeyError, OSError, ImportError):
+        return getpass.getuser()
+    return str(os.getuid())
+
+
+def _is_open(ledger: Ledger, key: JobKey) -> bool:
+    row = ledger.job(key)
+    return row is not None and row.state not in FINAL_JOB_STATES
+
+
+def _by_hand(ledger: Ledger, settings: Settings) -> None:
+    """The daemon is down: do what it would do, under its lock."""
+    from rainbow_agent.adapters.workloads import choose_as_told, opener  # noqa: PLC0415 - heavy
+
+    with ExitStack() as stack:
+        holder = statedir.Holder(os.getpid(), SystemClock().now())
+        try:
+            stack.callback(statedir.Lock.take(settings.state_dir, holder).release)
+        except Fatal:
+            return  # one has just started: it carries the wish out
+        try:
+            choice = choose_as_told(settings, statedir.read_runtime(settings.state_dir))
+            workload = stack.enter_context(closing(opener(choice, settings)()))
+            Canceler(ledger, SystemClock()).carry_out(workload.cancel)
+        except (Transient, Refused, Fatal, UsageError) as exc:
+            raise RainbowAgentError(
+                "the daemon is down, and the workload manager cannot be asked; the wish is kept,"
+                f" and the next start carries it out: {exc}"
+            ) from exc
+
+
+def _wait(ledger: Ledger, keys: Sequence[JobKey], timeout: float) -> None:
+    """Until all are over, or the time is."""
+    clock = SystemClock()
+    end = clock.monotonic() + timeout
+    told = len(keys)
+    with stop_on_signals() as stop:
+        while left := sum(_is_open(ledger, key) for key in keys):
+            if left != told and sys.stderr.isatty():
+                click.echo(f"{left} of {len(keys)} jobs are not over yet", err=True)
+            told = left
+            if clock.monotonic() > end or stop.wait(LOOK):
+                return
+
+
+def _tell(ledger: Ledger, key: JobKey) -> int:
+    """What became of one job; the exit code that it deserves."""
+    row = ledger.job(key)
+    assert row is not None  # noqa: S101 - find_job() has found it
+    wish = ledger.cancellation_of(key)
+    name = f"job {key.id}" + (f" ({row.name})" if row.name else "")
+    if row.state is JobState.CANCELED:
+        click.echo(clean(f"{name} is canceled"))
+        return 0
+    if row.state not in FINAL_JOB_STATES:
+        click.echo(clean(f"{name} is asked to end and is {row.state.value}; the daemon goes on"))
+        return TIMED_OUT
+    click.echo(clean(f"{name} is over: {row.state.value}"))
+    return 0 if wish is not None else 1
