@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from rainbow_agent.dispatch import complete
@@ -75,6 +76,7 @@ class GroupRun:
         tasks: those in it.
         means: what it works with.
         in_place: makes the runner of local tasks; it is given where to put their news.
+        unplaceable: why none of the group's nodes can run a task, by its name.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class GroupRun:
         tasks: Sequence[PlannedTask],
         means: Means,
         in_place: Callable[[Callable[[TaskChange], None]], InPlace],
+        unplaceable: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         plan = Plan(key.task, tuple(tasks))
         rows = rows_of(plan, key.job)
@@ -91,6 +94,7 @@ class GroupRun:
         self._states: dict[TaskKey, TaskState] = {row.key: row.state for row in rows}
         self._ids: dict[TaskKey, int] = {}
         self._left = len(rows)
+        self._unplaceable = unplaceable
         self._ready: deque[Ready] = deque()
         self._news: queue.Queue[TaskChange | WorkloadUnavailable] = queue.Queue()
         self._in_place = in_place(self._news.put)
@@ -131,6 +135,20 @@ class GroupRun:
         self._take(self._heard(0.0 if busy else _PATIENCE))
 
     def _start(self, ready: Ready) -> None:
+        if ready.task.name in self._unplaceable:
+            at, reason = self._means.clock.now(), self._unplaceable[ready.task.name]
+            failed = TaskChange(
+                ready.key,
+                TaskState.FAILED,
+                at,
+                reason,
+                reason=reason,
+                finished=at,
+                inside=True,
+                unsatisfiable=True,
+            )
+            self._take([failed])
+            return
         if ready.task.kind is TaskKind.LOCAL:
             self._in_place.start(ready.key, ready.task)
             return

@@ -33,8 +33,11 @@ from rainbow_agent.errors import JobspecError, RainbowAgentError, UsageError  # 
 from rainbow_agent.fluxid import parse_f58  # noqa: E402
 from rainbow_agent.group import GroupRun, Means  # noqa: E402
 from rainbow_agent.jobspec.groupfile import from_data  # noqa: E402
+from rainbow_agent.jobspec.placement import place_inside  # noqa: E402
+from rainbow_agent.jobspec.unplaceable import Unplaceable  # noqa: E402
 from rainbow_agent.model import PlannedTask, TaskKey, TaskKind  # noqa: E402
 from rainbow_agent.ports import Workload  # noqa: E402
+from rainbow_agent.site import SiteNode  # noqa: E402
 from rainbow_agent.stop import stop_on_signals  # noqa: E402
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,8 @@ class _Instance:
 
     workload: Workload
     open_writer: Callable[[], Callable[[str], None]]  # of the log outside it
+    #: Ranks of its nodes in the instance around it, by its own.
+    outer_ranks: Callable[[], Sequence[int]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,13 +94,35 @@ def _run(key: TaskKey, tasks: Sequence[PlannedTask]) -> bool:
         stack.callback(teller.close)
         if any_local:
             stack.callback(in_place.end_all, mark)
+        placed, unplaceable = _placed(tasks, instance)
         run = GroupRun(
             key,
-            tasks,
+            placed,
             Means(instance.workload, environment, SystemClock(), stop, teller.tell),
             lambda hear: in_place.InPlaceTasks(beside, mark, hear),
+            unplaceable,
         )
         return run.run()
+
+
+def _placed(
+    tasks: Sequence[PlannedTask], instance: _Instance
+) -> tuple[list[PlannedTask], dict[str, str]]:
+    """The tasks on the nodes of this instance; of those that none can run, the reasons by name."""
+    if not any(task.options for task in tasks):
+        return list(tasks), {}
+    views, outer = instance.workload.resources().nodes, instance.outer_ranks()
+    # A broker that is still on its way is as good as one that is there.
+    nodes = [SiteNode(view.rank, view.name, view.cores, view.gpus) for view in views]
+    placed: list[PlannedTask] = []
+    unplaceable: dict[str, str] = {}
+    for task in tasks:
+        try:
+            placed += place_inside([task], nodes, outer)
+        except Unplaceable as exc:
+            placed.append(task)
+            unplaceable[task.name] = f"on the nodes that its group got: {exc}"
+    return placed, unplaceable
 
 
 @contextmanager
@@ -113,7 +140,7 @@ def _local(nest: Nest) -> Iterator[_Instance]:
     reading, writing = os.pipe()
     workload = LocalWorkload(nest.folder, cores=nest.cores, lifeline=reading)
     try:
-        yield _Instance(workload, lambda: to_file(nest.events))
+        yield _Instance(workload, lambda: to_file(nest.events), lambda: [0])
     finally:
         workload.close()
         os.close(writing)
@@ -131,7 +158,8 @@ def _local(nest: Nest) -> Iterator[_Instance]:
 @contextmanager
 def _flux() -> Iterator[_Instance]:
     """The Flux instance whose initial program this is, and the one around it."""
-    from rainbow_agent.adapters.flux_connection import Connection  # noqa: PLC0415 - or local
+    from rainbow_agent.adapters.flux_allocation import ranks_of  # noqa: PLC0415 - or local
+    from rainbow_agent.adapters.flux_connection import Connection  # noqa: PLC0415 - likewise
     from rainbow_agent.adapters.flux_inside import to_job  # noqa: PLC0415 - likewise
     from rainbow_agent.adapters.flux_native import FluxWorkload  # noqa: PLC0415 - likewise
 
@@ -143,7 +171,9 @@ def _flux() -> Iterator[_Instance]:
     flux_id = parse_f58(job)
     workload = FluxWorkload()
     try:
-        yield _Instance(workload, lambda: to_job(around, flux_id))
+        yield _Instance(
+            workload, lambda: to_job(around, flux_id), lambda: ranks_of(around, flux_id)
+        )
     finally:
         workload.close()
 

@@ -162,6 +162,54 @@ def _asked_by_hand(site: Site, sent: Sequence[dict[str, Any]]) -> None:
     assert site.written() == before
 
 
+@pytest.mark.flux
+@pytest.mark.rainbow
+def test_what_a_group_requires_holds_for_its_nodes(different: Site) -> None:
+    """Of the group, of what is in it, and of a group in it; what cannot run there says why."""
+    core = {"type": "core", "count": 1}
+    resources = {
+        "two": {"type": "node", "count": 2, "with": [core]},
+        "new": {"type": "node", "count": 1, "with": [core], "requires": [ior(min="3.0.0")]},
+        "old": {"type": "node", "count": 1, "with": [core], "requires": [ior(max="3.0.0")]},
+        "none": {"type": "node", "count": 1, "with": [core], "requires": [ior(min="4.0.0")]},
+    }
+
+    def task(name: str, resource: str | None = None, **more: Any) -> dict[str, Any]:
+        command = ["sh", "-c", f'echo "{name} $(hostname)" >> {different.marks}']
+        found = {"name": name, "command": command, **more}
+        return {**found, "resources": resource} if resource else found
+
+    def group(name: str, *inside: dict[str, Any], **more: Any) -> dict[str, Any]:
+        groups = [{"name": "g", "resources": "two", "tasks": [*inside], **more}]
+        return {"version": 1, "name": name, "resources": resources, "groups": groups}
+
+    deep = {"name": "h", "resources": "new", "tasks": [task("deep")]}
+    sent = [
+        group("inside", task("inner", "new", replicas=3)),
+        group("deep", groups=[deep]),
+        group("mixed", task("mixed-new", "new"), task("mixed-old", "old")),
+        group("none", task("never", "none")),
+    ]
+    found = outcome(different, sent)
+    ran: dict[str, set[str]] = {}
+    for line in different.written():
+        name, host = line.split()
+        ran.setdefault(name, set()).add(host)
+    assert ran["inner"] <= {"blue-2", "blue-3"}
+    assert ran["deep"] <= {"blue-2", "blue-3"}
+    assert "never" not in ran
+    states = {name: row["state"] for name, row in found.items()}
+    assert (states["inside"], states["deep"], states["none"]) == ("completed",) * 2 + ("refused",)
+    # Nobody can promise a node of each kind to a group of two: it ends as it happened to get them.
+    assert ran.get("mixed-new", set()) <= {"blue-2", "blue-3"}
+    assert ran.get("mixed-old", set()) <= {"blue-1"}
+    if states["mixed"] != "completed":
+        tasks = {t["name"]: t for t in found["mixed"]["tasks"]}
+        failed = [t for t in tasks.values() if t["name"] != "g" and t["state"] == "failed"]
+        assert all("on the nodes that its group got" in t["reason"] for t in failed)
+        assert failed
+
+
 def test_on_one_node_a_job_runs_or_is_refused(local: Site) -> None:
     """Also without Flux; the alternative that can run here is taken."""
     gpu = {"type": "node", "count": 1, "with": [{"type": "gpu", "count": 1}]}

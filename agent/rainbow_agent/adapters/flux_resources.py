@@ -98,6 +98,11 @@ def pool(
     return PoolView(tuple(nodes))
 
 
+def ranks(resources: Mapping[str, Any], decode: Codecs) -> list[int]:
+    """The ranks in an R object, sorted."""
+    return sorted(rank for rank, _, _ in _ranks(resources, decode))
+
+
 def _drained(whereabouts: Mapping[str, Any], decode: Codecs) -> set[int]:
     """Ranks that are drained and online."""
     drained = {rank for ranks in whereabouts.get("drain") or () for rank in decode.idset(ranks)}
