@@ -14,6 +14,8 @@ from rainbow_agent.adapters import sdnotify, statedir
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.credentials import ConfigFileStore
 from rainbow_agent.adapters.disk import DiskWatch
+from rainbow_agent.adapters.fresh_secret import FreshSecret
+from rainbow_agent.adapters.privacy import keep_private
 from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
 from rainbow_agent.adapters.retrying import patiently
 from rainbow_agent.adapters.schedulers import check_tls, connect
@@ -55,6 +57,8 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     choice = choose(settings)
     check_tls(settings)
     statedir.prepare(settings.state_dir)
+    statedir.close_file(settings.config)
+    keep_private(os.environ, ("RAINBOW_SECRET", "RAINBOW_TOKEN"))
     notifier = sdnotify.take_from(os.environ)
     vitals = Vitals(SystemClock(), _loop_limits(settings))
     with ExitStack() as stack:
@@ -126,6 +130,7 @@ def build_registrar(
         host=settings.host,
         secret=settings.secret,
         secret_source=settings.sources["secret"],
+        fresh_secret=FreshSecret(settings, redact.add if redact else lambda _: None),
         scheduler=scheduler,
         store=store,
         ledger=ledger,

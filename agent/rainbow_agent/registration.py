@@ -22,6 +22,7 @@ from rainbow_agent.errors import (
     Fatal,
     Rejected,
     RequestDenied,
+    UsageError,
 )
 from rainbow_agent.model import Credentials, Registration
 from rainbow_agent.ports import Clock, Ledger, Scheduler
@@ -97,10 +98,11 @@ class Registrar:
         registration_id: Callable[[str], str],
         clock: Clock,
         record: GraphRecord | None = None,
+        fresh_secret: Callable[[], Secret] | None = None,
     ) -> None:
         self._cluster = cluster
         self._host = host
-        self._secret = secret
+        self._fresh_secret = fresh_secret or (lambda: secret)
         self._secret_source = secret_source
         self._scheduler = scheduler
         self._store = store
@@ -110,6 +112,11 @@ class Registrar:
         self._clock = clock
         self._record = record
         self.session: Session | None = None
+
+    @property
+    def _secret(self) -> Secret:
+        """The registration secret; the file that it came from may have changed."""
+        return self._fresh_secret()
 
     def ensure(self) -> Session:
         """The session: the stored one, or a new registration.
@@ -128,9 +135,27 @@ class Registrar:
         if doubt.session != self.session:
             return
         if isinstance(doubt.error, RequestDenied):
-            self._register_again()
+            if not self._adopt_replaced(doubt.session):
+                self._register_again()
         else:
             self._restore_graph()
+
+    def _adopt_replaced(self, session: Session) -> bool:
+        """Whether the store has another secret by now: somebody put it there, and it counts."""
+        try:
+            stored = self._store.load()
+        except UsageError as exc:
+            log.warning("The stored secret cannot be read: %s", exc)
+            return False
+        if stored is None or stored == session.secret:
+            return False
+        log.warning(
+            "The secret in %s was replaced; going on with the new one",
+            self._store.describe(),
+            extra={"action": "secret_replaced", "cluster": self._cluster},
+        )
+        self._switch_to(self._adopt(stored))
+        return True
 
     def renew(self) -> bool:
         """Register the cluster again, with its graph as it is now; there is a new session then.

@@ -216,6 +216,8 @@ class Settings:
     operator_state: Mapping[str, float | str] = field(default_factory=dict)
     #: Where each value came from: `default`, `environment RAINBOW_HOST`, `flag --host`, ...
     sources: Mapping[str, str] = field(default_factory=dict)
+    #: Secrets that `<variable>_FILE` named a file for, by field: it may change while we run.
+    secret_files: Mapping[str, Path] = field(default_factory=dict)
     #: What is odd but not wrong: unknown names, with the nearest known one.
     warnings: tuple[str, ...] = ()
 
@@ -286,6 +288,11 @@ def load(
         **values,
         sources=sources,
         operator_state=_operator_state(environ),
+        secret_files={
+            name: Path(environ[env_name(name) + "_FILE"])
+            for name, source in sources.items()
+            if source.endswith(f"({env_name(name)}_FILE)")
+        },
         warnings=tuple(unknown_names(environ)),
     )
 

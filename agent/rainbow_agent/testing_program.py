@@ -22,6 +22,7 @@ from rainbow_agent.adapters.local_workload import shut_down
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.model import FINAL_JOB_STATES, JobRow
 from rainbow_agent.testing import eventually
+from rainbow_agent.testing_secrets import in_files, secrets_of
 
 PROGRAM: Final = Path(sys.executable).with_name("rainbow-agent")
 _PATIENCE: Final = 90.0  # seconds until a process is given up
@@ -139,7 +140,28 @@ class Program:
             )
         except subprocess.TimeoutExpired:
             raise AssertionError(f"`rainbow-agent {' '.join(arguments)}` does not end") from None
-        return Answer(done.returncode, done.stdout, done.stderr)
+        answer = Answer(done.returncode, done.stdout, done.stderr)
+        self._expect_no_secret(f"`rainbow-agent {' '.join(arguments)}`", repr(answer))
+        return answer
+
+    def hidden(self) -> set[str]:
+        """The secrets that this program knows."""
+        config = self.environ.get("RAINBOW_CONFIG")
+        return secrets_of(self.environ, Path(config) if config else self.config)
+
+    def expect_no_secret_anywhere(self) -> None:
+        """Search the files that were written, and the processes that are still there.
+
+        Raises:
+            AssertionError: a secret is where it does not belong.
+        """
+        found = [*in_files(self.folder, self.hidden())]
+        if found:
+            raise AssertionError(f"a secret was written to {found}")
+
+    def _expect_no_secret(self, where: str, text: str) -> None:
+        if any(secret in text for secret in self.hidden()):
+            raise AssertionError(f"{where} shows a secret: {text}")
 
     def show(self, *arguments: str) -> Any:
         """What a verb prints with `-o json`, whatever its exit code."""
@@ -235,6 +257,7 @@ def installed(
     program = Program(folder, environ=environ, **settings)
     try:
         yield program
+        program.expect_no_secret_anywhere()
     finally:
         program.end_local_workload()
 

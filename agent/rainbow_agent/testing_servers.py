@@ -19,6 +19,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from rainbow_agent.testing_secrets import REGISTRATION_SECRET
+
 REAL_PROGRAM: Final = "rainbow-scheduler"
 _READY: Final = re.compile(r"^.*listening(?: on|:) 127\.0\.0\.1:(\d+)$", re.MULTILINE)
 _PATIENCE: Final = 20.0  # seconds until a start or an end is given up
@@ -124,7 +126,7 @@ def running_scheduler(
     kind: SchedulerKind | str,
     folder: Path,
     *,
-    secret: str = "registration-secret",  # noqa: S107 - for tests
+    secret: str = REGISTRATION_SECRET,
     global_token: str = "",
     flags: Sequence[str] = (),
 ) -> Iterator[SchedulerProcess]:

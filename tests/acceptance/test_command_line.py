@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -12,7 +13,7 @@ import click
 import pytest
 
 from rainbow_agent.cli import SHORT_HELP, VERBS, first_sentence, main
-from rainbow_agent.testing_program import Program
+from rainbow_agent.testing_program import PROGRAM, Program
 
 #: They take longer to load than `status` and `--help` may take in all.
 HEAVY = ("grpc", "google.protobuf", "flux", "_flux", "yaml", "archspec", "watchdog", "stamina")
@@ -117,3 +118,30 @@ def test_a_crash_point_alone_is_an_unknown_name(tmp_path: Path) -> None:
     assert "RAINBOW_TEST_CRASH is not a setting" in answer.err
     both = Program(tmp_path, test_crash="received", test_crash_allowed=1).run("status")
     assert "not a setting" not in both.err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["status"], ["jobs", "-o", "json"], ["version"]])
+def test_output_that_cannot_be_written(words: list[str], tmp_path: Path) -> None:
+    """On a full disk a verb ends with 1 and one sentence; with a closed pipe it ends quietly."""
+    program = Program(tmp_path)
+    command = [str(PROGRAM), *words]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command, env=program.environ, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines()[-1] == "error: cannot write: No space left on device"
+    assert b"Traceback" not in done.stderr
+    reader, writer = os.pipe()
+    os.close(reader)
+    closed = subprocess.run(
+        command, env=program.environ, stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert closed.returncode == 1
+    assert b"Traceback" not in closed.stderr
+    assert b"Exception" not in closed.stderr
+    both = subprocess.run(
+        ["sh", "-c", 'exec "$@" >/dev/full 2>&1', "sh", *command], env=program.environ, check=False
+    )
+    assert both.returncode == 1

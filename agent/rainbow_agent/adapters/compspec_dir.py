@@ -94,8 +94,15 @@ def _replace(path: Path, write: Callable[[TextIO], object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8") as stream:
+            if _is_private(path.parent):
+                os.fchmod(stream.fileno(), 0o600)
             write(stream)
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether the folder, or the one above it, is closed to others, as the state folder is."""
+    return any(not each.stat().st_mode & 0o077 for each in (folder, folder.parent))

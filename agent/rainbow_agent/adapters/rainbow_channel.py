@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-import grpc
-
 from rainbow_agent.adapters import rainbow_errors, rainbow_rpc
+from rainbow_agent.adapters.quiet_grpc import grpc
 from rainbow_agent.adapters.rainbow_rpc import ReplyT, RequestT, Rpc
 from rainbow_agent.adapters.tls import Stamp, TlsFiles, speaks_tls
 from rainbow_agent.errors import Rejected, Unavailable, UsageError

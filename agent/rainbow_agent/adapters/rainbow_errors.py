@@ -12,10 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import grpc
 from google.protobuf.message import Message
 
 from rainbow_agent.adapters import rainbow_rpc
+from rainbow_agent.adapters.quiet_grpc import grpc
 from rainbow_agent.adapters.rainbow_rpc import Rpc
 from rainbow_agent.adapters.stubs import memory_pb2, rainbow_pb2
 from rainbow_agent.errors import (

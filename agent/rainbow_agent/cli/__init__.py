@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from rainbow_agent.environment import demote_python_path
 
@@ -68,6 +71,25 @@ SHORT_HELP = {
 }
 
 
+def _lost_output(exc: OSError) -> NoReturn:
+    """End with 1 when the output cannot be written: a full disk is told, a closed pipe is not.
+
+    Raises:
+        OSError: it is about something else.
+    """
+    if exc.errno not in (errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EDQUOT) or exc.filename:
+        raise exc
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # what Python still holds back is not written at exit either
+    with suppress(OSError):
+        if exc.errno != errno.EPIPE:
+            click.echo(f"error: cannot write: {exc.strerror}", err=True)
+        sys.stderr.flush()
+        sys.exit(1)
+    os.dup2(nowhere, 2)
+    sys.exit(1)
+
+
 class LazyGroup(click.Group):
     """A group whose verbs are modules of this package, in the order of a first day's use."""
 
@@ -83,6 +105,16 @@ class LazyGroup(click.Group):
         command = module.command
         assert isinstance(command, click.Command)  # noqa: S101 - for mypy; every verb has one
         return command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a verb; output that nobody takes is an error of one sentence, or of none."""
+        try:
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                sys.stdout.flush()
+        except OSError as exc:
+            _lost_output(exc)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The verbs and what each does, in whole sentences."""

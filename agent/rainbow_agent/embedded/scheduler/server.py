@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import grpc
-
+from rainbow_agent.adapters.quiet_grpc import grpc
 from rainbow_agent.adapters.rainbow_rpc import Rpc
 from rainbow_agent.embedded.scheduler import selection
 from rainbow_agent.embedded.scheduler.failure import Failure

@@ -1,0 +1,21 @@
+"""grpc, whose C core writes no lines of its own to standard error.
+
+They would stand between the lines of a JSON log, and between what verbs say, in the words of
+gRPC's inside. What a failure means is in the exceptions. The variable is read once, on import,
+and is taken back, since jobs get the environment as the operator made it.
+"""
+
+from __future__ import annotations
+
+import os
+
+_NAME = "GRPC_VERBOSITY"
+_given = os.environ.get(_NAME)
+os.environ.setdefault(_NAME, "NONE")
+
+import grpc  # noqa: E402 - after the variable
+
+if _given is None:
+    del os.environ[_NAME]
+
+__all__ = ["grpc"]
