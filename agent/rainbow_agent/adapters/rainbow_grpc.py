@@ -14,7 +14,7 @@ from rainbow_agent.adapters.rainbow_channel import RainbowChannel, ReplyTooLarge
 from rainbow_agent.adapters.rainbow_rpc import ReplyT, RequestT, Rpc
 from rainbow_agent.adapters.stubs import memory_pb2, rainbow_pb2
 from rainbow_agent.adapters.tls import TlsFiles
-from rainbow_agent.errors import ClusterUnknown, Rejected
+from rainbow_agent.errors import ClusterUnknown, Rejected, RequestDenied
 from rainbow_agent.jobspec import wire
 from rainbow_agent.model import Credentials, Offer, SatisfyAnswer
 from rainbow_agent.stop import Stop
@@ -72,6 +72,22 @@ class RainbowScheduler:
         self._wire = RainbowChannel(
             host, timeout, max_reply=max_reply, on_call=on_call, stop=stop, tls=tls
         )
+
+    def takes_registrations(self, cluster: str, secret: str) -> bool:
+        """Whether this registration secret is the server's. Nothing is registered.
+
+        A registration without nodes is turned down, but only after its secret was looked at
+        (075ee23, pkg/server/endpoint.go).
+        """
+        request = rainbow_pb2.RegisterRequest(name=cluster, secret=secret, nodes="")
+        try:
+            self._call(rainbow_rpc.REGISTER, request)
+        except RequestDenied:
+            return False
+        except Rejected as exc:
+            if "nodes are required" not in str(exc):
+                raise
+        return True
 
     def register(self, cluster: str, secret: str, graph: str) -> Credentials:
         """Register a cluster graph (JGF, JSON text) with the registration secret.

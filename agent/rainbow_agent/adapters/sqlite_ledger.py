@@ -244,6 +244,12 @@ class SqliteLedger:
         with self._store.read() as db:
             return reports.cancellation_of(db, key)
 
+    def damage(self) -> str:
+        """What is wrong with the file's pages, in sqlite's words; "" when it is whole."""
+        with self._store.read() as db:
+            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        return "" if verdict == "ok" else " ".join(str(verdict).split())
+
     def note(self, name: str) -> Any:
         """A fact kept with put_note; None if it never was."""
         with self._store.read() as db:

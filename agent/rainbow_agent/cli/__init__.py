@@ -24,6 +24,8 @@ VERBS = (
     "explain",
     "logs",
     "cancel",
+    "doctor",
+    "config",
     "submit",
     "receive",
     "drain",
@@ -50,6 +52,10 @@ SHORT_HELP = {
     "explain": "Tell a JOB's whole story: why it is where it is, and what to do next.",
     "logs": "Show what the tasks of a JOB wrote, or one TASK of it.",
     "cancel": "End JOBs with all that belongs to them, and tell rainbow.",
+    "doctor": (
+        "Look at the whole chain, from the settings to a job that runs, and say what to do."
+    ),
+    "config": "Show the settings of this shell: every value, and where it came from.",
     "submit": "Send a job to the fleet: a jobspec, or a plain command after `--`.",
     "receive": ("Show the jobs that wait for this cluster in rainbow; takes and accepts nothing."),
     "drain": "Take no new jobs from rainbow, and go on with those that are here.",

@@ -33,9 +33,22 @@ def settings_options(*names: str) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
+        def wrapper(*args: Any, flags: dict[str, str | None], **kwargs: Any) -> Any:
+            return function(*args, settings=load_settings(flags), **kwargs)
+
+        return flag_options(*names)(wrapper)  # type: ignore[return-value] # wraps keeps the shape
+
+    return decorate
+
+
+def flag_options(*names: str) -> Callable[[F], F]:
+    """Options for these settings; the command gets them as `flags`, by name, and loads itself."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             flags = {name: kwargs.pop(name) for name in names}
-            return function(*args, settings=load_settings(flags), **kwargs)
+            return function(*args, flags=flags, **kwargs)
 
         for name in reversed(names):
             metavar, text = _FLAGS[name]
@@ -50,7 +63,7 @@ def settings_options(*names: str) -> Callable[[F], F]:
 def load_settings(flags: dict[str, str | None]) -> Settings:
     """Settings of this process; warnings go to standard error."""
     try:
-        settings = load(os.environ, flags, from_config=_from_config)
+        settings = load(os.environ, flags, from_config=from_config)
     except RainbowAgentError as exc:
         fail(exc)
     for warning in settings.warnings:
@@ -58,7 +71,8 @@ def load_settings(flags: dict[str, str | None]) -> Settings:
     return settings
 
 
-def _from_config(path: Path) -> Mapping[str, str]:
+def from_config(path: Path) -> Mapping[str, str]:
+    """What settings take out of a rainbow-config.yaml, as settings.load wants it."""
     if is_missing(path):
         return {}
     from rainbow_agent.adapters import rainbow_config  # noqa: PLC0415 - yaml only when needed
