@@ -37,6 +37,12 @@ lint: $(VENV)/.dev
 
 check: lint test
 
+# Checks accessibility in the browser tests; a tool of the tests alone, never a part of the program.
+build/axe.min.js:
+	mkdir -p build/axe
+	cd build/axe && npm pack --silent axe-core && tar -xzf axe-core-*.tgz package/axe.min.js
+	mv build/axe/package/axe.min.js $@
+
 bench: $(VENV)/.dev
 	$(BIN)/python bench/run.py
 
