@@ -130,6 +130,7 @@ def test_nasty_names_steer_no_terminal(site: Site) -> None:
         for words in (
             ("jobs",),
             ("status",),
+            *(("explain", str(row.key.id)) for row in site.program.rows()),
             *(("jobs", str(row.key.id)) for row in site.program.rows()),
         ):
             answer = site.program.run(*words)

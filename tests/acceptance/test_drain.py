@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -117,6 +118,26 @@ def test_a_timeout_goes_with_a_wait(tmp_path: Path) -> None:
         assert not site.program.state_dir.exists()
 
 
+def _feeds_only_while_all_move(
+    site: Site, messages: list[str], said: Callable[[str], Callable[[], bool]]
+) -> None:
+    """One loop that stands still keeps the watchdog hungry, until it moves again."""
+    hold = site.program.folder / "hold"
+    hold.mkdir()
+    test: dict[str, Any] = {"test_hold": hold, "test_loop_limit": 1.5, "test_crash_allowed": 1}
+    with site.program.background("start", **test) as agent:
+        eventually(said("WATCHDOG=1"), "it is fed")
+        (hold / "journal").touch()
+        agent.says("These loops hang: journal")
+        said("nothing")()
+        messages.clear()
+        Event().wait(1.0)
+        assert not said("WATCHDOG=1")()
+        (hold / "journal").unlink()
+        eventually(said("WATCHDOG=1"), "it is fed again")
+        assert agent.stop() == 0
+
+
 def test_what_systemd_hears(tmp_path: Path) -> None:
     """READY when the loops run, a status line, the watchdog fed, STOPPING; jobs hear nothing."""
     address = tmp_path / "notify"
@@ -150,6 +171,7 @@ def test_what_systemd_hears(tmp_path: Path) -> None:
                 agent.signal(signal.SIGTERM)
                 eventually(said("STOPPING=1"), "it says that it ends")
                 assert agent.wait() == 0
+            _feeds_only_while_all_move(site, messages, said)
             assert "PATH=" in marks.read_text()
             assert "NOTIFY_SOCKET" not in marks.read_text()
             assert "WATCHDOG" not in marks.read_text()

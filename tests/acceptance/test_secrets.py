@@ -60,6 +60,7 @@ def test_no_process_and_no_jobspec_shows_a_secret(site: Site) -> None:
             p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "600"]
         ]
         assert sleepers
+        assert not any(p.pid == agent.pid for sleeper in sleepers for p in sleeper.parents())
         known = {site.scheduler.pid, agent.pid}
         assert list(in_processes(program.hidden(), known)) == []
         if uri := program.environ.get("FLUX_URI"):
