@@ -286,6 +286,10 @@ class JobRow:
     tasks: tuple[TaskRow, ...] = ()
 
 
+#: `now` of a story's line that is no move: what the jobspec says that nothing here acts on.
+WARNING = "warning"
+
+
 @dataclass(frozen=True)
 class StoryLine:
     """One entry of a job's story."""

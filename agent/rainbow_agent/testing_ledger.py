@@ -15,6 +15,7 @@ from rainbow_agent.model import (
     FINAL_TASK_STATES,
     JOB_MOVES,
     TASK_MOVES,
+    WARNING,
     JobKey,
     JobRow,
     JobState,
@@ -35,6 +36,7 @@ from rainbow_agent.ports import Ledger
 _STARTED = {TaskState.RUNNING, TaskState.COMPLETED}
 _UNSENT = {TaskState.PENDING, TaskState.SUBMITTING}
 _ACCEPTED = "accepted"  # stands in a story beside the names of states
+_NO_MOVES = (_ACCEPTED, WARNING)
 
 REGISTRATION = Registration(id="r1", cluster="demo", host="127.0.0.1:50051", opened=1000.0)
 
@@ -162,7 +164,7 @@ def _check_task(task: TaskRow) -> None:
 
 
 def _check_story(job: JobRow, story: list[StoryLine]) -> None:
-    moves = [line for line in story if line.task is None and line.now != _ACCEPTED]
+    moves = [line for line in story if line.task is None and line.now not in _NO_MOVES]
     _expect(moves[0].was is None, f"{job.key}: its story begins")
     allowed = {(was.value, now.value) for was, now in JOB_MOVES}
     _check_chain(moves[0].now, moves[1:], allowed, job.state.value, str(job.key))

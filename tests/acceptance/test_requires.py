@@ -214,7 +214,7 @@ def test_on_one_node_a_job_runs_or_is_refused(local: Site) -> None:
     """Also without Flux; the alternative that can run here is taken."""
     gpu = {"type": "node", "count": 1, "with": [{"type": "gpu", "count": 1}]}
     sent = [
-        job(local, "new", ior(min="3.0.0")),
+        job(local, "new", ior(min="3.0.0"), task={"attributes": {"color": "red"}}),
         job(local, "none", ior(min="4.0.0")),
         job(local, "choice", task={"resources": "gpu|one"}, resources={"gpu": gpu}),
     ]
@@ -225,6 +225,11 @@ def test_on_one_node_a_job_runs_or_is_refused(local: Site) -> None:
         "choice": "completed",
     }
     assert "there: 1 node with '3.3.0'" in found["none"]["reason"]
+    (row,) = local.program.show("jobs", str(found["new"]["id"]))
+    (warning,) = row["warnings"]
+    assert "the attribute 'color' is not known and has no effect" in warning
+    for verb in ("jobs", "explain"):
+        assert warning in local.program.run(verb, str(found["new"]["id"])).out
 
 
 def test_a_run_by_hand_is_placed_too(local: Site) -> None:

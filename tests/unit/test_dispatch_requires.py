@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rainbow_agent.jobspec.plan import plan_text
-from rainbow_agent.model import JobKey, JobState, TaskState
+from rainbow_agent.model import WARNING, JobKey, JobState, TaskState
 from rainbow_agent.site import Site, SiteNode
 from rainbow_agent.testing_dispatch import Desk
 from rainbow_agent.testing_ledger import checked_ledger
@@ -103,3 +103,14 @@ def test_no_node_passes_any_more_after_a_crash(desk: Desk) -> None:
     (reason,) = {row.reason for row in desk.ledger.tasks_of(key)}
     assert reason is not None
     assert "no node here has 'ior' from '3.0.0'" in reason
+
+
+def test_what_has_no_effect_is_in_the_jobs_story(desk: Desk) -> None:
+    """Nothing is ignored in silence: an attribute that nobody knows is named, once."""
+    tasks = [{"command": ["true"], "resources": "any", "attributes": {"color": "red"}}]
+    resources = {"any": {"type": "core", "count": 1}}
+    (key,) = desk.receive(json.dumps({"version": 1, "resources": resources, "tasks": tasks}))
+    desk.run()
+    desk.comes_back()
+    (line,) = [line for line in desk.ledger.story(key) if line.now == WARNING]
+    assert "the attribute 'color' is not known and has no effect" in line.cause

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from rainbow_agent.errors import InvalidTransition
 from rainbow_agent.model import (
+    WARNING,
     JobKey,
     JobState,
     Offer,
@@ -98,6 +99,8 @@ def record_plan(db: sqlite3.Connection, planned: PlannedJob, at: float) -> None:
     for position, (task, group) in enumerate(planned.plan.every_task()):
         parent = rows[group.name] if group else None
         rows[task.name] = _record_task(db, _Slot(seq, position, parent), task, at)
+    for warning in planned.plan.warnings:
+        db.execute(_EVENT, (seq, None, at, state.value, WARNING, warning))
 
 
 def record_refusal(db: sqlite3.Connection, refusal: Refusal, at: float) -> None:

@@ -10,7 +10,8 @@ from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
 from rainbow_agent.errors import UsageError
-from rainbow_agent.model import JobRow, JobState
+from rainbow_agent.logs import clean
+from rainbow_agent.model import WARNING, JobRow, JobState
 from rainbow_agent.moments import EXAMPLES, parse_since
 from rainbow_agent.ports import Ledger
 from rainbow_agent.settings import Settings
@@ -105,10 +106,13 @@ def _show_one(ledger: Ledger | None, text: str, output: str) -> None:
     assert ledger is not None  # noqa: S101 - find_job() has found a job in it
     row = ledger.job(key)
     assert row is not None  # noqa: S101 - likewise
+    warnings = [line.cause for line in ledger.story(key) if line.now == WARNING]
     if output == "json":
-        echo_json([job_view(row)])
+        echo_json([{**job_view(row), "warnings": warnings}])
         return
     click.echo(jobs_table([row]))
+    for warning in warnings:
+        click.echo(clean(f"warning: {warning}"))
     if row.tasks:
         drawn = DRAWN if _can_draw() else PLAIN
         click.echo("\n" + tree_table(row.tasks, SystemClock().now(), drawn))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from rainbow_agent.idset import idset
@@ -32,6 +33,11 @@ class Place:
     fits: bool  # there is room on them
     now: bool  # and on those that are up
     problem: str = ""  # when it does not fit
+
+    @cached_property
+    def ranks(self) -> str:
+        """The nodes' ranks as an idset."""
+        return idset(node.rank for node in self.nodes)
 
 
 def needs_site(plan: Plan) -> bool:
@@ -104,13 +110,13 @@ class _Placer:
         if not task.options:
             return task
         option, there = self._choose(task.options)
-        nodes = there.nodes
-        better = [node for node in nodes if all(node.rank in ranks for ranks in wanted)]
-        if wanted and _room(option.shape, better) >= option.shape.wanted:
-            nodes = tuple(better)
+        nodes, ranks = there.nodes, there.ranks
+        better = [n for n in nodes if all(n.rank in each for each in wanted)] if wanted else []
+        if better and _room(option.shape, better) >= option.shape.wanted:
+            nodes, ranks = tuple(better), idset(node.rank for node in better)
         jobspec = option.jobspec
         if option.choices or option.ranks is not None or len(nodes) < len(self._site.nodes):
-            jobspec = _constrained(jobspec, idset(node.rank for node in nodes))
+            jobspec = _constrained(jobspec, ranks)
         return replace(task, jobspec=jobspec, options=())
 
     def _narrowed(self, task: PlannedTask) -> PlannedTask:
