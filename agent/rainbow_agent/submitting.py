@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ def send(
     to_wire: Callable[[Mapping[str, Any]], str],
     select: str = "",
     satisfy_only: bool = False,
+    asking: Sequence[Mapping[str, Any]] = (),
 ) -> Sent:
     """Satisfy, then SubmitJob to one of the clusters that match.
 
@@ -46,11 +47,15 @@ def send(
         to_wire: writes the jobspec so that the server can store it.
         select: a selection algorithm's name; "" for the server's own choice.
         satisfy_only: ask, submit nothing.
+        asking: what to ask the matcher, until a cluster fits; the jobspec itself when empty.
 
     Raises:
         NoClusterFits: with what there is instead.
     """
-    answer = scheduler.satisfy(document)
+    for variant in asking or (document,):
+        answer = scheduler.satisfy(variant)
+        if answer.clusters:
+            break
     usable = {c: tokens.get(c, fallback_token) for c in answer.clusters}
     usable = {cluster: token for cluster, token in usable.items() if token}
     if not answer.clusters:

@@ -65,21 +65,14 @@ def command(
 
         document: Mapping[str, Any] = simple_jobspec(words, name=name, **asked)
     else:
-        document = _jobspec(words, asked, plan=not satisfy_only)
+        document = _jobspec(words, asked)
         document = {**document, "name": name} if name else document
     sent = _send(document, settings, select=select, satisfy_only=satisfy_only)
     _show(sent, output, satisfy_only=satisfy_only)
 
 
-def _jobspec(
-    words: tuple[str, ...], asked: Mapping[str, int | None], *, plan: bool
-) -> Mapping[str, Any]:
-    """The jobspec in the file that the one word names, checked before it is sent.
-
-    With `plan` false only its form is checked: what an agent of this version cannot run yet
-    (`requires`, groups) can still be asked about.
-    """
-    from rainbow_agent.jobspec.parsing import parse  # noqa: PLC0415 - yaml
+def _jobspec(words: tuple[str, ...], asked: Mapping[str, int | None]) -> Mapping[str, Any]:
+    """The jobspec in the file that the one word names, checked before it is sent."""
     from rainbow_agent.jobspec.plan import plan_text  # noqa: PLC0415 - yaml
     from rainbow_agent.jobspec.wire import from_wire  # noqa: PLC0415 - yaml
 
@@ -90,7 +83,7 @@ def _jobspec(
         )
     text = read_jobspec(words[0])
     try:
-        plan_text(text) if plan else parse(text)
+        plan_text(text)
     except JobspecError as exc:
         raise UsageError(f"{words[0]}: {exc}") from exc
     document: Mapping[str, Any] = from_wire(text)
@@ -103,6 +96,7 @@ def _send(
     from rainbow_agent.adapters import rainbow_config  # noqa: PLC0415 - yaml
     from rainbow_agent.adapters.retrying import patiently  # noqa: PLC0415 - stamina
     from rainbow_agent.adapters.schedulers import connect  # noqa: PLC0415 - grpc
+    from rainbow_agent.jobspec.variants import variants  # noqa: PLC0415 - likewise
     from rainbow_agent.jobspec.wire import to_wire  # noqa: PLC0415 - yaml
     from rainbow_agent.submitting import send  # noqa: PLC0415 - with the others
 
@@ -118,6 +112,7 @@ def _send(
                 to_wire=to_wire,
                 select=select,
                 satisfy_only=satisfy_only,
+                asking=variants(document),
             )
         )
 
