@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from rainbow_agent import __version__
-from rainbow_agent.adapters import sdnotify, statedir
+from rainbow_agent.adapters import log_level, sdnotify, statedir
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.credentials import ConfigFileStore
 from rainbow_agent.adapters.disk import DiskWatch
@@ -32,9 +32,9 @@ from rainbow_agent.inbox import Inbox
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.jobspec.programs import Programs
 from rainbow_agent.journal import JournalRoom
-from rainbow_agent.logs import Redact, set_up
+from rainbow_agent.logs import Redact, set_level, set_up
 from rainbow_agent.lookout import Lookout
-from rainbow_agent.model import FINAL_JOB_STATES, Drain, JobChange
+from rainbow_agent.model import FINAL_JOB_STATES, Drain, JobChange, JobState
 from rainbow_agent.pacing import Pace
 from rainbow_agent.ports import StopSignal
 from rainbow_agent.publication import Publication
@@ -63,7 +63,8 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     vitals = Vitals(SystemClock(), _loop_limits(settings))
     with ExitStack() as stack:
         _lock(settings, stack)
-        stop = stack.enter_context(stop_on_signals(settings.grace))
+        log_level.clear(settings.state_dir)
+        stop = stack.enter_context(stop_on_signals(settings.grace, lambda: _relevel(settings)))
         if notifier.watchdog_seconds is not None:
             watchdog = Watchdog(vitals.pulse, notifier.alive, notifier.watchdog_seconds / 2)
             stack.enter_context(watchdog.watching())
@@ -89,6 +90,16 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
             until_idle=until_idle,
         )
         return Daemon(parts).run()
+
+
+def _relevel(settings: Settings) -> None:
+    """SIGHUP: log at the level that is wished for; said on the more talkative side."""
+    level, root = log_level.read(settings.state_dir) or settings.log_level, logging.getLogger()
+    quieter = logging.getLevelName(level.upper()) > root.level
+    if not quieter:
+        set_level(level)
+    log.info("The log is at level %s from now on", level, extra={"action": "log_level"})
+    set_level(level)
 
 
 def credential_store(settings: Settings, redact: Redact | None = None) -> ConfigFileStore:
@@ -184,6 +195,7 @@ def _assemble(
 
     def changed(changes: list[JobChange]) -> None:
         parts.reporter.changed()
+        _log_changes(changes)
         if any(change.now in FINAL_JOB_STATES for change in changes):
             lookout.jobs_ended()
 
@@ -259,6 +271,20 @@ def _assemble(
         more=lambda: {"nodes": lookout.facts(), "graph": publication.facts()},
     )
     return _with_web(settings, parts, choice.kind)
+
+
+def _log_changes(changes: list[JobChange]) -> None:
+    """A line for each job that moved; what did not end well is worth one at the usual level."""
+    for change in changes:
+        bad = change.now in FINAL_JOB_STATES and change.now is not JobState.COMPLETED
+        log.log(
+            logging.INFO if bad else logging.DEBUG,
+            "Job %d is %s%s",
+            change.key.id,
+            change.now.value,
+            f": {change.reason}" if change.reason else "",
+            extra={"action": "job", "job": str(change.key), "state": change.now.value},
+        )
 
 
 def _with_web(settings: Settings, parts: Parts, kind: str) -> Parts:

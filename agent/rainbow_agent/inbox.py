@@ -92,5 +92,8 @@ class Inbox:
             "Rainbow handed cluster %s a row that says it is for %r",
             session.cluster,
             offer.cluster[:80],
-            extra={"action": "stray_offer", "job": offer.id},
+            extra={
+                "action": "stray_offer",
+                "job": str(JobKey(session.registration, offer.id)),
+            },
         )

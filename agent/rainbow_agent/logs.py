@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
+from rainbow_agent.repeats import Repeats
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -104,6 +106,31 @@ class Redact(logging.Filter):
         return text
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines; what was counted and not said is said when it is closed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.repeats = Repeats(self._show)
+
+    def close(self) -> None:
+        """The program ends (logging.shutdown)."""
+        self.repeats.flush(logging.makeLogRecord({}).created)
+        super().close()
+
+    def _show(self, record: logging.LogRecord) -> None:
+        self.acquire()
+        try:
+            self.emit(record)  # past the filters, which it has been through
+        finally:
+            self.release()
+
+
+def set_level(level: str) -> None:
+    """Change what is logged from now on: debug, info, warning or error."""
+    logging.getLogger().setLevel(level.upper())
+
+
 def set_up(level: str, form: str, stream: TextIO | None = None) -> Redact:
     """Configure the root logger, once a process.
 
@@ -117,10 +144,11 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> Redact:
     """
     out = stream or sys.stderr
     text = form == "text" or (form == "auto" and out.isatty())
-    handler = logging.StreamHandler(out)
+    handler = _Handler(out)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
     redact = Redact()
-    handler.addFilter(redact)
+    handler.addFilter(redact)  # first: what is kept to be counted has no secret in it either
+    handler.addFilter(handler.repeats)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

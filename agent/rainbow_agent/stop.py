@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -121,8 +121,12 @@ class Patience:
 
 
 @contextmanager
-def stop_on_signals(grace: float = float("inf")) -> Iterator[Stop]:
+def stop_on_signals(
+    grace: float = float("inf"), on_hangup: Callable[[], None] | None = None
+) -> Iterator[Stop]:
     """A Stop that SIGTERM or SIGINT sets; a second signal leaves at once.
+
+    SIGHUP calls `on_hangup`, in a thread of its own; without it, it ends the program as ever.
 
     Leaving at once is safe: everything that matters is on disk before it happens
     (docs/architecture.md, "write, submit, accept"). So is what happens when the grace time is
@@ -131,24 +135,28 @@ def stop_on_signals(grace: float = float("inf")) -> Iterator[Stop]:
     stop = Stop(grace)
 
     def heard(number: int) -> None:
+        if number == signal.SIGHUP and on_hangup is not None:
+            on_hangup()
+            return
         if stop.is_set():
             os._exit(128 + number)
         stop.set(f"signal {signal.Signals(number).name}")
 
-    with _listening(heard), _overdue(stop, grace):
+    heeded = _SIGNALS if on_hangup is None else (*_SIGNALS, signal.SIGHUP)
+    with _listening(heard, heeded), _overdue(stop, grace):
         yield stop
 
 
 @contextmanager
-def _listening(heard: Callable[[int], None]) -> Iterator[None]:
-    """Have a thread call `heard` for each signal that asks for a stop."""
+def _listening(heard: Callable[[int], None], heeded: Sequence[int]) -> Iterator[None]:
+    """Have a thread call `heard` for each of these signals."""
     out, into = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(out, True)
 
     def listen() -> None:
         while numbers := os.read(out, 64):
             for number in numbers:
-                if number in _SIGNALS:
+                if number in heeded:
                     heard(number)
                 elif number == 0:
                     return
@@ -156,7 +164,7 @@ def _listening(heard: Callable[[int], None]) -> Iterator[None]:
     def nothing(_number: int, _frame: FrameType | None) -> None:
         """Python's own part of it: the byte in the pipe says all."""
 
-    before = {n: signal.signal(n, nothing) for n in _SIGNALS}
+    before = {n: signal.signal(n, nothing) for n in heeded}
     before_fd = signal.set_wakeup_fd(into, warn_on_full_buffer=False)
     thread = threading.Thread(target=listen, name="signals", daemon=True)
     thread.start()

@@ -30,6 +30,7 @@ VERBS = (
     "receive",
     "drain",
     "resume",
+    "log-level",
     "register",
     "deregister",
     "run",
@@ -60,6 +61,7 @@ SHORT_HELP = {
     "receive": ("Show the jobs that wait for this cluster in rainbow; takes and accepts nothing."),
     "drain": "Take no new jobs from rainbow, and go on with those that are here.",
     "resume": "Take new jobs again after `rainbow-agent drain`.",
+    "log-level": "Change what the running daemon logs, until it ends.",
     "register": (
         "Register this cluster with rainbow and store its secret; `start` does this by itself."
     ),
@@ -107,7 +109,7 @@ class LazyGroup(click.Group):
         """The verb's command: attribute `command` of its module."""
         if cmd_name not in VERBS:
             return super().get_command(ctx, cmd_name)
-        module = importlib.import_module(f"rainbow_agent.cli.{cmd_name}")
+        module = importlib.import_module(f"rainbow_agent.cli.{cmd_name.replace('-', '_')}")
         command = module.command
         assert isinstance(command, click.Command)  # noqa: S101 - for mypy; every verb has one
         return command

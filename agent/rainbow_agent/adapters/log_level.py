@@ -1,0 +1,49 @@
+"""The wish for another log level, as a file in the state folder, and the signal to look at it.
+
+It holds for the daemon that runs: the next start takes the setting again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Final
+
+#: What can be wished for.
+LEVELS: Final = ("debug", "info", "warning", "error")
+_NAME: Final = "log-level"
+
+
+def read(folder: Path) -> str | None:
+    """The wish; None where there is none, or none that can be fulfilled."""
+    try:
+        level = (folder / _NAME).read_text(encoding="utf-8").strip().lower()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return level if level in LEVELS else None
+
+
+def write(folder: Path, level: str) -> None:
+    """Wish for a level.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    fresh = folder / f"{_NAME}.new"
+    fresh.write_text(level + "\n", encoding="utf-8")
+    fresh.replace(folder / _NAME)
+
+
+def clear(folder: Path) -> None:
+    """Wish for nothing; none before is no error."""
+    (folder / _NAME).unlink(missing_ok=True)
+
+
+def tell(pid: int) -> None:
+    """Have the daemon look.
+
+    Raises:
+        OSError: it is gone, or somebody else's.
+    """
+    os.kill(pid, signal.SIGHUP)

@@ -1,0 +1,39 @@
+"""`rainbow-agent log-level`."""
+
+from __future__ import annotations
+
+import click
+
+from rainbow_agent.adapters import log_level, statedir
+from rainbow_agent.cli.common import reports_errors, settings_options
+from rainbow_agent.errors import RainbowAgentError
+from rainbow_agent.settings import Settings
+
+
+@click.command(name="log-level")
+@click.argument("level", type=click.Choice([*log_level.LEVELS, "default"]))
+@settings_options("state_dir")
+@reports_errors
+def command(level: str, settings: Settings) -> None:
+    """Change what the running daemon logs, until it ends.
+
+    `default` is what RAINBOW_LOG_LEVEL said when it started.
+
+    Example: rainbow-agent log-level debug
+    """
+    holder = statedir.running(settings.state_dir)
+    if holder is None:
+        raise RainbowAgentError(
+            f"no daemon runs on {settings.state_dir}; RAINBOW_LOG_LEVEL={level} is for the next"
+        )
+    try:
+        if level == "default":
+            log_level.clear(settings.state_dir)
+        else:
+            log_level.write(settings.state_dir, level)
+        log_level.tell(holder.pid)
+    except OSError as exc:
+        raise RainbowAgentError(
+            f"cannot tell the daemon (pid {holder.pid}): {exc.strerror}; run this as its user"
+        ) from exc
+    click.echo(f"The daemon (pid {holder.pid}) logs at level {level} from now on.")
