@@ -18,6 +18,7 @@ from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
 from rainbow_agent.model import JobState
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_fleet import jobspec, task
+from rainbow_agent.testing_http import Visitor
 from rainbow_agent.testing_program import installed
 from rainbow_agent.testing_secrets import in_processes
 from rainbow_agent.testing_servers import SchedulerKind, make_graph
@@ -74,6 +75,34 @@ def test_no_process_and_no_jobspec_shows_a_secret(site: Site) -> None:
             ).stdout
             assert "sleep" in kept
             assert not any(secret in kept for secret in program.hidden())
+        assert agent.stop() == 0
+
+
+def test_nothing_that_is_shown_has_a_secret(site: Site) -> None:
+    """Not what verbs print (each call of theirs is searched), not what the HTTP side answers."""
+    program = site.program
+    with program.background("start", http="127.0.0.1:0") as agent:
+        site.fleet.send(jobspec(task(["true"]), name="one"), "version: 1\ntasks: 1\n")
+        program.await_end(2)
+        for words in (
+            ("status",),
+            ("jobs",),
+            ("jobs", "1"),
+            ("explain", "1"),
+            ("explain", "2"),
+            ("receive",),
+            ("config", "show"),
+            ("config", "show", "-o", "json"),
+            ("doctor",),
+            ("doctor", "-o", "json"),
+        ):
+            answer = program.run(*words)
+            assert answer.out, (words, answer)
+        visitor = Visitor(program)
+        for path in ("/", "/livez", "/readyz", "/metrics", "/status.json", "/api/jobs"):
+            page = visitor.get(path).text
+            assert page, path
+            assert not any(secret in page for secret in program.hidden()), path
         assert agent.stop() == 0
 
 
