@@ -292,18 +292,19 @@ def test_a_backlog_larger_than_a_reply_drains(
     assert seen == {f"job-{number}" for number in range(5)}
 
 
-def test_a_job_too_large_for_a_reply_says_so(
+def test_a_job_too_large_for_a_reply_hides_no_other(
     shared: tuple[SchedulerProcess, RainbowScheduler], join: Join
 ) -> None:
-    """One job that does not fit by itself is an error, not an endless search for less."""
+    """One job that does not fit into a reply comes as its raw row; those behind it come too."""
     process, scheduler = shared
     name, given = join()
-    scheduler.submit("large", {name: given.token}, "x" * 100_000)
-    with (
-        closing(RainbowScheduler(process.host, max_reply=10_000)) as narrow,
-        pytest.raises(Rejected, match="larger than max"),
-    ):
-        narrow.receive(name, given.secret, 8)
+    for text in ("x" * 100_000, JOBSPEC):
+        scheduler.submit("large", {name: given.token}, text)
+    with closing(RainbowScheduler(process.host, max_reply=10_000)) as narrow:
+        first = narrow.receive(name, given.secret, 8)
+        assert ["x" * 100_000 in offer.jobspec for offer in first] == [True]
+        narrow.accept(name, given.secret, [offer.id for offer in first])
+        assert [offer.jobspec for offer in narrow.receive(name, given.secret, 8)] == [JOBSPEC]
 
 
 def test_many_submitters_lose_nothing(
