@@ -95,6 +95,19 @@ def test_everything_comes_together() -> None:
     assert plan.tasks[0].jobspec["tasks"][0]["command"] == ["echo", "one word", "two"]
 
 
+def test_spellings_of_the_specification_are_understood() -> None:
+    """A vertex without its dash, variables beside `attributes`, plurals, `value` for `match`."""
+    (task,) = runs("spellings.yaml").tasks
+    assert task.jobspec["attributes"]["system"]["environment"] == {"pasta": "labasta"}
+    (node,) = task.jobspec["resources"]
+    assert {part["type"]: part["count"] for part in node["with"][0]["with"]} == {
+        "core": 1,
+        "gpu": 4,
+    }
+    ((need,),) = task.options[0].choices
+    assert (need.field, need.equals, need.value) == ("gpu.vendor", "nvidia", "")
+
+
 def test_aliases_and_merge_keys_are_as_if_written_out() -> None:
     """A task that is written short is planned like one that is written in full."""
     plan = runs("shared.yaml")
