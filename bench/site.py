@@ -92,6 +92,7 @@ def open_site() -> Iterator[Site]:
         environ.pop("PYTHONDONTWRITEBYTECODE", None)
         environ |= {
             "RAINBOW_HOST": server.host,
+            "RAINBOW_HTTP": "127.0.0.1:0",  # as by default, but for the port: many may run here
             "RAINBOW_SECRET": _SECRET,
             "RAINBOW_WORKLOAD": "flux" if flux else "local",
         }
