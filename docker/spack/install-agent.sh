@@ -1,0 +1,43 @@
+#!/bin/sh
+# Installs rainbow-agent into an environment of its own, and its commands on PATH.
+#
+# usage: install-agent.sh WHEEL PREFIX BIN [PYTHON [REQUIREMENT...]]
+#   WHEEL        rainbow_agent-*.whl
+#   PREFIX       the environment, for example /opt/rainbow-agent; nothing else writes there
+#   BIN          a folder on PATH, for example /usr/local/bin
+#   PYTHON       the Python it is made for (default python3): that of Flux's own bindings, where
+#                the agent is to load them
+#   REQUIREMENT  more to install, for example flux-python==0.88.0 where Flux's bindings are for
+#                another Python
+set -eu
+
+wheel=$1
+prefix=$2
+bin=$3
+shift 3
+python=python3
+if [ $# -gt 0 ]; then
+    python=$1
+    shift
+fi
+here=$(dirname "$0")
+
+# What PYTHONPATH holds belongs to another Python, perhaps.
+unset PYTHONPATH PYTHONHOME
+
+"$python" -m venv "$prefix"
+"$prefix/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check \
+    "$wheel" "$@"
+
+# One that was interrupted or put into the wrong place fails here, not in a pod.
+"$prefix/bin/rainbow-agent" version
+"$prefix/bin/rainbow-compspec" --help >/dev/null
+
+mkdir -p "$bin"
+for name in rainbow-agent rainbow-compspec; do
+    ln -sf "$prefix/bin/$name" "$bin/$name"
+done
+for name in rainbow-pod-start rainbow-pod-stop; do
+    cp "$here/$name" "$bin/$name"
+    chmod 0755 "$bin/$name"
+done

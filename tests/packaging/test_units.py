@@ -1,0 +1,127 @@
+"""systemd/: the unit as systemd itself reads it, its score, and the files beside it."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rainbow_agent import settings
+
+SYSTEMD = Path(__file__).parents[2] / "systemd"
+UNIT = SYSTEMD / "rainbow-agent.service"
+DROP_IN = SYSTEMD / "rainbow-agent.service.d/flux.conf"
+#: Of 100; systemd calls up to 20 OK.
+WORST_SCORE = 20
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None,
+    reason="NO systemd-analyze: the unit was not looked at by systemd",
+)
+
+
+def values(path: Path) -> dict[str, list[str]]:
+    """Name to values of all sections; a name may stand more than once."""
+    found: dict[str, list[str]] = {}
+    for name, value in re.findall(r"^(\w+)=(.*)$", path.read_text(), re.MULTILINE):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+@needs_systemd
+def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
+    """`systemd-analyze verify` says nothing about the unit with its drop-in."""
+    text = UNIT.read_text().replace("/usr/local/bin/rainbow-agent", "/bin/true")
+    (tmp_path / UNIT.name).write_text(text)
+    drop_ins = tmp_path / f"{UNIT.name}.d"
+    drop_ins.mkdir()
+    shutil.copy(DROP_IN, drop_ins)
+    (tmp_path / "flux.service").write_text("[Service]\nExecStart=/bin/true\n")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(tmp_path / UNIT.name)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:", "PATH": "/usr/bin:/bin"},
+    )
+    ours = [line for line in done.stderr.splitlines() if "rainbow" in line]
+    assert (ours, done.returncode) == ([], 0), done.stderr
+
+
+@needs_systemd
+def test_it_is_locked_up_well() -> None:
+    """Systemd's own score of the unit's exposure stays in what it calls OK."""
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", f"--threshold={WORST_SCORE}", UNIT],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-300:]
+
+
+def test_what_the_unit_promises() -> None:
+    """Notify with a watchdog, no restart after 42, a state folder, credentials, time to stop."""
+    unit = values(UNIT)
+    assert unit["Type"] == ["notify"]
+    assert int(unit["WatchdogSec"][0]) > 0
+    assert "42" in unit["RestartPreventExitStatus"][0].split()
+    assert unit["StateDirectory"] == ["rainbow-agent"]
+    grace = settings.load({}, hostname="blue").grace
+    assert int(unit["TimeoutStopSec"][0]) > grace
+    for name in ("secret", "token"):
+        assert any(c.startswith(f"{name}:") for c in unit["LoadCredential"])
+        assert f"RAINBOW_{name.upper()}_FILE=%d/{name}" in unit["Environment"]
+
+
+def test_the_drop_in_ties_it_to_flux() -> None:
+    """The agent starts after flux.service and ends with it."""
+    found = values(DROP_IN)
+    for name in ("Requires", "After", "PartOf", "WantedBy"):
+        assert found[name] == ["flux.service"]
+
+
+def test_the_example_environment_can_be_used() -> None:
+    """Every line is a setting with a value that the agent takes; none is a secret."""
+    parser = configparser.ConfigParser()
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string("[all]\n" + (SYSTEMD / "environment.example").read_text())
+    loaded = settings.load(dict(parser["all"]))
+    assert loaded.warnings == ()
+    assert not loaded.secret
+    assert json.dumps(dict(loaded.operator_state)) == '{"cost_per_node_hour": 3.0}'
+
+
+@pytest.mark.parametrize(
+    ("tool", "file"),
+    [
+        ("systemd-tmpfiles", "rainbow-agent.tmpfiles"),
+        ("systemd-sysusers", "rainbow-agent.sysusers"),
+    ],
+)
+def test_folders_and_user_are_made(tmp_path: Path, tool: str, file: str) -> None:
+    """Systemd's own tools take the entries and do what they say, in another root."""
+    if shutil.which(tool) is None:
+        pytest.skip(f"NO {tool}: its file was not tried")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (tmp_path / "etc/group").write_text("root:x:0:\nflux:x:900:\n")
+    extra = ["--create"] if tool == "systemd-tmpfiles" else []
+    done = subprocess.run(
+        [tool, *extra, f"--root={tmp_path}", str(SYSTEMD / file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "ermission" in done.stderr or "not permitted" in done.stderr:
+        pytest.skip(f"NO RIGHT to try {file}: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    if tool == "systemd-tmpfiles":
+        assert (tmp_path / "etc/rainbow-agent").stat().st_mode & 0o777 == 0o750
+    else:
+        assert re.search(r"^flux:", (tmp_path / "etc/passwd").read_text(), re.MULTILINE)
