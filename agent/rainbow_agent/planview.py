@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rainbow_agent.idset import idset
 from rainbow_agent.logs import clean, counted
 from rainbow_agent.model import Plan, PlannedTask, TaskKind
-from rainbow_agent.needs import Need
+from rainbow_agent.needs import Need, Option
 from rainbow_agent.shape import shape_in
 
 #: Characters of a command that a line of text shows.
@@ -94,10 +95,7 @@ def _details(task: PlannedTask) -> Iterator[tuple[str, str]]:
         yield "runs", words if len(words) <= _SHOWN else words[:_SHOWN] + "..."
     if task.kind is not TaskKind.LOCAL:
         for option in task.options:
-            what = " and one of ".join(
-                str([_need_view(need) for need in needs]) for needs in option.choices
-            )
-            yield "either", f"{option.resources}: {option.shape}" + (f", {what}" if what else "")
+            yield "either" if len(task.options) > 1 else "resources", _option_line(option)
         if not task.options:
             yield "resources", str(shape_in(task.jobspec))
     if constraints := system.get("constraints"):
@@ -107,6 +105,18 @@ def _details(task: PlannedTask) -> Iterator[tuple[str, str]]:
     if system.get("cwd"):
         yield "cwd", system["cwd"]
     yield "jobspec", json.dumps(_brief(task))
+
+
+def _option_line(option: Option) -> str:
+    """A way to run a task that is not chosen yet, with what it needs of its nodes."""
+    line = f"{option.resources}: {option.shape}"
+    if option.ranks is not None:
+        return f"{line}, on those of ranks {idset(option.ranks)} that the group gets"
+    needs = (
+        json.dumps([_need_view(need) for need in needs], ensure_ascii=False)
+        for needs in option.choices
+    )
+    return " or ".join([f"{line}, where {need}" for need in needs]) or line
 
 
 def _brief(task: PlannedTask) -> Mapping[str, Any]:

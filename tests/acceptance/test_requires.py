@@ -218,11 +218,18 @@ def test_on_one_node_a_job_runs_or_is_refused(local: Site) -> None:
         job(local, "none", ior(min="4.0.0")),
         job(local, "choice", task={"resources": "gpu|one"}, resources={"gpu": gpu}),
     ]
+    inside = job(local, "inside", ior(min="3.0.0"))
+    inside["resources"]["old"] = {**inside["resources"]["one"], "requires": [ior(max="3.0.0")]}
+    inside["resources"]["all"] = {"type": "core", "count": 2}
+    tasks = [{**task, "resources": "old|one"} for task in inside.pop("tasks")]
+    inside["groups"] = [{"name": "g", "resources": "all", "tasks": tasks}]
+    sent.append(inside)
     found = outcome(local, sent)
     assert {name: row["state"] for name, row in found.items()} == {
         "new": "completed",
         "none": "refused",
         "choice": "completed",
+        "inside": "completed",
     }
     assert "there: 1 node with '3.3.0'" in found["none"]["reason"]
     (row,) = local.program.show("jobs", str(found["new"]["id"]))

@@ -52,14 +52,40 @@ def test_a_plan_that_is_not_placed_shows_its_alternatives() -> None:
     """With what each requires."""
     plan = plan_text(TEXT)
     lines = [line for line in plan_lines(plan) if "either" in line]
+    need = '[{"name": "spack", "field": "ior", "min": "3"}]'
     assert lines == [
-        "   either     new: 1 slot of 4 cores, [{'name': 'spack', 'field': 'ior', 'min': '3'}]",
+        f"   either     new: 1 slot of 4 cores, where {need}",
         "   either     one: 1 node with 2 cores",
     ]
     view = json.loads(json.dumps(plan_view(plan)))
     assert [a["requires"] for a in view["tasks"][1]["alternatives"]] == [
         [[{"name": "spack", "field": "ior", "min": "3"}]],
         [],
+    ]
+
+
+def test_a_group_is_shown_with_what_is_in_it() -> None:
+    """What is chosen in its own instance stands there with the nodes that pass."""
+    text = (
+        TEXT.replace("tasks:", "groups:\n- name: g\n  resources: one\n  tasks:")
+        .replace("\n- {", "\n  - {")
+        .replace("new|one", "small")
+        .replace("  new: {type: core, count: 4,", "  small: {type: core, count: 1,")
+    )
+    lines = [line for line in plan_lines(place(plan_text(text), SITE)) if "jobspec" not in line]
+    assert lines == [
+        "plan of walk: 1 task, 1 Flux job",
+        "1. g (group)",
+        "   resources  1 node with 2 cores",
+        "   nodes      ranks 1",
+        "   1. g/build",
+        "      runs       make all",
+        "      resources  1 node with 2 cores",
+        "      limit      300 s",
+        "      cwd        /opt/x",
+        "   2. g/ior x 2 after g/build",
+        "      runs       ior '-b 10g'",
+        "      resources  small: 1 slot of 1 core, on those of ranks 1 that the group gets",
     ]
 
 
