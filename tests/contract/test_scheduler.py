@@ -295,16 +295,35 @@ def test_a_backlog_larger_than_a_reply_drains(
 def test_a_job_too_large_for_a_reply_hides_no_other(
     shared: tuple[SchedulerProcess, RainbowScheduler], join: Join
 ) -> None:
-    """One job that does not fit into a reply comes as its raw row; those behind it come too."""
+    """One row that does not fit by itself comes alone, as the raw row that it is."""
     process, scheduler = shared
     name, given = join()
-    for text in ("x" * 100_000, JOBSPEC):
-        scheduler.submit("large", {name: given.token}, text)
+    scheduler.submit("large", {name: given.token}, "x" * 100_000)
+    scheduler.submit("small", {name: given.token}, "version: 1")
     with closing(RainbowScheduler(process.host, max_reply=10_000)) as narrow:
-        first = narrow.receive(name, given.secret, 8)
-        assert ["x" * 100_000 in offer.jobspec for offer in first] == [True]
-        narrow.accept(name, given.secret, [offer.id for offer in first])
-        assert [offer.jobspec for offer in narrow.receive(name, given.secret, 8)] == [JOBSPEC]
+        (large,) = narrow.receive(name, given.secret, 8)
+        assert (large.name, large.cluster) == ("large", name)
+        assert "x" * 100_000 in large.jobspec
+        narrow.accept(name, given.secret, [large.id])
+        (small,) = narrow.receive(name, given.secret, 8)
+        assert (small.name, small.jobspec) == ("small", "version: 1")
+
+
+def test_a_job_too_large_for_any_reply_says_so(
+    shared: tuple[SchedulerProcess, RainbowScheduler],
+    join: Join,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that is beyond what is ever read is an error, not an endless search for less."""
+    process, scheduler = shared
+    name, given = join()
+    scheduler.submit("large", {name: given.token}, "x" * 100_000)
+    monkeypatch.setattr("rainbow_agent.adapters.rainbow_grpc.MAX_ROW", 20_000)
+    with (
+        closing(RainbowScheduler(process.host, max_reply=10_000)) as narrow,
+        pytest.raises(Rejected, match="larger than max"),
+    ):
+        narrow.receive(name, given.secret, 8)
 
 
 def test_many_submitters_lose_nothing(

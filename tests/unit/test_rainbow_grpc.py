@@ -315,7 +315,7 @@ def test_the_number_of_jobs_goes_down_until_they_fit(
         fits if 0 < request.maxJobs <= 100 else large(request, context)
     )
     assert len(scheduler.receive("blue", "hush-hush", 0)) == 1
-    assert [request.maxJobs for request in server.asked] == [0, 512, 256, 128, 64]
+    assert [request.maxJobs for request in server.asked] == [0, 128, 16]
 
 
 def test_the_matcher_gets_only_what_it_reads(

@@ -27,6 +27,10 @@ MAX_REPLY: Final = 32 * 1024 * 1024  # bytes
 #: operator can take away.
 MAX_ROW: Final = 128 * 1024 * 1024  # bytes
 
+#: By how much fewer jobs are asked for after a reply that was too large: the server has made it in
+#: vain, so that it should not happen often.
+_FEWER: Final = 8
+
 #: The Go server's name for a cluster's own graph among its subsystems.
 _OWN_GRAPH: Final = "cluster"
 
@@ -160,7 +164,7 @@ class RainbowScheduler:
                     # One row is too large to be read: it must not hide the others for ever.
                     raw = self._wire.raw(rainbow_rpc.RECEIVE_JOBS, request, MAX_ROW)
                     return rainbow_rows.giants(cluster, raw)
-                limit = max(1, (limit or 1024) // 2)
+                limit = max(1, (limit or 1024) // _FEWER)
                 continue
             return [
                 rainbow_rows.offer(cluster, id_, row) for id_, row in sorted(reply.jobs.items())
