@@ -51,6 +51,7 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
             "since": when(found.since) if found.since else None,
             "heartbeat_age": round(now - heartbeat, 1) if heartbeat else None,
         },
+        "http": _served(found.runtime.get("http")) if running else None,
         "resources": _resources(found.runtime, running=running),
         "nodes": found.runtime.get("nodes"),
         "graph": _graph(found.runtime.get("graph")),
@@ -59,6 +60,12 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
         else {state.value: n for state, n in found.counts.items()},
         "errors": [_error(job) for job in found.errors],
     }
+
+
+def _served(told: Any) -> str | None:
+    """Where the daemon can be looked at with a browser; None while that is nowhere."""
+    address = told.get("address") if isinstance(told, Mapping) else None
+    return f"http://{address}/" if isinstance(address, str) else None
 
 
 def _draining(drain: Drain | None) -> dict[str, Any] | None:

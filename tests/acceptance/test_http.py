@@ -59,6 +59,7 @@ def test_whoever_looks_hears_the_truth(tmp_path: Path, kind: SchedulerKind, flux
         status = visitor.get("/status.json").value
         shown = here.program.show("status")
         assert status["jobs"] == shown["jobs"]
+        assert shown["http"] == f"{visitor.url}/"
         assert status.keys() == shown.keys()
         listed = visitor.get("/api/jobs?limit=1").value
         assert (listed["total"], listed["jobs"][0]["name"]) == (2, "<b>bold</b>")

@@ -50,6 +50,22 @@ def found(*, pid: int | None = 42, runtime: dict[str, Any] | None = None) -> Sou
     return Sources(pid, 1715940000.0 if facts else None, facts, COUNTS, "r1" if facts else None)
 
 
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        ({"address": "127.0.0.1:8788", "problem": None}, "http://127.0.0.1:8788/"),
+        ({"address": None, "problem": "the port is taken"}, None),
+        (None, None),
+        ("nonsense", None),
+    ],
+)
+def test_where_the_page_is(settings: Settings, told: object, address: str | None) -> None:
+    """With port 0, nobody else knows; a daemon that is down serves nothing."""
+    runtime = {**RUNTIME, "http": told}
+    assert status_view(settings, found(runtime=runtime), NOW)["http"] == address
+    assert status_view(settings, found(pid=None, runtime=runtime), NOW)["http"] is None
+
+
 def test_a_running_daemon(settings: Settings) -> None:
     """Every documented key, with what the daemon last said."""
     view = status_view(settings, found(), NOW)
