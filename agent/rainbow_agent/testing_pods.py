@@ -102,11 +102,12 @@ class Pod:
         """End everything in it at once, as a node that loses power does."""
         # Process 1 takes the rest with it. Were only unshare killed, one with another user's id
         # would live on: the kernel forgets PR_SET_PDEATHSIG when the id changes.
-        with suppress(psutil.NoSuchProcess, ValueError):
-            self._first().kill()
-        self._process.kill()
-        self._process.wait(_END_SECONDS)
-        self._network.detach(self.name)
+        if self.alive():
+            with suppress(psutil.NoSuchProcess, ValueError):
+                self._first().kill()
+            self._process.kill()
+            self._process.wait(_END_SECONDS)
+        self._network.detach(self.namespace)
 
     def code(self, seconds: float = _END_SECONDS) -> int:
         """Wait for the end of its command; the exit code."""
@@ -244,7 +245,7 @@ class Network:
         # Sessions of several people on one machine must not take each other's addresses.
         self._subnet = f"10.{200 + self._id // 250 % 50}.{self._id % 250}"
         self._last = 1
-        self._attached: dict[str, str] = {}  # pod: address
+        self._attached: dict[str, tuple[str, str, str]] = {}  # namespace: pod, address, link
         self._aliases: dict[str, list[str]] = {}
         self._services: dict[str, str] = {}  # DNS name: pod
         self.pods: list[Pod] = []
@@ -284,7 +285,8 @@ class Network:
     def attach(self, name: str) -> tuple[str, str]:
         """A network namespace with an eth0 and an address that no pod had before."""
         self._last += 1
-        namespace, link = self._namespace(name), f"{_PREFIX}{self._id % 100000}v{self._last}"
+        namespace = f"{_PREFIX}{self._id}-{self._last}-{name}"
+        link = f"{_PREFIX}{self._id % 100000}v{self._last}"
         address = f"{self._subnet}.{self._last}"
         _ip("netns", "add", namespace)
         _ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", namespace)
@@ -292,27 +294,26 @@ class Network:
         _ip("-n", namespace, "addr", "add", f"{address}/24", "dev", "eth0")
         for device in ("lo", "eth0"):
             _ip("-n", namespace, "link", "set", device, "up")
-        self._attached[name] = address
+        self._attached[namespace] = (name, address, link)
         self._write_hosts()
         return namespace, address
 
-    def detach(self, name: str) -> None:
+    def detach(self, namespace: str) -> None:
         """Take a pod's namespace away; its name leads nowhere then."""
-        if self._attached.pop(name, None) is not None:
+        if namespace in self._attached:
+            _, _, link = self._attached.pop(namespace)
             self._write_hosts()
-            # Its end of the cable goes with the namespace, and the other end with that.
-            _ip("netns", "del", self._namespace(name))
-
-    def _namespace(self, name: str) -> str:
-        return f"{_PREFIX}{self._id}-{name}"
+            _ip("link", "del", link)  # the namespace alone takes it away some time later
+            _ip("netns", "del", namespace)
 
     def _write_hosts(self) -> None:
         lines = ["127.0.0.1 localhost"]
-        for name, address in self._attached.items():
+        addresses = {name: address for name, address, _ in self._attached.values()}
+        for name, address in addresses.items():
             lines.append(" ".join([address, name, *self._aliases.get(name, [])]))
         for name, pod in self._services.items():
-            if pod in self._attached:
-                lines.append(f"{self._attached[pod]} {name}")
+            if pod in addresses:
+                lines.append(f"{addresses[pod]} {name}")
         text = "\n".join(lines) + "\n"
         # In place: it is mounted into pods, which keep the file that was there.
         mode = "r+" if self.hosts.exists() else "w"
