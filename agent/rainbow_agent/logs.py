@@ -7,11 +7,17 @@ import logging
 import sys
 from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rainbow_agent.repeats import Repeats
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:  # Python 3.10's cannot be subscripted
+    _StreamHandler = logging.StreamHandler
 
 
 def clean(text: str) -> str:
@@ -106,7 +112,7 @@ class Redact(logging.Filter):
         return text
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+class _Handler(_StreamHandler):
     """Writes lines; what was counted and not said is said when it is closed."""
 
     def __init__(self, stream: TextIO) -> None:

@@ -52,8 +52,9 @@ def installed(folder: Path, version: str) -> Path:
         text=True,
         check=False,
     )
-    if done.returncode:
-        pytest.skip(f"NOT INSTALLED for Python {version}: {done.stderr[-300:]}")
+    if "No matching distribution" in done.stderr:
+        pytest.skip(f"NO PACKAGES for Python {version}: {done.stderr[-300:]}")
+    assert done.returncode == 0, done.stderr[-2000:]
     return folder / "env/bin/rainbow-agent"
 
 
