@@ -46,8 +46,14 @@ def measure(site: Site) -> Iterator[Figure]:
             yield _wall_time(site, again, argument)
 
 
-def fill(path: Path, jobs: int) -> None:
-    """Finished jobs, told to the ledger as the daemon would tell it."""
+def fill(path: Path, jobs: int, *, sign: int = -1) -> None:
+    """Finished jobs, told to the ledger as the daemon would tell it.
+
+    Args:
+        path: the ledger.
+        jobs: how many.
+        sign: of their ids; rainbow's own are positive.
+    """
     plan = plan_text(JOBSPEC)
     with closing(SqliteLedger.open(path)) as ledger:
         registration = ledger.current_registration()
@@ -55,7 +61,9 @@ def fill(path: Path, jobs: int) -> None:
             raise RuntimeError(f"{path} has no registration")
         now = time.time()
         with ledger.transaction():
-            offers = [Offer(-n, f"old-{n}", registration.cluster, JOBSPEC) for n in range(jobs)]
+            offers = [
+                Offer(sign * n, f"old-{n}", registration.cluster, JOBSPEC) for n in range(jobs)
+            ]
             keys = ledger.record_offers(registration.id, offers, now)
             ledger.record_plans([PlannedJob(key, plan) for key in keys], [], now)
             for state in _STORY:

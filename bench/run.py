@@ -18,7 +18,7 @@ from pathlib import Path
 # `bench` is a folder of this repository, and not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import graphs, idle, latency, looked_at, machine, startup, throughput
+from bench import graphs, idle, latency, looked_at, looking, machine, startup, throughput
 from bench.figures import Figure, table
 from bench.site import Site, open_site
 
@@ -33,6 +33,7 @@ MEASURES: dict[str, Callable[[Site], Iterator[Figure]]] = {
     "idle": idle.measure,
     "graphs": graphs.measure,
     "http": looked_at.measure,
+    "looking": looking.measure,
 }
 
 

@@ -90,10 +90,14 @@ def test_it_holds_every_file_of_both_packages(names: set[str]) -> None:
 
 
 def test_it_holds_nothing_else(names: set[str]) -> None:
-    """Two packages and their metadata: no tests, no docs, nothing that was compiled."""
+    """Two packages, a man page and their metadata: no tests, nothing that was compiled."""
     tops = {name.partition("/")[0] for name in names}
     info = f"rainbow_agent-{rainbow_agent.__version__}.dist-info"
-    assert tops == {"rainbow_agent", "rainbow_compspec", info}
+    data = info.replace(".dist-info", ".data")
+    assert tops == {"rainbow_agent", "rainbow_compspec", info, data}
+    assert {name for name in names if name.startswith(data)} == {
+        f"{data}/data/share/man/man1/rainbow-agent.1"
+    }
     assert not [n for n in names if "test_" in n or n.endswith((".pyc", ".so", ".db", ".log"))]
 
 

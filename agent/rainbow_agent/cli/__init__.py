@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rainbow_agent.environment import demote_python_path
 
@@ -16,6 +16,9 @@ from rainbow_agent.environment import demote_python_path
 demote_python_path(sys.path, os.environ.get("PYTHONPATH", ""), os.getcwd())  # noqa: PTH109 - text
 
 import click  # noqa: E402
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 VERBS = (
     "start",
@@ -38,6 +41,7 @@ VERBS = (
     "satisfy",
     "scheduler",
     "demo",
+    "completion",
     "version",
 )
 
@@ -75,6 +79,7 @@ SHORT_HELP = {
         "Run a rainbow-compatible scheduler: for a first look, for tests, for small fleets."
     ),
     "demo": "Run the main job here: scheduler, agent and workload manager, all on loopback.",
+    "completion": "Print what makes a SHELL complete verbs, options, job ids and task names.",
     "version": "Show the version of the agent and of Python.",
 }
 
@@ -123,6 +128,17 @@ class LazyGroup(click.Group):
                 sys.stdout.flush()
         except OSError as exc:
             _lost_output(exc)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Verbs that begin so, without importing any; options as click has them."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only when asked
+
+        verbs = [
+            CompletionItem(verb, help=SHORT_HELP.get(verb))
+            for verb in VERBS
+            if verb.startswith(incomplete)
+        ]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The verbs and what each does, in whole sentences."""

@@ -13,6 +13,7 @@ import click
 from rainbow_agent.adapters import statedir
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.canceling import Canceler
+from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading
 from rainbow_agent.errors import Fatal, RainbowAgentError, Refused, Transient, UsageError
@@ -31,7 +32,9 @@ LONGEST = 200
 
 
 @click.command(name="cancel")
-@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.argument(
+    "jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=completing.open_jobs
+)
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the jobs' stories.")
 @click.option("--no-wait", is_flag=True, help="Ask, and do not wait until they are over.")
 @click.option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rainbow_agent.adapters.clock import SystemClock
+from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
 from rainbow_agent.cli.records import add_events
@@ -13,7 +14,7 @@ from rainbow_agent.settings import Settings
 
 
 @click.command(name="explain")
-@click.argument("job")
+@click.argument("job", shell_complete=completing.jobs)
 @settings_options("cluster", "state_dir", "workload")
 @output_option
 @reports_errors

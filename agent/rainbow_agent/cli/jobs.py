@@ -7,6 +7,7 @@ import sys
 import click
 
 from rainbow_agent.adapters.clock import SystemClock
+from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
 from rainbow_agent.errors import UsageError
@@ -23,7 +24,7 @@ LIMIT = 100
 
 
 @click.command(name="jobs")
-@click.argument("job", required=False)
+@click.argument("job", required=False, shell_complete=completing.jobs)
 @click.option(
     "--state",
     "states",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import click
 
+from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import output_option, reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading
 from rainbow_agent.cli.records import records_of
@@ -20,8 +21,8 @@ from rainbow_agent.stop import stop_on_signals
 
 
 @click.command(name="logs")
-@click.argument("job")
-@click.argument("task", required=False)
+@click.argument("job", shell_complete=completing.jobs)
+@click.argument("task", required=False, shell_complete=completing.tasks)
 @click.option("-f", "--follow", is_flag=True, help="Go on as they write, until all are over.")
 @settings_options("cluster", "state_dir", "workload")
 @output_option
