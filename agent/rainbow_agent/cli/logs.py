@@ -15,7 +15,7 @@ from rainbow_agent.cli.ledger import find_job, reading
 from rainbow_agent.cli.records import records_of
 from rainbow_agent.errors import RainbowAgentError
 from rainbow_agent.logs import clean
-from rainbow_agent.model import JobRow, OutputPiece, TaskRow
+from rainbow_agent.model import JobRow, OutputPiece, TaskKind, TaskRow
 from rainbow_agent.settings import Settings
 from rainbow_agent.stop import stop_on_signals
 
@@ -42,13 +42,11 @@ def command(job: str, task: str | None, follow: bool, settings: Settings, output
         row = ledger.job(key)
     assert row is not None  # noqa: S101 - likewise
     tasks = _chosen(row, task)
-    sent = [each for each in tasks if each.flux_id is not None]
+    # An id of a task in a group is one of the group's own instance, and says nothing out here.
+    sent = [each for each in tasks if each.flux_id is not None and each.group is None]
     for each in tasks:
-        if each.flux_id is None:
-            note = (
-                f"note: {_name(each)} is {each.state.value}: it never was in the workload manager"
-            )
-            click.echo(clean(note), err=True)
+        if each.flux_id is None or each.group is not None:
+            click.echo(clean(f"note: {_name(each)} {_why_none(each)}"), err=True)
     show = _json if output == "json" else (_raw if len(tasks) == 1 else _Labelled())
     by_id = {each.flux_id: each for each in sent if each.flux_id is not None}
     with stop_on_signals() as stop, records_of(settings, stop) as records:
@@ -56,6 +54,15 @@ def command(job: str, task: str | None, follow: bool, settings: Settings, output
             show(by_id[piece.flux_id], piece)
     if isinstance(show, _Labelled):
         show.finish()
+
+
+def _why_none(task: TaskRow) -> str:
+    """Why there is nothing to show of a task by itself."""
+    if task.group is None:
+        return f"is {task.state.value}: it never was in the workload manager"
+    if task.kind is TaskKind.LOCAL:
+        return f"is a local task: what it wrote is in the output of {task.key.task.split('/')[0]}"
+    return f"is in group {task.group}: its output ends with the group's instance"
 
 
 def _chosen(row: JobRow, text: str | None) -> Sequence[TaskRow]:
