@@ -103,7 +103,10 @@ class Run:
                 TaskChange(key, TaskState.SUBMITTED, at, "submitted", flux_id=outcome.flux_id)
             )
             return self._order.submitted(key, outcome.flux_id)
-        self._note(TaskChange(key, TaskState.FAILED, at, outcome.reason, reason=outcome.reason))
+        # A dependency that has failed meanwhile is no fault of this task.
+        doomed = outcome.reason.startswith("dependency")
+        state = TaskState.CANCELED if doomed else TaskState.FAILED
+        self._note(TaskChange(key, state, at, outcome.reason, reason=outcome.reason))
         self._cancel(self._order.refused(key.task))
         return []
 
