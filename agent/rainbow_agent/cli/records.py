@@ -39,7 +39,10 @@ def records_of(settings: Settings, stop: Stop) -> Iterator[Records]:
 
 def add_events(history: History, settings: Settings) -> History:
     """The history with the workload manager's events, or with why they are not there."""
-    tasks = sorted((t for t in history.job.tasks if t.flux_id is not None), key=_first)
+    # An id of a task in a group is one of the group's own instance: out here it is another job's.
+    tasks = sorted(
+        (t for t in history.job.tasks if t.flux_id is not None and t.group is None), key=_first
+    )
     if not tasks:
         return history
     stop = Stop()
