@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rainbow_agent import __version__
@@ -15,14 +16,17 @@ from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.credentials import ConfigFileStore
 from rainbow_agent.adapters.disk import DiskWatch
 from rainbow_agent.adapters.fresh_secret import FreshSecret
+from rainbow_agent.adapters.ledger_rescue import open_or_replace
 from rainbow_agent.adapters.privacy import keep_private
 from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
 from rainbow_agent.adapters.retrying import patiently
 from rainbow_agent.adapters.schedulers import check_tls, connect
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.adapters.workloads import Choice, choose, opener
+from rainbow_agent.blackhole import Breaker
 from rainbow_agent.bootstrap_lookout import assemble_lookout
 from rainbow_agent.bootstrap_web import assemble_web
+from rainbow_agent.conditions import Conditions
 from rainbow_agent.daemon import UNREACHABLE, Contact, Daemon, Parts
 from rainbow_agent.dispatch import Dispatcher
 from rainbow_agent.environment import job_environment
@@ -38,6 +42,7 @@ from rainbow_agent.model import FINAL_JOB_STATES, Drain, JobChange, JobState
 from rainbow_agent.pacing import Pace
 from rainbow_agent.ports import StopSignal
 from rainbow_agent.publication import Publication
+from rainbow_agent.rebuild import REBUILD
 from rainbow_agent.registration import Doubt, Registrar, Session
 from rainbow_agent.renewal import renew
 from rainbow_agent.reporter import Reporter
@@ -165,7 +170,10 @@ def _assemble(
 ) -> Parts:
     clock, contact = SystemClock(), Contact()
     main = vitals.loop("main", stop)
-    ledger = SqliteLedger.open(settings.ledger_path)
+    registered = credential_store(settings, redact).load() is not None
+    ledger = open_or_replace(settings.ledger_path, registered=registered, at=clock.now())
+    tell_rebuilt(ledger, vitals.conditions)
+    breaker = Breaker(conditions=vitals.conditions, clock=clock, limit=settings.black_hole)
 
     def called(method: str, seconds: float, error: Exception | None) -> None:
         main.beat()
@@ -196,6 +204,7 @@ def _assemble(
     def changed(changes: list[JobChange]) -> None:
         parts.reporter.changed()
         _log_changes(changes)
+        breaker.heard(changes)
         if any(change.now in FINAL_JOB_STATES for change in changes):
             lookout.jobs_ended()
 
@@ -226,6 +235,9 @@ def _assemble(
             stop=listening,
             on_change=changed,
             vitals=vitals,
+            cluster=settings.cluster,
+            host=settings.host,
+            on_lost=settings.on_lost,
         ),
         reporter=Reporter(
             session=lambda: registrar.session,
@@ -253,6 +265,7 @@ def _assemble(
             clock=clock,
             grace=settings.grace * FINISH,
             on_change=changed,
+            cluster=settings.cluster,
         ),
         tell=_teller(settings, choice, notifier),
         draining=draining,
@@ -269,6 +282,8 @@ def _assemble(
         threads={"lookout": lookout.run},
         publish=publish,
         more=lambda: {"nodes": lookout.facts(), "graph": publication.facts()},
+        may_take=breaker.may_take,
+        took=breaker.took,
     )
     return _with_web(settings, parts, choice.kind)
 
@@ -297,6 +312,17 @@ def _with_web(settings: Settings, parts: Parts, kind: str) -> Parts:
     parts.threads = {**parts.threads, "http": room.run}
     parts.more = lambda: {**more(), "http": room.facts()}
     return parts
+
+
+def tell_rebuilt(ledger: SqliteLedger, conditions: Conditions) -> None:
+    """Say in `status` that the ledger is one that was rebuilt, until its damaged one is gone."""
+    found = ledger.note(REBUILD)
+    if found and found.get("aside") and Path(found["aside"]).exists():
+        conditions.set(
+            "ledger-rebuilt",
+            f"the ledger was damaged and rebuilt at {found['since']}; the damaged one is"
+            f" {found['aside']}: remove it when you need it no more ({found['because']})",
+        )
 
 
 def _loop_limits(settings: Settings) -> dict[str, float]:

@@ -30,6 +30,7 @@ from rainbow_agent.journal import JournalRoom
 from rainbow_agent.model import Drain
 from rainbow_agent.pacing import Pace
 from rainbow_agent.ports import Clock, Ledger
+from rainbow_agent.rebuild import STRAYS
 from rainbow_agent.registration import Doubt, Registrar, Session
 from rainbow_agent.reporter import Reporter
 from rainbow_agent.stop import Stop
@@ -96,6 +97,9 @@ class Parts:
     threads: Mapping[str, Callable[[], None]] = field(default_factory=dict)
     #: Tells rainbow what changed about the cluster itself.
     publish: Callable[[Session], None] = lambda _: None
+    #: How many jobs may be asked for now; None: as many as there are. Then: how many came.
+    may_take: Callable[[], int | None] = lambda: None
+    took: Callable[[int], None] = lambda _: None
     #: More for `status`.
     more: Callable[[], dict[str, Any]] = dict
     #: The operator's wish that no new jobs are taken; None when they may be.
@@ -276,12 +280,18 @@ class Daemon:
             self._rainbow_is_well()  # nothing is asked: a report that is not delivered says it
             parts.pace.idled(parts.clock.monotonic())
             return False
-        new, full = parts.inbox.receive(session)
+        most = parts.may_take()
+        if most == 0:
+            parts.pace.idled(parts.clock.monotonic())
+            return False
+        new, full = parts.inbox.receive(session, most)
+        parts.took(len(new))
         self._meters.polls.add("jobs" if new else "empty")
         self._rainbow.good(parts.clock.now())
         self._rainbow_is_well()
         self._nothing_waits = not new
         if not new:
+            self._adopt_rest()
             parts.pace.idled(parts.clock.monotonic())
             return False
         parts.pace.worked(parts.clock.monotonic())
@@ -293,6 +303,13 @@ class Daemon:
     def _rainbow_is_well(self) -> None:
         for name in (UNREACHABLE, DENIED, REFUSES):
             self._conditions.clear(name)
+
+    def _adopt_rest(self) -> None:
+        """Rainbow offers no more: jobs of which the journal has a part only are no longer its."""
+        if self._parts.journal.adopt_partly.is_set() or not self._parts.ledger.note(STRAYS):
+            return
+        self._parts.journal.adopt_partly.set()
+        self._parts.journal.request_resync()
 
     def _submit(self) -> bool:
         """Submit what is pending. False while the workload manager is not ready for it."""
@@ -306,6 +323,10 @@ class Daemon:
                 self._dispatcher.recover()
             if self._dispatcher.behind():
                 self._dispatcher.run(self._moves)
+                if self._dispatcher.wants_history:
+                    self._dispatcher.wants_history = False
+                    journal.request_resync()
+                    return False
         except WorkloadUnavailable:
             self._drop_dispatcher()
             raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -21,6 +21,7 @@ from rainbow_agent.jobspec.unplaceable import Unplaceable
 from rainbow_agent.model import (
     JobChange,
     JobKey,
+    Origin,
     Plan,
     PlannedJob,
     PlannedTask,
@@ -36,6 +37,7 @@ from rainbow_agent.model import (
 )
 from rainbow_agent.order import JobOrder, Ready, rows_of
 from rainbow_agent.ports import Clock, Ledger, StopSignal, Workload
+from rainbow_agent.rebuild import STRAYS
 from rainbow_agent.site import Site
 
 log = logging.getLogger(__name__)
@@ -64,7 +66,13 @@ class Dispatcher:
         clock: Clock,
         grace: float,
         on_change: Callable[[list[JobChange]], None],
+        cluster: str = "",
     ) -> None:
+        self._cluster = cluster
+        self._names: dict[JobKey, str] = {}
+        #: Set when tasks of a job that was just planned are in the workload manager already (the
+        #: ledger was lost): the journal's history has to be read again before more is submitted.
+        self.wants_history = False
         self._ledger = ledger
         self._workload = workload
         self._plan_text = plan_text
@@ -85,7 +93,7 @@ class Dispatcher:
         many tasks went back.
         """
         at = self._clock.now()
-        cause = "the workload manager never got it"
+        cause = "the workload manager does not have it"
         rows = self._ledger.tasks_in({TaskState.SUBMITTING})
         self._ledger.apply([TaskChange(r.key, TaskState.PENDING, at, cause) for r in rows])
         if rows:
@@ -155,9 +163,20 @@ class Dispatcher:
                 log.warning(
                     "Refused job %d: %s", key.id, exc, extra={"action": "refused", "job": str(key)}
                 )
-        self._ledger.record_plans(planned, refused, self._clock.now())
+        with self._ledger.transaction():
+            self._ledger.record_plans(planned, refused, self._clock.now())
+            strays = self._mark_strays({p.key for p in planned})
         reach(CrashPoint.PLANNED)
-        return {p.key: p.plan for p in planned}
+        return {p.key: p.plan for p in planned if p.key not in strays}
+
+    def _mark_strays(self, planned: Collection[JobKey]) -> set[JobKey]:
+        """Mark tasks that the workload manager has already; the jobs that have any."""
+        noted = (TaskKey.from_attribute(each) for each in self._ledger.note(STRAYS) or ())
+        found = [key for key in noted if key is not None and key.job in planned]
+        at, cause = self._clock.now(), "the workload manager has it already: the ledger was lost"
+        self._ledger.apply([TaskChange(k, TaskState.SUBMITTING, at, cause) for k in found])
+        self.wants_history = self.wants_history or bool(found)
+        return {key.job for key in found}
 
     def _plan_again(self, keys: Sequence[JobKey]) -> dict[JobKey, Plan]:
         """The plans of jobs that were planned before a crash; planning is pure, so: the same.
@@ -210,6 +229,7 @@ class Dispatcher:
     def _forget(self) -> None:
         self._ready.clear()
         self._orders.clear()
+        self._names.clear()
         self._sent.clear()
         self._news.clear()
 
@@ -237,6 +257,7 @@ class Dispatcher:
         ]
         self._ledger.apply(marks)
         reach(CrashPoint.MARKED)
+        self._names |= self._ledger.names(list(chunk))
         for key, (plan, rows) in chunk.items():
             order = self._orders[key] = JobOrder(plan, rows)
             ready, doomed = order.start()
@@ -245,7 +266,13 @@ class Dispatcher:
         return True
 
     def _start(self, ready: Ready) -> None:
-        jobspec = complete(ready.task, ready.key, self._environment)
+        job = ready.key.job
+        place, tasks = self._orders[job].place(ready.key.task)
+        task = ready.task
+        origin = Origin(
+            self._cluster, self._names.get(job, ""), place, task.replicas, tasks, task.depends_on
+        )
+        jobspec = complete(task, ready.key, self._environment, origin)
         self._sent[ready.key] = self._clock.now()
         self._workload.start_submit(Submission(ready.key, jobspec, ready.afterok))
         reach(CrashPoint.SENT)
@@ -312,8 +339,13 @@ def _portions(keys: Sequence[JobKey]) -> Iterator[Sequence[JobKey]]:
 GROUP_KEY = "RAINBOW_GROUP_KEY"
 
 
-def complete(task: PlannedTask, key: TaskKey, environment: Mapping[str, str]) -> dict[str, Any]:
-    """A planned jobspec with the host's environment underneath its own, and our key.
+def complete(
+    task: PlannedTask,
+    key: TaskKey,
+    environment: Mapping[str, str],
+    origin: Origin | None = None,
+) -> dict[str, Any]:
+    """A planned jobspec with the host's environment underneath its own, our key and origin.
 
     The plan's mapping is shared by all replicas and is left as it is. So is `environment`, which
     is not copied for a job without its own: who writes it out does that once for all of them.
@@ -327,5 +359,7 @@ def complete(task: PlannedTask, key: TaskKey, environment: Mapping[str, str]) ->
         own = {**(own or {}), GROUP_KEY: json.dumps(mark)}
     system["environment"] = {**environment, **own} if own else environment
     attributes["system"] = system
+    if origin is not None:
+        mark = {**mark, "origin": origin.to_attribute()}
     attributes["user"] = {**(attributes.get("user") or {}), "rainbow": mark}
     return {**jobspec, "attributes": attributes}

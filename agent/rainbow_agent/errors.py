@@ -90,3 +90,7 @@ class InvalidTransition(RainbowAgentError):
 
 class LedgerDamaged(Fatal):
     """The ledger cannot be read or written."""
+
+
+class LedgerCorrupt(LedgerDamaged):
+    """What stands in the ledger's file is no ledger any more: a new one has to be made."""

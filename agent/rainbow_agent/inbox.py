@@ -6,7 +6,7 @@ import logging
 
 from rainbow_agent.crashpoints import CrashPoint, reach
 from rainbow_agent.logs import counted
-from rainbow_agent.model import JobKey, Offer
+from rainbow_agent.model import JobKey, Offer, Refusal
 from rainbow_agent.ports import Clock, Ledger, Scheduler
 from rainbow_agent.registration import Session
 
@@ -24,19 +24,18 @@ class Inbox:
         self._clock = clock
         self._max_jobs = max_jobs
 
-    def receive(self, session: Session) -> tuple[list[JobKey], bool]:
-        """Ask for jobs once and write them down.
+    def receive(self, session: Session, most: int | None = None) -> tuple[list[JobKey], bool]:
+        """Ask for jobs once and write them down; for at most `most` if it is given.
 
         Returns:
             The jobs that are new, and whether the answer was full (there may be more).
         """
-        offers = self._scheduler.receive(session.cluster, session.secret.reveal(), self._max_jobs)
+        wanted = self._max_jobs if most is None else min(most, self._max_jobs)
+        offers = self._scheduler.receive(session.cluster, session.secret.reveal(), wanted)
         if not offers:
             return [], False
-        for stray in [o for o in offers if o.cluster != session.cluster]:
-            self._warn_stray(stray, session)
         reach(CrashPoint.RECEIVED)
-        new = self._ledger.record_offers(session.registration, offers, self._clock.now())
+        new = self._write(session, offers)
         if len(new) < len(offers):
             self._known_again(session, offers, set(new))
         reach(CrashPoint.WRITTEN)
@@ -46,7 +45,24 @@ class Inbox:
                 counted(len(new), "new job"),
                 extra={"action": "received", "new": len(new), "offered": len(offers)},
             )
-        return new, len(offers) >= self._max_jobs
+        return new, most is None and len(offers) >= self._max_jobs
+
+    def _write(self, session: Session, offers: list[Offer]) -> list[JobKey]:
+        """Store what came; a row that is no job for us is refused with the reason, at once."""
+        at = self._clock.now()
+        problems = {JobKey(session.registration, o.id): o.problem for o in offers if o.problem}
+        with self._ledger.transaction():
+            new = self._ledger.record_offers(session.registration, offers, at)
+            refused = [Refusal(key, problems[key]) for key in new if key in problems]
+            self._ledger.record_plans([], refused, at)
+        for refusal in refused:
+            log.warning(
+                "Refused job %d of rainbow's list: %s",
+                refusal.key.id,
+                refusal.reason,
+                extra={"action": "odd_row", "job": str(refusal.key)},
+            )
+        return new
 
     def accept(self, session: Session) -> int:
         """Tell rainbow which jobs are ours for good; how many there were."""
@@ -69,7 +85,8 @@ class Inbox:
         state: told again, or it would fill every answer from now on. The same id with other
         content is another job under a name that is taken; a human has to look at that.
         """
-        known = {JobKey(session.registration, o.id): o for o in offers}
+        holders = self._ledger.holders(session.registration, [o.id for o in offers])
+        known = {holders[o.id]: o for o in offers if o.id in holders}
         known = {key: offer for key, offer in known.items() if key not in new}
         texts = self._ledger.jobspecs(list(known))
         again: list[int] = []
@@ -86,14 +103,3 @@ class Inbox:
             elif row is not None and row.accepted is not None:
                 again.append(offer.id)
         self._scheduler.accept(session.cluster, session.secret.reveal(), again)
-
-    def _warn_stray(self, offer: Offer, session: Session) -> None:
-        log.warning(
-            "Rainbow handed cluster %s a row that says it is for %r",
-            session.cluster,
-            offer.cluster[:80],
-            extra={
-                "action": "stray_offer",
-                "job": str(JobKey(session.registration, offer.id)),
-            },
-        )

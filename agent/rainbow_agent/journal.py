@@ -11,6 +11,8 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from typing import Any
 
 from rainbow_agent.errors import WorkloadUnavailable
 from rainbow_agent.inside import from_entry
@@ -18,14 +20,18 @@ from rainbow_agent.model import (
     FINAL_TASK_STATES,
     EventKind,
     JobChange,
+    JobKey,
+    Origin,
     TaskChange,
     TaskKey,
+    TaskKind,
     TaskRow,
     TaskState,
     WorkloadEvent,
 )
 from rainbow_agent.pacing import Pace
 from rainbow_agent.ports import Clock, Journal, Ledger, StopSignal, Workload
+from rainbow_agent.rebuild import INSTANCE, REBUILD, STRAYS, Finds
 from rainbow_agent.vitals import Vitals
 from rainbow_agent.waitstatus import exit_code
 
@@ -36,6 +42,24 @@ PORTION = 10_000
 #: The condition while the workload manager does not answer.
 UNREACHABLE = "workload-unreachable"
 OPEN_TASK_STATES = frozenset(TaskState) - FINAL_TASK_STATES
+
+
+class Gone(str, Enum):
+    """What became of the instance that had tasks which its history does not have."""
+
+    REPLACED = "replaced"  # another instance answers: all that the old one had ended with it
+    PURGED = "purged"  # it is the same one: they ended, and it forgot them
+    UNKNOWN = "unknown"  # this ledger never noted which instance it was
+
+
+_LOST = {
+    Gone.REPLACED: "it ran in a workload manager's instance that was replaced: how far it came is"
+    " not known",
+    Gone.PURGED: "the workload manager no longer knows this task: it ended while no agent listened,"
+    " and was purged",
+    Gone.UNKNOWN: "the workload manager no longer knows this task: its instance was replaced or"
+    " purged",
+}
 
 
 @dataclass
@@ -164,7 +188,11 @@ class JournalRoom:
         stop: StopSignal,
         on_change: Callable[[list[JobChange]], None],
         vitals: Vitals | None = None,
+        cluster: str = "",
+        host: str = "",
+        on_lost: str = "fail",
     ) -> None:
+        self._cluster, self._host, self._on_lost = cluster, host, on_lost
         self._open_workload = open_workload
         self._open_ledger = open_ledger
         self._clock = clock
@@ -173,6 +201,8 @@ class JournalRoom:
         self._on_change = on_change
         #: Set while the ledger has all that the journal told; cleared when the stream breaks.
         self.caught_up = threading.Event()
+        #: Set: jobs of which only a part is in the history are stored as far as they are there.
+        self.adopt_partly = threading.Event()
         #: How often the history was read in full.
         self.generation = 0
         self._resync = threading.Event()
@@ -223,13 +253,14 @@ class JournalRoom:
                 workload.settle(self._stop)
             # Taken before the history, which therefore has every one of them that still exists.
             known = ledger.tasks_in({TaskState.SUBMITTED, TaskState.RUNNING})
+            instance = workload.instance
             still_open = {row.key for row in ledger.tasks_in(OPEN_TASK_STATES)}
             journal = workload.open_journal(
                 lambda key: key in still_open or self.caught_up.is_set()
             )
             try:
                 tracker = Tracker()
-                self._read_history(journal, ledger, tracker, known)
+                self._read_history(journal, ledger, tracker, known, instance)
                 pace.worked(self._clock.monotonic())
                 held: dict[int | None, TaskChange] = {}
                 while not (self._stop.is_set() or self._resync.is_set()):
@@ -248,25 +279,33 @@ class JournalRoom:
         return events
 
     def _read_history(
-        self, journal: Journal, ledger: Ledger, tracker: Tracker, known: Sequence[TaskRow]
+        self,
+        journal: Journal,
+        ledger: Ledger,
+        tracker: Tracker,
+        known: Sequence[TaskRow],
+        instance: str,
     ) -> None:
-        """Bring the ledger up to date; what the workload manager no longer knows is lost."""
+        """Bring the ledger up to date; what the workload manager no longer knows is sorted out."""
         news: list[TaskChange] = []
         seen: set[TaskKey] = set()
+        finds = Finds(self._whose(ledger))
         while not self._stop.is_set():
             events = journal.next_events(self.PATIENCE)
             seen |= {e.key for e in events if e.key is not None}
+            finds.note(events)
             news += _news(tracker, events)
             if any(e.kind is EventKind.CAUGHT_UP for e in events):
                 break
         else:
             return
+        self._adopt(ledger, finds)
         open_keys = {row.key for row in ledger.tasks_in(OPEN_TASK_STATES)}
         news = [change for change in news if change.inside or change.key in open_keys]
-        news += lost(known, seen, self._clock.now())
         for start in range(0, len(news), PORTION):
             self._stop.beat()
             self._apply(ledger, news[start : start + PORTION])
+        self._note_missed(ledger, known, seen, instance)
         self.reachable, self.problem = True, ""
         self._vitals.conditions.clear(UNREACHABLE)
         with self._sync:
@@ -279,11 +318,77 @@ class JournalRoom:
             extra={"action": "journal_caught_up", "open_tasks": len(open_keys), "news": len(news)},
         )
 
+    def _note_missed(
+        self, ledger: Ledger, known: Sequence[TaskRow], seen: Collection[TaskKey], instance: str
+    ) -> None:
+        """What became of tasks that are not in the history, told one by one; which instance it is.
+
+        In one transaction: a crash in between must not take the new instance for the old one.
+        """
+        with ledger.transaction():
+            before = ledger.note(INSTANCE)
+            away = missed(known, seen, _gone(before, instance), self._on_lost, self._clock.now())
+            changes = ledger.apply(away)
+            if before != instance:
+                ledger.put_note(INSTANCE, instance)
+        _tell_missed(away)
+        if changes:
+            self._on_change(changes)
+
+    def _whose(self, ledger: Ledger) -> Callable[[JobKey, Origin], bool]:
+        """Whose jobs to store if the ledger does not have them.
+
+        Those of registrations that it knows; after the loss of a ledger also what this cluster
+        ran under earlier ones, of which only the journal knows.
+        """
+        registrations, rebuilding = ledger.registrations(), ledger.note(REBUILD) is not None
+
+        def ours(job: JobKey, origin: Origin) -> bool:
+            if origin.cluster != self._cluster:
+                return False
+            return rebuilding or job.registration in registrations
+
+        return ours
+
+    def _adopt(self, ledger: Ledger, finds: Finds) -> None:
+        """Store jobs that only the journal knows, and remember the tasks of those that are half."""
+        missing = finds.jobs() - ledger.known(finds.jobs())
+        found = finds.whole(missing)
+        strays: list[TaskKey] = finds.strays(missing)
+        if self.adopt_partly.is_set():
+            found, strays = found + finds.partly(missing), []
+        if found:
+            ledger.adopt(found, self._host, self._clock.now())
+            log.warning(
+                "Jobs that the ledger does not have were found in the workload manager's journal",
+                extra={"action": "adopted", "jobs": len(found)},
+            )
+        noted: list[Any] = [key.to_attribute() for key in strays]
+        if (ledger.note(STRAYS) or []) != noted:
+            ledger.put_note(STRAYS, noted)
+
     def _apply(self, ledger: Ledger, news: list[TaskChange]) -> None:
         if news:
             changes = ledger.apply(news)
             if changes:
                 self._on_change(changes)
+
+
+def _gone(before: object, now: str) -> Gone:
+    if before is None:
+        return Gone.UNKNOWN
+    return Gone.PURGED if before == now else Gone.REPLACED
+
+
+def _tell_missed(changes: Sequence[TaskChange]) -> None:
+    """What the workload manager lost is told, task by task, whatever becomes of it."""
+    for change in changes:
+        log.warning(
+            "Task %s: %s",
+            change.key,
+            change.cause,
+            extra={"action": f"missed_{change.state.value}"},
+        )
 
 
 def _news(tracker: Tracker, events: Iterable[WorkloadEvent]) -> list[TaskChange]:
@@ -314,11 +419,34 @@ def _in_company(
         yield change
 
 
-def lost(rows: Iterable[TaskRow], seen: Collection[TaskKey], at: float) -> list[TaskChange]:
-    """News of tasks that were in the workload manager and are not in its history any more."""
-    reason = "the workload manager no longer knows this task: its instance was replaced or purged"
-    return [
-        TaskChange(row.key, TaskState.LOST, at, reason, reason=reason)
-        for row in rows
-        if row.state in (TaskState.SUBMITTED, TaskState.RUNNING) and row.key not in seen
-    ]
+def missed(
+    rows: Iterable[TaskRow], seen: Collection[TaskKey], gone: Gone, on_lost: str, at: float
+) -> list[TaskChange]:
+    """News of tasks that were in the workload manager and are not in its history any more.
+
+    Args:
+        rows: tasks that were submitted, taken before the history was read.
+        seen: the keys in the history.
+        gone: what became of the instance that they were in.
+        on_lost: `resubmit` or `fail` (RAINBOW_ON_LOST), for tasks that had started.
+        at: epoch seconds.
+    """
+    return [_missed(row, gone, on_lost, at) for row in rows if row.key not in seen]
+
+
+def _missed(row: TaskRow, gone: Gone, on_lost: str, at: float) -> TaskChange:
+    started = row.state is TaskState.RUNNING
+    if gone is Gone.REPLACED and not started:
+        cause = "it waited in a workload manager's instance that was replaced; submitted again"
+    elif gone is Gone.REPLACED and on_lost == "resubmit" and row.kind is not TaskKind.GROUP:
+        cause = (
+            "it ran in a workload manager's instance that was replaced; submitted again"
+            " (RAINBOW_ON_LOST=resubmit)"
+        )
+    else:
+        reason = _LOST[gone]
+        if gone is Gone.REPLACED:
+            group = row.kind is TaskKind.GROUP and on_lost == "resubmit"
+            reason += " (a group is not run again)" if group else " (RAINBOW_ON_LOST=fail)"
+        return TaskChange(row.key, TaskState.LOST, at, reason, reason=reason)
+    return TaskChange(row.key, TaskState.PENDING, at, cause, flux_id=row.flux_id, again=True)

@@ -57,7 +57,8 @@ _TASK_ORDER = (
     TaskState.RUNNING,
 )
 
-#: Forward along the order, or to any final state. `refused` is for jobs that never started.
+#: Forward along the order, or to any final state. `refused` is for jobs that never started. One
+#: step back: all of the job waited in an instance that was replaced, and goes into the next one.
 JOB_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
     [(was, now) for i, was in enumerate(_JOB_ORDER) for now in _JOB_ORDER[i + 1 :]]
     + [
@@ -66,14 +67,16 @@ JOB_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
         for now in FINAL_JOB_STATES
         if not (was is JobState.RUNNING and now is JobState.REFUSED)
     ]
+    + [(JobState.SUBMITTED, JobState.RECEIVED)]
 )
 
-#: Forward along the order, or to any final state; and one step back, after a crash: a task
-#: marked `submitting` that the workload manager never got is `pending` again.
+#: Forward along the order, or to any final state; and back to `pending`: after a crash, from
+#: `submitting`, when the workload manager never got the task; from the others when the instance
+#: that had it was replaced (TaskChange.again), and it is to be submitted to the next one.
 TASK_MOVES: frozenset[tuple[TaskState, TaskState]] = frozenset(
     [(was, now) for i, was in enumerate(_TASK_ORDER) for now in _TASK_ORDER[i + 1 :]]
     + [(was, now) for was in _TASK_ORDER for now in FINAL_TASK_STATES]
-    + [(TaskState.SUBMITTING, TaskState.PENDING)]
+    + [(was, TaskState.PENDING) for was in _TASK_ORDER[1:]]
 )
 
 
@@ -126,6 +129,53 @@ class TaskKey:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a Flux job of ours says of the job it belongs to: a lost ledger is rebuilt from it."""
+
+    cluster: str
+    name: str  # the job's
+    position: int  # the task's place in the plan
+    replicas: int  # of the task
+    tasks: int  # of the plan
+    depends_on: tuple[str, ...]  # names of tasks
+
+    def to_attribute(self) -> dict[str, Any]:
+        """What stands in `attributes.user.rainbow.origin`."""
+        return {**vars(self), "depends_on": list(self.depends_on)}
+
+    @classmethod
+    def from_attribute(cls, rainbow: object) -> Origin | None:
+        """The origin in `attributes.user.rainbow`; None where it is absent or of another shape."""
+        value = rainbow.get("origin") if isinstance(rainbow, Mapping) else None
+        if not isinstance(value, Mapping):
+            return None
+        cluster, name, needs = (value.get(each) for each in ("cluster", "name", "depends_on"))
+        position, replicas, tasks = (value.get(each) for each in ("position", "replicas", "tasks"))
+        if (
+            isinstance(cluster, str)
+            and isinstance(name, str)
+            and isinstance(position, int)
+            and isinstance(replicas, int)
+            and isinstance(tasks, int)
+            and isinstance(needs, list)
+            and all(isinstance(need, str) for need in needs)
+        ):
+            return cls(cluster, name, position, replicas, tasks, tuple(needs))
+        return None
+
+
+@dataclass(frozen=True)
+class FoundJob:
+    """A job that the workload manager's journal has and the ledger has not."""
+
+    key: JobKey
+    cluster: str
+    name: str
+    received: float  # epoch seconds: when its first task was submitted, later than it came
+    tasks: tuple[PlannedTask, ...]  # by position; their jobspecs are empty
+
+
+@dataclass(frozen=True)
 class Offer:
     """One row of ReceiveJobs, as rainbow sent it."""
 
@@ -133,6 +183,7 @@ class Offer:
     name: str
     cluster: str
     jobspec: str  # YAML text, not looked into yet
+    problem: str = ""  # why this row is no job for us, whatever stands in it
 
 
 @dataclass(frozen=True)
@@ -242,6 +293,7 @@ class TaskChange:
     finished: float | None = None
     unsatisfiable: bool = False  # the workload manager says that it can never run here
     inside: bool = False  # of a task in a group, told by the group's runner
+    again: bool = False  # PENDING: the job `flux_id` is gone with its instance; submit another
 
 
 @dataclass(frozen=True)
@@ -252,6 +304,8 @@ class JobChange:
     was: JobState
     now: JobState
     reason: str | None
+    #: FAILED: seconds from the first start of a task to the end; None if nothing ever started.
+    ran: float | None = None
 
 
 @dataclass(frozen=True)
@@ -398,6 +452,7 @@ class WorkloadEvent:
     key: TaskKey | None = None  # SUBMIT of a job of ours
     group: bool = False  # SUBMIT: it is a group
     news: Mapping[str, Any] | None = None  # INSIDE: as the group's runner wrote it (inside.py)
+    origin: Origin | None = None  # SUBMIT of a job of ours
     status: int | None = None  # FINISH: a wait status
     exception: str = ""  # EXCEPTION: its type (cancel, timeout, alloc, dependency, exec, ...)
     severity: int = 0  # EXCEPTION: 0 is fatal

@@ -62,6 +62,7 @@ class JobOrder:
 
     def __init__(self, plan: Plan, rows: Sequence[TaskRow]) -> None:
         self._tasks = {task.name: task for task in plan.tasks}
+        self._places = {name: place for place, name in enumerate(self._tasks)}
         self._rows: dict[str, list[TaskRow]] = {name: [] for name in self._tasks}
         self._ids: dict[str, list[int]] = {name: [] for name in self._tasks}
         self._missing: dict[str, int] = dict.fromkeys(self._tasks, 0)  # replicas without an id
@@ -103,6 +104,10 @@ class JobOrder:
         """Whether the workload manager cannot wait for a dependency in our place."""
         pair = (self._tasks[dependent], self._tasks[dependency])
         return any(task.kind is TaskKind.LOCAL for task in pair)
+
+    def place(self, name: str) -> tuple[int, int]:
+        """A task's place in the plan, and how many tasks the plan has."""
+        return self._places[name], len(self._places)
 
     def start(self) -> tuple[list[Ready], list[TaskKey]]:
         """What can start at once, and what never can (it depends on what failed)."""

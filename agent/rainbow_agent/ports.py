@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from rainbow_agent.model import (
     Cancellation,
     Credentials,
+    FoundJob,
     JobChange,
     JobKey,
     JobRow,
@@ -142,6 +143,10 @@ class Workload(Protocol):
     def uri(self) -> str:
         """Where it is."""
 
+    @property
+    def instance(self) -> str:
+        """What tells this instance from another that has its uri later."""
+
     def resources(self) -> PoolView:
         """What it can schedule, and what of that is free now."""
 
@@ -218,7 +223,31 @@ class Ledger(Protocol):
         """The one that was opened last and is not closed."""
 
     def record_offers(self, registration: str, offers: Sequence[Offer], at: float) -> list[JobKey]:
-        """Store jobs as received; those already known are left as they are. Returns the new."""
+        """Store jobs as received; those already known are left as they are. Returns the new.
+
+        A row with the id and the text of a job that an earlier registration of the same cluster
+        with the same scheduler received, and that was not accepted, is that job: it keeps its
+        key, and is from now on accepted under this registration (docs/decisions/0006).
+        """
+
+    def holders(self, registration: str, ids: Sequence[int]) -> dict[int, JobKey]:
+        """The jobs that a registration's rows are, by rainbow's id; unknown ids are left out."""
+
+    def adopt(self, jobs: Sequence[FoundJob], host: str, at: float) -> None:
+        """Store jobs that only the workload manager knew, their tasks as submitting: news follow.
+
+        Jobs that are known are left as they are; a registration that is not known is stored as
+        one that is over.
+        """
+
+    def known(self, keys: Collection[JobKey]) -> set[JobKey]:
+        """Which of these jobs the ledger has."""
+
+    def registrations(self) -> set[str]:
+        """Every registration that there ever was."""
+
+    def names(self, keys: Sequence[JobKey]) -> dict[JobKey, str]:
+        """The names of jobs; unknown ones are left out."""
 
     def jobspecs(self, keys: Sequence[JobKey]) -> dict[JobKey, str]:
         """The jobspec text of jobs, as received."""
@@ -240,8 +269,10 @@ class Ledger(Protocol):
         Stale news (the same state again, or one that the task has passed) changes no state, but
         fills what was empty: flux_id, exit_code, submitted, started, finished, reason. A task
         that is not in the ledger is skipped, and so is news of another flux_id than the task
-        has: a copy that somebody made of our job. When a group is over, what is still open in
-        it is over as well. Returns the jobs whose state moved.
+        has: a copy that somebody made of our job. A task goes back to pending from submitted or
+        running only by a change with `again` and its flux_id; what was known of that job is
+        forgotten then, but for the story. When a group is over, what is still open in it is over
+        as well. Returns the jobs whose state moved.
 
         Raises:
             InvalidTransition: a final state would be left for another; nothing is written.

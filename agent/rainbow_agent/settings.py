@@ -175,6 +175,14 @@ class Settings:
         "leave",
         "what becomes of jobs that run when the agent is stopped: leave or cancel",
     )
+    on_lost: str = _setting(
+        _one_of("resubmit", "fail"),
+        "fail",
+        "tasks that ran in a Flux instance that was replaced: resubmit or fail",
+    )
+    black_hole: int = _setting(
+        _count, 10, "jobs that fail within a second, one after another, until polling stops"
+    )
     report_every: float = _setting(_seconds, 30.0, "seconds between reports when nothing changes")
     workload: str = _setting(
         _one_of("auto", "flux", "local"), "auto", "where tasks run: auto, flux or local"

@@ -35,8 +35,9 @@ from rainbow_agent.ports import Ledger
 
 _STARTED = {TaskState.RUNNING, TaskState.COMPLETED}
 _UNSENT = {TaskState.PENDING, TaskState.SUBMITTING}
-_ACCEPTED = "accepted"  # stands in a story beside the names of states
-_NO_MOVES = (_ACCEPTED, WARNING)
+#: Stand in a story beside the names of states.
+_ACCEPTED, _OFFERED_AGAIN = "accepted", "offered again"
+_NO_MOVES = (_ACCEPTED, _OFFERED_AGAIN, WARNING)
 
 REGISTRATION = Registration(id="r1", cluster="demo", host="127.0.0.1:50051", opened=1000.0)
 
@@ -106,21 +107,31 @@ def check_invariants(ledger: Ledger) -> None:
     still_open = sum(job.state not in FINAL_JOB_STATES for job in jobs)
     _expect(ledger.open_jobs() == still_open, "open_jobs: as in jobs()")
     for job in jobs:
-        _check_job(job)
-        _check_story(job, ledger.story(job.key))
+        story = ledger.story(job.key)
+        _check_job(job, again=_went_back(story))
+        _check_story(job, story)
         _expect(ledger.tasks_of(job.key) == list(job.tasks), f"{job.key}: tasks_of as in jobs()")
     unplanned = [job.key for job in jobs if _is_unplanned(job)]
     _expect(ledger.unplanned() == unplanned, "unplanned: received without tasks, oldest first")
     _check_unaccepted(ledger, jobs)
 
 
-def _check_job(job: JobRow) -> None:
+def _went_back(story: list[StoryLine]) -> bool:
+    """Whether a task was submitted to a second instance: the job may have started before."""
+    back = {TaskState.SUBMITTED.value, TaskState.RUNNING.value}
+    return any(line.was in back and line.now == TaskState.PENDING.value for line in story)
+
+
+def _check_job(job: JobRow, *, again: bool) -> None:
     final = job.state in FINAL_JOB_STATES
     _expect((job.finished is not None) == final, f"{job.key}: finished if and only if final")
     if job.state is JobState.REFUSED and not job.tasks:
         _expect(bool(job.reason), f"{job.key}: a refusal has a reason")
     if job.tasks:
-        _expect(job.state in _possible_states(job), f"{job.key}: {job.state} follows from tasks")
+        _expect(
+            job.state in _possible_states(job, again=again),
+            f"{job.key}: {job.state} follows from tasks",
+        )
     else:
         alone = {JobState.RECEIVED, JobState.REFUSED, JobState.CANCELED}
         _expect(job.state in alone, f"{job.key}: {job.state} needs tasks")
@@ -134,7 +145,7 @@ def _check_job(job: JobRow) -> None:
             _expect(ended, f"{task.key}: its group is over, so it is as well")
 
 
-def _possible_states(job: JobRow) -> set[JobState]:
+def _possible_states(job: JobRow, *, again: bool) -> set[JobState]:
     """The states that a job's tasks allow.
 
     Whether a task is unsatisfiable is not shown; and when the news that a task had started comes
@@ -146,7 +157,7 @@ def _possible_states(job: JobRow) -> set[JobState]:
     late = counts.keys() <= FINAL_TASK_STATES and TaskState.COMPLETED not in counts
     return {
         job_state_of(counts, started=begun, unsatisfiable=unsatisfiable)
-        for begun in ({False, started} if late else {started})
+        for begun in ({False, True} if again else {False, started} if late else {started})
         for unsatisfiable in (False, True)
     }
 
@@ -195,12 +206,16 @@ def _check_chain(
 
 def _check_unaccepted(ledger: Ledger, jobs: list[JobRow]) -> None:
     """Every job that is safe to let go is accepted or offered for it; no other is either."""
-    for registration in {job.key.registration for job in jobs}:
-        of_it = [job for job in jobs if job.key.registration == registration]
-        for job in of_it:
-            _expect(job.accepted is None or _is_safe(job), f"{job.key}: accepted only when safe")
-        waiting = sorted(job.key.id for job in of_it if job.accepted is None and _is_safe(job))
-        _expect(ledger.unaccepted(registration) == waiting, f"unaccepted of {registration}")
+    waiting: dict[str, list[int]] = {job.key.registration: [] for job in jobs}
+    for job in jobs:
+        story = ledger.story(job.key)
+        safe = job.accepted is None or _is_safe(job) or _went_back(story)
+        _expect(safe, f"{job.key}: accepted only when safe")
+        offered = [line.cause.rpartition(" ")[2] for line in story if line.now == _OFFERED_AGAIN]
+        if job.accepted is None and _is_safe(job):
+            waiting.setdefault((offered or [job.key.registration])[-1], []).append(job.key.id)
+    for registration, ids in waiting.items():
+        _expect(ledger.unaccepted(registration) == sorted(ids), f"unaccepted of {registration}")
 
 
 def _is_safe(job: JobRow) -> bool:

@@ -65,7 +65,8 @@ class FakeScheduler:
         """Have a job wait for a cluster; its id. `says`: the cluster named in the row itself."""
         with self._lock:
             self._last_id += 1
-            offer = Offer(self._last_id, name, says or cluster, jobspec)
+            problem = f"rainbow's row is for {says[:80]!r}, not for us" if says else ""
+            offer = Offer(self._last_id, name, says or cluster, jobspec, problem)
             self._clusters[cluster].rows[offer.id] = offer
             return offer.id
 

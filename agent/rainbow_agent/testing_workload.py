@@ -18,6 +18,7 @@ from rainbow_agent.errors import WorkloadUnavailable
 from rainbow_agent.model import (
     EventKind,
     NodeView,
+    Origin,
     PoolView,
     Submission,
     SubmitOutcome,
@@ -76,9 +77,10 @@ class FakeWorkload:
         self.statuses: dict[str, int] = {}
         #: Why a submission is refused; None to take it.
         self.refuse: Callable[[Submission], str | None] = lambda _: None
-        #: How often each task became a job, over all instances: what "nothing runs twice" means.
+        #: How often each task became a job in this instance: what "nothing runs twice" means.
         self.became_job: Counter[TaskKey] = Counter()
         self.journals_opened = 0
+        self.instances = 1
         self._cores = cores
         self._clock = clock or FakeClock()
         self._ids = itertools.count(1000, 16)
@@ -111,6 +113,8 @@ class FakeWorkload:
     def replace_instance(self) -> None:
         """The instance ends with all its jobs, and an empty one takes its place."""
         with self.changed:
+            self.instances += 1
+            self.became_job.clear()
             self.jobs.clear()
             self.events.clear()
             self.break_connections()
@@ -169,9 +173,15 @@ class FakeWorkload:
             job = FakeJob(flux_id, submission.key, submission, waits_for)
             self.jobs[flux_id] = job
             self.became_job[submission.key] += 1
-            self._append(
-                WorkloadEvent(EventKind.SUBMIT, flux_id, self._clock.now(), key=submission.key)
+            user = (submission.jobspec.get("attributes") or {}).get("user") or {}
+            event = WorkloadEvent(
+                EventKind.SUBMIT,
+                flux_id,
+                self._clock.now(),
+                key=submission.key,
+                origin=Origin.from_attribute(user.get("rainbow")),
             )
+            self._append(event)
             if self.auto:
                 self.run_all()
             return Submitted(submission.key, flux_id)
@@ -289,6 +299,13 @@ class FakeConnection(_Link):
         self.on_its_way: list[Submission] = []
         self._outcomes: list[SubmitOutcome] = []
         self._in_flight = 0
+
+    @property
+    def instance(self) -> str:
+        """Which of the instances that were here one after the other."""
+        with self._server.changed:
+            self._expect_alive()
+            return f"instance-{self._server.instances}"
 
     def resources(self) -> PoolView:
         """One node with the server's cores."""

@@ -56,7 +56,9 @@ class TestOneTask:
         key = add_job(ledger, 1, "a")
         steps = [TaskState.SUBMITTING, TaskState.SUBMITTED, TaskState.RUNNING, TaskState.FAILED]
         changes = [news(key, "a", state, float(n)) for n, state in enumerate(steps)]
-        assert ledger.apply(changes) == [JobChange(key, JobState.RECEIVED, JobState.FAILED, None)]
+        assert ledger.apply(changes) == [
+            JobChange(key, JobState.RECEIVED, JobState.FAILED, None, ran=1.0)
+        ]
         told = [line.now for line in ledger.story(key) if line.task]
         assert told == ["pending", "submitting", "submitted", "running", "failed"]
 

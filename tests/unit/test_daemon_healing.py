@@ -11,9 +11,7 @@ import pytest
 from rainbow_agent.errors import Unavailable
 from rainbow_agent.journal import JournalRoom
 from rainbow_agent.model import JobState, TaskState
-from rainbow_agent.testing import (
-    eventually,
-)
+from rainbow_agent.testing import eventually, jobspec_json
 from rainbow_agent.testing_daemon import PAIR, World
 from rainbow_agent.testing_workload import Break
 
@@ -161,21 +159,36 @@ def test_every_connection_breaks_while_jobs_run(world: World) -> None:
     agent.ends_after_stop()
 
 
-def test_a_replaced_instance_loses_its_jobs_and_says_so(world: World) -> None:
-    """What ran there is lost; what comes next runs in the new one."""
+def test_a_replaced_instance(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """What waited there is submitted again, what ran is lost, and each is told with the reason."""
     world.registered()
     world.server.auto = False
     world.rainbow.put("blue", PAIR)
+    world.rainbow.put("blue", jobspec_json({"one": []}))
     agent = world.agent()
     agent.start()
     eventually(lambda: not world.rainbow.waiting("blue"), "accepted")
-    world.server.replace_instance()
-    eventually(world.all_are(JobState.LOST, 1), "the job is lost")
-    world.server.auto = True
+    first = min(job.flux_id for job in world.server.jobs.values())
+    world.server.start(first)
+    eventually(lambda: JobState.RUNNING in world.states(), "the first task runs")
+    with caplog.at_level(logging.WARNING):
+        world.server.auto = True
+        world.server.replace_instance()
+        eventually(
+            lambda: world.states() == [JobState.LOST, JobState.COMPLETED], "sorted out", seconds=30
+        )
     world.rainbow.put("blue", PAIR)
-    eventually(lambda: world.states() == [JobState.LOST, JobState.COMPLETED], "the next runs")
+    eventually(lambda: len(world.states()) == 3 and world.states()[2] is JobState.COMPLETED, "next")
     agent.ends_after_stop()
-    assert world.rainbow.state("blue")["jobs"] == {"1": "lost", "2": "completed"}
+    assert world.rainbow.state("blue")["jobs"] == {"1": "lost", "2": "completed", "3": "completed"}
+    assert "was replaced: how far it came is not known" in caplog.text
+    assert "was replaced; submitted again" in caplog.text
+    with world.ledger() as ledger:
+        (lost, again, _) = ledger.jobs()
+        causes = [line.cause for line in ledger.story(again.key)]
+        assert "RAINBOW_ON_LOST=fail" in (lost.reason or "")
+        assert [task.state for task in lost.tasks] == [TaskState.LOST, TaskState.CANCELED]
+    assert any("was replaced; submitted again" in cause for cause in causes)
 
 
 def test_nothing_is_received_while_there_is_nowhere_to_put_it(world: World) -> None:

@@ -199,11 +199,11 @@ def test_a_wrong_secret_is_denied(desk: Desk) -> None:
 
 
 def test_a_row_of_another_cluster_is_told_of(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    """It is kept, so that the planner refuses it by name; the log has the cluster, cut short."""
+    """It is kept as refused, with the reason; the log has the cluster, cut short."""
     job = desk.rainbow.put("demo", TEXT, says="x" * 500)
     with caplog.at_level(logging.WARNING):
         assert desk.receive() == [job]
-    assert "demo" in caplog.text
+    assert "x" * 80 in caplog.text
     assert "x" * 81 not in caplog.text
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rainbow_agent.journal import Tracker, lost
+from rainbow_agent.journal import Gone, Tracker, missed
 from rainbow_agent.model import (
     EventKind,
     JobKey,
@@ -226,9 +226,22 @@ def row(state: TaskState, key: TaskKey = KEY) -> TaskRow:
     return TaskRow(key, 0, state, (), flux_id=JOB)
 
 
-def test_lost_is_what_was_there_and_is_not_in_the_history() -> None:
-    """Only tasks that the workload manager had; what waits or is over cannot get lost."""
-    news = lost([row(state) for state in TaskState], (), 50.0)
-    assert states(news) == [TaskState.LOST, TaskState.LOST]
-    assert all(c.at == 50.0 and "no longer knows" in (c.reason or "") for c in news)
-    assert lost([row(TaskState.RUNNING)], {KEY}, 50.0) == []
+@pytest.mark.parametrize(
+    ("gone", "on_lost", "waited", "ran"),
+    [
+        (Gone.REPLACED, "fail", TaskState.PENDING, TaskState.LOST),
+        (Gone.REPLACED, "resubmit", TaskState.PENDING, TaskState.PENDING),
+        (Gone.PURGED, "resubmit", TaskState.LOST, TaskState.LOST),
+        (Gone.UNKNOWN, "resubmit", TaskState.LOST, TaskState.LOST),
+    ],
+)
+def test_what_is_not_in_the_history(
+    gone: Gone, on_lost: str, waited: TaskState, ran: TaskState
+) -> None:
+    """A task is submitted again only if its instance was replaced; a started one, if told so."""
+    rows = [row(TaskState.SUBMITTED), row(TaskState.RUNNING)]
+    news = missed(rows, (), gone, on_lost, 50.0)
+    assert [change.state for change in news] == [waited, ran]
+    assert [change.again for change in news] == [s is TaskState.PENDING for s in (waited, ran)]
+    assert all(change.cause for change in news)
+    assert missed(rows, {KEY}, gone, on_lost, 50.0) == []

@@ -15,7 +15,7 @@ from typing import Any
 from rainbow_agent.adapters.flux_connection import Connection, Response
 from rainbow_agent.adapters.flux_inside import FluxInside
 from rainbow_agent.errors import Fatal, WorkloadUnavailable
-from rainbow_agent.model import EventKind, TaskKey, WorkloadEvent
+from rainbow_agent.model import EventKind, Origin, TaskKey, WorkloadEvent
 
 _TOPIC = "job-manager.events-journal"
 _WANTED = ("submit", "validate", "invalidate", "start", "finish", "exception", "clean")
@@ -32,7 +32,7 @@ class JournalReader:
     """
 
     def __init__(self) -> None:
-        self._submitted: dict[int, tuple[float, TaskKey | None, bool]] = {}
+        self._submitted: dict[int, tuple[float, Any]] = {}  # when, and its mark
 
     def read(self, answer: Mapping[str, Any], now: float) -> Iterator[WorkloadEvent]:
         """The events in one response; `now` is the time of CAUGHT_UP, in epoch seconds."""
@@ -41,25 +41,19 @@ class JournalReader:
             yield WorkloadEvent(EventKind.CAUGHT_UP, 0, now)
             return
         mark = _mark(answer.get("jobspec"))
-        key = TaskKey.from_attribute(mark)
-        group = isinstance(mark, Mapping) and mark.get("group") is True
         for entry in answer["events"]:
-            event = self._event(flux_id, entry, key, group=group)
+            event = self._event(flux_id, entry, mark)
             if event:
                 yield event
 
-    def _event(
-        self, flux_id: int, entry: Mapping[str, Any], key: TaskKey | None, *, group: bool
-    ) -> WorkloadEvent | None:
+    def _event(self, flux_id: int, entry: Mapping[str, Any], mark: Any) -> WorkloadEvent | None:
         name, at = entry["name"], entry["timestamp"]
         context = entry.get("context") or {}
         if name == "submit":
-            self._submitted[flux_id] = (at, key, group)
+            self._submitted[flux_id] = (at, mark)
         elif name == "validate":
-            at, early, marked = self._submitted.pop(flux_id, (at, None, False))
-            return WorkloadEvent(
-                EventKind.SUBMIT, flux_id, at, key=early or key, group=marked or group
-            )
+            at, early = self._submitted.pop(flux_id, (at, None))
+            return _submit(flux_id, at, early or mark)
         elif name == "invalidate":
             self._submitted.pop(flux_id, None)
         elif name == "finish":
@@ -76,6 +70,12 @@ class JournalReader:
         elif name in ("start", "clean"):
             return WorkloadEvent(EventKind(name), flux_id, at)
         return None
+
+
+def _submit(flux_id: int, at: float, mark: Any) -> WorkloadEvent:
+    key, origin = TaskKey.from_attribute(mark), Origin.from_attribute(mark)
+    group = isinstance(mark, Mapping) and mark.get("group") is True
+    return WorkloadEvent(EventKind.SUBMIT, flux_id, at, key=key, origin=origin, group=group)
 
 
 def _mark(jobspec: Any) -> Any:

@@ -31,19 +31,24 @@ _HEAD: Final = 4096
 def offer(cluster: str, job_id: int, row: str) -> Offer:
     """A row as an offer.
 
-    What is no such row keeps its raw text as jobspec; it is refused when it is read as one.
+    What is no such row keeps its raw text as jobspec, and says why it is no job for us.
     """
     try:
         fields = json.loads(row)
-    except (ValueError, RecursionError):
-        fields = None
+    except (ValueError, RecursionError) as exc:
+        return Offer(job_id, "", cluster, _cut(row, job_id), f"rainbow's row is no JSON: {exc}")
     if not isinstance(fields, dict):
-        return Offer(id=job_id, name="", cluster=cluster, jobspec=_cut(row, job_id))
+        problem = f"rainbow's row is no JSON object but {type(fields).__name__}"
+        return Offer(job_id, "", cluster, _cut(row, job_id), problem)
     name, owner, jobspec = fields.get("name"), fields.get("cluster"), fields.get("jobspec")
     name = name if isinstance(name, str) else ""
     if owner == cluster and isinstance(jobspec, str):
         return Offer(id=job_id, name=name, cluster=cluster, jobspec=_cut(jobspec, job_id))
-    return Offer(id=job_id, name=name, cluster=str(owner or cluster), jobspec=_cut(row, job_id))
+    problem = "rainbow's row has no jobspec"
+    if owner != cluster:
+        said = repr(owner)[:80] if owner is not None else "no cluster"
+        problem = f"rainbow's row is for {said}, not for cluster {cluster}"
+    return Offer(job_id, name, str(owner or cluster), _cut(row, job_id), problem)
 
 
 def giants(cluster: str, reply: bytes) -> list[Offer]:

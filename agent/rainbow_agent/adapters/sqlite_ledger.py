@@ -15,6 +15,7 @@ from rainbow_agent.adapters.sqlite_ledger_open import open_store, open_store_rea
 from rainbow_agent.adapters.sqlite_ledger_store import Store
 from rainbow_agent.model import (
     Cancellation,
+    FoundJob,
     JobChange,
     JobKey,
     JobRow,
@@ -150,6 +151,11 @@ class SqliteLedger:
         with self._store.write() as db:
             writes.put_note(db, name, value)
 
+    def adopt(self, jobs: Sequence[FoundJob], host: str, at: float) -> None:
+        """Store jobs that only the workload manager knew."""
+        with self._store.write() as db:
+            news.write_news(db, writes.adopt(db, jobs, host, at))
+
     # What it answers.
 
     def current_registration(self) -> Registration | None:
@@ -161,6 +167,26 @@ class SqliteLedger:
         """The jobspec text of jobs; unknown ones are left out."""
         with self._store.read() as db:
             return views.jobspecs(db, keys)
+
+    def names(self, keys: Sequence[JobKey]) -> dict[JobKey, str]:
+        """The names of jobs; unknown ones are left out."""
+        with self._store.read() as db:
+            return views.names(db, keys)
+
+    def holders(self, registration: str, ids: Sequence[int]) -> dict[int, JobKey]:
+        """The jobs that a registration's rows are."""
+        with self._store.read() as db:
+            return views.holders(db, registration, ids)
+
+    def known(self, keys: Collection[JobKey]) -> set[JobKey]:
+        """Which of these jobs there are."""
+        with self._store.read() as db:
+            return set(views.names(db, list(keys)))
+
+    def registrations(self) -> set[str]:
+        """Every registration that there ever was."""
+        with self._store.read() as db:
+            return views.registrations(db)
 
     def unplanned(self) -> list[JobKey]:
         """Jobs in state received that have no tasks yet."""

@@ -37,11 +37,19 @@ def after(was: Facts, change: TaskChange) -> Facts:
     A move into `submitted` or beyond brings newer facts; all other news fills only what is empty.
     Such a move happens once, so it is stale when it comes again.
     """
+    if change.state is TaskState.PENDING and was.state is not TaskState.SUBMITTING:
+        return _again(was, change)
     moves = (was.state, change.state) in TASK_MOVES
     told = _told(change)
     first, second = (told, was) if moves and change.state not in _UNSENT else (was, told)
     filled: list[Any] = [b if a is None else a for a, b in zip(first[1:], second[1:], strict=True)]
     return Facts(change.state if moves else was.state, *filled)
+
+
+def _again(was: Facts, change: TaskChange) -> Facts:
+    """A submitted task goes back only when it is said that its own job is gone; it starts anew."""
+    gone = change.again and change.flux_id == was.flux_id
+    return Facts(TaskState.PENDING) if gone and (was.state, change.state) in TASK_MOVES else was
 
 
 def has_started(state: TaskState, started: float | None) -> bool:

@@ -61,7 +61,7 @@ WHERE EXISTS (
 )
 """
 _FINISHED = """
-SELECT max(r.finished) FROM task AS t JOIN replica AS r ON r.task = t.seq
+SELECT max(r.finished), min(r.started) FROM task AS t JOIN replica AS r ON r.task = t.seq
 WHERE t.job = ? AND r.in_group = 0
 """
 _REASON = """
@@ -209,7 +209,8 @@ class _Batch:
             if now.state is not was.state and job.last:
                 states = (was.state.value, now.state.value)
                 self._events.append((seq, None, None, job.last.at, *states, job.last.cause))
-                moved.append(JobChange(job.key, was.state, now.state, now.reason))
+                ran = self._ran(seq) if now.state is JobState.FAILED else None
+                moved.append(JobChange(job.key, was.state, now.state, now.reason, ran))
         self._db.executemany(_SAVE_JOB, rows)
         self._save_events()
         return moved
@@ -253,8 +254,13 @@ class _Batch:
             raise InvalidTransition(f"job {job.key}: {was.state.value} cannot become {state.value}")
         finished = None
         if state in FINAL_JOB_STATES:
-            (finished,) = self._db.execute(_FINISHED, (job.seq,)).fetchone()
+            (finished, _) = self._db.execute(_FINISHED, (job.seq,)).fetchone()
         return _JobFacts(state, was.reason, finished, *flags)
+
+    def _ran(self, job: int) -> float | None:
+        """Seconds from the first start of a task to the job's end; None if nothing started."""
+        finished, started = self._db.execute(_FINISHED, (job,)).fetchone()
+        return None if started is None else max(finished - started, 0.0)
 
     def _save_events(self) -> None:
         self._db.executemany(_EVENT, self._events)

@@ -12,6 +12,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from datetime import datetime, timezone
 from pathlib import Path
 
 from rainbow_agent.adapters.sqlite_ledger_store import Store, damaged, errors_in_words
@@ -49,6 +50,36 @@ def open_store(path: Path) -> Store:
             migrate(connection, version, scripts())
             connection.execute("PRAGMA foreign_keys = ON")
     return Store(connection, path)
+
+
+def put_aside(path: Path, at: float) -> Path:
+    """Move a ledger that is none any more out of the way, with what belongs to it.
+
+    Args:
+        path: the ledger's.
+        at: epoch seconds, for the new name.
+
+    Returns:
+        Where it lies now: `ledger.sqlite.damaged-20240517T100000Z`, and the same with -wal, -shm.
+
+    Raises:
+        LedgerDamaged: it cannot be moved.
+    """
+    stamp = datetime.fromtimestamp(at, timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{stamp}.{number}")
+    try:
+        # Its log goes first: beside a new ledger it would be taken for that one's.
+        for end in ("-wal", "-shm", ""):
+            part = Path(f"{path}{end}")
+            if part.exists():
+                part.rename(Path(f"{aside}{end}"))
+    except OSError as exc:
+        raise _inaccessible(path, exc) from exc
+    return aside
 
 
 def open_store_readonly(path: Path) -> Store:

@@ -5,12 +5,13 @@ A connection belongs to one thread; each thread and each process opens its own.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rainbow_agent.errors import LedgerDamaged
+from rainbow_agent.errors import LedgerCorrupt, LedgerDamaged
 
 #: What to do, by a piece of sqlite's own message (it has no codes in Python 3.10).
 _CURES = (
@@ -19,9 +20,14 @@ _CURES = (
     ("readonly", "make the file and its folder writable for the user that runs the agent"),
     ("unable to open", "make the file and its folder accessible to the user that runs the agent"),
 )
+#: Damage of the file itself, in sqlite's words; all else may be the disk's or the moment's.
+_CORRUPT = re.compile(
+    r"malformed|not a database|\*\*\*|file format|no such (table|column)|Tree \d|Page \d"
+    r"|missing from index|wrong # of entries|invalid page number|non-unique"
+)
 _REPAIR = (
-    "stop the agent, keep a copy of the file (and of its -wal), then repair it with "
-    "`sqlite3 FILE .recover` or move it away: jobs that rainbow was not told of come again"
+    "start the agent again: it puts the file aside and rebuilds what Flux and rainbow still know "
+    "(or keep a copy of it and of its -wal, and repair it with `sqlite3 FILE .recover`)"
 )
 
 
@@ -124,5 +130,7 @@ def errors_in_words(path: Path) -> Iterator[None]:
 
 def damaged(path: Path, what: str) -> LedgerDamaged:
     """The error that names a ledger, what is wrong with it in sqlite's words, and the cure."""
-    cure = next((cure for piece, cure in _CURES if piece in what), _REPAIR)
-    return LedgerDamaged(f"ledger {path}: {what}; {cure}".replace("FILE", str(path)))
+    cure = next((cure for piece, cure in _CURES if piece in what), None)
+    kind = LedgerDamaged if cure or not _CORRUPT.search(what) else LedgerCorrupt
+    words = f"ledger {path}: {what}; {cure or _REPAIR}"
+    return kind(words.replace("FILE", str(path)))

@@ -38,7 +38,7 @@ ORDER BY received, seq
 
 _UNACCEPTED = """
 SELECT id FROM job
-WHERE registration = ? AND accepted IS NULL AND (
+WHERE coalesce(offered_by, registration) = ? AND accepted IS NULL AND (
     state = 'refused' OR (
         state = 'canceled' AND NOT EXISTS (SELECT 1 FROM task AS t WHERE t.job = job.seq)
     ) OR (
@@ -55,6 +55,12 @@ WHERE registration = ? AND accepted IS NULL AND (
 )
 ORDER BY id
 """
+
+_HOLDERS = """
+SELECT id, registration FROM job
+WHERE id IN (SELECT value FROM json_each(?2)) AND (registration = ?1 OR offered_by = ?1)
+"""
+_NAMES = "SELECT name FROM job WHERE registration = ? AND id = ?"
 
 _JOBS = "SELECT seq, registration, id, name, state, reason, received, accepted, finished FROM job"
 _COUNT = "SELECT count(*) FROM job"
@@ -105,6 +111,23 @@ def jobspecs(db: sqlite3.Connection, keys: Sequence[JobKey]) -> dict[JobKey, str
     """The jobspec text of the jobs that are known."""
     rows = ((key, db.execute(_JOBSPEC, _args(key)).fetchone()) for key in keys)
     return {key: row[0] for key, row in rows if row}
+
+
+def names(db: sqlite3.Connection, keys: Sequence[JobKey]) -> dict[JobKey, str]:
+    """The names of the jobs that are known."""
+    rows = ((key, db.execute(_NAMES, _args(key)).fetchone()) for key in keys)
+    return {key: row[0] for key, row in rows if row}
+
+
+def holders(db: sqlite3.Connection, registration: str, ids: Sequence[int]) -> dict[int, JobKey]:
+    """The jobs that a registration's rows are, by rainbow's id."""
+    found = db.execute(_HOLDERS, (registration, _json(ids)))
+    return {job_id: JobKey(origin, job_id) for job_id, origin in found}
+
+
+def registrations(db: sqlite3.Connection) -> set[str]:
+    """Every registration that there ever was."""
+    return {row[0] for row in db.execute("SELECT id FROM registration")}
 
 
 def unplanned(db: sqlite3.Connection) -> list[JobKey]:

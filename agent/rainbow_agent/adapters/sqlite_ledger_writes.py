@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from rainbow_agent.errors import InvalidTransition
 from rainbow_agent.model import (
     WARNING,
+    FoundJob,
     JobKey,
     JobState,
     Offer,
@@ -17,11 +18,15 @@ from rainbow_agent.model import (
     PlannedTask,
     Refusal,
     Registration,
+    TaskChange,
+    TaskKey,
     TaskState,
 )
 
 #: Stands in a story's `now` when rainbow was told that it can let a job go; no state.
 ACCEPTED = "accepted"
+#: Stands there when its row came again under another registration; no state either.
+OFFERED_AGAIN = "offered again"
 
 _OPEN = """
 INSERT INTO registration (id, cluster, host, opened, turn)
@@ -29,12 +34,32 @@ VALUES (?, ?, ?, ?, (SELECT coalesce(max(turn), 0) + 1 FROM registration))
 ON CONFLICT (id) DO UPDATE SET
     cluster = excluded.cluster, host = excluded.host, closed = NULL, turn = excluded.turn
 """
+# One that is learned of after its end is never the current one.
+_PAST = """
+INSERT INTO registration (id, cluster, host, opened, closed, turn)
+VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(turn), 0) + 1 FROM registration))
+ON CONFLICT (id) DO NOTHING
+"""
 _CLOSE = "UPDATE registration SET closed = ? WHERE id = ? AND closed IS NULL"
 _JOB = """
 INSERT INTO job (registration, id, name, state, received) VALUES (?, ?, ?, 'received', ?)
 ON CONFLICT (id, registration) DO NOTHING
 """
-_OFFER = "INSERT INTO offer (job, cluster, jobspec) VALUES (?, ?, ?)"
+_OFFER = """
+INSERT INTO offer (job, cluster, jobspec) VALUES (?, ?, ?) ON CONFLICT (job) DO NOTHING
+"""
+# Of the registrations of one cluster with one scheduler, the last that had such a row.
+_SAME = """
+SELECT j.seq, j.state, j.registration FROM job AS j
+JOIN offer AS o ON o.job = j.seq
+JOIN registration AS r ON r.id = j.registration
+JOIN registration AS mine ON mine.id = ?
+WHERE j.id = ? AND j.accepted IS NULL AND o.jobspec = ?
+    AND r.cluster = mine.cluster AND r.host = mine.host
+ORDER BY r.turn DESC LIMIT 1
+"""
+_OFFERED_BY = "UPDATE job SET offered_by = ? WHERE seq = ?"
+_KNOWN = "SELECT seq FROM job WHERE id = ?2 AND (registration = ?1 OR offered_by = ?1)"
 _EVENT = "INSERT INTO event (job, task, at, was, now, cause) VALUES (?, ?, ?, ?, ?, ?)"
 _FIND = """
 SELECT seq, state, EXISTS (SELECT 1 FROM task WHERE task.job = job.seq) FROM job
@@ -49,7 +74,8 @@ INSERT INTO replica (task, replica, job, in_group, state) VALUES (?, ?, ?, ?, 'p
 """
 _REFUSE = "UPDATE job SET state = 'refused', reason = ?, finished = ? WHERE seq = ?"
 _UNACCEPTED = """
-SELECT seq, state FROM job WHERE registration = ? AND id = ? AND accepted IS NULL
+SELECT seq, state FROM job
+WHERE coalesce(offered_by, registration) = ? AND id = ? AND accepted IS NULL
 """
 _ACCEPT = "UPDATE job SET accepted = ? WHERE seq = ?"
 _NOTE = """
@@ -75,14 +101,62 @@ def record_offers(
     _expect_registration(db, registration)
     new = []
     for offer in offers:
-        job = db.execute(_JOB, (registration, offer.id, offer.name, at))
+        known = db.execute(_KNOWN, (registration, offer.id)).fetchone()
+        if known:
+            # A job that was found in the workload manager has no text yet.
+            db.execute(_OFFER, (known[0], offer.cluster, offer.jobspec))
+        elif not _offered_again(db, registration, offer, at):
+            job = db.execute(_JOB, (registration, offer.id, offer.name, at))
+            db.execute(_OFFER, (job.lastrowid, offer.cluster, offer.jobspec))
+            cause = f"rainbow handed it over as {offer.name!r}"
+            db.execute(_EVENT, (job.lastrowid, None, at, None, JobState.RECEIVED.value, cause))
+            new.append(JobKey(registration, offer.id))
+    return new
+
+
+def _offered_again(db: sqlite3.Connection, registration: str, offer: Offer, at: float) -> bool:
+    """Whether this row is a job's that came under an earlier registration; it is noted then.
+
+    The same id with the same text, of a job that rainbow was not told of (decision 0006).
+    """
+    row = db.execute(_SAME, (registration, offer.id, offer.jobspec)).fetchone()
+    if row is None:
+        return False
+    seq, state, before = row
+    db.execute(_OFFERED_BY, (registration, seq))
+    cause = f"rainbow offers the row of {before}/{offer.id} again, now to {registration}"
+    db.execute(_EVENT, (seq, None, at, state, OFFERED_AGAIN, cause))
+    return True
+
+
+def adopt(
+    db: sqlite3.Connection, jobs: Sequence[FoundJob], host: str, at: float
+) -> list[TaskChange]:
+    """Store jobs that the workload manager has; known ones stay as they are.
+
+    Returns:
+        The news that makes their tasks `submitting`: a crash before more is known of them must
+        not have them submitted a second time.
+    """
+    marks: list[TaskChange] = []
+    for found in jobs:
+        key = found.key
+        db.execute(_PAST, (key.registration, found.cluster, host, found.received, at))
+        job = db.execute(_JOB, (key.registration, key.id, found.name, found.received))
         if not job.rowcount:
             continue
-        db.execute(_OFFER, (job.lastrowid, offer.cluster, offer.jobspec))
-        cause = f"rainbow handed it over as {offer.name!r}"
-        db.execute(_EVENT, (job.lastrowid, None, at, None, JobState.RECEIVED.value, cause))
-        new.append(JobKey(registration, offer.id))
-    return new
+        cause = "found in the workload manager's journal; the ledger did not have it"
+        state = JobState.RECEIVED.value
+        db.execute(_EVENT, (job.lastrowid, None, found.received, None, state, cause))
+        for position, task in enumerate(found.tasks):
+            _record_task(db, _Slot(job.lastrowid or 0, position, None), task, found.received)
+            marks += [
+                TaskChange(
+                    TaskKey(key, task.name, replica), TaskState.SUBMITTING, found.received, cause
+                )
+                for replica in range(task.replicas)
+            ]
+    return marks
 
 
 def record_plan(db: sqlite3.Connection, planned: PlannedJob, at: float) -> None:

@@ -93,9 +93,15 @@ class JobTable:
         """
         waits_for = self._open_dependencies(request)
         reason = self._never_fits(request)
-        events = [
-            WorkloadEvent(EventKind.SUBMIT, job_id, now, key=request.key, group=request.group)
-        ]
+        submit = WorkloadEvent(
+            EventKind.SUBMIT,
+            job_id,
+            now,
+            key=request.key,
+            origin=request.origin,
+            group=request.group,
+        )
+        events = [submit]
         return events + self._take(job_id, request, waits_for, reason, now)
 
     def resume(self, job_id: int, request: JobRequest, now: float) -> list[WorkloadEvent]:

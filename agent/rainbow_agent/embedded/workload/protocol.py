@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from rainbow_agent.errors import Rejected
-from rainbow_agent.model import EventKind, TaskKey, WorkloadEvent
+from rainbow_agent.model import EventKind, Origin, TaskKey, WorkloadEvent
 
 #: Both ends must speak the same; raised with every change that an older end would misread.
 VERSION = 1
@@ -99,6 +99,8 @@ def event_entry(event: WorkloadEvent) -> dict[str, Any]:
         entry["key"] = event.key.to_attribute()
         if event.group:
             entry["group"] = True
+        if event.origin is not None:
+            entry["key"]["origin"] = event.origin.to_attribute()
     elif event.kind is EventKind.FINISH:
         entry["status"] = event.status
     elif event.kind is EventKind.EXCEPTION:
@@ -120,6 +122,7 @@ def entry_event(entry: Mapping[str, Any]) -> WorkloadEvent:
             float(entry["time"]),
             key=TaskKey.from_attribute(entry.get("key")),
             group=entry.get("group") is True,
+            origin=Origin.from_attribute(entry.get("key")),
             status=None if status is None else int(status),
             exception=str(entry.get("type", "")),
             severity=int(entry.get("severity", 0)),

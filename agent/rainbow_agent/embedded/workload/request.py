@@ -11,7 +11,7 @@ from typing import Any
 
 from rainbow_agent.embedded.workload.staging import StagedFile, read_files
 from rainbow_agent.errors import Rejected
-from rainbow_agent.model import TaskKey
+from rainbow_agent.model import Origin, TaskKey
 
 #: Processes of one job at most; a typo must not become a fork bomb.
 MAX_TASKS = 4096
@@ -71,6 +71,7 @@ class JobRequest:
     key: TaskKey | None = None
     group: bool = False  # a group of ours: the journal says so
     nest: bool = False  # `flux broker COMMAND`: the command runs in an instance of its own
+    origin: Origin | None = None
 
 
 def read_jobspec(jobspec: Any) -> JobRequest:
@@ -106,6 +107,7 @@ def read_jobspec(jobspec: Any) -> JobRequest:
         key=TaskKey.from_attribute(mark),
         group=isinstance(mark, Mapping) and mark.get("group") is True,
         nest=nest,
+        origin=Origin.from_attribute(mark),
     )
 
 
