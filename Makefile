@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint check bench wheel clean
+.PHONY: help demo test lint check bench reliability wheel clean
 .DEFAULT_GOAL := help
 
 help:
@@ -45,6 +45,11 @@ build/axe.min.js:
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/run.py
+
+reliability: $(VENV)/.dev
+	mkdir -p build && rm -f build/reliability.jsonl
+	RELIABILITY_JSON=$(CURDIR)/build/reliability.jsonl $(BIN)/pytest tests/acceptance/test_outages.py
+	$(BIN)/python bench/reliability.py build/reliability.jsonl
 
 wheel: $(VENV)/.dev
 	rm -rf dist build/wheel-venv
