@@ -140,6 +140,8 @@ def _local(nest: Nest) -> Iterator[_Instance]:
     reading, writing = os.pipe()
     workload = LocalWorkload(nest.folder, cores=nest.cores, lifeline=reading)
     try:
+        # Started here, once: a thread that also tried would be ended with the group's processes.
+        workload.resources()
         yield _Instance(workload, lambda: to_file(nest.events), lambda: [0])
     finally:
         workload.close()
