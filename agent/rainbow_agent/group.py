@@ -66,6 +66,8 @@ class Means:
     clock: Clock
     stop: StopSignal
     tell: Callable[[Sequence[TaskChange]], None]
+    #: Is given each task that has ended and whose output is to outlive the instance.
+    keep: Callable[[TaskKey, int], None] = lambda _key, _flux_id: None
 
 
 class GroupRun:
@@ -99,6 +101,12 @@ class GroupRun:
         self._news: queue.Queue[TaskChange | WorkloadUnavailable] = queue.Queue()
         self._in_place = in_place(self._news.put)
         self._has_jobs = any(task.kind is not TaskKind.LOCAL for task in tasks)
+        # A local task writes to the group's own output; a group in this one may hold such tasks.
+        self._kept = {
+            task.name
+            for task in tasks
+            if task.kind is TaskKind.GROUP or (task.watch and task.kind is TaskKind.JOB)
+        }
 
     def run(self) -> bool:
         """Run every task that can run; whether all of them ended well.
@@ -194,6 +202,8 @@ class GroupRun:
             told.append(change)
             if change.state in FINAL_TASK_STATES:
                 self._left -= 1
+                if change.key in self._ids and change.key.task in self._kept:
+                    self._means.keep(change.key, self._ids[change.key])
                 well = change.state is TaskState.COMPLETED
                 ready, doomed = self._order.ended(change.key, well=well)
                 self._ready += ready

@@ -25,6 +25,7 @@ from pathlib import Path  # noqa: E402
 from rainbow_agent import logs  # noqa: E402
 from rainbow_agent.adapters import in_place  # noqa: E402
 from rainbow_agent.adapters.clock import SystemClock  # noqa: E402
+from rainbow_agent.adapters.group_output import Copies  # noqa: E402
 from rainbow_agent.adapters.group_told import Teller, to_file  # noqa: E402
 from rainbow_agent.dispatch import GROUP_KEY  # noqa: E402
 from rainbow_agent.embedded.workload.nest import Nest  # noqa: E402
@@ -36,7 +37,7 @@ from rainbow_agent.jobspec.groupfile import from_data  # noqa: E402
 from rainbow_agent.jobspec.placement import place_inside  # noqa: E402
 from rainbow_agent.jobspec.unplaceable import Unplaceable  # noqa: E402
 from rainbow_agent.model import PlannedTask, TaskKey, TaskKind  # noqa: E402
-from rainbow_agent.ports import Workload  # noqa: E402
+from rainbow_agent.ports import Records, Workload  # noqa: E402
 from rainbow_agent.site import SiteNode  # noqa: E402
 from rainbow_agent.stop import stop_on_signals  # noqa: E402
 
@@ -49,6 +50,7 @@ class _Instance:
 
     workload: Workload
     open_writer: Callable[[], Callable[[str], None]]  # of the log outside it
+    open_records: Callable[[], Records]  # of what it keeps of its jobs
     #: Ranks of its nodes in the instance around it, by its own.
     outer_ranks: Callable[[], Sequence[int]]
 
@@ -92,13 +94,15 @@ def _run(key: TaskKey, tasks: Sequence[PlannedTask]) -> bool:
         instance = stack.enter_context(_instance(os.environ))
         teller = Teller(instance.open_writer)
         stack.callback(teller.close)
+        copies = Copies(instance.open_records)
+        stack.callback(copies.close)
         if any_local:
             stack.callback(in_place.end_all, mark)
         placed, unplaceable = _placed(tasks, instance)
         run = GroupRun(
             key,
             placed,
-            Means(instance.workload, environment, SystemClock(), stop, teller.tell),
+            Means(instance.workload, environment, SystemClock(), stop, teller.tell, copies.copy),
             lambda hear: in_place.InPlaceTasks(beside, mark, hear),
             unplaceable,
         )
@@ -135,14 +139,17 @@ def _instance(environ: Mapping[str, str]) -> Iterator[_Instance]:
 @contextmanager
 def _local(nest: Nest) -> Iterator[_Instance]:
     """A server of the local workload manager's of our own, which ends with this process."""
-    from rainbow_agent.adapters.local_workload import LocalWorkload  # noqa: PLC0415 - or Flux
+    from rainbow_agent.adapters.local_records import LocalRecords  # noqa: PLC0415 - or Flux
+    from rainbow_agent.adapters.local_workload import LocalWorkload  # noqa: PLC0415 - likewise
 
     reading, writing = os.pipe()
     workload = LocalWorkload(nest.folder, cores=nest.cores, lifeline=reading)
     try:
         # Started here, once: a thread that also tried would be ended with the group's processes.
         workload.resources()
-        yield _Instance(workload, lambda: to_file(nest.events), lambda: [0])
+        yield _Instance(
+            workload, lambda: to_file(nest.events), lambda: LocalRecords(nest.folder), lambda: [0]
+        )
     finally:
         workload.close()
         os.close(writing)
@@ -164,6 +171,7 @@ def _flux() -> Iterator[_Instance]:
     from rainbow_agent.adapters.flux_connection import Connection  # noqa: PLC0415 - likewise
     from rainbow_agent.adapters.flux_inside import to_job  # noqa: PLC0415 - likewise
     from rainbow_agent.adapters.flux_native import FluxWorkload  # noqa: PLC0415 - likewise
+    from rainbow_agent.adapters.flux_records import FluxRecords  # noqa: PLC0415 - likewise
 
     connection = Connection()
     around, job = connection.attribute("parent-uri"), connection.attribute("jobid")
@@ -174,7 +182,10 @@ def _flux() -> Iterator[_Instance]:
     workload = FluxWorkload()
     try:
         yield _Instance(
-            workload, lambda: to_job(around, flux_id), lambda: ranks_of(around, flux_id)
+            workload,
+            lambda: to_job(around, flux_id),
+            lambda: FluxRecords(None),
+            lambda: ranks_of(around, flux_id),
         )
     finally:
         workload.close()

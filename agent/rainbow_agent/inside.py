@@ -83,5 +83,7 @@ def left_behind(group: TaskChange, key: TaskKey, was: TaskState) -> TaskChange:
     reason = f"its group {group.key.task} is over ({group.reason or group.cause})"
     if begun:
         reason += " and never told what became of it"
-    state = TaskState.LOST if begun else TaskState.CANCELED
+    # Who cancels a group ends all that is in it, whether the runner still comes to tell it or not.
+    lost = begun and group.state is not TaskState.CANCELED
+    state = TaskState.LOST if lost else TaskState.CANCELED
     return TaskChange(key, state, group.at, reason, reason=reason, finished=group.at, inside=True)

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from rainbow_agent.adapters.clock import SystemClock
+from rainbow_agent.adapters.workloads import Choice, open_records
 from rainbow_agent.environment import job_environment
 from rainbow_agent.errors import JobspecError
 from rainbow_agent.jobspec.plan import plan_text
@@ -336,7 +337,7 @@ def test_a_group_that_is_canceled(site: Site) -> None:
     assert found["g"] is TaskState.CANCELED
     assert found["after"] is TaskState.CANCELED
     assert found["g/wait"] is TaskState.CANCELED
-    assert found["g/job"] in (TaskState.CANCELED, TaskState.LOST)
+    assert found["g/job"] is TaskState.CANCELED
     assert "somebody wants it ended" in (site.last("g").reason or "")
     eventually(lambda: not any(map(lives, pids)), "everything in it is ended")
 
@@ -478,3 +479,53 @@ def test_stage_finds_what_is_there(site: Site) -> None:
         "g/task-2": TaskState.CANCELED,
     }
     assert site.lines() == ["content"] * 2
+
+
+def test_what_is_watched_outlives_the_group(site: Site) -> None:
+    """Lines of local and watched tasks, those of an inner group too, are in the group's output."""
+    states = site.run(
+        {
+            "tasks": [{"group": "outer"}],
+            "groups": [
+                {
+                    "name": "outer",
+                    "resources": "two",
+                    "tasks": [
+                        {"name": "here", "local": True, "command": ["echo", "beside"]},
+                        {
+                            "name": "kept",
+                            "resources": "one",
+                            "replicas": 2,
+                            "attributes": {"watch": True},
+                            "command": ["sh", "-c", "echo one; printf two; echo bad >&2"],
+                        },
+                        {"name": "gone", "resources": "one", "command": ["echo", "unseen"]},
+                        {"group": "inner"},
+                    ],
+                },
+                {
+                    "name": "inner",
+                    "resources": "one",
+                    "tasks": [
+                        {"name": "deep", "attributes": {"watch": True}, "command": ["echo", "x"]},
+                    ],
+                },
+            ],
+        }
+    )
+    assert set(states.values()) == {TaskState.COMPLETED}
+    choice = Choice(site.place.kind, site.place.address, "the test")
+    written: dict[str, bytes] = {"stdout": b"", "stderr": b""}
+    with closing(open_records(choice)) as records:
+        for piece in records.output([site.ids["outer"]], follow=False):
+            written[piece.stream] += piece.data
+    assert sorted(written["stdout"].decode().splitlines()) == [
+        "outer/here: beside",
+        "outer/inner/deep: x",
+        "outer/kept: one",
+        "outer/kept: two",
+        "outer/kept[1]: one",
+        "outer/kept[1]: two",
+    ]
+    errors = [x for x in written["stderr"].decode().splitlines() if x.startswith("outer/")]
+    assert sorted(errors) == ["outer/kept: bad", "outer/kept[1]: bad"]

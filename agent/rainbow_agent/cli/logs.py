@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -14,6 +14,7 @@ from rainbow_agent.cli.common import output_option, reports_errors, settings_opt
 from rainbow_agent.cli.ledger import find_job, reading
 from rainbow_agent.cli.records import records_of
 from rainbow_agent.errors import RainbowAgentError
+from rainbow_agent.inside import label
 from rainbow_agent.logs import clean
 from rainbow_agent.model import JobRow, OutputPiece, TaskKind, TaskRow
 from rainbow_agent.settings import Settings
@@ -32,7 +33,7 @@ def command(job: str, task: str | None, follow: bool, settings: Settings, output
 
     TASK is its name, or `name[2]` for one replica. One task's output comes as it was written, what
     went to standard error to standard error. With several, each line begins with its task. As
-    JSON: one object a piece.
+    JSON: one object a piece. Of tasks in groups there is what `watch: true` keeps.
 
     Example: rainbow-agent logs 7 build --follow
     """
@@ -42,27 +43,59 @@ def command(job: str, task: str | None, follow: bool, settings: Settings, output
         row = ledger.job(key)
     assert row is not None  # noqa: S101 - likewise
     tasks = _chosen(row, task)
-    # An id of a task in a group is one of the group's own instance, and says nothing out here.
-    sent = [each for each in tasks if each.flux_id is not None and each.group is None]
-    for each in tasks:
-        if each.flux_id is None or each.group is not None:
-            click.echo(clean(f"note: {_name(each)} {_why_none(each)}"), err=True)
-    show = _json if output == "json" else (_raw if len(tasks) == 1 else _Labelled())
-    by_id = {each.flux_id: each for each in sent if each.flux_id is not None}
+    # An id of a task in a group is one of the group's own instance, and says nothing out here:
+    # what is kept of its output is in that of the outermost group, behind its name.
+    tops = [each for each in tasks if each.group is None]
+    inner = [each for each in tasks if each.group is not None]
+    asked = tops or [_outermost(row, inner[0])]
+    for each in asked:
+        if each.flux_id is None:
+            note = (
+                f"note: {_name(each)} is {each.state.value}: it never was in the workload manager"
+            )
+            click.echo(clean(note), err=True)
+    by_id = {each.flux_id: each for each in asked if each.flux_id is not None}
+    show = _shower(tops, inner, as_json=output == "json")
     with stop_on_signals() as stop, records_of(settings, stop) as records:
         for piece in records.output(list(by_id), follow=follow):
             show(by_id[piece.flux_id], piece)
     if isinstance(show, _Labelled):
         show.finish()
+    _say_what_is_kept(tops, inner, show)
 
 
-def _why_none(task: TaskRow) -> str:
-    """Why there is nothing to show of a task by itself."""
-    if task.group is None:
-        return f"is {task.state.value}: it never was in the workload manager"
-    if task.kind is TaskKind.LOCAL:
-        return f"is a local task: what it wrote is in the output of {task.key.task.split('/')[0]}"
-    return f"is in group {task.group}: its output ends with the group's instance"
+def _shower(
+    tops: Sequence[TaskRow], inner: Sequence[TaskRow], *, as_json: bool
+) -> Callable[[TaskRow, OutputPiece], None]:
+    if not tops:
+        return _Inner(inner, as_json=as_json)
+    if as_json:
+        return _json
+    return _raw if len(tops) == 1 and not inner else _Labelled()
+
+
+def _outermost(row: JobRow, task: TaskRow) -> TaskRow:
+    """The group of the top level that a task is in, however deep."""
+    name = task.key.task
+    by_name = {each.key.task: each for each in row.tasks}
+    while (group := by_name[name].group) is not None:
+        name = group
+    return by_name[name]
+
+
+def _say_what_is_kept(tops: Sequence[TaskRow], inner: Sequence[TaskRow], show: object) -> None:
+    """Silence about a task in a group does not mean that it wrote nothing."""
+    jobs = [each for each in inner if each.kind is not TaskKind.LOCAL]
+    silent = not isinstance(show, _Inner) or not show.shown
+    if jobs and silent:
+        what = _name(jobs[0]) if len(jobs) == 1 and not tops else f"{len(jobs)} tasks in groups"
+        click.echo(
+            clean(
+                f"note: of {what} only what `watch: true` keeps is here; the rest ended with the"
+                " group's own instance"
+            ),
+            err=True,
+        )
 
 
 def _chosen(row: JobRow, text: str | None) -> Sequence[TaskRow]:
@@ -86,9 +119,13 @@ def _name(task: TaskRow) -> str:
 
 
 def _raw(_task: TaskRow, piece: OutputPiece) -> None:
-    """As it was written."""
+    """As it was written; on a terminal without what a terminal would act on."""
     target = sys.stderr if piece.stream == "stderr" else sys.stdout
-    target.buffer.write(piece.data)
+    data = piece.data
+    if target.isatty():
+        text = data.decode(errors="replace")
+        data = "\n".join(_harmless(line) for line in text.split("\n")).encode()
+    target.buffer.write(data)
     target.flush()
 
 
@@ -127,4 +164,39 @@ class _Labelled:
                 self._show(source, rest)
 
     def _show(self, source: tuple[str, str, str], line: str) -> None:
-        click.echo(f"{clean(source[0])}: {line}", err=source[1] == "stderr")
+        click.echo(f"{clean(source[0])}: {_shown(line, source[1])}", err=source[1] == "stderr")
+
+
+class _Inner(_Labelled):
+    """Of a group's output only the lines of these tasks; of one task without its name."""
+
+    def __init__(self, tasks: Sequence[TaskRow], *, as_json: bool) -> None:
+        super().__init__()
+        self._tasks = {label(each.key): each for each in tasks}
+        self._as_json = as_json
+        #: Whether there was any.
+        self.shown = False
+
+    def _show(self, source: tuple[str, str, str], line: str) -> None:
+        head = next((each for each in self._tasks if line.startswith(each)), None)
+        if head is None:
+            return
+        self.shown = True
+        _, stream, rank = source
+        if self._as_json:
+            data = f"{line[len(head) :]}\n".encode()
+            _json(self._tasks[head], OutputPiece(0, stream, data, rank))
+            return
+        text = line[len(head) :] if len(self._tasks) == 1 else line
+        click.echo(_shown(text, stream), err=stream == "stderr")
+
+
+def _shown(line: str, stream: str) -> str:
+    """A line for where it goes: a terminal acts on some characters, a file does not."""
+    target = sys.stderr if stream == "stderr" else sys.stdout
+    return _harmless(line) if target.isatty() else line
+
+
+def _harmless(line: str) -> str:
+    """Without what a terminal acts on, except tabs."""
+    return "\t".join(clean(part) for part in line.rstrip("\r").split("\t"))
