@@ -16,7 +16,8 @@ from bench.site import JOBSPEC, Site
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.jobspec.plan import plan_text
-from rainbow_agent.model import JobKey, Offer, PlannedJob, TaskChange, TaskKey, TaskState
+from rainbow_agent.model import JobKey, Offer, PlannedJob, TaskChange, TaskKey
+from rainbow_agent.states import TaskState
 
 JOBS = 10_000
 _SETTLE = 12.0  # seconds until the polls have reached their longest pause

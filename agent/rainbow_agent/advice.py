@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rainbow_agent.model import JobRow, JobState, TaskRow, TaskState
+from rainbow_agent.model import JobRow, TaskRow
+from rainbow_agent.states import JobState, TaskState
 
 #: Exit codes that shells and kernels give a meaning (POSIX 2.8.2; signal(7)): what it usually is.
 _CODES: Final = {

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from rainbow_agent.conditions import Conditions
-from rainbow_agent.model import FINAL_JOB_STATES, JobChange, JobState
+from rainbow_agent.model import JobChange
 from rainbow_agent.ports import Clock
+from rainbow_agent.states import FINAL_JOB_STATES, JobState
 
 log = logging.getLogger(__name__)
 

@@ -38,7 +38,7 @@ from rainbow_agent.jobspec.programs import Programs
 from rainbow_agent.journal import JournalRoom
 from rainbow_agent.logs import Redact, set_level, set_up
 from rainbow_agent.lookout import Lookout
-from rainbow_agent.model import FINAL_JOB_STATES, Drain, JobChange, JobState
+from rainbow_agent.model import Drain, JobChange
 from rainbow_agent.pacing import Pace
 from rainbow_agent.ports import StopSignal
 from rainbow_agent.publication import Publication
@@ -47,6 +47,7 @@ from rainbow_agent.registration import Doubt, Registrar, Session
 from rainbow_agent.renewal import renew
 from rainbow_agent.reporter import Reporter
 from rainbow_agent.settings import Settings
+from rainbow_agent.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.status import status_line
 from rainbow_agent.stop import FINISH, Stop, stop_on_signals
 from rainbow_agent.vitals import LIMIT, Vitals, moving

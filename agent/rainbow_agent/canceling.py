@@ -10,16 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from rainbow_agent.model import (
-    FINAL_JOB_STATES,
-    Cancellation,
-    JobChange,
-    JobRow,
-    TaskChange,
-    TaskRow,
-    TaskState,
-)
+from rainbow_agent.model import Cancellation, JobChange, JobRow, TaskChange, TaskRow
 from rainbow_agent.ports import Clock, Ledger
+from rainbow_agent.states import FINAL_JOB_STATES, TaskState
 
 log = logging.getLogger(__name__)
 

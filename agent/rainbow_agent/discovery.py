@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
-from rainbow_agent.model import NodeView, PoolView
+from rainbow_agent.pool import NodeView, PoolView
 from rainbow_agent.ports import Clock, StopSignal
 from rainbow_compspec import node
 from rainbow_compspec.errors import CompspecError

@@ -33,12 +33,12 @@ from rainbow_agent.model import (
     TaskKey,
     TaskKind,
     TaskRow,
-    TaskState,
 )
 from rainbow_agent.order import JobOrder, Ready, rows_of
 from rainbow_agent.ports import Clock, Ledger, StopSignal, Workload
 from rainbow_agent.rebuild import STRAYS
 from rainbow_agent.site import Site
+from rainbow_agent.states import TaskState
 
 log = logging.getLogger(__name__)
 

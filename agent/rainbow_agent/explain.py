@@ -14,7 +14,6 @@ from rainbow_agent.advice import advise, culprit
 from rainbow_agent.fluxid import f58
 from rainbow_agent.logs import clean, when
 from rainbow_agent.model import (
-    FINAL_JOB_STATES,
     Cancellation,
     JobKey,
     JobRow,
@@ -22,9 +21,9 @@ from rainbow_agent.model import (
     StoryLine,
     TaskEvent,
     TaskKey,
-    TaskState,
 )
 from rainbow_agent.ports import Ledger
+from rainbow_agent.states import FINAL_JOB_STATES, TaskState
 from rainbow_agent.views import ago, job_view
 from rainbow_agent.waits import Wait, waits
 from rainbow_agent.waitstatus import exit_code

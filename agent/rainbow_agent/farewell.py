@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from rainbow_agent.errors import Refused, Transient
 from rainbow_agent.logs import counted
-from rainbow_agent.model import TaskChange, TaskRow, TaskState
+from rainbow_agent.model import TaskChange, TaskRow
 from rainbow_agent.ports import Clock, Ledger
+from rainbow_agent.states import TaskState
 from rainbow_agent.stop import CANCEL, JOIN, Stop
 
 log = logging.getLogger(__name__)

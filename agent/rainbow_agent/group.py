@@ -20,8 +20,6 @@ from rainbow_agent.dispatch import complete
 from rainbow_agent.errors import WorkloadUnavailable
 from rainbow_agent.journal import Tracker
 from rainbow_agent.model import (
-    FINAL_TASK_STATES,
-    TASK_MOVES,
     Plan,
     PlannedTask,
     Submission,
@@ -30,11 +28,11 @@ from rainbow_agent.model import (
     TaskChange,
     TaskKey,
     TaskKind,
-    TaskState,
     WorkloadEvent,
 )
 from rainbow_agent.order import JobOrder, Ready, rows_of
 from rainbow_agent.ports import Clock, StopSignal, Workload
+from rainbow_agent.states import FINAL_TASK_STATES, TASK_MOVES, TaskState
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rainbow_agent.model import TaskChange, TaskKey, TaskState
+from rainbow_agent.model import TaskChange, TaskKey
+from rainbow_agent.states import TaskState
 
 #: The name of the eventlog in a Flux job's guest namespace.
 EVENTLOG = "rainbow.eventlog"

@@ -17,7 +17,6 @@ from typing import Any
 from rainbow_agent.errors import WorkloadUnavailable
 from rainbow_agent.inside import from_entry
 from rainbow_agent.model import (
-    FINAL_TASK_STATES,
     EventKind,
     JobChange,
     JobKey,
@@ -26,12 +25,12 @@ from rainbow_agent.model import (
     TaskKey,
     TaskKind,
     TaskRow,
-    TaskState,
     WorkloadEvent,
 )
 from rainbow_agent.pacing import Pace
 from rainbow_agent.ports import Clock, Journal, Ledger, StopSignal, Workload
 from rainbow_agent.rebuild import INSTANCE, REBUILD, STRAYS, Finds
+from rainbow_agent.states import FINAL_TASK_STATES, TaskState
 from rainbow_agent.vitals import Vitals
 from rainbow_agent.waitstatus import exit_code
 

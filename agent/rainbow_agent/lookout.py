@@ -16,7 +16,7 @@ from rainbow_agent.discovery import Condition, Discovery, Survey, Surveyed
 from rainbow_agent.errors import Fatal, WorkloadUnavailable
 from rainbow_agent.inventory import Portrait, portray, site_of
 from rainbow_agent.logs import counted
-from rainbow_agent.model import NodeView, PoolView
+from rainbow_agent.pool import NodeView, PoolView
 from rainbow_agent.ports import Clock, StopSignal, Workload
 from rainbow_agent.settle import Settle
 from rainbow_agent.site import Site, Subsystems

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rainbow_agent.model import JobState, TaskState
+from rainbow_agent.states import JobState, TaskState
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Frozen values that every room shares, and the tables of allowed moves."""
+"""Frozen values that every room shares."""
 
 from __future__ import annotations
 
@@ -8,76 +8,7 @@ from enum import Enum
 from typing import Any
 
 from rainbow_agent.needs import Option
-
-
-class JobState(str, Enum):
-    """What became of one job that rainbow handed over."""
-
-    RECEIVED = "received"  # in the ledger; not all of its tasks are in the workload manager yet
-    SUBMITTED = "submitted"  # every task is in the workload manager, none has started
-    RUNNING = "running"  # at least one task has started, not all have ended
-    COMPLETED = "completed"  # every task ended with exit code 0
-    FAILED = "failed"  # a task failed, and nothing of the job runs any more
-    CANCELED = "canceled"  # somebody ended it
-    REFUSED = "refused"  # will never run here; the reason says why
-    LOST = "lost"  # the workload manager no longer knows its tasks
-
-
-class TaskState(str, Enum):
-    """Where one replica of one task is."""
-
-    PENDING = "pending"  # planned, not handed to the workload manager
-    SUBMITTING = "submitting"  # the intent is on disk; the workload manager may have it or not
-    SUBMITTED = "submitted"  # it has an id there, and waits
-    RUNNING = "running"  # it has started
-    COMPLETED = "completed"  # it ended with exit code 0
-    FAILED = "failed"  # it ended otherwise, or can never run
-    CANCELED = "canceled"  # ended by somebody, or what it depends on did not end well
-    LOST = "lost"  # the workload manager no longer knows it
-
-
-FINAL_JOB_STATES = frozenset(
-    {
-        JobState.COMPLETED,
-        JobState.FAILED,
-        JobState.CANCELED,
-        JobState.REFUSED,
-        JobState.LOST,
-    }
-)
-FINAL_TASK_STATES = frozenset(
-    {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED, TaskState.LOST}
-)
-
-_JOB_ORDER = (JobState.RECEIVED, JobState.SUBMITTED, JobState.RUNNING)
-_TASK_ORDER = (
-    TaskState.PENDING,
-    TaskState.SUBMITTING,
-    TaskState.SUBMITTED,
-    TaskState.RUNNING,
-)
-
-#: Forward along the order, or to any final state. `refused` is for jobs that never started. One
-#: step back: all of the job waited in an instance that was replaced, and goes into the next one.
-JOB_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
-    [(was, now) for i, was in enumerate(_JOB_ORDER) for now in _JOB_ORDER[i + 1 :]]
-    + [
-        (was, now)
-        for was in _JOB_ORDER
-        for now in FINAL_JOB_STATES
-        if not (was is JobState.RUNNING and now is JobState.REFUSED)
-    ]
-    + [(JobState.SUBMITTED, JobState.RECEIVED)]
-)
-
-#: Forward along the order, or to any final state; and back to `pending`: after a crash, from
-#: `submitting`, when the workload manager never got the task; from the others when the instance
-#: that had it was replaced (TaskChange.again), and it is to be submitted to the next one.
-TASK_MOVES: frozenset[tuple[TaskState, TaskState]] = frozenset(
-    [(was, now) for i, was in enumerate(_TASK_ORDER) for now in _TASK_ORDER[i + 1 :]]
-    + [(was, now) for was in _TASK_ORDER for now in FINAL_TASK_STATES]
-    + [(was, TaskState.PENDING) for was in _TASK_ORDER[1:]]
-)
+from rainbow_agent.states import JobState, TaskState
 
 
 @dataclass(frozen=True, order=True)
@@ -460,52 +391,6 @@ class WorkloadEvent:
 
 
 @dataclass(frozen=True)
-class NodeView:
-    """One node (Flux: broker rank) as the workload manager schedules it."""
-
-    rank: int
-    name: str
-    cores: int
-    gpus: int
-    up: bool = True  # new jobs may start on it: it is neither down nor drained
-    cores_free: int = 0
-    gpus_free: int = 0
-    drained: bool = False  # somebody took it out of scheduling, and it is there all the same
-    core_ids: tuple[int, ...] | None = (
-        None  # those scheduled, by logical number; None: 0 to cores-1
-    )
-    gpu_ids: tuple[int, ...] | None = None  # likewise
-
-    @property
-    def online(self) -> bool:
-        """Whether the node is there, drained or not."""
-        return self.up or self.drained
-
-
-@dataclass(frozen=True)
-class PoolView:
-    """What the workload manager can schedule. A node that is down or drained counts as not free."""
-
-    nodes: tuple[NodeView, ...]
-
-    @property
-    def nodes_free(self) -> int:
-        """Nodes that are up and have nothing allocated."""
-        return sum(1 for n in self.nodes if n.up and n.cores_free == n.cores)
-
-    def totals(self) -> dict[str, int]:
-        """The `resources` object of `status` (docs/commands.md)."""
-        return {
-            "nodes_total": len(self.nodes),
-            "nodes_free": self.nodes_free,
-            "cores_total": sum(n.cores for n in self.nodes),
-            "cores_free": sum(n.cores_free for n in self.nodes if n.up),
-            "gpus_total": sum(n.gpus for n in self.nodes),
-            "gpus_free": sum(n.gpus_free for n in self.nodes if n.up),
-        }
-
-
-@dataclass(frozen=True)
 class SatisfyAnswer:
     """What rainbow's graph says of a jobspec."""
 
@@ -513,29 +398,3 @@ class SatisfyAnswer:
     total_clusters: int
     total_matches: int
     total_mismatches: int
-
-
-def job_state_of(
-    counts: Mapping[TaskState, int], *, started: bool, unsatisfiable: bool
-) -> JobState:
-    """A job's state from how many of its tasks are in each state.
-
-    Args:
-        counts: tasks per state; at least one task in all.
-        started: whether any task of the job ever started.
-        unsatisfiable: whether the workload manager said of a task that it can never run here.
-    """
-    present = {state for state, n in counts.items() if n}
-    if present <= FINAL_TASK_STATES:
-        if present == {TaskState.COMPLETED}:
-            return JobState.COMPLETED
-        if TaskState.LOST in present:
-            return JobState.LOST
-        if unsatisfiable and not started:
-            return JobState.REFUSED
-        return JobState.FAILED if TaskState.FAILED in present else JobState.CANCELED
-    if started:
-        return JobState.RUNNING
-    if present & {TaskState.PENDING, TaskState.SUBMITTING}:
-        return JobState.RECEIVED
-    return JobState.SUBMITTED

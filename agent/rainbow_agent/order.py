@@ -10,16 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rainbow_agent.model import (
-    FINAL_TASK_STATES,
-    JobKey,
-    Plan,
-    PlannedTask,
-    TaskKey,
-    TaskKind,
-    TaskRow,
-    TaskState,
-)
+from rainbow_agent.model import JobKey, Plan, PlannedTask, TaskKey, TaskKind, TaskRow
+from rainbow_agent.states import FINAL_TASK_STATES, TaskState
 
 
 @dataclass(frozen=True)

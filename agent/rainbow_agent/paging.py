@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rainbow_agent.model import JobKey, JobState
+from rainbow_agent.model import JobKey
+from rainbow_agent.states import JobState
 
 
 @dataclass(frozen=True)

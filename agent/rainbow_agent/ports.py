@@ -16,11 +16,9 @@ from rainbow_agent.model import (
     JobChange,
     JobKey,
     JobRow,
-    JobState,
     Offer,
     OutputPiece,
     PlannedJob,
-    PoolView,
     Refusal,
     Registration,
     ReportLine,
@@ -32,9 +30,10 @@ from rainbow_agent.model import (
     TaskEvent,
     TaskKey,
     TaskRow,
-    TaskState,
     WorkloadEvent,
 )
+from rainbow_agent.pool import PoolView
+from rainbow_agent.states import JobState, TaskState
 
 
 class Clock(Protocol):

@@ -6,9 +6,9 @@ import re
 from enum import Enum
 from typing import Final, Protocol
 
-from rainbow_agent.model import TaskState
 from rainbow_agent.ports import Ledger
 from rainbow_agent.registration import Registrar
+from rainbow_agent.states import TaskState
 
 #: A token that the server made for one cluster is a random UUID; one that all clusters share is
 #: what its operator chose, or the server's name.

@@ -19,10 +19,12 @@ from rainbow_agent.errors import (
     Transient,
     WorkloadUnavailable,
 )
-from rainbow_agent.model import JobKey, JobRow, JobState, PoolView
+from rainbow_agent.model import JobKey, JobRow
 from rainbow_agent.pacing import Pace
+from rainbow_agent.pool import PoolView
 from rainbow_agent.ports import Clock, Ledger, Scheduler, Workload
 from rainbow_agent.registration import Doubt, Session
+from rainbow_agent.states import JobState
 from rainbow_agent.stop import Stop
 from rainbow_agent.vitals import Vitals
 

@@ -12,7 +12,6 @@ from rainbow_agent.dispatch import complete
 from rainbow_agent.inside import left_behind
 from rainbow_agent.journal import Tracker
 from rainbow_agent.model import (
-    FINAL_TASK_STATES,
     JobKey,
     Plan,
     Submission,
@@ -20,10 +19,10 @@ from rainbow_agent.model import (
     Submitted,
     TaskChange,
     TaskKey,
-    TaskState,
 )
 from rainbow_agent.order import JobOrder, Ready, rows_of
 from rainbow_agent.ports import Clock, Journal, StopSignal, Workload
+from rainbow_agent.states import FINAL_TASK_STATES, TaskState
 
 
 class Run:

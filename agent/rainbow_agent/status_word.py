@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rainbow_agent.conditions import Condition
-from rainbow_agent.model import FINAL_JOB_STATES, Drain, JobRow, JobState
+from rainbow_agent.model import Drain, JobRow
+from rainbow_agent.states import FINAL_JOB_STATES, JobState
 
 #: The words, each with what it means (docs/operations.md).
 WORDS: Final[Mapping[str, str]] = {

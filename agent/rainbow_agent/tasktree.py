@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from rainbow_agent.fluxid import f58
 from rainbow_agent.logs import when
-from rainbow_agent.model import FINAL_TASK_STATES, TaskRow
+from rainbow_agent.model import TaskRow
+from rainbow_agent.states import FINAL_TASK_STATES
 from rainbow_agent.views import ago, table
 
 #: Replicas of one task that have a line each; of more there is one line for all.

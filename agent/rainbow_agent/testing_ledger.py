@@ -11,14 +11,9 @@ from typing import Any
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.model import (
-    FINAL_JOB_STATES,
-    FINAL_TASK_STATES,
-    JOB_MOVES,
-    TASK_MOVES,
     WARNING,
     JobKey,
     JobRow,
-    JobState,
     Offer,
     Plan,
     PlannedJob,
@@ -28,10 +23,17 @@ from rainbow_agent.model import (
     TaskChange,
     TaskKey,
     TaskRow,
+)
+from rainbow_agent.ports import Ledger
+from rainbow_agent.states import (
+    FINAL_JOB_STATES,
+    FINAL_TASK_STATES,
+    JOB_MOVES,
+    TASK_MOVES,
+    JobState,
     TaskState,
     job_state_of,
 )
-from rainbow_agent.ports import Ledger
 
 _STARTED = {TaskState.RUNNING, TaskState.COMPLETED}
 _UNSENT = {TaskState.PENDING, TaskState.SUBMITTING}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rainbow_agent.discovery import Answer, Discovery, Survey
-from rainbow_agent.model import NodeView, PoolView
+from rainbow_agent.pool import NodeView, PoolView
 from rainbow_agent.ports import StopSignal
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import FakeClock

@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from rainbow_agent.adapters.local_workload import shut_down
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.model import FINAL_JOB_STATES, JobRow
+from rainbow_agent.model import JobRow
+from rainbow_agent.states import FINAL_JOB_STATES
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_secrets import in_files, secrets_of
 

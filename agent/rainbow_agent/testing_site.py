@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rainbow_agent.model import JobRow, TaskState
+from rainbow_agent.model import JobRow
+from rainbow_agent.states import TaskState
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_fleet import Fleet
 from rainbow_agent.testing_flux import NO_FLUX, PrivateFlux, flux_command, private_flux

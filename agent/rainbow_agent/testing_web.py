@@ -19,18 +19,17 @@ from rainbow_agent.health import Verdict
 from rainbow_agent.measures import Measures
 from rainbow_agent.model import (
     JobKey,
-    NodeView,
     Offer,
     Plan,
     PlannedJob,
     PlannedTask,
-    PoolView,
     Registration,
     TaskChange,
     TaskKey,
-    TaskState,
 )
+from rainbow_agent.pool import NodeView, PoolView
 from rainbow_agent.settings import Address, load
+from rainbow_agent.states import TaskState
 from rainbow_agent.status import status_view
 from rainbow_agent.status_word import Sources
 from rainbow_agent.stop import Stop

@@ -17,9 +17,7 @@ from enum import Enum
 from rainbow_agent.errors import WorkloadUnavailable
 from rainbow_agent.model import (
     EventKind,
-    NodeView,
     Origin,
-    PoolView,
     Submission,
     SubmitOutcome,
     SubmitRefused,
@@ -27,6 +25,7 @@ from rainbow_agent.model import (
     TaskKey,
     WorkloadEvent,
 )
+from rainbow_agent.pool import NodeView, PoolView
 from rainbow_agent.ports import Clock, StopSignal
 from rainbow_agent.testing import FakeClock
 

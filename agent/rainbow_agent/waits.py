@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rainbow_agent.model import (
-    FINAL_JOB_STATES,
-    FINAL_TASK_STATES,
-    JobRow,
-    TaskEvent,
-    TaskKey,
-    TaskRow,
-)
+from rainbow_agent.model import JobRow, TaskEvent, TaskKey, TaskRow
+from rainbow_agent.states import FINAL_JOB_STATES, FINAL_TASK_STATES
 
 #: Seconds below which a wait is not worth a word.
 WORTH = 1.0

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.model import FINAL_JOB_STATES, JobRow, JobState
+from rainbow_agent.model import JobRow
+from rainbow_agent.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_evil import NASTY, Evil, corpus
 from rainbow_agent.testing_fleet import jobspec, task

@@ -12,7 +12,7 @@ import pytest
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.cli import VERBS
 from rainbow_agent.cli.manpage import page
-from rainbow_agent.model import TaskState
+from rainbow_agent.states import TaskState
 from rainbow_agent.testing_ledger import add_job, news
 from rainbow_agent.testing_program import PROGRAM, Program
 

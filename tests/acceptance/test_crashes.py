@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rainbow_agent.crashpoints import CrashPoint
-from rainbow_agent.model import JobState, TaskState
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing_fleet import jobspec, task
 from rainbow_agent.testing_servers import SchedulerKind
 from rainbow_agent.testing_site import Site, missing_parts, running_site

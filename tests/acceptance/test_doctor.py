@@ -396,7 +396,7 @@ def pretend_flux(patient: Patient, *, version: str = "", error: Exception | None
         def resources(self) -> Any:
             if error:
                 raise error
-            from rainbow_agent.model import NodeView, PoolView  # noqa: PLC0415
+            from rainbow_agent.pool import NodeView, PoolView  # noqa: PLC0415
 
             return PoolView((NodeView(0, "a", 4, 0),))
 

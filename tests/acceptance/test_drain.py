@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rainbow_agent.adapters import statedir
-from rainbow_agent.model import JobState
+from rainbow_agent.states import JobState
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_fleet import jobspec, task
 from rainbow_agent.testing_servers import SchedulerKind

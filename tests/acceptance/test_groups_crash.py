@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rainbow_agent.model import JobState, TaskState
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_fleet import jobspec, task
 from rainbow_agent.testing_servers import SchedulerKind

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.model import JobState
+from rainbow_agent.states import JobState
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_fleet import jobspec, task
 from rainbow_agent.testing_program import installed

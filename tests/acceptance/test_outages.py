@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rainbow_agent.model import JobState, TaskState
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_fleet import jobspec, task
 from rainbow_agent.testing_flux import NO_FLUX, flux_command, private_flux

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from rainbow_agent.model import JobState, TaskState
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_fleet import jobspec, task
 from rainbow_agent.testing_program import Running

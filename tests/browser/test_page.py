@@ -10,7 +10,8 @@ import pytest
 from tests.browser.conftest import Browser
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.model import TaskChange, TaskKey, TaskState
+from rainbow_agent.model import TaskChange, TaskKey
+from rainbow_agent.states import TaskState
 from rainbow_agent.testing_web import Shop
 
 pytestmark = pytest.mark.browser

@@ -23,8 +23,9 @@ from rainbow_agent.environment import job_environment
 from rainbow_agent.errors import JobspecError
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.jobspec.programs import Programs
-from rainbow_agent.model import TaskChange, TaskKey, TaskState
+from rainbow_agent.model import TaskChange, TaskKey
 from rainbow_agent.running import Run
+from rainbow_agent.states import TaskState
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import Background, eventually
 from rainbow_agent.testing_places import Place, lives, new_key

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.environment import job_environment
 from rainbow_agent.jobspec.plan import plan_text
-from rainbow_agent.model import TaskState
 from rainbow_agent.running import Run
+from rainbow_agent.states import TaskState
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing_places import Place, new_key
 

@@ -13,7 +13,6 @@ from rainbow_agent.errors import InvalidTransition
 from rainbow_agent.model import (
     FoundJob,
     JobKey,
-    JobState,
     Offer,
     Plan,
     PlannedJob,
@@ -22,9 +21,9 @@ from rainbow_agent.model import (
     Registration,
     TaskKey,
     TaskRow,
-    TaskState,
 )
 from rainbow_agent.ports import Ledger
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing_ledger import (
     REGISTRATION,
     add_job,

@@ -15,7 +15,8 @@ import pytest
 from rainbow_agent.adapters import sqlite_ledger_open
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.errors import Fatal, LedgerDamaged, UsageError
-from rainbow_agent.model import JobKey, JobState, TaskState
+from rainbow_agent.model import JobKey
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing_ledger import add_job, check_invariants, news, offer
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "ledgers"

@@ -11,7 +11,8 @@ import pytest
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.errors import InvalidTransition
-from rainbow_agent.model import JobChange, JobKey, JobRow, JobState, TaskRow, TaskState
+from rainbow_agent.model import JobChange, JobKey, JobRow, TaskRow
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing_ledger import add_job, checked_ledger, news
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.model import JobKey, TaskState
+from rainbow_agent.model import JobKey
+from rainbow_agent.states import TaskState
 from rainbow_agent.testing_ledger import REGISTRATION, check_invariants, offer
 
 BATCH = 10

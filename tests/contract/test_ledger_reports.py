@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.model import Cancellation, JobKey, JobState, ReportLine, TaskState
+from rainbow_agent.model import Cancellation, JobKey, ReportLine
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing_ledger import REGISTRATION, add_job, checked_ledger, news, offer
 
 RUNNING, COMPLETED = JobState.RUNNING, JobState.COMPLETED

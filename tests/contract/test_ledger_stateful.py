@@ -11,17 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.errors import InvalidTransition
-from rainbow_agent.model import (
+from rainbow_agent.model import JobKey, JobRow, Refusal, StoryLine, TaskChange, TaskKey
+from rainbow_agent.states import (
     FINAL_JOB_STATES,
     FINAL_TASK_STATES,
     TASK_MOVES,
-    JobKey,
-    JobRow,
     JobState,
-    Refusal,
-    StoryLine,
-    TaskChange,
-    TaskKey,
     TaskState,
 )
 from rainbow_agent.testing_ledger import REGISTRATION, check_invariants, offer, planned

@@ -10,7 +10,8 @@ import pytest
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.canceling import AGAIN, Canceler
 from rainbow_agent.errors import WorkloadUnavailable
-from rainbow_agent.model import Cancellation, JobKey, JobState, TaskState
+from rainbow_agent.model import Cancellation, JobKey
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing import FakeClock
 from rainbow_agent.testing_ledger import add_job, checked_ledger, news
 

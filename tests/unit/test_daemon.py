@@ -13,7 +13,7 @@ import pytest
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.errors import LedgerDamaged, RainbowAgentError, Rejected, Unavailable
-from rainbow_agent.model import JobState
+from rainbow_agent.states import JobState
 from rainbow_agent.testing import (
     eventually,
     jobspec_json,

@@ -10,7 +10,7 @@ import pytest
 
 from rainbow_agent.errors import Unavailable
 from rainbow_agent.journal import JournalRoom
-from rainbow_agent.model import JobState, TaskState
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing import eventually, jobspec_json
 from rainbow_agent.testing_daemon import PAIR, World
 from rainbow_agent.testing_workload import Break

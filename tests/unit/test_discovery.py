@@ -7,7 +7,7 @@ from collections.abc import Collection
 import pytest
 
 from rainbow_agent.discovery import RETRY_LEAST, RETRY_MOST, Answer, Condition, Discovery, Survey
-from rainbow_agent.model import NodeView, PoolView
+from rainbow_agent.pool import NodeView, PoolView
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import FakeClock
 from rainbow_agent.testing_nodes import FakeExtractor, changed, node_json, views

@@ -12,15 +12,9 @@ from typing import Any
 import pytest
 
 from rainbow_agent.dispatch import CHUNK, complete
-from rainbow_agent.model import (
-    JobKey,
-    JobState,
-    PlannedTask,
-    Submission,
-    TaskKey,
-    TaskState,
-)
+from rainbow_agent.model import JobKey, PlannedTask, Submission, TaskKey
 from rainbow_agent.order import rows_of
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing import jobspec_json
 from rainbow_agent.testing_dispatch import DIAMOND, Desk
 from rainbow_agent.testing_ledger import checked_ledger

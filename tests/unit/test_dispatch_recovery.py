@@ -18,13 +18,8 @@ from hypothesis import strategies as st
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.dispatch import CHUNK
 from rainbow_agent.errors import WorkloadUnavailable
-from rainbow_agent.model import (
-    JobKey,
-    JobState,
-    Submission,
-    TaskKey,
-    TaskState,
-)
+from rainbow_agent.model import JobKey, Submission, TaskKey
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import jobspec_json, plan_json
 from rainbow_agent.testing_dispatch import DIAMOND, Desk

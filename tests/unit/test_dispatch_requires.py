@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from rainbow_agent.jobspec.plan import plan_text
-from rainbow_agent.model import WARNING, JobKey, JobState, TaskState
+from rainbow_agent.model import WARNING, JobKey
 from rainbow_agent.site import Site, SiteNode
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing_dispatch import Desk
 from rainbow_agent.testing_ledger import checked_ledger
 

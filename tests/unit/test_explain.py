@@ -16,14 +16,13 @@ from rainbow_agent.model import (
     Cancellation,
     JobKey,
     JobRow,
-    JobState,
     ReportLine,
     StoryLine,
     TaskEvent,
     TaskKey,
     TaskRow,
-    TaskState,
 )
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing_ledger import add_job, checked_ledger, news
 from rainbow_agent.waits import waits
 

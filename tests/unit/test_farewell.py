@@ -12,7 +12,7 @@ import pytest
 from rainbow_agent import farewell
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.errors import WorkloadUnavailable
-from rainbow_agent.model import JobState, TaskState
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import FakeClock
 from rainbow_agent.testing_ledger import add_job, checked_ledger, news

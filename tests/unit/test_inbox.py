@@ -11,9 +11,10 @@ import pytest
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.errors import LedgerDamaged, RequestDenied, Unavailable
 from rainbow_agent.inbox import Inbox
-from rainbow_agent.model import JobKey, Plan, PlannedJob, PlannedTask, Refusal, TaskState
+from rainbow_agent.model import JobKey, Plan, PlannedJob, PlannedTask, Refusal
 from rainbow_agent.registration import Session
 from rainbow_agent.settings import Secret
+from rainbow_agent.states import TaskState
 from rainbow_agent.testing import FakeClock
 from rainbow_agent.testing_ledger import REGISTRATION, checked_ledger, news
 from rainbow_agent.testing_scheduler import REGISTRATION_SECRET, FakeScheduler

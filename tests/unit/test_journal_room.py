@@ -15,14 +15,13 @@ from rainbow_agent.model import (
     EventKind,
     JobChange,
     JobKey,
-    JobState,
     Submission,
     Submitted,
     TaskKey,
     TaskRow,
-    TaskState,
     WorkloadEvent,
 )
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import Background, FakeClock, eventually
 from rainbow_agent.testing_ledger import add_job, checked_ledger, news

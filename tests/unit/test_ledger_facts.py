@@ -6,14 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rainbow_agent.adapters.sqlite_ledger_facts import Facts, after, contradicts, has_started
-from rainbow_agent.model import (
-    FINAL_TASK_STATES,
-    TASK_MOVES,
-    JobKey,
-    TaskChange,
-    TaskKey,
-    TaskState,
-)
+from rainbow_agent.model import JobKey, TaskChange, TaskKey
+from rainbow_agent.states import FINAL_TASK_STATES, TASK_MOVES, TaskState
 
 KEY = TaskKey(JobKey("r1", 1), "a", 0)
 

@@ -12,7 +12,7 @@ from rainbow_agent.discovery import Answer, Discovery
 from rainbow_agent.errors import Fatal, WorkloadUnavailable
 from rainbow_agent.inventory import Portrait
 from rainbow_agent.lookout import Lookout
-from rainbow_agent.model import NodeView, PoolView
+from rainbow_agent.pool import NodeView, PoolView
 from rainbow_agent.settle import Settle
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import Background, FakeClock, eventually

@@ -10,17 +10,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rainbow_agent.model import (
+from rainbow_agent.model import Credentials, JobKey, TaskKey
+from rainbow_agent.pool import NodeView, PoolView
+from rainbow_agent.states import (
     FINAL_JOB_STATES,
     FINAL_TASK_STATES,
     JOB_MOVES,
     TASK_MOVES,
-    Credentials,
-    JobKey,
     JobState,
-    NodeView,
-    PoolView,
-    TaskKey,
     TaskState,
     job_state_of,
 )

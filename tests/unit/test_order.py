@@ -13,16 +13,9 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rainbow_agent.model import (
-    FINAL_TASK_STATES,
-    JobKey,
-    Plan,
-    PlannedTask,
-    TaskKey,
-    TaskRow,
-    TaskState,
-)
+from rainbow_agent.model import JobKey, Plan, PlannedTask, TaskKey, TaskRow
 from rainbow_agent.order import JobOrder, Ready
+from rainbow_agent.states import FINAL_TASK_STATES, TaskState
 
 JOB = JobKey("r1", 1)
 

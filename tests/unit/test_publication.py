@@ -15,7 +15,8 @@ from rainbow_agent.conditions import Conditions
 from rainbow_agent.discovery import Answer
 from rainbow_agent.errors import ClusterUnknown, Rejected, RequestDenied, Unavailable
 from rainbow_agent.inventory import Portrait, portray
-from rainbow_agent.model import Credentials, NodeView, Offer, Refusal
+from rainbow_agent.model import Credentials, Offer, Refusal
+from rainbow_agent.pool import NodeView
 from rainbow_agent.publication import RENEW_EVERY, Publication
 from rainbow_agent.registration import Doubt, Registrar, Session
 from rainbow_agent.renewal import Renewal, renew

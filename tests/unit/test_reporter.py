@@ -20,18 +20,12 @@ from rainbow_agent.errors import (
     RequestDenied,
     Unavailable,
 )
-from rainbow_agent.model import (
-    JobKey,
-    JobRow,
-    JobState,
-    NodeView,
-    PoolView,
-    Refusal,
-    TaskState,
-)
+from rainbow_agent.model import JobKey, JobRow, Refusal
+from rainbow_agent.pool import NodeView, PoolView
 from rainbow_agent.registration import Doubt, Session
 from rainbow_agent.reporter import RECENT, Reporter, state_payload
 from rainbow_agent.settings import Secret
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import Background, FakeClock, eventually
 from rainbow_agent.testing_ledger import REGISTRATION, add_job, checked_ledger, news

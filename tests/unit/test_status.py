@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rainbow_agent.model import Drain, JobKey, JobRow, JobState
+from rainbow_agent.model import Drain, JobKey, JobRow
 from rainbow_agent.settings import Settings, load
+from rainbow_agent.states import JobState
 from rainbow_agent.status import status_line, status_view
 from rainbow_agent.status_text import status_text
 from rainbow_agent.status_word import WORDS, Sources, reasons_of, word_of

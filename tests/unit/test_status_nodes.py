@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rainbow_agent.model import JobState
 from rainbow_agent.settings import load
+from rainbow_agent.states import JobState
 from rainbow_agent.status import status_view
 from rainbow_agent.status_text import status_text
 from rainbow_agent.status_word import Sources

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rainbow_agent.fluxid import f58
-from rainbow_agent.model import JobKey, TaskKey, TaskRow, TaskState
+from rainbow_agent.model import JobKey, TaskKey, TaskRow
+from rainbow_agent.states import TaskState
 from rainbow_agent.tasktree import DRAWN, EACH, PLAIN, parents, tree_table
 
 KEY = JobKey("r1", 7)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rainbow_agent.fluxid import parse_f58
-from rainbow_agent.model import JobKey, JobRow, JobState, StoryLine, TaskKey, TaskRow, TaskState
+from rainbow_agent.model import JobKey, JobRow, StoryLine, TaskKey, TaskRow
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.views import ago, job_view, story_view, table, task_view
 
 KEY = JobKey("r1", 7)

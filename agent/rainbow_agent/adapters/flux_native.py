@@ -18,14 +18,8 @@ from rainbow_agent.adapters.flux_journal import FluxJournal
 from rainbow_agent.adapters.flux_request import RequestWriter
 from rainbow_agent.errors import WorkloadUnavailable
 from rainbow_agent.fluxid import f58
-from rainbow_agent.model import (
-    PoolView,
-    Submission,
-    SubmitOutcome,
-    SubmitRefused,
-    Submitted,
-    TaskKey,
-)
+from rainbow_agent.model import Submission, SubmitOutcome, SubmitRefused, Submitted, TaskKey
+from rainbow_agent.pool import PoolView
 from rainbow_agent.ports import Journal, StopSignal
 from rainbow_agent.stop import Stop
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rainbow_agent.adapters.flux_bindings import Bindings
-from rainbow_agent.model import NodeView, PoolView
+from rainbow_agent.pool import NodeView, PoolView
 
 Decode = Callable[[str], Sequence[int]]
 DecodeHosts = Callable[[str], Sequence[str]]

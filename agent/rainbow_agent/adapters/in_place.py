@@ -23,7 +23,8 @@ from rainbow_agent.embedded.workload.orphans import end_marked
 from rainbow_agent.embedded.workload.staging import TMPDIR_TAG, read_files, stage
 from rainbow_agent.errors import Rejected
 from rainbow_agent.inside import label
-from rainbow_agent.model import PlannedTask, TaskChange, TaskKey, TaskState
+from rainbow_agent.model import PlannedTask, TaskChange, TaskKey
+from rainbow_agent.states import TaskState
 
 MARK = "RAINBOW_GROUP_MARK"
 #: Seconds between SIGTERM and SIGKILL.

@@ -13,15 +13,8 @@ from rainbow_agent.embedded.workload.client import Channel
 from rainbow_agent.embedded.workload.launch import Greeting, Launch, reach
 from rainbow_agent.embedded.workload.protocol import Op
 from rainbow_agent.errors import Rejected, WorkloadUnavailable
-from rainbow_agent.model import (
-    NodeView,
-    PoolView,
-    Submission,
-    SubmitOutcome,
-    SubmitRefused,
-    Submitted,
-    TaskKey,
-)
+from rainbow_agent.model import Submission, SubmitOutcome, SubmitRefused, Submitted, TaskKey
+from rainbow_agent.pool import NodeView, PoolView
 from rainbow_agent.ports import Journal, StopSignal
 from rainbow_agent.stop import Patience, Stop
 

@@ -19,7 +19,6 @@ from rainbow_agent.model import (
     JobChange,
     JobKey,
     JobRow,
-    JobState,
     Offer,
     PlannedJob,
     Refusal,
@@ -28,8 +27,8 @@ from rainbow_agent.model import (
     StoryLine,
     TaskChange,
     TaskRow,
-    TaskState,
 )
+from rainbow_agent.states import JobState, TaskState
 
 
 class SqliteLedger:

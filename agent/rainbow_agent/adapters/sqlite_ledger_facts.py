@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from rainbow_agent.model import FINAL_TASK_STATES, TASK_MOVES, TaskChange, TaskState
+from rainbow_agent.model import TaskChange
+from rainbow_agent.states import FINAL_TASK_STATES, TASK_MOVES, TaskState
 
 _BEGUN = FINAL_TASK_STATES | {TaskState.RUNNING}
 _UNSENT = frozenset({TaskState.PENDING, TaskState.SUBMITTING})

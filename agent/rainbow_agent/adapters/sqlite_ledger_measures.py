@@ -14,7 +14,7 @@ from typing import Final
 from rainbow_agent.adapters.sqlite_ledger_store import Store, errors_in_words
 from rainbow_agent.errors import Fatal
 from rainbow_agent.measures import Backlog, Ended, News
-from rainbow_agent.model import FINAL_JOB_STATES, FINAL_TASK_STATES, JobState, TaskState
+from rainbow_agent.states import FINAL_JOB_STATES, FINAL_TASK_STATES, JobState, TaskState
 
 #: Events read in one look; the rest is read by the next, so that one look stays short.
 PORTION: Final = 200_000

@@ -16,16 +16,12 @@ from rainbow_agent.adapters.sqlite_ledger_facts import Facts, after, contradicts
 from rainbow_agent.adapters.sqlite_ledger_views import story
 from rainbow_agent.errors import InvalidTransition
 from rainbow_agent.inside import left_behind
-from rainbow_agent.model import (
+from rainbow_agent.model import JobChange, JobKey, TaskChange, TaskKey, TaskKind
+from rainbow_agent.states import (
     FINAL_JOB_STATES,
     FINAL_TASK_STATES,
     JOB_MOVES,
-    JobChange,
-    JobKey,
     JobState,
-    TaskChange,
-    TaskKey,
-    TaskKind,
     TaskState,
     job_state_of,
 )

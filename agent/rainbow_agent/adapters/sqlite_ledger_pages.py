@@ -7,8 +7,9 @@ from pathlib import Path
 
 from rainbow_agent.adapters.sqlite_ledger_open import open_store_readonly
 from rainbow_agent.adapters.sqlite_ledger_store import Store
-from rainbow_agent.model import FINAL_TASK_STATES, JobKey, JobState
+from rainbow_agent.model import JobKey
 from rainbow_agent.paging import Listed, Page
+from rainbow_agent.states import FINAL_TASK_STATES, JobState
 
 _MATCH = """
 (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))

@@ -6,13 +6,8 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from rainbow_agent.model import (
-    FINAL_JOB_STATES,
-    Cancellation,
-    JobKey,
-    JobState,
-    ReportLine,
-)
+from rainbow_agent.model import Cancellation, JobKey, ReportLine
+from rainbow_agent.states import FINAL_JOB_STATES, JobState
 
 _SEQ = "SELECT seq, state FROM job WHERE registration = ? AND id = ?"
 _LAST_TOLD = "SELECT state FROM told WHERE job = ? ORDER BY report DESC LIMIT 1"

@@ -7,18 +7,8 @@ import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from rainbow_agent.model import (
-    FINAL_JOB_STATES,
-    JobKey,
-    JobRow,
-    JobState,
-    Registration,
-    StoryLine,
-    TaskKey,
-    TaskKind,
-    TaskRow,
-    TaskState,
-)
+from rainbow_agent.model import JobKey, JobRow, Registration, StoryLine, TaskKey, TaskKind, TaskRow
+from rainbow_agent.states import FINAL_JOB_STATES, JobState, TaskState
 
 _REGISTRATION = """
 SELECT id, cluster, host, opened FROM registration

@@ -12,7 +12,6 @@ from rainbow_agent.model import (
     WARNING,
     FoundJob,
     JobKey,
-    JobState,
     Offer,
     PlannedJob,
     PlannedTask,
@@ -20,8 +19,8 @@ from rainbow_agent.model import (
     Registration,
     TaskChange,
     TaskKey,
-    TaskState,
 )
+from rainbow_agent.states import JobState, TaskState
 
 #: Stands in a story's `now` when rainbow was told that it can let a job go; no state.
 ACCEPTED = "accepted"

@@ -18,9 +18,10 @@ from rainbow_agent.cli.common import reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading
 from rainbow_agent.errors import Fatal, RainbowAgentError, Refused, Transient, UsageError
 from rainbow_agent.logs import clean
-from rainbow_agent.model import FINAL_JOB_STATES, Cancellation, JobKey, JobState
+from rainbow_agent.model import Cancellation, JobKey
 from rainbow_agent.ports import Ledger
 from rainbow_agent.settings import Settings
+from rainbow_agent.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.stop import stop_on_signals
 
 #: Ends so when --timeout ran out, as timeout(1) does.

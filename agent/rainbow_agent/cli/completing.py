@@ -15,8 +15,8 @@ from click.shell_completion import CompletionItem
 from rainbow_agent.cli.ledger import find_job, reading
 from rainbow_agent.errors import RainbowAgentError
 from rainbow_agent.logs import clean
-from rainbow_agent.model import FINAL_JOB_STATES, JobState
 from rainbow_agent.settings import Settings, load
+from rainbow_agent.states import FINAL_JOB_STATES, JobState
 
 #: Job ids that are offered, the newest first.
 MOST = 50

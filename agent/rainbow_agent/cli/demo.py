@@ -21,7 +21,8 @@ from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli.common import fail, reports_errors
 from rainbow_agent.errors import RainbowAgentError
 from rainbow_agent.logs import clean
-from rainbow_agent.model import FINAL_JOB_STATES, JobRow
+from rainbow_agent.model import JobRow
+from rainbow_agent.states import FINAL_JOB_STATES
 from rainbow_agent.views import table, task_view
 
 #: Seconds until the demo gives up.

@@ -12,10 +12,11 @@ from rainbow_agent.cli.common import echo_json, output_option, reports_errors, s
 from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
 from rainbow_agent.errors import UsageError
 from rainbow_agent.logs import clean
-from rainbow_agent.model import WARNING, JobRow, JobState
+from rainbow_agent.model import WARNING, JobRow
 from rainbow_agent.moments import EXAMPLES, parse_since
 from rainbow_agent.ports import Ledger
 from rainbow_agent.settings import Settings
+from rainbow_agent.states import JobState
 from rainbow_agent.tasktree import DRAWN, PLAIN, tree_table
 from rainbow_agent.views import job_view, table
 

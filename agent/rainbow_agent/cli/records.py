@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from rainbow_agent.adapters import statedir
 from rainbow_agent.errors import RainbowAgentError
 from rainbow_agent.explain import History, with_events
-from rainbow_agent.model import TaskEvent, TaskKey, TaskRow, TaskState
+from rainbow_agent.model import TaskEvent, TaskKey, TaskRow
 from rainbow_agent.ports import Records
 from rainbow_agent.settings import Settings
+from rainbow_agent.states import TaskState
 from rainbow_agent.stop import Stop
 
 #: Seconds until a workload manager that does not answer is done without.

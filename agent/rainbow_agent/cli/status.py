@@ -14,8 +14,9 @@ from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
 from rainbow_agent.cli.ledger import reading
 from rainbow_agent.errors import RainbowAgentError
-from rainbow_agent.model import JobRow, JobState, Registration
+from rainbow_agent.model import JobRow, Registration
 from rainbow_agent.settings import Settings
+from rainbow_agent.states import JobState
 from rainbow_agent.status import status_view
 from rainbow_agent.status_text import status_text
 from rainbow_agent.status_word import Sources

@@ -15,8 +15,8 @@ from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli.ledger import reading
 from rainbow_agent.cli.status import look, paint, wants_colour
 from rainbow_agent.errors import RainbowAgentError
-from rainbow_agent.model import FINAL_JOB_STATES, JobState
 from rainbow_agent.settings import Settings
+from rainbow_agent.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.status_text import progress_lines, status_text
 from rainbow_agent.stop import stop_on_signals
 from rainbow_agent.views import job_view

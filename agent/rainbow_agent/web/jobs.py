@@ -8,8 +8,9 @@ from itertools import groupby
 from typing import Any, Final
 
 from rainbow_agent.logs import when
-from rainbow_agent.model import FINAL_TASK_STATES, JobRow, TaskRow, TaskState
+from rainbow_agent.model import JobRow, TaskRow
 from rainbow_agent.paging import Listed, Page
+from rainbow_agent.states import FINAL_TASK_STATES, TaskState
 from rainbow_agent.views import job_view
 
 #: Tasks of one job that are shown; a replica is no task of its own here.

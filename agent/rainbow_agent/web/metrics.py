@@ -17,7 +17,8 @@ from rainbow_agent.families import Family, Measured, Sample
 from rainbow_agent.health import Verdict
 from rainbow_agent.measures import Backlog, Ended, Measures, News
 from rainbow_agent.meters import JOB_BUCKETS, Counter, Histogram
-from rainbow_agent.model import FINAL_JOB_STATES, JobState, PoolView, TaskState
+from rainbow_agent.pool import PoolView
+from rainbow_agent.states import FINAL_JOB_STATES, JobState, TaskState
 from rainbow_agent.vitals import Vitals
 
 

@@ -11,9 +11,11 @@ from typing import Any, Generic, Protocol, TypeVar
 from rainbow_agent.explain import explain_text, explain_view, history_of
 from rainbow_agent.health import Verdict
 from rainbow_agent.measures import Measures
-from rainbow_agent.model import JobKey, JobState, NodeView, PoolView
+from rainbow_agent.model import JobKey
 from rainbow_agent.paging import Page
+from rainbow_agent.pool import NodeView, PoolView
 from rainbow_agent.ports import Clock, Ledger
+from rainbow_agent.states import JobState
 from rainbow_agent.vitals import Vitals
 from rainbow_agent.web.answers import (
     Answer,

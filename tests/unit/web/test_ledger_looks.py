@@ -13,7 +13,8 @@ from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.adapters.sqlite_ledger_measures import LedgerMeasures
 from rainbow_agent.adapters.sqlite_ledger_pages import LedgerPages
 from rainbow_agent.measures import Ended
-from rainbow_agent.model import JobKey, JobState, Refusal, TaskState
+from rainbow_agent.model import JobKey, Refusal
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing_ledger import REGISTRATION, add_job, checked_ledger, news
 from rainbow_agent.web.metrics import JobHistory
 

@@ -18,7 +18,8 @@ from rainbow_agent.errors import RequestDenied, Unavailable
 from rainbow_agent.families import FAMILIES, Kind
 from rainbow_agent.health import Check, Verdict
 from rainbow_agent.measures import Backlog, Ended, News
-from rainbow_agent.model import JobState, NodeView, PoolView, TaskState
+from rainbow_agent.pool import NodeView, PoolView
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import FakeClock
 from rainbow_agent.vitals import LIMIT, Vitals

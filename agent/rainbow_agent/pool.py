@@ -1,0 +1,51 @@
+"""What a workload manager can schedule, node by node, and what of that is free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """One node (Flux: broker rank) as the workload manager schedules it."""
+
+    rank: int
+    name: str
+    cores: int
+    gpus: int
+    up: bool = True  # new jobs may start on it: it is neither down nor drained
+    cores_free: int = 0
+    gpus_free: int = 0
+    drained: bool = False  # somebody took it out of scheduling, and it is there all the same
+    core_ids: tuple[int, ...] | None = (
+        None  # those scheduled, by logical number; None: 0 to cores-1
+    )
+    gpu_ids: tuple[int, ...] | None = None  # likewise
+
+    @property
+    def online(self) -> bool:
+        """Whether the node is there, drained or not."""
+        return self.up or self.drained
+
+
+@dataclass(frozen=True)
+class PoolView:
+    """What the workload manager can schedule. A node that is down or drained counts as not free."""
+
+    nodes: tuple[NodeView, ...]
+
+    @property
+    def nodes_free(self) -> int:
+        """Nodes that are up and have nothing allocated."""
+        return sum(1 for n in self.nodes if n.up and n.cores_free == n.cores)
+
+    def totals(self) -> dict[str, int]:
+        """The `resources` object of `status` (docs/commands.md)."""
+        return {
+            "nodes_total": len(self.nodes),
+            "nodes_free": self.nodes_free,
+            "cores_total": sum(n.cores for n in self.nodes),
+            "cores_free": sum(n.cores_free for n in self.nodes if n.up),
+            "gpus_total": sum(n.gpus for n in self.nodes),
+            "gpus_free": sum(n.gpus_free for n in self.nodes if n.up),
+        }
