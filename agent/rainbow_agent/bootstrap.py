@@ -27,7 +27,7 @@ from rainbow_agent.blackhole import Breaker
 from rainbow_agent.bootstrap_lookout import assemble_lookout
 from rainbow_agent.bootstrap_web import assemble_web
 from rainbow_agent.conditions import Conditions
-from rainbow_agent.daemon import UNREACHABLE, Contact, Daemon, Parts
+from rainbow_agent.daemon import UNREACHABLE, Daemon
 from rainbow_agent.dispatch import Dispatcher
 from rainbow_agent.environment import job_environment
 from rainbow_agent.errors import UsageError
@@ -40,6 +40,7 @@ from rainbow_agent.logs import Redact, set_level, set_up
 from rainbow_agent.lookout import Lookout
 from rainbow_agent.model import Drain, JobChange
 from rainbow_agent.pacing import Pace
+from rainbow_agent.parts import Contact, Parts
 from rainbow_agent.ports import StopSignal
 from rainbow_agent.publication import Publication
 from rainbow_agent.rebuild import REBUILD

@@ -13,11 +13,13 @@ from rainbow_agent.adapters import disk, statedir
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.adapters.sqlite_ledger_measures import LedgerMeasures
 from rainbow_agent.adapters.sqlite_ledger_pages import LedgerPages
-from rainbow_agent.daemon import DENIED, NOT_SUBMITTING, REFUSES, UNREACHABLE, Parts
+from rainbow_agent.daemon import DENIED, NOT_SUBMITTING, REFUSES, UNREACHABLE
 from rainbow_agent.families import Measured
 from rainbow_agent.health import CONTACT_SLACK, Facts, Verdict, live, ready
 from rainbow_agent.measures import Measures
-from rainbow_agent.settings import Address, Settings
+from rainbow_agent.parts import Parts
+from rainbow_agent.settings import Settings
+from rainbow_agent.settings_values import Address
 from rainbow_agent.status import status_view
 from rainbow_agent.status_word import Sources
 from rainbow_agent.vitals import LIMIT

@@ -7,11 +7,8 @@ reports. They meet in the ledger. A thread that dies stops the daemon, with its 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
 from rainbow_agent import farewell
 from rainbow_agent.canceling import Canceler
@@ -25,16 +22,10 @@ from rainbow_agent.errors import (
     Transient,
     WorkloadUnavailable,
 )
-from rainbow_agent.inbox import Inbox
-from rainbow_agent.journal import JournalRoom
 from rainbow_agent.model import Drain
-from rainbow_agent.pacing import Pace
-from rainbow_agent.ports import Clock, Ledger
+from rainbow_agent.parts import Contact, Parts
 from rainbow_agent.rebuild import STRAYS
-from rainbow_agent.registration import Doubt, Registrar, Session
-from rainbow_agent.reporter import Reporter
-from rainbow_agent.stop import Stop
-from rainbow_agent.vitals import Vitals
+from rainbow_agent.registration import Doubt, Session
 
 log = logging.getLogger(__name__)
 
@@ -49,74 +40,6 @@ UNREACHABLE = "rainbow-unreachable"
 DENIED = "rainbow-denied"
 REFUSES = "rainbow-refuses"
 NOT_SUBMITTING = "workload-takes-no-jobs"
-
-
-@dataclass
-class Contact:
-    """When the other side answered last, and what is wrong since."""
-
-    reachable: bool | None = None
-    last_contact: float | None = None
-    problem: str = ""
-
-    def good(self, at: float) -> None:
-        """It answered."""
-        self.reachable, self.last_contact, self.problem = True, at, ""
-
-    def bad(self, problem: str) -> bool:
-        """It did not; True when this is a new problem."""
-        fresh = problem != self.problem
-        self.reachable, self.problem = False, problem
-        return fresh
-
-
-@dataclass
-class Parts:
-    """What bootstrap puts together for one daemon."""
-
-    registrar: Registrar
-    inbox: Inbox
-    ledger: Ledger
-    journal: JournalRoom
-    reporter: Reporter
-    clock: Clock
-    stop: Stop
-    pace: Pace
-    open_dispatcher: Callable[[], Dispatcher]
-    tell: Callable[[dict[str, Any]], None]
-    close: Callable[[], None]
-    bell: threading.Event  # of the stop; wakes the main loop
-    vitals: Vitals
-    doubts: queue.SimpleQueue[Doubt] = field(default_factory=queue.SimpleQueue)
-    #: What is known of rainbow; whoever asks it for the main loop keeps it true.
-    rainbow: Contact = field(default_factory=Contact)
-    until_idle: bool = False
-    #: Looks at what no loop meets by itself, such as the disk; sets conditions.
-    check: Callable[[], None] = lambda: None
-    #: More threads, by name.
-    threads: Mapping[str, Callable[[], None]] = field(default_factory=dict)
-    #: Tells rainbow what changed about the cluster itself.
-    publish: Callable[[Session], None] = lambda _: None
-    #: How many jobs may be asked for now; None: as many as there are. Then: how many came.
-    may_take: Callable[[], int | None] = lambda: None
-    took: Callable[[int], None] = lambda _: None
-    #: More for `status`.
-    more: Callable[[], dict[str, Any]] = dict
-    #: The operator's wish that no new jobs are taken; None when they may be.
-    draining: Callable[[], Drain | None] = lambda: None
-    #: Is called once all loops run.
-    ready: Callable[[], None] = lambda: None
-    #: Is called when it begins to end.
-    stopping: Callable[[], None] = lambda: None
-    #: Whether a stop cancels the jobs that run.
-    cancel_on_stop: bool = False
-    #: Ends the journal's thread, which hears the end of what is canceled.
-    listening: Stop = field(default_factory=Stop)
-
-    def doubt(self, found: Doubt) -> None:
-        """Something is lost in rainbow; from any thread. The main loop heals it at once."""
-        self.doubts.put(found)
-        self.bell.set()
 
 
 class Daemon:

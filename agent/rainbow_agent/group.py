@@ -18,7 +18,6 @@ from typing import Protocol
 
 from rainbow_agent.dispatch import complete
 from rainbow_agent.errors import WorkloadUnavailable
-from rainbow_agent.journal import Tracker
 from rainbow_agent.model import (
     Plan,
     PlannedTask,
@@ -33,6 +32,7 @@ from rainbow_agent.model import (
 from rainbow_agent.order import JobOrder, Ready, rows_of
 from rainbow_agent.ports import Clock, StopSignal, Workload
 from rainbow_agent.states import FINAL_TASK_STATES, TASK_MOVES, TaskState
+from rainbow_agent.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

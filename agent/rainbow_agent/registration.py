@@ -26,7 +26,7 @@ from rainbow_agent.errors import (
 )
 from rainbow_agent.model import Credentials, Registration
 from rainbow_agent.ports import Clock, Ledger, Scheduler
-from rainbow_agent.settings import Secret
+from rainbow_agent.settings_values import Secret
 
 log = logging.getLogger(__name__)
 

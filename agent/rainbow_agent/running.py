@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 
 from rainbow_agent.dispatch import complete
 from rainbow_agent.inside import left_behind
-from rainbow_agent.journal import Tracker
 from rainbow_agent.model import (
     JobKey,
     Plan,
@@ -23,6 +22,7 @@ from rainbow_agent.model import (
 from rainbow_agent.order import JobOrder, Ready, rows_of
 from rainbow_agent.ports import Clock, Journal, StopSignal, Workload
 from rainbow_agent.states import FINAL_TASK_STATES, TaskState
+from rainbow_agent.tracker import Tracker
 
 
 class Run:

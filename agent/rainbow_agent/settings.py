@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from rainbow_agent import crashpoints
+from rainbow_agent import settings_values as parsing
 from rainbow_agent.errors import UsageError
+from rainbow_agent.settings_values import Address, Secret
 
 PREFIX = "RAINBOW_"
 #: Numbers that the operator wants reported as they are: RAINBOW_STATE_cost_per_node_hour=3
@@ -28,104 +30,6 @@ COMPSPEC_PREFIX = "RAINBOW_COMPSPEC_"
 _SERVICE_LINKS = re.compile(
     r"RAINBOW_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)$"
 )
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-#: rainbow (075ee23, pkg/database) asks `name LIKE "..."`, and sqlite reads these as columns.
-_COLUMNS = frozenset({"name", "token", "secret", "rowid", "oid"})
-
-
-@dataclass(frozen=True)
-class Secret:
-    """A value that never shows itself; `reveal()` is the one way to it."""
-
-    _value: str = field(repr=False)
-
-    def reveal(self) -> str:
-        """The secret text."""
-        return self._value
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _secret(value: str) -> Secret:
-    return Secret(value.strip())
-
-
-def _path(value: str) -> Path:
-    return Path(value).expanduser()
-
-
-def _seconds(value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        raise ValueError("is not a number of seconds") from None
-    if not 0 < number < 1e6:
-        raise ValueError("must be a number of seconds above 0")
-    return number
-
-
-def _count(value: str) -> int:
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 1_000_000:
-        raise ValueError("must be a whole number from 1 to 1000000")
-    return int(value)
-
-
-def _one_of(*names: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value.lower() not in names:
-            raise ValueError(f"must be one of {', '.join(names)}")
-        return value.lower()
-
-    return parse
-
-
-def _host(value: str) -> str:
-    name, _, port = value.rpartition(":")
-    if not name or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError("must be host:port, for example rainbow.default.svc:8080")
-    return value
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where to listen."""
-
-    host: str
-    port: int  # 0: any that is free
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def _listen(value: str) -> Address | None:
-    if value.lower() == "off":
-        return None
-    host, colon, port = value.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        colon = ""
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must be host:port, for example 127.0.0.1:8788 or [::]:8788, or off")
-    return Address(host or "0.0.0.0", int(port))  # noqa: S104 - as asked for
-
-
-def _cluster(value: str) -> str:
-    if not _LABEL.fullmatch(value):
-        raise ValueError(
-            "is not a cluster name: use 1 to 63 of a-z, 0-9 and '-', beginning and ending with"
-            " a letter or digit"
-        )
-    if value in _COLUMNS:
-        raise ValueError(
-            "is a column of rainbow's database, which takes it for one: choose another"
-        )
-    return value
 
 
 def _setting(
@@ -138,87 +42,99 @@ def _setting(
 class Settings:
     """The settings of one run. A field `x` is the variable `RAINBOW_X` (see docs/settings.md)."""
 
-    host: str = _setting(_host, "127.0.0.1:50051", "the rainbow scheduler, host:port")
+    host: str = _setting(parsing.host, "127.0.0.1:50051", "the rainbow scheduler, host:port")
     cluster: str = _setting(
-        _cluster, "", "this cluster's name; else CLUSTER_NAME, else the hostname without ordinal"
+        parsing.cluster,
+        "",
+        "this cluster's name; else CLUSTER_NAME, else the hostname without ordinal",
     )
     secret: Secret = _setting(
-        _secret, Secret(""), "the secret that allows registration with rainbow", secret=True
+        parsing.secret, Secret(""), "the secret that allows registration with rainbow", secret=True
     )
     token: Secret = _setting(
-        _secret,
+        parsing.secret,
         Secret(""),
         "submits to clusters that the config file has no token for",
         secret=True,
     )
     config: Path = _setting(
-        _path, Path(), "upstream's rainbow-config.yaml; default: in the state folder"
+        parsing.path, Path(), "upstream's rainbow-config.yaml; default: in the state folder"
     )
     state_dir: Path = _setting(
-        _path, Path(), "ledger, credentials and lock; put it on a volume that outlives the pod"
+        parsing.path,
+        Path(),
+        "ledger, credentials and lock; put it on a volume that outlives the pod",
     )
-    poll_min: float = _setting(_seconds, 0.25, "seconds between polls while there is work")
-    poll_max: float = _setting(_seconds, 5.0, "seconds between polls when idle")
-    max_jobs: int = _setting(_count, 1024, "jobs asked for in one poll")
-    timeout: float = _setting(_seconds, 10.0, "seconds until a call to rainbow is given up")
+    poll_min: float = _setting(parsing.seconds, 0.25, "seconds between polls while there is work")
+    poll_max: float = _setting(parsing.seconds, 5.0, "seconds between polls when idle")
+    max_jobs: int = _setting(parsing.count, 1024, "jobs asked for in one poll")
+    timeout: float = _setting(parsing.seconds, 10.0, "seconds until a call to rainbow is given up")
     tls_ca: Path | None = _setting(
-        _path, None, "the authority that signed the server's certificate (PEM); with it TLS is used"
+        parsing.path,
+        None,
+        "the authority that signed the server's certificate (PEM); with it TLS is used",
     )
-    tls_cert: Path | None = _setting(_path, None, "our own certificate (PEM), for mutual TLS")
-    tls_key: Path | None = _setting(_path, None, "the private key to it (PEM, no password)")
+    tls_cert: Path | None = _setting(
+        parsing.path, None, "our own certificate (PEM), for mutual TLS"
+    )
+    tls_key: Path | None = _setting(parsing.path, None, "the private key to it (PEM, no password)")
     tls_name: str = _setting(
-        _text, "", "the name in the server's certificate, where it is not the host's"
+        parsing.text, "", "the name in the server's certificate, where it is not the host's"
     )
-    grace: float = _setting(_seconds, 25.0, "seconds a stop may take (Kubernetes gives 30)")
+    grace: float = _setting(parsing.seconds, 25.0, "seconds a stop may take (Kubernetes gives 30)")
     on_stop: str = _setting(
-        _one_of("leave", "cancel"),
+        parsing.one_of("leave", "cancel"),
         "leave",
         "what becomes of jobs that run when the agent is stopped: leave or cancel",
     )
     on_lost: str = _setting(
-        _one_of("resubmit", "fail"),
+        parsing.one_of("resubmit", "fail"),
         "fail",
         "tasks that ran in a Flux instance that was replaced: resubmit or fail",
     )
     black_hole: int = _setting(
-        _count, 10, "jobs that fail within a second, one after another, until polling stops"
+        parsing.count, 10, "jobs that fail within a second, one after another, until polling stops"
     )
-    report_every: float = _setting(_seconds, 30.0, "seconds between reports when nothing changes")
+    report_every: float = _setting(
+        parsing.seconds, 30.0, "seconds between reports when nothing changes"
+    )
     workload: str = _setting(
-        _one_of("auto", "flux", "local"), "auto", "where tasks run: auto, flux or local"
+        parsing.one_of("auto", "flux", "local"), "auto", "where tasks run: auto, flux or local"
     )
     shared_fs: str = _setting(
-        _one_of("auto", "yes", "no"),
+        parsing.one_of("auto", "yes", "no"),
         "auto",
         "whether the nodes share their files, so that stage has nothing to do: auto looks",
     )
     local_cores: int = _setting(
-        _count, 0, "cores of the local workload manager; default: this process's"
+        parsing.count, 0, "cores of the local workload manager; default: this process's"
     )
     compspec_dir: Path = _setting(
-        _path, Path(), "where the nodes' descriptions are kept; default: the state folder"
+        parsing.path, Path(), "where the nodes' descriptions are kept; default: the state folder"
     )
     extract_timeout: float = _setting(
-        _seconds, 10.0, "seconds that a node may take to describe itself"
+        parsing.seconds, 10.0, "seconds that a node may take to describe itself"
     )
     subsystems_dir: Path = _setting(
-        _path,
+        parsing.path,
         Path(),
         "the user's own subsystems, for `requires`; default: ~/.compspec/subsystems",
     )
     http: Address | None = _setting(
-        _listen,
+        parsing.listen,
         Address("127.0.0.1", 8788),
         "where health, metrics and a page are served, host:port; port 0 takes any; or off",
     )
     log_level: str = _setting(
-        _one_of("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
+        parsing.one_of("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
     )
     log_format: str = _setting(
-        _one_of("auto", "text", "json"), "auto", "auto (text on a terminal, else json), text, json"
+        parsing.one_of("auto", "text", "json"),
+        "auto",
+        "auto (text on a terminal, else json), text, json",
     )
     flux_uri: str = field(
-        default="", metadata={"env": "FLUX_URI", "parse": _text, "help": "the Flux instance"}
+        default="", metadata={"env": "FLUX_URI", "parse": parsing.text, "help": "the Flux instance"}
     )
     #: RAINBOW_STATE_<key>: reported to rainbow under <key>, as numbers where they are.
     operator_state: Mapping[str, float | str] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import Any
 
 from rainbow_agent.errors import JobspecError
 from rainbow_agent.model import Credentials, Plan, PlannedTask
-from rainbow_agent.settings import Secret
+from rainbow_agent.settings_values import Secret
 
 #: 2024-05-17T10:00:00Z, when FakeClock begins.
 EPOCH = 1715940000.0

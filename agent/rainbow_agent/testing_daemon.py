@@ -16,15 +16,16 @@ from typing import Any
 
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.daemon import Daemon, Parts
+from rainbow_agent.daemon import Daemon
 from rainbow_agent.dispatch import Dispatcher
 from rainbow_agent.inbox import Inbox
 from rainbow_agent.journal import JournalRoom
 from rainbow_agent.model import JobChange, Registration
 from rainbow_agent.pacing import Pace
+from rainbow_agent.parts import Parts
 from rainbow_agent.registration import Doubt, Registrar
 from rainbow_agent.reporter import Reporter
-from rainbow_agent.settings import Secret
+from rainbow_agent.settings_values import Secret
 from rainbow_agent.site import Site
 from rainbow_agent.states import JobState
 from rainbow_agent.stop import Stop

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.dispatch import Dispatcher
-from rainbow_agent.journal import OPEN_TASK_STATES, Tracker
+from rainbow_agent.journal import OPEN_TASK_STATES
 from rainbow_agent.model import JobChange, JobKey, Offer, Plan, Registration
 from rainbow_agent.site import Site
 from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import FakeClock, plan_json
 from rainbow_agent.testing_workload import FakeConnection, FakeWorkload
+from rainbow_agent.tracker import Tracker
 
 #: Tasks of a job, for jobspec_json().
 DIAMOND: Mapping[str, Sequence[str]] = {

@@ -28,7 +28,8 @@ from rainbow_agent.model import (
     TaskKey,
 )
 from rainbow_agent.pool import NodeView, PoolView
-from rainbow_agent.settings import Address, load
+from rainbow_agent.settings import load
+from rainbow_agent.settings_values import Address
 from rainbow_agent.states import TaskState
 from rainbow_agent.status import status_view
 from rainbow_agent.status_word import Sources

@@ -13,7 +13,7 @@ from rainbow_agent.errors import LedgerDamaged, RequestDenied, Unavailable
 from rainbow_agent.inbox import Inbox
 from rainbow_agent.model import JobKey, Plan, PlannedJob, PlannedTask, Refusal
 from rainbow_agent.registration import Session
-from rainbow_agent.settings import Secret
+from rainbow_agent.settings_values import Secret
 from rainbow_agent.states import TaskState
 from rainbow_agent.testing import FakeClock
 from rainbow_agent.testing_ledger import REGISTRATION, checked_ledger, news

@@ -20,7 +20,7 @@ from rainbow_agent.pool import NodeView
 from rainbow_agent.publication import RENEW_EVERY, Publication
 from rainbow_agent.registration import Doubt, Registrar, Session
 from rainbow_agent.renewal import Renewal, renew
-from rainbow_agent.settings import Secret
+from rainbow_agent.settings_values import Secret
 from rainbow_agent.testing import FakeClock
 from rainbow_agent.testing_ledger import checked_ledger
 from rainbow_agent.testing_nodes import FakeExtractor, node_json, survey_of, views

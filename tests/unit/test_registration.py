@@ -16,7 +16,7 @@ from rainbow_agent.errors import (
     Unavailable,
 )
 from rainbow_agent.registration import Doubt, Registrar, Session
-from rainbow_agent.settings import Secret
+from rainbow_agent.settings_values import Secret
 from rainbow_agent.testing import FakeClock, FakeCredentialStore
 from rainbow_agent.testing_ledger import checked_ledger
 from rainbow_agent.testing_scheduler import REGISTRATION_SECRET, FakeScheduler

@@ -24,7 +24,7 @@ from rainbow_agent.model import JobKey, JobRow, Refusal
 from rainbow_agent.pool import NodeView, PoolView
 from rainbow_agent.registration import Doubt, Session
 from rainbow_agent.reporter import RECENT, Reporter, state_payload
-from rainbow_agent.settings import Secret
+from rainbow_agent.settings_values import Secret
 from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import Background, FakeClock, eventually

@@ -9,8 +9,6 @@ import pytest
 
 from rainbow_agent.errors import UsageError
 from rainbow_agent.settings import (
-    Address,
-    Secret,
     Settings,
     default_state_dir,
     env_name,
@@ -18,6 +16,7 @@ from rainbow_agent.settings import (
     setting_fields,
     unknown_names,
 )
+from rainbow_agent.settings_values import Address, Secret
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rainbow_agent.journal import Gone, Tracker, missed
+from rainbow_agent.journal import Gone, missed
 from rainbow_agent.model import EventKind, JobKey, TaskChange, TaskKey, TaskRow, WorkloadEvent
 from rainbow_agent.states import TaskState
+from rainbow_agent.tracker import Tracker
 from rainbow_agent.waitstatus import exit_code
 
 KEY = TaskKey(JobKey("r1", 7), "build", 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from rainbow_agent.adapters import rainbow_config
 from rainbow_agent.errors import UsageError
 from rainbow_agent.model import Credentials
-from rainbow_agent.settings import Secret
+from rainbow_agent.settings_values import Secret
 
 
 class ConfigFileStore:

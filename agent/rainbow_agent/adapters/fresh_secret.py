@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rainbow_agent.adapters import rainbow_config
 from rainbow_agent.errors import UsageError
-from rainbow_agent.settings import Secret, Settings
+from rainbow_agent.settings import Settings
+from rainbow_agent.settings_values import Secret
 
 log = logging.getLogger(__name__)
 

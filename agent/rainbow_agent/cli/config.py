@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
-from rainbow_agent.settings import Secret, Settings, env_name, setting_fields
+from rainbow_agent.settings import Settings, env_name, setting_fields
+from rainbow_agent.settings_values import Secret
 from rainbow_agent.views import table
 
 #: What stands in the place of a secret.

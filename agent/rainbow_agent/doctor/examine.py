@@ -11,7 +11,8 @@ from rainbow_agent.doctor import local, remote
 from rainbow_agent.doctor import workload as workloads
 from rainbow_agent.doctor.faults import Finding, Level, found, well
 from rainbow_agent.errors import RainbowAgentError
-from rainbow_agent.settings import Secret, Settings
+from rainbow_agent.settings import Settings
+from rainbow_agent.settings_values import Secret
 
 #: `status` of a settings object, as `rainbow-agent status -o json` has it.
 Look = Callable[[Settings], Mapping[str, Any]]

@@ -17,7 +17,8 @@ from rainbow_agent.errors import (
     Unavailable,
     UsageError,
 )
-from rainbow_agent.settings import Secret, Settings
+from rainbow_agent.settings import Settings
+from rainbow_agent.settings_values import Secret
 
 #: Seconds for one step.
 PATIENCE = 5.0

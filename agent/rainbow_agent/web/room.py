@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from rainbow_agent.settings import Address
+from rainbow_agent.settings_values import Address
 from rainbow_agent.stop import Stop
 from rainbow_agent.vitals import Vitals
 

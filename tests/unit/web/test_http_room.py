@@ -13,7 +13,7 @@ import pytest
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.http_server import LARGEST_HEADER, HttpServer
 from rainbow_agent.meters import Counter
-from rainbow_agent.settings import Address
+from rainbow_agent.settings_values import Address
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import Background, eventually
 from rainbow_agent.vitals import Vitals
