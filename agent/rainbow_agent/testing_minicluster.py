@@ -128,7 +128,7 @@ class MiniCluster:
         (self._container,) = self._spec["containers"]
         self._folder: Path = network.folder / self.name
         self._folder.mkdir()
-        self._certificate()
+        self._config_map()
 
     @property
     def orders(self) -> Orders:
@@ -196,7 +196,7 @@ class MiniCluster:
 
     def _start(self, ordinal: int, environ: Mapping[str, str]) -> Pod:
         name = f"{self.name}-{ordinal}"
-        mounts = {"/mnt/flux": self._empty(name), "/flux_operator": self._operator()}
+        mounts = {"/mnt/flux": self._empty(name), "/flux_operator": self._folder}
         for volume in self._container.get("volumes", {}).values():
             mounts[volume["path"]] = (
                 self._volumes.claim(volume["claimName"])
@@ -223,12 +223,9 @@ class MiniCluster:
         )
         return self._network.pod(name, container, f"{name}.{self.orders.domain}")
 
-    def _operator(self) -> Path:
-        """What the operator's config map holds: script and certificate."""
+    def _config_map(self) -> None:
+        """What the operator's holds. The script is written once: bash reads it while it runs."""
         (self._folder / "wait-0.sh").write_text(start_script(self.orders, retry=RETRY))
-        return self._folder
-
-    def _certificate(self) -> None:
         subprocess.run(
             ["flux", "keygen", str(self._folder / "curve.cert")], check=True, capture_output=True
         )

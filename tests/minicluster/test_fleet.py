@@ -137,18 +137,18 @@ def running_job(cluster: MiniCluster, patiently: Wait, seconds: str = "1000") ->
 
 
 def test_the_lead_pod_is_killed_and_comes_back(fleet: Any, patiently: Wait) -> None:
-    """With its volume the cluster keeps its registration and history, and goes on taking jobs."""
+    """With its volume the cluster keeps its secret and history, and goes on taking jobs."""
     pink = fleet.cluster("pink")
     pink.start()
     patiently(lambda: nodes_sent(pink) == 2, "it is registered")
-    before = status(pink)["registration"]
     assert submit(pink, "--name", "first", "--", "true") == "pink"
     patiently(lambda: state(pink, "first") == "completed", "a job ran")
     running_job(pink, patiently)
     pink.lead.kill()
     pink.start(0)
     patiently(lambda: nodes_sent(pink) == 2 and status(pink)["daemon"]["running"], "it is back")
-    assert status(pink)["registration"] == before
+    # It may have registered anew, by its own choice: for a moment it had one node (decision 0005).
+    assert "gives its secret only once" not in pink.lead.log()
     assert state(pink, "first") == "completed"
     assert submit(pink, "--name", "after", "--", "true") == "pink"
     patiently(lambda: state(pink, "after") == "completed", "jobs run again")
