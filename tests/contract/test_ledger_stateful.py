@@ -161,6 +161,8 @@ def follow(model: Model, changes: list[TaskChange]) -> bool:
             continue  # about a copy of the task
         if was in FINAL_TASK_STATES and change.state in FINAL_TASK_STATES - {was}:
             return False
+        if change.state is TaskState.PENDING and was is not TaskState.SUBMITTING:
+            continue  # it goes back only when its instance is said to be gone (`again`)
         now = change.state if (was, change.state) in TASK_MOVES else was
         model[change.key] = (now, change.flux_id if flux_id is None else flux_id)
     return True
