@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from rainbow_agent.adapters.fresh_secret import FreshSecret
 from rainbow_agent.adapters.ledger_rescue import open_or_replace
 from rainbow_agent.adapters.privacy import keep_private
 from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.adapters.retrying import patiently
 from rainbow_agent.adapters.schedulers import check_tls, connect
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.adapters.workloads import Choice, choose, opener
@@ -30,7 +29,6 @@ from rainbow_agent.conditions import Conditions
 from rainbow_agent.daemon import UNREACHABLE, Daemon
 from rainbow_agent.dispatch import Dispatcher
 from rainbow_agent.environment import job_environment
-from rainbow_agent.errors import UsageError
 from rainbow_agent.identity import registration_id
 from rainbow_agent.inbox import Inbox
 from rainbow_agent.jobspec.plan import plan_text
@@ -69,7 +67,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     notifier = sdnotify.take_from(os.environ)
     vitals = Vitals(SystemClock(), _loop_limits(settings))
     with ExitStack() as stack:
-        _lock(settings, stack)
+        lock(settings, stack)
         log_level.clear(settings.state_dir)
         stop = stack.enter_context(stop_on_signals(settings.grace, lambda: _relevel(settings)))
         if notifier.watchdog_seconds is not None:
@@ -353,50 +351,11 @@ def _teller(
     return tell
 
 
-def register_once(settings: Settings) -> Session:
-    """Register by hand; what is registered already keeps its secret.
+def lock(settings: Settings, stack: ExitStack) -> None:
+    """Hold the state folder's lock until the stack ends.
 
     Raises:
-        UsageError: there is no registration secret, or a daemon runs on this state folder.
+        Fatal: another agent holds it.
     """
-    choice = choose(settings)
-    statedir.prepare(settings.state_dir)
-    with ExitStack() as stack:
-        _lock(settings, stack)
-        ledger = stack.enter_context(closing(SqliteLedger.open(settings.ledger_path)))
-        scheduler = stack.enter_context(closing(connect(settings)))
-        lookout = assemble_lookout(settings, choice, opener(choice, settings), Stop())
-        with lookout.once():
-            registrar, publication = build_registrar(
-                settings, ledger=ledger, scheduler=scheduler, lookout=lookout
-            )
-            session = patiently(registrar.ensure)
-            patiently(lambda: publication.sync(session))
-            return registrar.ensure()
-
-
-def deregister_once(settings: Settings) -> None:
-    """Take the cluster out of rainbow and forget its secret.
-
-    Raises:
-        UsageError: it is not registered, or a daemon runs on this state folder.
-    """
-    store = credential_store(settings)
-    secret = store.load()
-    if secret is None:
-        raise UsageError(
-            f"cluster {settings.cluster} is not registered: {store.describe()} has no secret"
-        )
-    statedir.prepare(settings.state_dir)
-    with ExitStack() as stack:
-        _lock(settings, stack)
-        scheduler = stack.enter_context(closing(connect(settings)))
-        patiently(lambda: scheduler.deregister(settings.cluster, secret.reveal()))
-        store.forget()
-        ledger = stack.enter_context(closing(SqliteLedger.open(settings.ledger_path)))
-        ledger.close_registration(registration_id(secret.reveal()), SystemClock().now())
-
-
-def _lock(settings: Settings, stack: ExitStack) -> None:
     holder = statedir.Holder(os.getpid(), SystemClock().now())
     stack.callback(statedir.Lock.take(settings.state_dir, holder).release)

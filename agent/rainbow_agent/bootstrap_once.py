@@ -1,0 +1,63 @@
+"""What is done once, by hand, with the parts of the daemon: register, deregister."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+
+from rainbow_agent.adapters import statedir
+from rainbow_agent.adapters.clock import SystemClock
+from rainbow_agent.adapters.retrying import patiently
+from rainbow_agent.adapters.schedulers import connect
+from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.adapters.workloads import choose, opener
+from rainbow_agent.bootstrap import build_registrar, credential_store, lock
+from rainbow_agent.bootstrap_lookout import assemble_lookout
+from rainbow_agent.errors import UsageError
+from rainbow_agent.identity import registration_id
+from rainbow_agent.registration import Session
+from rainbow_agent.settings import Settings
+from rainbow_agent.stop import Stop
+
+
+def register_once(settings: Settings) -> Session:
+    """Register by hand; what is registered already keeps its secret.
+
+    Raises:
+        UsageError: there is no registration secret, or a daemon runs on this state folder.
+    """
+    choice = choose(settings)
+    statedir.prepare(settings.state_dir)
+    with ExitStack() as stack:
+        lock(settings, stack)
+        ledger = stack.enter_context(closing(SqliteLedger.open(settings.ledger_path)))
+        scheduler = stack.enter_context(closing(connect(settings)))
+        lookout = assemble_lookout(settings, choice, opener(choice, settings), Stop())
+        with lookout.once():
+            registrar, publication = build_registrar(
+                settings, ledger=ledger, scheduler=scheduler, lookout=lookout
+            )
+            session = patiently(registrar.ensure)
+            patiently(lambda: publication.sync(session))
+            return registrar.ensure()
+
+
+def deregister_once(settings: Settings) -> None:
+    """Take the cluster out of rainbow and forget its secret.
+
+    Raises:
+        UsageError: it is not registered, or a daemon runs on this state folder.
+    """
+    store = credential_store(settings)
+    secret = store.load()
+    if secret is None:
+        raise UsageError(
+            f"cluster {settings.cluster} is not registered: {store.describe()} has no secret"
+        )
+    statedir.prepare(settings.state_dir)
+    with ExitStack() as stack:
+        lock(settings, stack)
+        scheduler = stack.enter_context(closing(connect(settings)))
+        patiently(lambda: scheduler.deregister(settings.cluster, secret.reveal()))
+        store.forget()
+        ledger = stack.enter_context(closing(SqliteLedger.open(settings.ledger_path)))
+        ledger.close_registration(registration_id(secret.reveal()), SystemClock().now())
