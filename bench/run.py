@@ -18,7 +18,7 @@ from pathlib import Path
 # `bench` is a folder of this repository, and not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import graphs, idle, latency, looked_at, looking, machine, startup, throughput
+from bench import graphs, idle, latency, looked_at, looking, machine, planning, startup, throughput
 from bench.figures import Figure, table
 from bench.site import Site, open_site
 
@@ -28,6 +28,7 @@ RESULTS = ROOT / "bench" / "results" / "latest.json"
 #: What `--only` takes, in the order in which they are measured.
 MEASURES: dict[str, Callable[[Site], Iterator[Figure]]] = {
     "throughput": throughput.measure,
+    "planning": planning.measure,
     "latency": latency.measure,
     "startup": startup.measure,
     "idle": idle.measure,
