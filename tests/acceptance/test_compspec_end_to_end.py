@@ -183,7 +183,8 @@ def test_a_node_that_goes_leaves_the_graph(tmp_path: Path, kind: SchedulerKind, 
         program.await_end(1)
         (row,) = program.rows()
         assert row.state.value == "completed"
-        assert program.show("status")["nodes"]["up"] == 3
+        # The daemon says anew how it is every second or few.
+        eventually(lambda: program.show("status")["nodes"]["up"] == 3, "status has three nodes")
         assert agent.stop() == 0
 
 
