@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rainbow_agent import __version__
+from rainbow_agent import __version__, collector
 from rainbow_agent.adapters import log_level, sdnotify, statedir
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.credentials import ConfigFileStore
@@ -94,6 +94,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
             vitals=vitals,
             until_idle=until_idle,
         )
+        collector.spare()
         return Daemon(parts).run()
 
 

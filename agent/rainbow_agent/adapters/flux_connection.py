@@ -117,10 +117,10 @@ class Connection:
             streaming=streaming,
         )
 
-    def submit(self, jobspec: str) -> int:
+    def submit(self, jobspec: str, *, validate: bool = True) -> int:
         """Send a job request (signed as Flux is configured to); its number."""
-        text = jobspec.encode()
-        return self._send(lambda handle: self._lib.flux_job_submit(handle, text, 16, 0))
+        text, flags = jobspec.encode(), 0 if validate else self._lib.FLUX_JOB_NOVALIDATE
+        return self._send(lambda handle: self._lib.flux_job_submit(handle, text, 16, flags))
 
     def cancel(self, flux_id: int, note: str) -> int:
         """Send a request to raise a `cancel` exception; its number."""

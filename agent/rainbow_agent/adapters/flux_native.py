@@ -16,6 +16,7 @@ from rainbow_agent.adapters import flux_bindings, flux_resources, flux_settle
 from rainbow_agent.adapters.flux_connection import ANSWER_SECONDS, Connection, Response
 from rainbow_agent.adapters.flux_journal import FluxJournal
 from rainbow_agent.adapters.flux_request import RequestWriter
+from rainbow_agent.adapters.flux_validation import Validation, configured
 from rainbow_agent.errors import WorkloadUnavailable
 from rainbow_agent.fluxid import f58
 from rainbow_agent.model import Submission, SubmitOutcome, SubmitRefused, Submitted, TaskKey
@@ -50,7 +51,9 @@ class FluxWorkload:
         self._stop = stop
         self._connection: Connection | None = None
         self._writer = RequestWriter()
-        self._in_flight: dict[int, TaskKey] = {}  # by request
+        self._validation = Validation(self._validation_configured, time.monotonic)
+        #: By request: whose it is, and its form.
+        self._in_flight: dict[int, tuple[TaskKey, bytes | None]] = {}
         self._outcomes: deque[SubmitOutcome] = deque()
         self._failure: WorkloadUnavailable | None = None
         #: The last answer about resources, and what it meant.
@@ -89,13 +92,17 @@ class FluxWorkload:
 
     def start_submit(self, submission: Submission) -> None:
         """See ports.Workload."""
-        connection = self._open()
+        if not self._in_flight:
+            self._validation.refresh()
+        connection, form = self._open(), self._validation.form(submission)
         try:
-            number = connection.submit(self._writer.text(submission))
+            number = connection.submit(
+                self._writer.text(submission), validate=self._validation.needed(form)
+            )
         except WorkloadUnavailable:
             self._forget()
             raise
-        self._in_flight[number] = submission.key
+        self._in_flight[number] = submission.key, form
 
     def collect_outcomes(self, timeout: float) -> list[SubmitOutcome]:
         """See ports.Workload."""
@@ -167,6 +174,7 @@ class FluxWorkload:
         self._in_flight.clear()
         self._outcomes.clear()
         self._failure = None
+        self._validation = Validation(self._validation_configured, time.monotonic)
         if connection is not None:
             connection.close()
 
@@ -177,6 +185,9 @@ class FluxWorkload:
         except WorkloadUnavailable:
             self._forget()
             raise
+
+    def _validation_configured(self) -> bool:
+        return configured(self._call("config.get"))
 
     def _read(self, timeout: float) -> None:
         """Move answers that are there from in flight to outcomes, up to the first failure."""
@@ -194,10 +205,11 @@ class FluxWorkload:
 
     def _take(self, responses: Iterable[Response]) -> None:
         for response in responses:
-            key = self._in_flight.pop(response.request, None)
+            key, form = self._in_flight.pop(response.request, (None, None))
             if key is None:
                 continue  # the late answer to a question that nobody asks any more
             if not response.error:
+                self._validation.passed(form)
                 self._outcomes.append(Submitted(key, int(json.loads(response.text)["id"])))
             elif response.refusal and not _CLOSED.match(response.text):
                 self._outcomes.append(SubmitRefused(key, response.text))

@@ -84,14 +84,17 @@ class Builder:
         order = run_order(places, needs)
         after = in_place_order(places, order) if scope.name else {}
         names = self._names(places, scope)
-        return tuple(
-            replace(
-                self._task(places[i], names[i], scope),
-                depends_on=tuple(names[need] for need in needs[i]),
-                after=tuple(names[before] for before in after.get(i, ())),
-            )
-            for i in order
-        )
+        made = []
+        for i in order:
+            task, before = self._task(places[i], names[i], scope), after.get(i, ())
+            if needs[i] or before:
+                task = replace(
+                    task,
+                    depends_on=tuple(names[need] for need in needs[i]),
+                    after=tuple(names[number] for number in before),
+                )
+            made.append(task)
+        return tuple(made)
 
     def _names(self, places: Sequence[Place], scope: Scope) -> list[str]:
         """Names that are unique in the whole job."""
