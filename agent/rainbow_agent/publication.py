@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from rainbow_agent.conditions import Conditions
-from rainbow_agent.errors import Rejected
+from rainbow_agent.errors import Refused, Rejected, Transient
 from rainbow_agent.inventory import Portrait, Sendable, digest
 from rainbow_agent.ports import Clock, Ledger, Scheduler
 from rainbow_agent.registration import Session
@@ -33,6 +33,9 @@ DOMINANT: Final = "cluster"
 #: Seconds between two renewals of the cluster graph at least: nodes that come and go must not
 #: have the fleet's scheduler load graphs all the time.
 RENEW_EVERY: Final = 30.0
+#: Seconds until a subsystem that the server refused is offered again: at first, and at most. It may
+#: have been something between us that refused, or another server takes its place.
+OFFER_AGAIN: Final = (2.0, 600.0)
 _NOTE: Final = "published"
 #: The condition while the server has not taken all of this cluster's subsystems.
 SUBSYSTEM_REFUSED: Final = "subsystem-refused"
@@ -44,6 +47,14 @@ class Entry:
 
     digest: str | None  # None: it was being replaced when something went wrong
     anchors: str | None  # as in Sendable
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A subsystem that the server did not take."""
+
+    pause: float  # seconds until it is offered again
+    due: float  # when that is, monotonic
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,7 @@ class Publication:
         self._sent: Sent | None = None
         self._before_loss: Sent | None = None
         self._shown: tuple[Portrait, str] | None = None  # what needs no sending any more
-        self._refused: set[str] = set()  # digests that the server will not take
+        self._refused: dict[str, Refusal] = {}  # by digest
         self._renewed = float("-inf")
         self._times: dict[str, float] = {}  # name -> when it was sent, epoch seconds
 
@@ -134,7 +145,9 @@ class Publication:
             ClusterUnknown, RequestDenied: rainbow lost something (registration.Doubt).
         """
         portrait = self._portrait()
-        if portrait is None or self._shown == (portrait, session.registration):
+        if portrait is None:
+            return
+        if self._shown == (portrait, session.registration) and not self._due_again(portrait):
             return
         sent = self._known(session.registration)
         if not self._fits(sent, portrait):
@@ -148,7 +161,11 @@ class Publication:
             self._log_renewal(portrait)
             if how is Renewal.DONE:
                 return  # there is a new session; the next call sends the subsystems
-            sent = self._replace_graph(session, portrait)
+            try:
+                sent = self._replace_graph(session, portrait)
+            except (Transient, Refused):
+                self._renewed = float("-inf")  # half replaced: the fleet waits for the other half
+                raise
         self._send_subsystems(session, sent, portrait)
         self._shown = (portrait, session.registration)
 
@@ -198,22 +215,35 @@ class Publication:
         due = [
             part
             for part in portrait.subsystems
-            if part.digest not in self._refused
+            if self._may_offer(part)
             and sent.subsystems.get(part.name) != Entry(part.digest, part.anchors)
         ]
         if not due:
             return
         unsure = {part.name: Entry(None, part.anchors) for part in due}
         self._remember(replace(sent, subsystems={**sent.subsystems, **unsure}))
-        done = {}
+        done, there = {}, dict(sent.subsystems)
         for part in due:
             if part.name in sent.subsystems:
                 self._drop(session, part.name)
             if self._offer(session, part):
                 done[part.name] = Entry(part.digest, part.anchors)
-        self._remember(replace(sent, subsystems={**sent.subsystems, **unsure, **done}))
+            else:
+                there.pop(part.name, None)
+        self._remember(replace(sent, subsystems={**there, **done}))
         self._log_sent(due, done)
         self._say_refused(portrait)
+
+    def _may_offer(self, part: Sendable) -> bool:
+        """Whether it was not refused, or that is long enough ago."""
+        refused = self._refused.get(part.digest)
+        return refused is None or refused.due <= self._clock.monotonic()
+
+    def _due_again(self, portrait: Portrait) -> bool:
+        """Whether something that was refused should be offered once more."""
+        return any(
+            part.digest in self._refused and self._may_offer(part) for part in portrait.subsystems
+        )
 
     def _say_refused(self, portrait: Portrait) -> None:
         """The condition while rainbow does not have all of what this cluster is."""
@@ -238,7 +268,10 @@ class Publication:
                 self._drop(session, part.name)
                 self._put(session, part)
         except Rejected as exc:
-            self._refused.add(part.digest)
+            first, most = OFFER_AGAIN
+            before = self._refused.get(part.digest)
+            pause = min(before.pause * 2, most) if before else first
+            self._refused[part.digest] = Refusal(pause, self._clock.monotonic() + pause)
             log.error(  # noqa: TRY400 - the sentence is all there is to know
                 "Rainbow refuses subsystem %s of this cluster: %s",
                 part.name,
@@ -246,6 +279,7 @@ class Publication:
                 extra={"action": "subsystem_refused", "subsystem": part.name},
             )
             return False
+        self._refused.pop(part.digest, None)
         return True
 
     def _put(self, session: Session, part: Sendable) -> None:

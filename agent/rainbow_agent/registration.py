@@ -6,6 +6,8 @@ What the server does (rainbow at 075ee23) and what follows from it:
 - Restarted with its database, the server has lost the graph only: `ClusterUnknown`; the graph is
   loaded again and the secret stays good.
 - Restarted without it: `request denied`; a new registration, whose job ids start at 1 again.
+- `request denied` is also what it says while it cannot read its database: only a denial that stays
+  one, of a cluster that is still there, means that the secret was changed.
 """
 
 from __future__ import annotations
@@ -22,13 +24,18 @@ from rainbow_agent.errors import (
     Fatal,
     Rejected,
     RequestDenied,
+    Unavailable,
     UsageError,
 )
+from rainbow_agent.logs import counted
 from rainbow_agent.model import Credentials, Registration
 from rainbow_agent.ports import Clock, Ledger, Scheduler
 from rainbow_agent.settings_values import Secret
 
 log = logging.getLogger(__name__)
+
+#: How often a secret is denied, by a rainbow that has the cluster, before that is believed.
+DENIALS = 3
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,7 @@ class Registrar:
         self._registration_id = registration_id
         self._clock = clock
         self._record = record
+        self._denials = 0  # of our secret, one after the other
         self.session: Session | None = None
 
     @property
@@ -134,11 +142,10 @@ class Registrar:
         """Put right what rainbow lost; nothing to do when it was since the doubt arose."""
         if doubt.session != self.session:
             return
-        if isinstance(doubt.error, RequestDenied):
-            if not self._adopt_replaced(doubt.session):
-                self._register_again()
-        else:
+        if isinstance(doubt.error, ClusterUnknown):
             self._restore_graph()
+        elif not (self._adopt_replaced(doubt.session) or self._takes(doubt.session)):
+            self._register_again(doubt.session)
 
     def _adopt_replaced(self, session: Session) -> bool:
         """Whether the store has another secret by now: somebody put it there, and it counts."""
@@ -155,6 +162,19 @@ class Registrar:
             extra={"action": "secret_replaced", "cluster": self._cluster},
         )
         self._switch_to(self._adopt(stored))
+        return True
+
+    def _takes(self, session: Session) -> bool:
+        """Whether rainbow takes our secret after all. Asking for a job changes nothing there."""
+        try:
+            self._scheduler.receive(session.cluster, session.secret.reveal(), 1)
+        except RequestDenied:
+            return False
+        self._denials = 0
+        log.warning(
+            "Rainbow denied our secret and takes it again; going on with it",
+            extra={"action": "denied_once", "cluster": self._cluster},
+        )
         return True
 
     def renew(self) -> bool:
@@ -182,8 +202,13 @@ class Registrar:
             self._switch_to(self._keep(given, graph))
         return True
 
-    def _register_again(self) -> None:
-        """Rainbow answered `request denied` to our secret: register again, if it lets us."""
+    def _register_again(self, session: Session) -> None:
+        """Rainbow answered `request denied` to our secret: register again, if it lets us.
+
+        Raises:
+            Unavailable: it has the cluster, and may yet take the secret.
+            Fatal: it has the cluster, and denied the secret again and again.
+        """
         log.warning(
             "Rainbow does not know our secret any more; registering again",
             extra={"action": "reregister", "cluster": self._cluster},
@@ -194,7 +219,18 @@ class Registrar:
                 f" {self._store.describe()}, and without a registration secret there is no other:"
                 " set RAINBOW_SECRET or RAINBOW_SECRET_FILE"
             )
-        self._switch_to(self._register())
+        try:
+            fresh = self._register(exists=ClusterExists)
+        except ClusterExists as exc:
+            self._denials += 1
+            if self._denials >= DENIALS:
+                raise Fatal(self._denied_message()) from exc
+            raise Unavailable(
+                f"rainbow at {self._host} denies the secret of cluster {session.cluster} and has"
+                f" the cluster; it is asked {counted(DENIALS - self._denials, 'more time')}"
+            ) from exc
+        self._denials = 0
+        self._switch_to(fresh)
 
     def _switch_to(self, fresh: Session) -> None:
         old = self.session
@@ -222,7 +258,8 @@ class Registrar:
             if self._record:
                 self._record.placed(registration, graph)
 
-    def _register(self) -> Session:
+    def _register(self, exists: type[Exception] = Fatal) -> Session:
+        """A new registration; `exists` is raised when the name is taken."""
         if not self._secret:
             raise Fatal(
                 f"cluster {self._cluster} has no stored secret in {self._store.describe()} and"
@@ -233,7 +270,7 @@ class Registrar:
         try:
             given = self._scheduler.register(self._cluster, self._secret.reveal(), graph)
         except ClusterExists as exc:
-            raise Fatal(self._exists_message()) from exc
+            raise exists(self._exists_message()) from exc
         except RequestDenied as exc:
             raise Fatal(
                 f"rainbow at {self._host} refuses the registration secret"
@@ -263,6 +300,16 @@ class Registrar:
             Registration(registration, self._cluster, self._host, self._clock.now())
         )
         return Session(self._cluster, secret, registration)
+
+    def _denied_message(self) -> str:
+        return (
+            f"rainbow at {self._host} has cluster {self._cluster} and denies the secret for it in"
+            f" {self._store.describe()}: the secret was changed in rainbow, or another agent"
+            f" registered under this name. Put the secret that rainbow has into that file and start"
+            f" the agent again; if another agent runs under this name, give this one another"
+            f" RAINBOW_CLUSTER; if nobody has the secret, have rainbow's operator remove the row"
+            f" with name {self._cluster} from the table `clusters` of rainbow's database"
+        )
 
     def _exists_message(self) -> str:
         return (

@@ -17,7 +17,7 @@ from rainbow_agent.errors import ClusterUnknown, Rejected, RequestDenied, Unavai
 from rainbow_agent.inventory import Portrait, portray
 from rainbow_agent.model import Credentials, Offer, Refusal
 from rainbow_agent.pool import NodeView
-from rainbow_agent.publication import RENEW_EVERY, Publication
+from rainbow_agent.publication import OFFER_AGAIN, RENEW_EVERY, Publication
 from rainbow_agent.registration import Doubt, Registrar, Session
 from rainbow_agent.renewal import Renewal, renew
 from rainbow_agent.settings_values import Secret
@@ -479,6 +479,42 @@ def test_a_subsystem_that_rainbow_refuses_does_not_cost_the_others(
     assert len(desk.rainbow.names) == len(desk.portrait.subsystems) - 1 if desk.portrait else False
     assert [r.getMessage() for r in caplog.records if "too odd" in r.getMessage()] != []
     assert [c.name for c in desk.conditions.current()] == ["subsystem-refused"]
+
+
+def test_a_subsystem_that_was_refused_is_offered_again(desk: Desk) -> None:
+    """After a while, then less and less often: what refused it may be something between us."""
+    portrait = desk.portrait
+    assert portrait is not None
+    everything = len(portrait.subsystems)
+    first, most = OFFER_AGAIN
+    desk.rainbow.fail("register_subsystem", Rejected("not now"))
+    desk.sync()
+    desk.sync()
+    before = desk.rainbow.calls["register_subsystem"]
+    desk.rainbow.fail("register_subsystem", Rejected("not now"))
+    desk.clock.advance(first)
+    desk.sync()
+    desk.clock.advance(first)
+    desk.sync()  # it waits for twice as long now
+    assert desk.rainbow.calls["register_subsystem"] == before + 1
+    desk.clock.advance(first)
+    desk.sync()
+    assert len(desk.rainbow.names) == everything
+    assert desk.is_true()
+    assert desk.conditions.current() == []
+    assert first < most
+
+
+def test_a_graph_that_is_half_replaced_is_not_left_so(desk: Desk) -> None:
+    """The second half follows at the next turn, not when graphs may be renewed again."""
+    desk.store.says = OWN_TOKEN
+    desk.sync()
+    desk.is_now(views(3))
+    desk.rainbow.fail("register_subsystem", Rejected("something between us refused it"))
+    with pytest.raises(Rejected):
+        desk.sync()
+    desk.sync()
+    assert desk.is_true()
 
 
 def test_facts_tell_form_size_and_time(desk: Desk) -> None:

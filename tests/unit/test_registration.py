@@ -15,7 +15,7 @@ from rainbow_agent.errors import (
     RequestDenied,
     Unavailable,
 )
-from rainbow_agent.registration import Doubt, Registrar, Session
+from rainbow_agent.registration import DENIALS, Doubt, Registrar, Session
 from rainbow_agent.settings_values import Secret
 from rainbow_agent.testing import FakeClock, FakeCredentialStore
 from rainbow_agent.testing_ledger import checked_ledger
@@ -203,11 +203,43 @@ def test_a_doubt_about_an_older_session_is_ignored(desk: Desk) -> None:
     assert desk.rainbow.calls["register"] == 2
 
 
-def test_denied_while_the_name_is_still_taken_is_fatal(desk: Desk) -> None:
-    """Rainbow knows the cluster under another secret: another agent, or a restored database."""
+def rotate(desk: Desk) -> None:
+    """Rainbow has the cluster under another secret now."""
+    given = desk.registrar.ensure()
+    desk.rainbow.deregister(given.cluster, given.secret.reveal())
+    desk.rainbow.register(given.cluster, REGISTRATION_SECRET, "{}")
+
+
+def test_denied_while_the_name_is_still_taken_is_fatal_the_third_time(desk: Desk) -> None:
+    """Rainbow knows the cluster under another secret: another agent, or it was changed there."""
     doubt = desk.doubt(DENIED)
-    with pytest.raises(Fatal, match="RAINBOW_CLUSTER"):
+    rotate(desk)
+    for left in ("2 more times", "1 more time"):
+        with pytest.raises(Unavailable, match=left):
+            desk.registrar.heal(doubt)
+    with pytest.raises(Fatal, match="RAINBOW_CLUSTER") as caught:
         desk.registrar.heal(doubt)
+    assert "the secret was changed in rainbow" in str(caught.value)
+
+
+def test_a_denial_that_does_not_last_changes_nothing(desk: Desk) -> None:
+    """Rainbow says `request denied` also while it cannot read its database."""
+    session = desk.registrar.ensure()
+    desk.registrar.heal(desk.doubt(DENIED))
+    assert desk.registrar.session is session
+    assert desk.rainbow.calls["register"] == 1
+
+
+def test_denials_count_only_one_after_the_other(desk: Desk) -> None:
+    """One that was taken back begins the count anew."""
+    doubt = desk.doubt(DENIED)
+    for _ in range(3):
+        for _ in range(DENIALS - 1):
+            desk.rainbow.fail("receive", DENIED)
+            with pytest.raises(Unavailable, match="has the cluster"):
+                desk.registrar.heal(doubt)
+        desk.registrar.heal(doubt)
+    assert desk.registrar.session == doubt.session
 
 
 def test_denied_without_a_registration_secret_tells_the_truth(desk: Desk) -> None:

@@ -30,7 +30,9 @@ from rainbow_agent.errors import (
 _ErrorType = type[RainbowAgentError]
 
 #: INTERNAL and DATA_LOSS are broken connections, not broken requests: HTTP/2 resets and proxies
-#: that restart show so. CANCELLED is a server that shuts down.
+#: that restart show so. CANCELLED is a server that shuts down. Rainbow itself refuses with UNKNOWN
+#: only: PERMISSION_DENIED and UNAUTHENTICATED come from what stands before it (a service mesh, a
+#: gateway), say nothing of our secret, and must not cost the cluster its registration.
 BY_CODE: Final[Mapping[grpc.StatusCode, _ErrorType]] = {
     grpc.StatusCode.CANCELLED: Unavailable,
     grpc.StatusCode.UNKNOWN: Rejected,  # unless its text says otherwise: _BY_TEXT
@@ -38,8 +40,8 @@ BY_CODE: Final[Mapping[grpc.StatusCode, _ErrorType]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
     grpc.StatusCode.NOT_FOUND: Rejected,
     grpc.StatusCode.ALREADY_EXISTS: Rejected,
-    grpc.StatusCode.PERMISSION_DENIED: RequestDenied,
-    grpc.StatusCode.UNAUTHENTICATED: RequestDenied,
+    grpc.StatusCode.PERMISSION_DENIED: Rejected,
+    grpc.StatusCode.UNAUTHENTICATED: Rejected,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Unavailable,  # unless a message is too large: _BY_TEXT
     grpc.StatusCode.FAILED_PRECONDITION: Rejected,
     grpc.StatusCode.ABORTED: Unavailable,
@@ -81,6 +83,12 @@ _ADVICE: Final[Mapping[_ErrorType, str]] = {
     ClusterUnknown: "rainbow was restarted and lost the cluster's graph; it must be loaded again",
     ClusterExists: "rainbow gives its secret only once; use another name or the stored secret",
 }
+
+#: Codes that rainbow never gives.
+_BETWEEN: Final = frozenset({grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED})
+_BETWEEN_ADVICE: Final = (
+    "rainbow itself never answers so: a gateway or service mesh before it does; ask who runs that"
+)
 
 _Register = rainbow_pb2.RegisterResponse
 _Delete = rainbow_pb2.DeleteResponse
@@ -162,8 +170,8 @@ def from_failure(
     kind = sort_failure(code, text)
     words = " ".join(text.split())[:500] or "no reason given"
     said = words if code is grpc.StatusCode.UNKNOWN else f"{code.name}: {words}"
-    advice = f"; {_ADVICE[kind]}" if kind in _ADVICE else ""
-    return kind(f"{rpc} at rainbow {host}: {said}{advice}")
+    advice = _BETWEEN_ADVICE if code in _BETWEEN else _ADVICE.get(kind)
+    return kind(f"{rpc} at rainbow {host}: {said}" + (f"; {advice}" if advice else ""))
 
 
 def check_status(rpc: Rpc[Any, Any], host: str, reply: Message) -> None:
