@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from rainbow_agent.conditions import Conditions
 from rainbow_agent.crashpoints import CrashPoint, reach
 from rainbow_agent.logs import counted
 from rainbow_agent.model import JobKey, Offer, Refusal
@@ -12,13 +13,24 @@ from rainbow_agent.registration import Session
 
 log = logging.getLogger(__name__)
 
+#: The condition while rainbow offers jobs under ids that other jobs have.
+IDS_REUSED = "rainbow-reuses-ids"
+
 
 class Inbox:
     """Takes jobs in; tells rainbow to let go of them once they are safe."""
 
     def __init__(
-        self, *, scheduler: Scheduler, ledger: Ledger, clock: Clock, max_jobs: int
+        self,
+        *,
+        scheduler: Scheduler,
+        ledger: Ledger,
+        clock: Clock,
+        max_jobs: int,
+        conditions: Conditions | None = None,
     ) -> None:
+        self._conditions = conditions or Conditions(clock)
+        self._odd: set[JobKey] = set()  # whose id another text came under; each is told once
         self._scheduler = scheduler
         self._ledger = ledger
         self._clock = clock
@@ -33,11 +45,14 @@ class Inbox:
         wanted = self._max_jobs if most is None else min(most, self._max_jobs)
         offers = self._scheduler.receive(session.cluster, session.secret.reveal(), wanted)
         if not offers:
+            self._say_reused(set())
             return [], False
         reach(CrashPoint.RECEIVED)
         new = self._write(session, offers)
         if len(new) < len(offers):
             self._known_again(session, offers, set(new))
+        else:
+            self._say_reused(set())
         reach(CrashPoint.WRITTEN)
         if new:
             log.info(
@@ -90,16 +105,34 @@ class Inbox:
         known = {key: offer for key, offer in known.items() if key not in new}
         texts = self._ledger.jobspecs(list(known))
         again: list[int] = []
+        odd: set[JobKey] = set()
         for key, offer in known.items():
             row = self._ledger.job(key)
             if texts[key] != offer.jobspec:
-                log.error(
-                    "Rainbow offers another job under the id %d, which this cluster had before"
-                    " (was its database restored from a copy?); it is not run: deregister and"
-                    " register this cluster",
-                    offer.id,
-                    extra={"action": "id_reused", "job": str(key)},
-                )
+                odd.add(key)
             elif row is not None and row.accepted is not None:
                 again.append(offer.id)
+        self._say_reused(odd)
         self._scheduler.accept(session.cluster, session.secret.reveal(), again)
+
+    def _say_reused(self, odd: set[JobKey]) -> None:
+        """Say which jobs of rainbow's list are not run, since their ids are taken: each once."""
+        for key in sorted(odd - self._odd):
+            log.error(
+                "Rainbow offers another job under the id %d, which this cluster had before"
+                " (was its database restored from a copy?); it is not run: deregister and"
+                " register this cluster",
+                key.id,
+                extra={"action": "id_reused", "job": str(key)},
+            )
+        self._odd = odd
+        if odd:
+            ids = ", ".join(str(key.id) for key in sorted(odd)[:5])
+            self._conditions.set(
+                IDS_REUSED,
+                f"rainbow offers {counted(len(odd), 'job')} under ids that other jobs have"
+                f" ({ids}); they are not run (was its database restored from a copy?): deregister"
+                " and register this cluster",
+            )
+        else:
+            self._conditions.clear(IDS_REUSED)

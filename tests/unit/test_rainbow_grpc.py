@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from rainbow_agent.adapters import rainbow_errors, rainbow_rpc
 from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
+from rainbow_agent.adapters.rainbow_rows import giants
 from rainbow_agent.adapters.rainbow_rows import offer as read_offer
 from rainbow_agent.adapters.rainbow_rpc import Rpc
 from rainbow_agent.adapters.stubs import rainbow_pb2
@@ -118,8 +119,17 @@ def test_what_may_pass_is_transient_and_what_will_not_is_not() -> None:
         "UNAVAILABLE",
         "DATA_LOSS",
     }
-    denied = {code.name for code, kind in rainbow_errors.BY_CODE.items() if kind is RequestDenied}
-    assert denied == {"PERMISSION_DENIED", "UNAUTHENTICATED"}
+    assert RequestDenied not in rainbow_errors.BY_CODE.values()
+
+
+@pytest.mark.parametrize("code", ["PERMISSION_DENIED", "UNAUTHENTICATED"])
+def test_a_refusal_of_what_stands_before_rainbow_is_not_rainbows(
+    server: ScriptedServer, scheduler: RainbowScheduler, code: str
+) -> None:
+    """It says nothing of our secret, which rainbow denies in other words, and says who it is."""
+    server.answers["RainbowScheduler.ReceiveJobs"] = refuse(grpc.StatusCode[code], "RBAC: denied")
+    with pytest.raises(Rejected, match="a gateway or service mesh"):
+        scheduler.receive("blue", "hush-hush", 1)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +361,7 @@ def test_the_matcher_gets_only_what_it_reads(
     }
 
 
-ROW = {"id": 7, "cluster": "blue", "name": "job", "jobspec": "version: 1\n", "command": ""}
+ROW = {"id": 3, "cluster": "blue", "name": "job", "jobspec": "version: 1\n", "command": ""}
 
 
 def test_a_row_is_an_offer() -> None:
@@ -377,13 +387,34 @@ def test_a_row_is_an_offer() -> None:
         (json.dumps({**ROW, "cluster": "green"}), "green"),
         (json.dumps({**ROW, "cluster": 5}), "5"),
         (json.dumps({**ROW, "cluster": None}), "blue"),
+        (json.dumps({**ROW, "id": 4}), "blue"),
+        (json.dumps({**ROW, "id": "3"}), "blue"),
+        (json.dumps({**ROW, "id": None}), "blue"),
+        (json.dumps({**ROW, "jobspec": "\ud800"}), "blue"),
     ],
-    ids=range(9),
+    ids=range(13),
 )
 def test_a_row_that_is_no_job_keeps_its_text(row: str, cluster: str) -> None:
     """It can be shown, refused and accepted; it never stops the others."""
     offer = read_offer("blue", 3, row)
     assert (offer.id, offer.cluster, offer.jobspec) == (3, cluster, row)
+    assert offer.problem
+
+
+def test_what_no_file_can_hold_is_in_no_offer() -> None:
+    """JSON can write half a character; neither UTF-8 nor the ledger can."""
+    for field in ("name", "cluster", "jobspec"):
+        offer = read_offer("blue", 3, json.dumps({**ROW, field: "a\ud800b"}))
+        assert bool(offer.problem) is (field != "name")
+        for text in (offer.name, offer.cluster, offer.jobspec, offer.problem):
+            text.encode()
+
+
+@pytest.mark.parametrize("raw", [b"\x12", b"\x12\xff", b"\x12\x04\x08\x01\x12\xff\xff"])
+def test_a_giant_answer_that_is_none_is_rejected(raw: bytes) -> None:
+    """It ends in the middle of a number, and in an error of ours."""
+    with pytest.raises(Rejected, match="no list of jobs"):
+        giants("blue", raw)
 
 
 @settings(deadline=None)  # the machine may be busy, and this is not about time

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from google.protobuf.message import DecodeError
+
 from rainbow_agent.adapters import rainbow_errors, rainbow_rpc
 from rainbow_agent.adapters.quiet_grpc import grpc
 from rainbow_agent.adapters.rainbow_rpc import ReplyT, RequestT, Rpc
@@ -80,7 +82,7 @@ class RainbowChannel:
             method = self._open(rpc).unary_unary(
                 rpc.path, request_serializer=rpc.request.SerializeToString
             )
-            reply: bytes = self._answer(rpc, method, request)
+            reply = self._answer(rpc, method, request)
         except grpc.RpcError as exc:
             raise rainbow_errors.from_failure(
                 rpc, self._host, exc.code(), exc.details() or ""
@@ -114,15 +116,21 @@ class RainbowChannel:
             self._on_call(rpc.name, time.monotonic() - began, failure)
 
     def _ask(self, rpc: Rpc[RequestT, ReplyT], request: RequestT) -> ReplyT:
+        # Read here, not by gRPC, which would write a traceback of what it cannot read into our log.
         method = self._open(rpc).unary_unary(
-            rpc.path,
-            request_serializer=rpc.request.SerializeToString,
-            response_deserializer=rpc.reply.FromString,
+            rpc.path, request_serializer=rpc.request.SerializeToString
         )
         try:
-            reply = self._answer(rpc, method, request)
+            raw = self._answer(rpc, method, request)
         except grpc.RpcError as exc:
             raise self._failure(rpc, exc.code(), exc.details() or "") from exc
+        try:
+            reply = rpc.reply.FromString(raw)
+        except DecodeError as exc:
+            raise Rejected(
+                f"{rpc} at rainbow {self._host}: the answer ({len(raw)} bytes) is no"
+                f" {rpc.reply.DESCRIPTOR.name}: {exc}; is it rainbow that listens there?"
+            ) from exc
         rainbow_errors.check_status(rpc, self._host, reply)
         return reply
 
@@ -165,7 +173,7 @@ class RainbowChannel:
             return "the server speaks TLS: set RAINBOW_TLS_CA, RAINBOW_TLS_CERT and RAINBOW_TLS_KEY"
         return ""
 
-    def _answer(self, rpc: Rpc[RequestT, ReplyT], method: Any, request: RequestT) -> ReplyT:
+    def _answer(self, rpc: Rpc[RequestT, Any], method: Any, request: RequestT) -> bytes:
         """The reply, waited for so long and not longer; a stop shortens that.
 
         Raises:
@@ -173,7 +181,7 @@ class RainbowChannel:
             Unavailable: given up because of a stop.
         """
         if self._stop is None:
-            reply: ReplyT = method(request, timeout=self._timeout)
+            reply: bytes = method(request, timeout=self._timeout)
             return reply
         call, done = method.future(request, timeout=self._timeout), threading.Event()
         call.add_done_callback(lambda _: done.set())
@@ -186,7 +194,7 @@ class RainbowChannel:
                 raise Unavailable(
                     f"{rpc} at rainbow {self._host}: no answer yet, and the agent is stopping"
                 )
-        answer: ReplyT = call.result()
+        answer: bytes = call.result()
         return answer
 
     def _failure(self, rpc: Rpc[Any, Any], code: grpc.StatusCode, text: str) -> Exception:

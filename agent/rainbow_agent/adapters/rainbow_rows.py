@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
+from rainbow_agent.errors import Rejected
 from rainbow_agent.jobspec.yamltext import MAX_TEXT
 from rainbow_agent.model import Offer
 
@@ -26,6 +27,8 @@ _VARINT: Final = 0
 _BYTES: Final = 2
 #: Bytes in which a row's fields before `jobspec` stand; names are short.
 _HEAD: Final = 4096
+#: Characters of another cluster's name that are kept.
+_LONGEST_NAME: Final = 256
 
 
 def offer(cluster: str, job_id: int, row: str) -> Offer:
@@ -41,14 +44,32 @@ def offer(cluster: str, job_id: int, row: str) -> Offer:
         problem = f"rainbow's row is no JSON object but {type(fields).__name__}"
         return Offer(job_id, "", cluster, _cut(row, job_id), problem)
     name, owner, jobspec = fields.get("name"), fields.get("cluster"), fields.get("jobspec")
-    name = name if isinstance(name, str) else ""
-    if owner == cluster and isinstance(jobspec, str):
+    name = _storable(name) if isinstance(name, str) else ""
+    problem = _problem(cluster, job_id, fields)
+    if not problem and isinstance(jobspec, str):
         return Offer(id=job_id, name=name, cluster=cluster, jobspec=_cut(jobspec, job_id))
-    problem = "rainbow's row has no jobspec"
+    said = _storable(str(owner or cluster))[:_LONGEST_NAME]
+    return Offer(job_id, name, said, _cut(_storable(row), job_id), problem)
+
+
+def _problem(cluster: str, job_id: int, fields: Mapping[str, Any]) -> str:
+    """Why a row is no job for us; "" when it is one."""
+    owner, jobspec, own_id = fields.get("cluster"), fields.get("jobspec"), fields.get("id", job_id)
     if owner != cluster:
         said = repr(owner)[:80] if owner is not None else "no cluster"
-        problem = f"rainbow's row is for {said}, not for cluster {cluster}"
-    return Offer(job_id, name, str(owner or cluster), _cut(row, job_id), problem)
+        return f"rainbow's row is for {said}, not for cluster {cluster}"
+    if not isinstance(jobspec, str):
+        return "rainbow's row has no jobspec"
+    if own_id != job_id or isinstance(own_id, bool):
+        return f"rainbow's row is listed as job {job_id} and says that it is {repr(own_id)[:80]}"
+    if _storable(jobspec) != jobspec:
+        return "rainbow's row has a jobspec that is no Unicode text (a lone surrogate)"
+    return ""
+
+
+def _storable(text: str) -> str:
+    """The text without lone surrogates, which JSON can write and neither UTF-8 nor sqlite can."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def giants(cluster: str, reply: bytes) -> list[Offer]:
@@ -57,9 +78,16 @@ def giants(cluster: str, reply: bytes) -> list[Offer]:
     Args:
         cluster: whose jobs they are.
         reply: the message as it came.
+
+    Raises:
+        Rejected: it is no such message.
     """
     offers = []
-    for job_id, start, end in sorted(_entries(memoryview(reply))):
+    try:
+        entries = sorted(_entries(memoryview(reply)))
+    except IndexError as exc:
+        raise Rejected(f"rainbow's answer of {len(reply)} bytes is no list of jobs") from exc
+    for job_id, start, end in entries:
         _warn(job_id, end - start)
         # UTF-8 has at most four bytes a character.
         text = reply[start : min(end, start + 4 * MAX_TEXT + 4)].decode(errors="replace")

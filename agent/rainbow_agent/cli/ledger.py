@@ -48,7 +48,7 @@ def find_job(ledger: Ledger | None, text: str) -> JobKey:
         RainbowAgentError: there is no such job, or more than one.
     """
     registration, _, number = text.rpartition("/")
-    if not number.isascii() or not number.isdigit():
+    if not number.isascii() or not number.removeprefix("-").isdigit():
         raise UsageError(f"{text[:40]!r} is not a job id: use the number in `rainbow-agent jobs`")
     keys = ledger.find_jobs(int(number)) if ledger else []
     if registration:
