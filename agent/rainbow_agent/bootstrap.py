@@ -67,7 +67,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     notifier = sdnotify.take_from(os.environ)
     vitals = Vitals(SystemClock(), _loop_limits(settings))
     with ExitStack() as stack:
-        lock(settings, stack)
+        since = lock(settings, stack)
         log_level.clear(settings.state_dir)
         stop = stack.enter_context(stop_on_signals(settings.grace, lambda: _relevel(settings)))
         if notifier.watchdog_seconds is not None:
@@ -92,6 +92,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
             redact=redact,
             notifier=notifier,
             vitals=vitals,
+            since=since,
             until_idle=until_idle,
         )
         collector.spare()
@@ -167,6 +168,7 @@ def _assemble(
     redact: Redact,
     notifier: sdnotify.Notifier,
     vitals: Vitals,
+    since: float,
     until_idle: bool,
 ) -> Parts:
     clock, contact = SystemClock(), Contact()
@@ -180,7 +182,7 @@ def _assemble(
         main.beat()
         vitals.called(method, seconds, error)
         if error is None:
-            contact.good(clock.now())
+            contact.good(clock.now(), clock.monotonic())
             vitals.conditions.clear(UNREACHABLE)
 
     scheduler = connect(settings, on_call=called, stop=stop)
@@ -227,7 +229,13 @@ def _assemble(
 
     parts = Parts(
         registrar=registrar,
-        inbox=Inbox(scheduler=scheduler, ledger=ledger, clock=clock, max_jobs=settings.max_jobs),
+        inbox=Inbox(
+            scheduler=scheduler,
+            ledger=ledger,
+            clock=clock,
+            max_jobs=settings.max_jobs,
+            conditions=vitals.conditions,
+        ),
         ledger=ledger,
         journal=JournalRoom(
             open_workload=open_workload,
@@ -268,7 +276,7 @@ def _assemble(
             on_change=changed,
             cluster=settings.cluster,
         ),
-        tell=_teller(settings, choice, notifier),
+        tell=_teller(settings, choice, notifier, since),
         draining=draining,
         ready=notifier.ready,
         stopping=notifier.stopping,
@@ -337,13 +345,14 @@ def _loop_limits(settings: Settings) -> dict[str, float]:
 
 
 def _teller(
-    settings: Settings, choice: Choice, notifier: sdnotify.Notifier
+    settings: Settings, choice: Choice, notifier: sdnotify.Notifier, since: float
 ) -> Callable[[dict[str, Any]], None]:
     folder = settings.state_dir
 
     def tell(facts: dict[str, Any]) -> None:
         notifier.status(status_line(settings.cluster, facts))
         facts["workload"] = {"kind": choice.kind, "uri": choice.uri, **facts["workload"]}
+        facts |= {"run": since, "beat": statedir.beat()}
         try:
             statedir.write_runtime(folder, facts)
         except OSError as exc:  # status shows an old heartbeat then, which is the truth
@@ -352,11 +361,15 @@ def _teller(
     return tell
 
 
-def lock(settings: Settings, stack: ExitStack) -> None:
+def lock(settings: Settings, stack: ExitStack) -> float:
     """Hold the state folder's lock until the stack ends.
+
+    Returns:
+        Since when, epoch seconds; what tells this run from others.
 
     Raises:
         Fatal: another agent holds it.
     """
     holder = statedir.Holder(os.getpid(), SystemClock().now())
     stack.callback(statedir.Lock.take(settings.state_dir, holder).release)
+    return holder.since

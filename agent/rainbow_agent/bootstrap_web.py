@@ -85,14 +85,13 @@ class _Seen:
 
     def ready(self, ledger: Measures) -> Verdict:
         """Whether a job can be taken and finished."""
-        parts, clock = self._parts, self._parts.clock
+        parts = self._parts
         wrong = {c.name: c.reason for c in parts.vitals.conditions.current()}
         drain = parts.draining()
-        contact = self._last_contact(trust_reports=not _NO_JOBS & wrong.keys())
         return ready(
             Facts(
                 registered=parts.registrar.session is not None,
-                contact_age=None if contact is None else max(0.0, clock.now() - contact),
+                contact_age=self._contact_age(trust_reports=not _NO_JOBS & wrong.keys()),
                 contact_problem=parts.rainbow.problem,
                 contact_limit=self._settings.poll_max + self._settings.timeout + CONTACT_SLACK,
                 workload_reachable=parts.journal.caught_up.is_set() and NOT_SUBMITTING not in wrong,
@@ -116,7 +115,7 @@ class _Seen:
             workload=self._kind,
             verdict=verdict,
             draining=parts.draining() is not None,
-            last_contact=self._last_contact(trust_reports=False),
+            last_contact=parts.rainbow.last_contact,
             pool=parts.reporter.pool,
             counts=counts,
             backlog=ledger.backlog(),
@@ -152,12 +151,16 @@ class _Seen:
             return None
         return self._parts.clock.monotonic() - min(at for at in seen if at is not None)
 
-    def _last_contact(self, *, trust_reports: bool) -> float | None:
-        """When rainbow answered a poll, or (while those are well) a report; epoch seconds."""
-        seen = [self._parts.rainbow.last_contact]
+    def _contact_age(self, *, trust_reports: bool) -> float | None:
+        """Seconds since rainbow answered a poll, or (while those are well) a report.
+
+        By the monotonic clock: one that is set must not make it unready.
+        """
+        seen = [self._parts.rainbow.seen]
         if trust_reports:
-            seen.append(self._parts.reporter.delivered)
-        return max((at for at in seen if at is not None), default=None)
+            seen.append(self._parts.reporter.delivered_at)
+        last = max((at for at in seen if at is not None), default=None)
+        return None if last is None else max(0.0, self._parts.clock.monotonic() - last)
 
 
 def _render(measured: list[Measured], accept: str) -> tuple[str, bytes]:

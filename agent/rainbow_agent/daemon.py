@@ -199,7 +199,7 @@ class Daemon:
         if self._drain is not None:
             self._nothing_waits = True  # nothing that would be taken
             if parts.reporter.delivered is not None:
-                self._rainbow.good(parts.reporter.delivered)
+                self._rainbow.good(parts.reporter.delivered, parts.reporter.delivered_at)
             self._rainbow_is_well()  # nothing is asked: a report that is not delivered says it
             parts.pace.idled(parts.clock.monotonic())
             return False
@@ -210,7 +210,7 @@ class Daemon:
         new, full = parts.inbox.receive(session, most)
         parts.took(len(new))
         self._meters.polls.add("jobs" if new else "empty")
-        self._rainbow.good(parts.clock.now())
+        self._rainbow.good(parts.clock.now(), parts.clock.monotonic())
         self._rainbow_is_well()
         self._nothing_waits = not new
         if not new:

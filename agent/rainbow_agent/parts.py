@@ -27,10 +27,12 @@ class Contact:
     reachable: bool | None = None
     last_contact: float | None = None
     problem: str = ""
+    seen: float | None = None  # as last_contact, by the monotonic clock
 
-    def good(self, at: float) -> None:
-        """It answered."""
+    def good(self, at: float, seen: float | None = None) -> None:
+        """It answered, at `at` (epoch seconds) and `seen` (by the monotonic clock)."""
         self.reachable, self.last_contact, self.problem = True, at, ""
+        self.seen = self.seen if seen is None else seen
 
     def bad(self, problem: str) -> bool:
         """It did not; True when this is a new problem."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from rainbow_agent import crashpoints
+from rainbow_agent import crashpoints, timewarp
 from rainbow_agent import settings_values as parsing
 from rainbow_agent.errors import UsageError
 from rainbow_agent.settings_values import Address, Secret
@@ -322,7 +322,7 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
     known |= {env_name(s.name) + "_FILE" for s in setting_fields() if s.metadata.get("secret")}
     if crashpoints.allowed(environ):
         known |= {crashpoints.POINT, crashpoints.ALLOWED}
-        known |= {crashpoints.HOLD, crashpoints.LOOP_LIMIT}
+        known |= {crashpoints.HOLD, crashpoints.LOOP_LIMIT, *timewarp.NAMES}
     sentences = []
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name in known or _SERVICE_LINKS.match(name):

@@ -91,9 +91,11 @@ def _seen_from_outside(found: Sources, now: float) -> Iterator[Condition]:
 
 def _of_this_run(found: Sources) -> float | None:
     """The heartbeat, if it is of the daemon that runs and not of the one before."""
-    heartbeat = found.runtime.get("heartbeat")
+    heartbeat, run = found.runtime.get("heartbeat"), found.runtime.get("run")
     if not isinstance(heartbeat, (int, float)):
         return None
+    if isinstance(run, (int, float)):  # times do not tell when the clock was set meanwhile
+        return float(heartbeat) if run == found.since else None
     return None if found.since and heartbeat < found.since else float(heartbeat)
 
 

@@ -17,6 +17,7 @@ from rainbow_agent.errors import RainbowAgentError
 from rainbow_agent.meters import Meters
 from rainbow_agent.ports import Clock, StopSignal
 from rainbow_agent.pulse import Pulse
+from rainbow_agent.timewarp import real
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -63,7 +64,7 @@ class Loop:
         while True:
             self.beat()
             part = min(left, self.slice)
-            if wait(part):
+            if wait(real(part)):
                 return True
             left -= part
             if left <= 0:

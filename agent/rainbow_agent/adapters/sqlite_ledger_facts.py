@@ -44,7 +44,28 @@ def after(was: Facts, change: TaskChange) -> Facts:
     told = _told(change)
     first, second = (told, was) if moves and change.state not in _UNSENT else (was, told)
     filled: list[Any] = [b if a is None else a for a, b in zip(first[1:], second[1:], strict=True)]
-    return Facts(change.state if moves else was.state, *filled)
+    return _in_order(was, Facts(change.state if moves else was.state, *filled))
+
+
+def _in_order(was: Facts, now: Facts) -> Facts:
+    """The same with its times in order: the clock may have been set back between two of them.
+
+    What was known stays; what is new moves to it.
+    """
+    submitted, started, finished = now.submitted, now.started, now.finished
+    if submitted is not None and started is not None and started < submitted:
+        if was.started is None:
+            started = submitted
+        else:
+            submitted = started
+    begun = submitted if started is None else started
+    if begun is not None and finished is not None and finished < begun:
+        if was.finished is None:
+            finished = begun
+        else:
+            started = None if started is None else finished
+            submitted = None if submitted is None else min(submitted, finished)
+    return now._replace(submitted=submitted, started=started, finished=finished)
 
 
 def _again(was: Facts, change: TaskChange) -> Facts:

@@ -31,7 +31,7 @@ _TAIL = 5
 
 _FIND = """
 SELECT
-    j.seq, j.state, j.reason, j.finished, j.started, j.unsatisfiable,
+    j.seq, j.state, j.reason, j.finished, j.started, j.unsatisfiable, j.received,
     t.seq, t.kind, r.in_group,
     r.state, r.flux_id, r.exit_code, r.reason, r.submitted, r.started, r.finished
 FROM job AS j
@@ -104,6 +104,7 @@ class _Job:
     seq: int
     key: JobKey
     stored: _JobFacts
+    received: float
     started: bool
     unsatisfiable: bool
     last: TaskChange | None = None  # the cause of its move, if it moves
@@ -221,9 +222,10 @@ class _Batch:
         job = self._jobs.get(seq)
         if job is None:
             facts = _JobFacts(JobState(row[0]), row[1], row[2], bool(row[3]), bool(row[4]))
-            job = self._jobs[seq] = _Job(seq, key.job, facts, facts.started, facts.unsatisfiable)
-        stored = Facts(TaskState(row[8]), *row[9:])
-        return _Task(job, row[5], key.replica, TaskKind(row[6]), bool(row[7]), stored, stored)
+            flags = (facts.started, facts.unsatisfiable)
+            job = self._jobs[seq] = _Job(seq, key.job, facts, row[5], *flags)
+        stored = Facts(TaskState(row[9]), *row[10:])
+        return _Task(job, row[6], key.replica, TaskKind(row[7]), bool(row[8]), stored, stored)
 
     def _present(self, jobs: Iterable[int]) -> dict[int, dict[TaskState, int]]:
         """Which states the tasks of jobs are in; the numbers say no more than that."""
@@ -251,6 +253,8 @@ class _Batch:
         finished = None
         if state in FINAL_JOB_STATES:
             (finished, _) = self._db.execute(_FINISHED, (job.seq,)).fetchone()
+            # The clock may have been set back since the job came.
+            finished = None if finished is None else max(finished, job.received)
         return _JobFacts(state, was.reason, finished, *flags)
 
     def _ran(self, job: int) -> float | None:

@@ -71,12 +71,12 @@ INSERT INTO task (job, position, name, depends_on, kind, parent) VALUES (?, ?, ?
 _REPLICA = """
 INSERT INTO replica (task, replica, job, in_group, state) VALUES (?, ?, ?, ?, 'pending')
 """
-_REFUSE = "UPDATE job SET state = 'refused', reason = ?, finished = ? WHERE seq = ?"
+_REFUSE = "UPDATE job SET state = 'refused', reason = ?, finished = max(?, received) WHERE seq = ?"
 _UNACCEPTED = """
 SELECT seq, state FROM job
 WHERE coalesce(offered_by, registration) = ? AND id = ? AND accepted IS NULL
 """
-_ACCEPT = "UPDATE job SET accepted = ? WHERE seq = ?"
+_ACCEPT = "UPDATE job SET accepted = max(?, received) WHERE seq = ?"
 _NOTE = """
 INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rainbow_agent import timewarp
 from rainbow_agent.errors import Fatal, UsageError
 from rainbow_agent.model import Drain
 
@@ -208,6 +209,14 @@ def write_runtime(folder: Path, facts: Mapping[str, Any]) -> None:
     _replace(folder / "runtime.json", facts)
 
 
+def beat() -> dict[str, Any]:
+    """What goes with a heartbeat and tells its age also when the clock is set: this moment.
+
+    By the kernel's monotonic clock, which all processes of one boot share.
+    """
+    return {"boot": _boot(), "monotonic": timewarp.monotonic()}
+
+
 def write_drain(folder: Path, drain: Drain) -> None:
     """Put the operator's wish down; on disk when this returns."""
     _replace(folder / _DRAIN, {"since": drain.since, "reason": drain.reason}, durable=True)
@@ -254,4 +263,24 @@ def read_runtime(folder: Path) -> dict[str, Any]:
         facts = json.loads((folder / "runtime.json").read_text())
     except (OSError, ValueError):
         return {}
-    return facts if isinstance(facts, dict) else {}
+    return _by_the_clock_of_now(facts) if isinstance(facts, dict) else {}
+
+
+def _by_the_clock_of_now(facts: dict[str, Any]) -> dict[str, Any]:
+    """The heartbeat as the clock would have it that there is now; it may have been set since."""
+    beat, heartbeat = facts.get("beat"), facts.get("heartbeat")
+    if not isinstance(beat, dict) or not isinstance(heartbeat, (int, float)):
+        return facts
+    then = beat.get("monotonic")
+    if isinstance(then, (int, float)) and beat.get("boot") == _boot():
+        age = max(0.0, timewarp.monotonic() - then)
+        return {**facts, "heartbeat": timewarp.now() - age}
+    return facts
+
+
+def _boot() -> str:
+    """Which boot of the machine this is (random(4)); "" where that cannot be read."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

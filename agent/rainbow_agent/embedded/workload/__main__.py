@@ -8,11 +8,11 @@ import logging
 import os
 import socket
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rainbow_agent import timewarp
 from rainbow_agent.embedded.workload import folder as folders
 from rainbow_agent.embedded.workload.journal_log import JournalLog
 from rainbow_agent.embedded.workload.machine import this_machine
@@ -102,7 +102,7 @@ def _prepare(options: argparse.Namespace) -> _Ready:
     lock = folders.take_lock(options.dir)
     machine = this_machine(options.cores)
     journal = JournalLog.open(options.dir / folders.JOURNAL)
-    estate = restore(machine, journal, time.time())
+    estate = restore(machine, journal, timewarp.now())
     surroundings = Surroundings(options.dir, options.cwd, umask, machine.host)
     return _Ready(estate, surroundings, folders.listen(options.dir), lock)
 
@@ -144,7 +144,7 @@ def _serve(ready: _Ready, habits: Habits) -> int:
 
 
 async def _run(ready: _Ready, habits: Habits) -> None:
-    server = Server(ready.estate, Processes(ready.surroundings), habits, time.time)
+    server = Server(ready.estate, Processes(ready.surroundings), habits, timewarp.now)
     await server.serve(ready.listener)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from rainbow_agent import crashpoints, timewarp
 from rainbow_agent.embedded.workload import folder as folders
 from rainbow_agent.embedded.workload.client import Channel
 from rainbow_agent.embedded.workload.protocol import VERSION, Op
@@ -156,4 +157,5 @@ def _start(folder: Path, launch: Launch) -> bool:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name in _KEPT}
+    kept = (*_KEPT, *(timewarp.NAMES if crashpoints.allowed(environ) else ()))
+    return {name: value for name, value in environ.items() if name in kept}
