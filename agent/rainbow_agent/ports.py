@@ -331,6 +331,20 @@ class Ledger(Protocol):
     def story(self, key: JobKey) -> list[StoryLine]:
         """Everything that happened to a job, oldest first."""
 
+    def untold(self) -> list[JobKey]:
+        """Jobs in a state that rainbow was not told of, by arrival."""
+
+    def moved(self, after: int) -> tuple[int, list[JobKey]]:
+        """What happened to jobs after event number `after`.
+
+        Returns:
+            The number of the last event, and the jobs that something happened to, in the order of
+            the last thing.
+        """
+
+    def rows(self, keys: Sequence[JobKey]) -> list[JobRow]:
+        """Jobs without their tasks, in the order given; unknown ones are left out."""
+
     def record_report(
         self, states: Mapping[JobKey, JobState], at: float, problem: str | None = None
     ) -> None:

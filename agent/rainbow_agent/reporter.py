@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 from rainbow_agent import __version__
@@ -30,8 +31,12 @@ from rainbow_agent.vitals import Vitals
 
 log = logging.getLogger(__name__)
 
-#: Jobs whose states are in a report.
+#: Jobs whose states are in a report: the last ones that came, and of others those that rainbow was
+#: not told of, as many as these; what is more goes into the next one.
 RECENT = 100
+UNTOLD = 1000
+#: A number that no event reaches.
+_NO_EVENT = 2**62
 #: Seconds between reports at least; changes meanwhile are gathered.
 GATHER = 1.0
 #: The condition while rainbow does not know how the cluster does.
@@ -108,12 +113,17 @@ class Reporter:
         self._workload: Workload | None = None
         self._problem = ""
         self._told: dict[JobKey, JobState] = {}  # of the last report that rainbow took
+        #: Jobs that moved since rainbow was told of them, in that order; None: not looked yet.
+        self._untold: dict[JobKey, None] | None = None
+        self._seen = 0  # the last event of the ledger that was looked at
         #: The last answer of the workload manager.
         self.pool: PoolView | None = None
         #: When that was, by the monotonic clock; None: never.
         self.looked: float | None = None
         #: When rainbow took a report last, epoch seconds.
         self.delivered: float | None = None
+        #: The same by the monotonic clock.
+        self.delivered_at: float | None = None
         #: Set while everything that changed was reported.
         self.flushed = threading.Event()
 
@@ -142,7 +152,9 @@ class Reporter:
         """Report once more, after all other threads ended: what rainbow keeps of this run."""
         ledger, scheduler = self._open_ledger(), self._open_scheduler()
         try:
-            self._report_once(ledger, scheduler, Pace(GATHER, self._every))
+            pace = Pace(GATHER, self._every)
+            while self._report_once(ledger, scheduler, pace) and self._untold:
+                pass
         finally:
             self._close(ledger, scheduler)
 
@@ -153,14 +165,15 @@ class Reporter:
         scheduler.close()
         ledger.close()
 
-    def _report_once(self, ledger: Ledger, scheduler: Scheduler, pace: Pace) -> None:
+    def _report_once(self, ledger: Ledger, scheduler: Scheduler, pace: Pace) -> bool:
+        """One report; whether rainbow took it."""
         session = self._session()
         if session is None:
-            return
+            return False
         self._changed.clear()
         try:
             self.pool = self._look()
-            recent = ledger.jobs(limit=RECENT, newest_first=True, with_tasks=False)
+            recent = self._to_tell(ledger)
             payload = self._payload(ledger, recent)
             scheduler.update_state(session.cluster, session.secret.reveal(), payload)
         except (ClusterUnknown, RequestDenied) as exc:
@@ -175,11 +188,40 @@ class Reporter:
         else:
             self._record(ledger, recent, None)
             self._problem, self.delivered = "", self._clock.now()
+            self.delivered_at = self._clock.monotonic()
             self._vitals.conditions.clear(UNDELIVERED)
             self._vitals.meters.reports.add("delivered")
             pace.worked(self._clock.monotonic())
-            if not self._changed.is_set():
+            self._forget(recent)
+            if self._untold:
+                self._bell.set()  # the rest of it follows
+            elif not self._changed.is_set():
                 self.flushed.set()
+            return True
+        return False
+
+    def _to_tell(self, ledger: Ledger) -> list[JobRow]:
+        """The jobs of the next report, the newest first.
+
+        Those that rainbow was not told of come in the order in which they moved, however many jobs
+        came after them: what ends during an outage is told when it is over.
+        """
+        if self._untold is None:
+            self._seen, _ = ledger.moved(_NO_EVENT)
+            self._untold = dict.fromkeys(ledger.untold())
+        self._seen, moved = ledger.moved(self._seen)
+        for key in moved:
+            self._untold.pop(key, None)
+            self._untold[key] = None
+        recent = ledger.jobs(limit=RECENT, newest_first=True, with_tasks=False)
+        listed = {job.key for job in recent}
+        others = [key for key in islice(self._untold, UNTOLD) if key not in listed]
+        return recent + ledger.rows(others)[::-1]
+
+    def _forget(self, told: list[JobRow]) -> None:
+        for job in told:
+            if self._untold is not None:
+                self._untold.pop(job.key, None)
 
     def _record(self, ledger: Ledger, recent: list[JobRow], problem: str | None) -> None:
         """Keep what rainbow was told, for `explain`; what it knows already is not written again.

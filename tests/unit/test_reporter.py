@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -265,10 +266,38 @@ def test_only_the_last_jobs_are_listed(world: World) -> None:
             add_job(world.ledger, n + 1, at=1000.0 + n)
     with world.running():
         world.flushed()
+        world.reporter.changed()
+        world.flushed()
     jobs = world.state["jobs"]
     assert isinstance(jobs, dict)
     assert set(jobs) == {str(n) for n in range(6, RECENT + 6)}
     assert world.state["jobs_received"] == RECENT + 5
+
+
+def test_every_job_is_told_however_many_came_after_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What moved while rainbow was away is told in portions, what moved first is told first."""
+    monkeypatch.setattr("rainbow_agent.reporter.RECENT", 3)
+    monkeypatch.setattr("rainbow_agent.reporter.UNTOLD", 4)
+    told: list[list[str]] = []
+    update = world.rainbow.update_state
+
+    def kept(cluster: str, secret: str, state: Mapping[str, Any]) -> None:
+        told.append(list(state["jobs"]))
+        update(cluster, secret, state)
+
+    monkeypatch.setattr(world.rainbow, "update_state", kept)
+    with world.ledger.transaction():
+        for n in range(1, 13):
+            add_job(world.ledger, n, at=1000.0 + n)
+    with world.running():
+        world.flushed()
+    last = ["10", "11", "12"]
+    assert told[:3] == [["1", "2", "3", "4", *last], ["5", "6", "7", "8", *last], ["9", *last]]
+    for n in range(1, 13):
+        lines = world.ledger.reports_of(JobKey(REGISTRATION.id, n))
+        assert [line.state for line in lines] == [JobState.RECEIVED]
 
 
 def test_without_a_session_nothing_is_sent(world: World) -> None:

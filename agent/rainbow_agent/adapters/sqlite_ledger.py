@@ -254,6 +254,21 @@ class SqliteLedger:
         with self._store.read() as db:
             return views.story(db, key)
 
+    def untold(self) -> list[JobKey]:
+        """Jobs in a state that rainbow was not told of."""
+        with self._store.read() as db:
+            return reports.untold(db)
+
+    def moved(self, after: int) -> tuple[int, list[JobKey]]:
+        """What happened to jobs after an event."""
+        with self._store.read() as db:
+            return reports.moved(db, after)
+
+    def rows(self, keys: Sequence[JobKey]) -> list[JobRow]:
+        """Jobs without their tasks."""
+        with self._store.read() as db:
+            return views.rows(db, keys)
+
     def reports_of(self, key: JobKey) -> list[ReportLine]:
         """What rainbow was told of a job, by time."""
         with self._store.read() as db:

@@ -16,6 +16,21 @@ _AGAIN = "UPDATE report SET times = times + 1, last = ? WHERE seq = ?"
 _REPORT = "INSERT INTO report (at, last, problem) VALUES (?, ?, ?)"
 _TOLD = "INSERT INTO told (job, report, at, state) VALUES (?, ?, ?, ?)"
 
+_UNTOLD = """
+SELECT registration, id FROM job AS j
+WHERE state IS NOT (
+    SELECT t.state FROM told AS t WHERE t.job = j.seq ORDER BY t.report DESC LIMIT 1
+)
+ORDER BY seq
+"""
+_NEWEST = "SELECT coalesce(max(seq), 0) FROM event"
+_MOVED = """
+SELECT j.registration, j.id FROM (
+    SELECT job, max(seq) AS last FROM event WHERE seq > ? AND seq <= ? AND task IS NULL GROUP BY job
+) AS e JOIN job AS j ON j.seq = e.job
+ORDER BY e.last
+"""
+
 # Reports that failed before the last one that told something of the job; while it is not told
 # all, also those after.
 _REPORTS = """
@@ -44,7 +59,7 @@ UPDATE cancellation SET done = ?
 WHERE done IS NULL AND job = (SELECT seq FROM job WHERE registration = ? AND id = ?)
 """
 _CANCEL = """
-UPDATE job SET state = 'canceled', reason = ?, finished = ?
+UPDATE job SET state = 'canceled', reason = ?, finished = max(?, received)
 WHERE registration = ? AND id = ? AND state = 'received'
 AND NOT EXISTS (SELECT 1 FROM task WHERE task.job = job.seq)
 """
@@ -74,6 +89,17 @@ def _news(db: sqlite3.Connection, states: Mapping[JobKey, JobState]) -> list[tup
         if told is None or told[0] != state.value:
             fresh.append((row[0], state.value))
     return fresh
+
+
+def untold(db: sqlite3.Connection) -> list[JobKey]:
+    """Jobs in a state that rainbow was not told of, by arrival."""
+    return [JobKey(*row) for row in db.execute(_UNTOLD)]
+
+
+def moved(db: sqlite3.Connection, after: int) -> tuple[int, list[JobKey]]:
+    """The number of the last event, and the jobs that something happened to after `after`."""
+    (newest,) = db.execute(_NEWEST).fetchone()
+    return newest, [JobKey(*row) for row in db.execute(_MOVED, (after, newest))]
 
 
 def reports_of(db: sqlite3.Connection, key: JobKey) -> list[ReportLine]:

@@ -186,6 +186,12 @@ def job(db: sqlite3.Connection, key: JobKey) -> JobRow | None:
     return _job_row(row, _tasks_of_jobs(db, [row[0]]).get(row[0], ())) if row else None
 
 
+def rows(db: sqlite3.Connection, keys: Sequence[JobKey]) -> list[JobRow]:
+    """Jobs without their tasks."""
+    found = (db.execute(_JOBS + _WITH_KEY, _args(key)).fetchone() for key in keys)
+    return [_job_row(row, ()) for row in found if row]
+
+
 def ended_badly(db: sqlite3.Connection, limit: int) -> list[JobRow]:
     """Jobs that ended badly, without tasks."""
     rows = db.execute(_JOBS + _BADLY + " ORDER BY finished DESC, seq DESC LIMIT ?", (limit,))
