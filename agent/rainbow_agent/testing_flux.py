@@ -9,9 +9,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 NO_FLUX = "NO REAL FLUX: put the `flux` command on PATH to run this test"
 
@@ -32,6 +34,18 @@ class PrivateFlux:
     def kill(self) -> None:
         """End all its brokers at once, as a machine that loses power does."""
         os.killpg(self.pid, signal.SIGKILL)
+
+    def broker(self, rank: int) -> int:
+        """The process id of one broker.
+
+        Raises:
+            AssertionError: there is none of that rank.
+        """
+        for child in psutil.Process(self.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if child.environ().get("PMI_RANK") == str(rank) and "broker" in child.cmdline()[0]:
+                    return child.pid
+        raise AssertionError(f"no broker of rank {rank}")
 
     def run(self, *command: str, timeout: float = 30.0) -> str:
         """Run a program against the instance; what it prints.

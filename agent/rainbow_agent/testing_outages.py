@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from rainbow_agent import crashpoints, timewarp
+from rainbow_agent.adapters.clock import SystemClock
+from rainbow_agent.states import JOB_MOVES, JobState
 
 #: A file of JSON lines; `make reliability` reads it (bench/reliability.py).
 FILE: Final = "RELIABILITY_JSON"
@@ -18,17 +22,18 @@ class Timer:
     """`with timer(what, parts, until)`: the seconds that the block took."""
 
     @contextmanager
-    def __call__(self, what: str, parts: str, until: str) -> Iterator[None]:
+    def __call__(self, what: str, parts: str, until: str, rate: float = 1.0) -> Iterator[None]:
         """Time a block.
 
         Args:
             what: the outage that is over when the block begins.
             parts: over which parts: `embedded`, `rainbow`, `flux`, `local`.
             until: what is true again when the block ends.
+            rate: how many times as fast the agent's time goes; the seconds are the agent's.
         """
         begin = time.monotonic()
         yield
-        seconds = time.monotonic() - begin
+        seconds = (time.monotonic() - begin) * rate
         path = os.environ.get(FILE)
         if path:
             line = {"what": what, "parts": parts, "until": until, "seconds": round(seconds, 2)}
@@ -40,3 +45,36 @@ class Timer:
 def timed() -> Iterator[Timer]:
     """A Timer for one test."""
     yield Timer()
+
+
+def hasty(rate: float) -> dict[str, str]:
+    """The environment of an agent whose time goes so many times as fast (timewarp.py)."""
+    return {
+        crashpoints.ALLOWED: "1",
+        # A wait for the workload manager's news is the system's second, and many of the agent's.
+        crashpoints.LOOP_LIMIT: str(60.0 * rate),
+        timewarp.HASTE: f"{rate}@{SystemClock().now()}",
+    }
+
+
+def expect_in_order(reports: Sequence[Mapping[str, Any]]) -> None:
+    """What rainbow was told of each job goes forward only; a final state is never left.
+
+    Args:
+        reports: the payloads of UpdateState that the server took, in order.
+
+    Raises:
+        AssertionError: a job goes back, or the reports do.
+    """
+    told: dict[str, JobState] = {}
+    at = 0.0
+    for report in reports:
+        if report["reported"] < at:
+            raise AssertionError(f"a report of {report['reported']} after one of {at}")
+        at = report["reported"]
+        for job, name in report["jobs"].items():
+            state, before = JobState(name), told.get(job, JobState.RECEIVED)
+            back = (before, state) == (JobState.SUBMITTED, JobState.RECEIVED)
+            if state is not before and (back or (before, state) not in JOB_MOVES):
+                raise AssertionError(f"job {job}: {state.value} after {before.value}")
+            told[job] = state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import selectors
 import socket
+import sys
 import threading
 from contextlib import suppress
 from types import TracebackType
@@ -29,17 +30,24 @@ class Proxy:
         self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
         #: Seconds that each piece waits, in each direction.
         self.delay = 0.0
-        #: Cut a connection after so many bytes from the server; None: never.
+        #: Cut a connection after at most so many bytes from the server; None: never.
         self.cut_after: int | None = None
+        #: Likewise, of those to the server.
+        self.cut_after_sent: int | None = None
         #: The part of new connections that is dropped at once.
         self.drop = 0.0
-        #: How often a connection was dropped or cut.
-        self.faults = 0
+        #: How often a connection was dropped, cut on the way to the agent, or on the way from it.
+        self.drops, self.cuts, self.cuts_sent = 0, 0, 0
         self._swallowing = threading.Event()
         self._stop = threading.Event()
         self._guard = threading.Lock()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
+
+    @property
+    def faults(self) -> int:
+        """How often a connection was dropped or cut."""
+        return self.drops + self.cuts + self.cuts_sent
 
     def swallow(self) -> None:
         """From now on nothing comes through, and nobody is told: half-open connections."""
@@ -93,7 +101,7 @@ class Proxy:
             except OSError:
                 return
             if self._rng.random() < self.drop:
-                self.faults += 1
+                self.drops += 1
                 _end(client)
                 continue
             self._start(self._serve, client)
@@ -119,8 +127,8 @@ class Proxy:
     def _forward(
         self, client: socket.socket, server: socket.socket, pair: dict[socket.socket, socket.socket]
     ) -> None:
-        limit = None if self.cut_after is None else self._rng.randint(1, self.cut_after)
-        seen = 0
+        limits = {server: self._limit(self.cut_after), client: self._limit(self.cut_after_sent)}
+        seen = {server: 0, client: 0}
         for each in pair:
             each.settimeout(5.0)
         with selectors.DefaultSelector() as selector:
@@ -137,13 +145,18 @@ class Proxy:
                         continue
                     if self.delay:
                         self._stop.wait(self.delay)
-                    if source is server:
-                        seen += len(data)
-                        if limit is not None and seen > limit:
-                            pair[source].sendall(data[: max(0, len(data) - (seen - limit))])
-                            self.faults += 1
-                            return
+                    seen[source] += len(data)
+                    over = seen[source] - limits[source]
+                    if over > 0:
+                        pair[source].sendall(data[: max(0, len(data) - over)])
+                        self.cuts += source is server
+                        self.cuts_sent += source is client
+                        return
                     pair[source].sendall(data)
+
+    def _limit(self, most: int | None) -> int:
+        """After how many bytes a new connection is cut."""
+        return sys.maxsize if most is None else self._rng.randint(1, most)
 
 
 def _end(one: socket.socket) -> None:

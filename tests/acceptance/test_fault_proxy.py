@@ -1,0 +1,239 @@
+"""A proxy that injects faults stands between agent and rainbow: the end is the same as without it.
+
+Each status of gRPC's to each call that the daemon makes, before and after the server had it, in an
+order that a seed gives; and connections that are dropped, delayed and cut, both ways.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from rainbow_agent.adapters import rainbow_rpc
+from rainbow_agent.adapters.rainbow_rpc import Rpc
+from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.states import JobState
+from rainbow_agent.testing import eventually
+from rainbow_agent.testing_fleet import jobspec, task
+from rainbow_agent.testing_grpc import STATUSES, CallProxy
+from rainbow_agent.testing_outages import expect_in_order, hasty
+from rainbow_agent.testing_program import Running
+from rainbow_agent.testing_proxy import Proxy
+from rainbow_agent.testing_servers import SchedulerKind
+from rainbow_agent.testing_site import Site, missing_parts, running_site
+
+SEED = 75023
+BOTH = [
+    pytest.param(SchedulerKind.EMBEDDED, id="embedded"),
+    pytest.param(SchedulerKind.REAL, id="rainbow", marks=pytest.mark.rainbow),
+]
+
+
+@pytest.fixture(params=BOTH)
+def kind(request: pytest.FixtureRequest) -> SchedulerKind:
+    """Each scheduler that is there."""
+    found = request.param
+    assert isinstance(found, SchedulerKind)
+    if missing := missing_parts(found, flux=False):
+        pytest.skip(missing)
+    return found
+
+
+def expect_as_without_faults(site: Site, jobs: int) -> None:
+    """Each task ran once, each job was accepted once, and nothing is left anywhere."""
+    marks = sorted(f"job {n} {part}" for n in range(1, jobs + 1) for part in ("one", "two"))
+    assert sorted(site.written()) == marks
+    rows = site.program.rows()
+    assert [row.state for row in rows] == [JobState.COMPLETED] * jobs
+    assert len({row.name for row in rows}) == jobs
+    assert site.fleet.waiting() == []
+    with closing(SqliteLedger.open_readonly(site.program.state_dir / "ledger.sqlite")) as ledger:
+        for row in rows:
+            assert [line.now for line in ledger.story(row.key)].count("accepted") == 1
+
+
+def send(site: Site, *numbers: int) -> None:
+    """Jobs of two tasks, the second after the first; each writes a line."""
+    site.fleet.send(
+        *(
+            jobspec(
+                task(site.writes(f"job {n} one"), "one"),
+                task(site.writes(f"job {n} two"), "two", depends_on=["one"]),
+                name=f"job-{n}",
+            )
+            for n in numbers
+        )
+    )
+
+
+def expect_named(agent: Running, *rpcs: Rpc[Any, Any]) -> None:
+    """The log has each status of each call, in the words that came with it."""
+    log = agent.log()
+    missing = [
+        (str(rpc), code.name)
+        for rpc, code in product(rpcs, STATUSES)
+        if not any(str(rpc) in line and says(code) in line for line in log.splitlines())
+    ]
+    assert not missing, log
+    assert "Traceback" not in log
+
+
+def says(code: grpc.StatusCode) -> str:
+    return f"the proxy says {code.name}"
+
+
+@pytest.fixture
+def proxied(kind: SchedulerKind, tmp_path: Path) -> Iterator[tuple[Site, CallProxy]]:
+    """A site, and a proxy before its rainbow; the agent's program knows only that."""
+    with running_site(tmp_path, kind) as site, CallProxy(site.scheduler.host) as proxy:
+        # Reports are gathered for a second and spaced: there are many faults to get through.
+        site.program.environ |= {"RAINBOW_HOST": proxy.host, **hasty(5.0)}
+        yield site, proxy
+
+
+def test_every_status_of_every_call(proxied: tuple[Site, CallProxy]) -> None:
+    """Whatever a call ends with, the daemon says so, goes on by itself, and loses nothing."""
+    site, proxy = proxied
+    rng = random.Random(SEED)
+
+    def schedule(rpc: Rpc[Any, Any], when: str) -> None:
+        late = {"before": [False], "both": [False, True]}
+        faults = [
+            (code, after)
+            for code in STATUSES
+            for after in late.get(when) or [rng.random() < 0.5]  # either
+        ]
+        rng.shuffle(faults)
+        for code, after in faults:
+            proxy.fail(rpc, code, says(code), after=after)
+
+    # A lost answer to Register costs the secret, which rainbow gives once: another test's matter.
+    schedule(rainbow_rpc.REGISTER, "before")
+    schedule(rainbow_rpc.REGISTER_SUBSYSTEM, "either")
+    with site.program.background("start") as agent:
+        agent.says("Caught up")
+        eventually(site.program.config.exists, "it is registered", seconds=60)
+        eventually(lambda: site.fleet.credentials.cluster_secret, "it has its secret")
+        assert proxy.left(rainbow_rpc.REGISTER) == 0
+        schedule(rainbow_rpc.RECEIVE_JOBS, "both")
+        schedule(rainbow_rpc.ACCEPT_JOBS, "both")
+        schedule(rainbow_rpc.UPDATE_STATE, "both")
+        schedule(rainbow_rpc.LOAD_GRAPH, "before")  # once it took one, no other is sent
+        send(site, *range(1, 5))
+        site.program.await_end(4)
+        site.scheduler.restart(keep_db=True)  # its graphs are gone: they are loaded again
+        eventually(site.fleet.fits, "the graph is there", seconds=100)
+        send(site, *range(5, 9))
+        site.program.await_end(8)
+        eventually(lambda: proxy.left() == 0, "all faults have been", seconds=100)
+        send(site, 9, 10)
+        site.program.await_end(10)
+        eventually(lambda: not site.untold(), "rainbow was told")
+        eventually(
+            lambda: proxy.report().get("jobs_completed") == 10,
+            "the last report is the truth",
+        )
+        eventually(
+            lambda: site.program.show("status")["reasons"] == [], "all is well again", seconds=60
+        )
+        assert agent.stop() == 0, agent.log()
+        expect_named(
+            agent,
+            rainbow_rpc.REGISTER,
+            rainbow_rpc.REGISTER_SUBSYSTEM,
+            rainbow_rpc.RECEIVE_JOBS,
+            rainbow_rpc.ACCEPT_JOBS,
+            rainbow_rpc.UPDATE_STATE,
+            rainbow_rpc.LOAD_GRAPH,
+        )
+    expect_as_without_faults(site, 10)
+    expect_in_order(proxy.reports())
+    assert set(proxy.report()["jobs"].values()) == {"completed"}
+
+
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "INVALID_ARGUMENT", "PERMISSION_DENIED"])
+def test_a_status_that_lasts_is_shown_until_it_is_over(
+    proxied: tuple[Site, CallProxy], code: str
+) -> None:
+    """`status` says what is wrong with rainbow for as long as it is, in rainbow's words."""
+    site, proxy = proxied
+    with site.program.background("start") as agent:
+        agent.says("Caught up")
+        eventually(site.program.config.exists, "it is registered")
+        for rpc in (rainbow_rpc.RECEIVE_JOBS, rainbow_rpc.UPDATE_STATE):
+            proxy.fail_on(rpc, grpc.StatusCode[code], "closed for today")
+        send(site, 1)
+
+        def reasons() -> set[str]:
+            told = site.program.show("status")["reasons"]
+            return {each["name"] for each in told if "closed for today" in each["reason"]}
+
+        polls = "rainbow-unreachable" if code == "UNAVAILABLE" else "rainbow-refuses"
+        eventually(lambda: reasons() == {polls, "report-undelivered"}, "status says both")
+        assert site.program.show("status")["rainbow"]["reachable"] is False
+        for rpc in (rainbow_rpc.RECEIVE_JOBS, rainbow_rpc.UPDATE_STATE):
+            proxy.fail_on(rpc, None)
+        site.program.await_end(1)
+        eventually(lambda: site.program.show("status")["reasons"] == [], "status says it is over")
+        eventually(lambda: not site.untold(), "rainbow was told")
+        assert agent.stop() == 0, agent.log()
+    expect_as_without_faults(site, 1)
+
+
+def test_a_denial_that_does_not_last(proxied: tuple[Site, CallProxy]) -> None:
+    """`request denied`, as rainbow says while its database is locked, costs no registration."""
+    site, proxy = proxied
+    with site.program.background("start") as agent:
+        agent.says("Caught up")
+        eventually(site.program.config.exists, "it is registered")
+        send(site, 1)
+        site.program.await_end(1)
+        secret = site.fleet.credentials.cluster_secret
+        for rpc in (rainbow_rpc.UPDATE_STATE, rainbow_rpc.RECEIVE_JOBS, rainbow_rpc.RECEIVE_JOBS):
+            proxy.fail(rpc, grpc.StatusCode.UNKNOWN, "request denied")
+        agent.says("Rainbow denied our secret and takes it again")
+        eventually(lambda: proxy.left() == 0, "all denials have been")
+        send(site, 2)
+        site.program.await_end(2)
+        eventually(lambda: not site.untold(), "rainbow was told")
+        assert site.fleet.credentials.cluster_secret == secret
+        assert agent.stop() == 0, agent.log()
+    expect_as_without_faults(site, 2)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_drops_delays_and_cuts(kind: SchedulerKind, tmp_path: Path, seed: int) -> None:
+    """Connections dropped, delayed, and cut after some bytes, both ways: later, and the same."""
+    with running_site(tmp_path, kind) as site, Proxy(site.scheduler.host, seed) as proxy:
+        with site.program.background("start", host=proxy.host, timeout=3, poll_max=0.03) as agent:
+            agent.says("Caught up")
+            eventually(site.program.config.exists, "it is registered")
+            agent.says("Told rainbow of")
+            proxy.drop, proxy.delay = 0.2, 0.002
+            proxy.cut_after, proxy.cut_after_sent = 2500, 6000
+            proxy.cut_all()  # those that are open have no limit yet
+            for n in range(1, 7):
+                send(site, n)
+                eventually(lambda: proxy.faults >= 2 * n, "there were faults", seconds=60)  # noqa: B023
+            eventually(
+                lambda: min(proxy.cuts, proxy.cuts_sent, proxy.drops) > 0,
+                "of each kind",
+                seconds=60,
+            )
+            site.program.await_end(6)
+            proxy.drop = proxy.delay = 0.0
+            proxy.cut_after = proxy.cut_after_sent = None
+            eventually(lambda: not site.untold(), "rainbow was told", seconds=60)
+            eventually(
+                lambda: site.fleet.state_holds("jobs_completed == 6"), "reported", seconds=60
+            )
+            assert agent.stop() == 0, agent.log()
+            assert "Traceback" not in agent.log()
+        expect_as_without_faults(site, 6)
