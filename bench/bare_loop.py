@@ -1,11 +1,12 @@
 """The fastest that the workload manager's own way takes jobs: a program of its own.
 
-    python -m bench.bare_loop JOBS same|differing [LOCAL_FOLDER]
+    python -m bench.bare_loop JOBS same|differing|chain [LOCAL_FOLDER]
 
 Submits jobs in one go, with what the agent would send, and prints how many a second. With Flux:
 `submit_async` for all, then `get_id` of all, in the instance of FLUX_URI. With a folder: the
 client of the local workload manager that runs there. One jobspec for all is made beforehand; of
-those that differ each is made in its turn, the environment and all.
+those that differ each is made in its turn, the environment and all. In a chain each job waits for
+the one before, whose id it has to know.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rainbow_agent.adapters.local_workload import LocalWorkload
 from rainbow_agent.dispatch import complete
 from rainbow_agent.environment import job_environment
 from rainbow_agent.jobspec.plan import plan_text
-from rainbow_agent.model import JobKey, Submission, TaskKey
+from rainbow_agent.model import JobKey, Submission, Submitted, TaskKey
 
 _KEY = TaskKey(JobKey("bare-loop", 1), "true", 0)
 
@@ -43,9 +44,10 @@ _WARM_UP = 200
 def main(arguments: list[str]) -> None:
     """Warm up, then measure."""
     jobs, kind, *folder = arguments
-    run = local_loop(Path(folder[0])) if folder else flux_loop()
+    chained = kind == "chain"
+    run = local_loop(Path(folder[0]), chained=chained) if folder else flux_loop(chained=chained)
     make = differing() if kind == "differing" else same()
-    run(make, _WARM_UP)
+    run(make, _WARM_UP if not chained else 1)
     began = time.perf_counter()
     run(make, int(jobs))
     print(int(jobs) / (time.perf_counter() - began))
@@ -71,7 +73,7 @@ def differing() -> Make:
     return make
 
 
-def flux_loop() -> Run:
+def flux_loop(*, chained: bool = False) -> Run:
     """As Flux's own Python bindings do it."""
     bindings = flux_bindings.load()  # makes libflux-core known to the loader
     sys.path.append(str(bindings.folder))  # those of the Flux install are outside any environment
@@ -85,16 +87,38 @@ def flux_loop() -> Run:
         for future in futures:
             future.get_id()
 
-    return run
+    def run_chain(make: Make, jobs: int) -> None:
+        before: int | None = None
+        for number in range(jobs):
+            jobspec, _ = make(number)
+            if before is not None:
+                wait = {"scheme": "afterok", "value": flux.job.JobID(before).f58}
+                jobspec = _with(jobspec, dependencies=[wait])
+            before = flux.job.submit_async(handle, json.dumps(jobspec)).get_id()
+
+    return run_chain if chained else run
 
 
-def local_loop(folder: Path) -> Run:
+def _with(jobspec: dict[str, Any], **system: Any) -> dict[str, Any]:
+    attributes = jobspec["attributes"]
+    return {
+        **jobspec,
+        "attributes": {**attributes, "system": {**attributes["system"], **system}},
+    }
+
+
+def local_loop(folder: Path, *, chained: bool = False) -> Run:
     """As the local workload manager's client does it."""
 
     def run(make: Make, jobs: int) -> None:
         with closing(LocalWorkload(folder, launch=False)) as workload:
+            before: tuple[int, ...] = ()
             for number in range(jobs):
-                workload.start_submit(Submission(_KEY, make(number)[0]))
+                workload.start_submit(Submission(_KEY, make(number)[0], before))
+                while chained and workload.in_flight():
+                    for outcome in workload.collect_outcomes(1.0):
+                        if isinstance(outcome, Submitted):
+                            before = (outcome.flux_id,)
             while workload.in_flight():
                 workload.collect_outcomes(1.0)
 

@@ -13,6 +13,7 @@ from bench import machine
 from bench.agents import AgentProcess, moment
 from bench.figures import Figure
 from bench.site import Site
+from bench.throughput import bare_rate
 
 from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
@@ -23,6 +24,8 @@ from rainbow_agent.order import JobOrder, rows_of
 from rainbow_agent.testing import eventually
 
 _ROUNDS = 3
+#: Links of the chain that the bare loop makes.
+_BARE_LINKS = 200
 _PATIENCE = 240.0  # seconds until a job is given up
 
 
@@ -74,7 +77,7 @@ def measure(site: Site) -> Iterator[Figure]:
         with site.agent() as agent:  # one each: the local workload manager's jobs end with it
             agent.wait_for("registered")
             agent.wait_for("journal_caught_up")
-            yield _submitted(site, agent, large)
+            yield from _submitted(site, agent, large)
 
 
 def plan_seconds(large: Large) -> float:
@@ -90,7 +93,7 @@ def plan_seconds(large: Large) -> float:
     return took
 
 
-def _submitted(site: Site, agent: AgentProcess, large: Large) -> Figure:
+def _submitted(site: Site, agent: AgentProcess, large: Large) -> Iterator[Figure]:
     """One job, given to rainbow while the agent is frozen; Flux starts nothing meanwhile."""
     if site.flux:
         site.flux.run("flux", "queue", "stop", "--all", "--quiet")
@@ -98,6 +101,7 @@ def _submitted(site: Site, agent: AgentProcess, large: Large) -> Figure:
     with closing(RainbowScheduler(site.host)) as scheduler:
         site.submit(scheduler, agent, large.name, large.text())
     load, others = machine.load(), machine.Others()
+    bare = bare_rate(site, agent, _BARE_LINKS, "chain") if large.tasks > 1 else None
     began = time.time()
     agent.thaw()
     eventually(
@@ -115,16 +119,16 @@ def _submitted(site: Site, agent: AgentProcess, large: Large) -> Figure:
         site.flux.run("flux", "cancel", "--all", "--quiet", timeout=_PATIENCE)
         site.flux.run("flux", "queue", "start", "--all", "--quiet")
         site.flux.run("flux", "queue", "drain", timeout=_PATIENCE)
-    return Figure(
-        f"submitting {large.name}",
-        large.submissions / took,
-        "jobs/s",
-        250.0,
-        at_least=True,
-        others=share,
-        load=load,
-        note=f"{took:.1f} s from rainbow to accepted",
-    )
+
+    def figure(name: str, value: float, unit: str, goal: float | None, note: str = "") -> Figure:
+        return Figure(name, value, unit, goal, at_least=True, others=share, load=load, note=note)
+
+    rate = large.submissions / took
+    note = f"{took:.1f} s from rainbow to accepted"
+    yield figure(f"submitting {large.name}", rate, "jobs/s", 250.0, note)
+    if bare is not None:
+        yield figure("bare submit loop, a chain", bare, "jobs/s", None)
+        yield figure("agent / bare loop, a chain", rate / bare, "", 0.8)
 
 
 def _rows(agent: AgentProcess) -> tuple[TaskRow, ...]:

@@ -36,6 +36,11 @@ class Way:
     running: bool
     differing: bool  # each with a jobspec of its own
 
+    @property
+    def kind(self) -> str:
+        """What the bare loop calls it."""
+        return "differing" if self.differing else "same"
+
 
 #: The first two only where a queue can be stopped.
 WAYS = (
@@ -105,10 +110,10 @@ def _rounds(site: Site, agent: AgentProcess, jobs: int, way: Way) -> Iterator[Ro
 def _round(site: Site, agent: AgentProcess, jobs: int, way: Way) -> Round:
     with _held(site, agent, running=way.running):
         others = machine.Others()
-        bare, first = _bare_rate(site, agent, jobs, way), others.share()
+        bare, first = bare_rate(site, agent, jobs, way.kind), others.share()
     with _held(site, agent, running=way.running):
         site.offer(agent, jobs, differing=way.differing)
-        _bare_rate(site, agent, 1, way)  # its warming-up serves the agent as well
+        bare_rate(site, agent, 1, way.kind)  # its warming-up serves the agent as well
         others = machine.Others()
         ours, second = _our_rate(agent, jobs), others.share()
     return Round(bare, ours, max(first, second))
@@ -131,8 +136,8 @@ def _held(site: Site, agent: AgentProcess, *, running: bool) -> Iterator[None]:
         agent.wait_idle()
 
 
-def _bare_rate(site: Site, agent: AgentProcess, jobs: int, way: Way) -> float:
-    kind = "differing" if way.differing else "same"
+def bare_rate(site: Site, agent: AgentProcess, jobs: int, kind: str) -> float:
+    """Jobs per second of the bare loop (bare_loop.py), which makes jobs of this kind."""
     place = [] if site.flux else [str(agent.state_dir / "workload")]
     done = subprocess.run(
         [sys.executable, "-m", "bench.bare_loop", str(jobs), kind, *place],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from math import inf
 
 from rainbow_agent import farewell
 from rainbow_agent.canceling import Canceler
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two writings of runtime.json at least.
 TELL = 1.0
+#: Seconds that a round waits for answers about submissions, where more depends on them.
+TURN = 1.0
 #: Seconds between looks at the ledger when waiting for the last job to end.
 LOOK = 0.1
 #: Seconds between two writings of runtime.json at most, however seldom rainbow is asked.
@@ -112,6 +115,8 @@ class Daemon:
             self._tell()
             if not more:
                 self._wait(self._parts.pace.wait())
+        if self._unfinished():
+            self._tick()
 
     def _tick(self) -> bool:
         """One round. True when there may be more to receive at once."""
@@ -171,7 +176,8 @@ class Daemon:
         try:
             parts.publish(session)
             session = parts.registrar.ensure()
-            return self._exchange(session)
+            more = self._exchange(session)
+            return more or (self._unfinished() and parts.journal.caught_up.is_set())
         except (RequestDenied, ClusterUnknown) as exc:
             self._conditions.set(DENIED, str(exc))
             self._again("poll", exc)
@@ -242,10 +248,13 @@ class Daemon:
         try:
             self._dispatcher = self._dispatcher or self._parts.open_dispatcher()
             if self._recovered != journal.generation:
+                if self._dispatcher.unfinished():
+                    self._dispatcher.run(self._moves)
                 self._recovered = journal.generation
                 self._dispatcher.recover()
-            if self._dispatcher.behind():
-                self._dispatcher.run(self._moves)
+            if self._unfinished() or self._dispatcher.behind():
+                # While rainbow is away there is nothing else to do.
+                self._dispatcher.run(self._moves, TURN if self._rainbow.reachable else inf)
                 if self._dispatcher.wants_history:
                     self._dispatcher.wants_history = False
                     journal.request_resync()
@@ -256,6 +265,9 @@ class Daemon:
         self._workload.good(self._parts.clock.now())
         self._conditions.clear(NOT_SUBMITTING)
         return not self._stop.is_set()
+
+    def _unfinished(self) -> bool:
+        return self._dispatcher is not None and self._dispatcher.unfinished()
 
     def _dispatcher_behind(self) -> bool:
         return self._dispatcher is None or self._dispatcher.behind()

@@ -89,8 +89,8 @@ class Dispatcher:
     def recover(self) -> int:
         """After a crash: what is marked submitting and not in the workload manager is pending.
 
-        To be called once the journal has caught up and nothing of ours is in flight. Returns how
-        many tasks went back.
+        To be called once the journal has caught up and nothing of ours is in flight (run() what
+        is unfinished before). Returns how many tasks went back.
         """
         at = self._clock.now()
         cause = "the workload manager does not have it"
@@ -119,32 +119,49 @@ class Dispatcher:
         """Whether there is work that is not in the workload manager yet."""
         return bool(self._ledger.unplanned() or self._ledger.tasks_in({TaskState.PENDING}))
 
-    def run(self, stop: StopSignal) -> None:
+    def unfinished(self) -> bool:
+        """Whether the last run left submissions that were begun."""
+        return bool(self._ready or self._workload.in_flight())
+
+    def run(self, stop: StopSignal, turn: float = float("inf")) -> None:
         """Submit all that is pending; after a stop, only what was begun.
+
+        Args:
+            stop: when to stop.
+            turn: seconds after which it returns although answers are still awaited, if all jobs
+                have been begun; the next run goes on. In a long chain each task waits for the id
+                of the one before, and nobody else should have to.
 
         Raises:
             WorkloadUnavailable: what is in flight stays `submitting`; recover() after the
                 journal has caught up again.
         """
-        self._forget()
+        if not self.unfinished():
+            self._forget()
         chunks = self._chunks()
-        more, deadline = True, float("inf")
-        while more or self._ready or self._workload.in_flight():
+        more, deadline, end = True, float("inf"), self._clock.monotonic() + turn
+        while more or self.unfinished():
             if stop.is_set():
                 more, deadline = False, min(deadline, self._clock.monotonic() + self._grace)
                 if self._clock.monotonic() >= deadline:
                     break
+            elif not more and self._clock.monotonic() >= end:
+                break
             hungry = len(self._ready) < CHUNK and self._workload.in_flight() < WINDOW // 2
             if more and hungry:
                 more = self._begin(next(chunks, None))
             while self._ready and self._workload.in_flight() < WINDOW:
                 self._start(self._ready.popleft())
-            if self._workload.in_flight():
-                for outcome in self._workload.collect_outcomes(0.0 if more and hungry else 0.5):
-                    self._settle(outcome)
-            if len(self._news) >= FLUSH:
-                self._flush()
+            self._collect(0.0 if more and hungry else 0.5)
         self._flush()
+
+    def _collect(self, timeout: float) -> None:
+        """Take answers in; what was learned is written now and then."""
+        if self._workload.in_flight():
+            for outcome in self._workload.collect_outcomes(timeout):
+                self._settle(outcome)
+        if len(self._news) >= FLUSH:
+            self._flush()
 
     def plan_new(self, keys: Sequence[JobKey]) -> dict[JobKey, Plan]:
         """Plan received jobs; refuse those that cannot be planned, with the reason."""

@@ -38,6 +38,7 @@ class Desk:
         self.stop = Stop()
         self.changes: list[JobChange] = []
         self.grace = 25.0
+        self.turn = float("inf")
         self.jobs = 0
         self.plan_text: Callable[[str], Plan] = plan_json
         self.site = Site(())
@@ -65,8 +66,10 @@ class Desk:
         return self.ledger.record_offers("r1", offers, self.clock.now())
 
     def run(self) -> None:
-        """Submit what is pending."""
-        self.dispatcher.run(self.stop)
+        """Submit what is pending, in as many turns as it takes."""
+        self.dispatcher.run(self.stop, self.turn)
+        while self.dispatcher.unfinished() and not self.stop.is_set():
+            self.dispatcher.run(self.stop, self.turn)
 
     def comes_back(self) -> int:
         """A new connection after a break or crash; how many tasks went back to pending."""

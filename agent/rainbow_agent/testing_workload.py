@@ -91,9 +91,12 @@ class FakeWorkload:
 
     def connect(self) -> FakeConnection:
         """A connection, as open_workload of the rooms."""
+        return self.link(FakeConnection(self))
+
+    def link(self, connection: FakeConnection) -> FakeConnection:
+        """A connection of a test's own kind."""
         with self.changed:
             self._expect_up()
-            connection = FakeConnection(self)
             self._links.append(connection)
             return connection
 

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,13 @@ import pytest
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.errors import LedgerDamaged, RainbowAgentError, Rejected, Unavailable
+from rainbow_agent.model import SubmitOutcome
 from rainbow_agent.states import JobState
 from rainbow_agent.testing import (
     eventually,
     jobspec_json,
 )
-from rainbow_agent.testing_daemon import PAIR, World
+from rainbow_agent.testing_daemon import PAIR, Agent, World
 from rainbow_agent.testing_workload import FakeConnection
 from rainbow_agent.vitals import LIMIT, Vitals
 
@@ -263,3 +265,64 @@ def test_a_bug_in_the_main_loop_is_not_swallowed(world: World) -> None:
         agent.ends()
     assert agent.closed
     assert agent.stop.is_set()
+
+
+#: A job whose tasks are submitted one after the other.
+CHAIN = jobspec_json({f"t{n}": [f"t{n - 1}"] if n else [] for n in range(40)})
+
+
+class SlowConnection(FakeConnection):
+    """A workload manager that takes a while for each submission."""
+
+    def collect_outcomes(self, timeout: float) -> list[SubmitOutcome]:
+        """See ports.Workload."""
+        threading.Event().wait(0.02)
+        return super().collect_outcomes(timeout)
+
+
+@pytest.fixture
+def slow(world: World, monkeypatch: pytest.MonkeyPatch) -> Agent:
+    """An agent over it that was given a chain."""
+    monkeypatch.setattr("rainbow_agent.daemon.TURN", 0.05)
+    world.registered()
+    world.server.auto = False
+    world.rainbow.put("blue", CHAIN)
+    agent = world.agent()
+    agent.open_workload = lambda: world.server.link(SlowConnection(world.server))
+    agent.start()
+    eventually(lambda: len(world.server.jobs) > 3, "the chain is on its way")
+    return agent
+
+
+def test_a_long_chain_keeps_no_other_job_waiting(world: World, slow: Agent) -> None:
+    """What comes meanwhile is received, submitted and accepted before the chain is."""
+    world.rainbow.put("blue", jobspec_json({"only": []}))
+    eventually(lambda: len(world.rainbow.waiting("blue")) == 1, "one of them is accepted")
+    assert world.states() == [JobState.RECEIVED, JobState.SUBMITTED]
+    assert not slow.stop.is_set()
+    eventually(lambda: not world.rainbow.waiting("blue"), "the chain is accepted")
+    assert len(world.server.became_job) == 41
+
+
+def test_a_stop_in_a_long_chain_submits_the_rest(world: World, slow: Agent) -> None:
+    """What was begun is finished within the grace time, and accepted."""
+    slow.ends_after_stop()
+    assert slow.exit_code == 0
+    assert world.states() == [JobState.SUBMITTED]
+    assert world.rainbow.waiting("blue") == []
+    assert len(world.server.became_job) == 40
+
+
+def _has(world: World, jobs: int) -> bool:
+    return len(world.server.jobs) >= jobs
+
+
+def test_connections_that_break_in_a_long_chain(world: World, slow: Agent) -> None:
+    """All of it is submitted in the end, each task once."""
+    for sent in (6, 12, 18):
+        world.server.break_connections()
+        eventually(partial(_has, world, sent), "it goes on")
+    eventually(lambda: not world.rainbow.waiting("blue"), "the chain is accepted", seconds=60.0)
+    assert slow.exit_code is None
+    assert set(world.server.became_job.values()) == {1}
+    assert len(world.server.became_job) == 40

@@ -148,6 +148,29 @@ def test_one_refused_replica_does_not_stop_the_others(desk: Desk) -> None:
     }
 
 
+def test_a_turn_ends_although_a_chain_has_not(desk: Desk) -> None:
+    """New jobs go along with the rest of a chain in the next turn; nothing is sent twice."""
+    chain = {f"t{n}": [f"t{n - 1}"] if n else [] for n in range(20)}
+    (long,) = desk.receive(jobspec_json(chain))
+    desk.dispatcher.run(desk.stop, 0.0)
+    assert desk.dispatcher.unfinished()
+    sent = len(desk.server.jobs)
+    assert 0 < sent < 20
+    (short,) = desk.receive(jobspec_json({"only": []}))
+    assert desk.dispatcher.behind()
+    desk.dispatcher.run(desk.stop, 0.0)
+    assert desk.job(short) is JobState.SUBMITTED
+    assert desk.job(long) is JobState.RECEIVED
+    desk.run()
+    assert desk.job(long) is JobState.SUBMITTED
+    assert not desk.dispatcher.unfinished()
+    assert [afterok(desk, long, f"t{n}") for n in range(1, 20)] == [
+        {desk.ids(long)[f"t{n - 1}"]} for n in range(1, 20)
+    ]
+    assert set(desk.server.became_job.values()) == {1}
+    assert len(desk.server.became_job) == 21
+
+
 def test_many_jobs_are_all_submitted(desk: Desk) -> None:
     """More than a chunk, more than what is written at once, with answers in random order."""
     desk.server.rng = random.Random(3)

@@ -207,23 +207,28 @@ SEARCH = hypothesis_settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 BREAKS = st.lists(st.tuples(st.integers(1, 6), st.sampled_from(list(Break))), max_size=3)
+TURNS = st.sampled_from([0.0, float("inf")])
 DEATHS = st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=3)
 
 
 @SEARCH
-@given(st.lists(jobs(), min_size=1, max_size=3), BREAKS, DEATHS, st.integers(), st.booleans())
+@given(
+    st.lists(jobs(), min_size=1, max_size=3), BREAKS, DEATHS, st.integers(), st.booleans(), TURNS
+)
 def test_whatever_breaks_each_task_becomes_one_job(
     texts: list[str],
     breaks: list[tuple[int, Break]],
     deaths: list[tuple[int, bool]],
     seed: int,
     auto: bool,
+    turn: float,
 ) -> None:
     """Connections break and processes die at any point; in the end all is there, each once."""
     with fresh_ledger() as ledger:
         server = FakeWorkload(auto=auto, rng=random.Random(seed))
         server.refuse = refuse_bad
         desk = Desk(ledger, server)
+        desk.turn = turn
         keys = desk.receive(*texts)
         for n, after in deaths:
             desk.dispatcher._ledger = MortalLedger(ledger, n, after=after)
