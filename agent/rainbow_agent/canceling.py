@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from rainbow_agent.crashpoints import CrashPoint, reach, reach_if
 from rainbow_agent.model import Cancellation, JobChange, JobRow, TaskChange, TaskRow
 from rainbow_agent.ports import Clock, Ledger
 from rainbow_agent.states import FINAL_JOB_STATES, TaskState
@@ -54,6 +55,7 @@ class Canceler:
         for wish in self._ledger.cancellations():
             row = self._ledger.job(wish.key)
             if row is None or row.state in FINAL_JOB_STATES:
+                reach(CrashPoint.CANCELED)
                 self._ledger.end_cancellation(wish.key, self._clock.now())
                 continue
             moved += self._end(wish, row, cancel)
@@ -64,6 +66,7 @@ class Canceler:
     ) -> list[JobChange]:
         at = self._clock.now()
         if not row.tasks and self._ledger.cancel_unplanned(wish.key, wish.reason, at):
+            reach(CrashPoint.CANCELED)
             self._ledger.end_cancellation(wish.key, at)
             now = self._ledger.job(wish.key)
             return [JobChange(wish.key, row.state, now.state, now.reason)] if now else []
@@ -72,6 +75,9 @@ class Canceler:
         moved = self._ledger.apply(
             [_never(task, wish, at) for task in tasks if task.state is TaskState.PENDING]
         )
+        reach_if(
+            CrashPoint.WITHDRAWN, lambda: any(task.state is TaskState.PENDING for task in tasks)
+        )
         ids = [
             task.flux_id
             for task in tasks
@@ -79,6 +85,7 @@ class Canceler:
         ]
         if ids:
             cancel(ids, wish.reason)
+            reach(CrashPoint.CANCEL_SENT)
             log.info(
                 "Canceled job %d: %s",
                 wish.key.id,

@@ -252,6 +252,8 @@ class Daemon:
                     self._dispatcher.run(self._moves)
                 self._recovered = journal.generation
                 self._dispatcher.recover()
+            # What was found pending again just now, and shall end, never goes there.
+            self._cancel_what_is_wished()
             if self._unfinished() or self._dispatcher.behind():
                 # While rainbow is away there is nothing else to do.
                 self._dispatcher.run(self._moves, TURN if self._rainbow.reachable else inf)

@@ -97,6 +97,7 @@ class Dispatcher:
         rows = self._ledger.tasks_in({TaskState.SUBMITTING})
         self._ledger.apply([TaskChange(r.key, TaskState.PENDING, at, cause) for r in rows])
         if rows:
+            reach(CrashPoint.RECOVERED)
             log.warning(
                 "Tasks that were about to be submitted are submitted again",
                 extra={"action": "recovered", "tasks": len(rows)},

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
+from rainbow_agent.crashpoints import CrashPoint, reach
 from rainbow_agent.errors import Refused, Transient
 from rainbow_agent.logs import counted
 from rainbow_agent.model import TaskChange, TaskRow
@@ -48,6 +49,7 @@ def cancel_jobs(
     except (Transient, Refused) as exc:
         log.warning("Jobs could not be canceled and go on: %s", exc)
         return
+    reach(CrashPoint.STOP_CANCELED)
     ledger.apply([*_never(rows, clock.now())])
     pause = threading.Event()
     while (still := ledger.tasks_in(_BEGUN)) and stop.left(CANCEL) > 0:

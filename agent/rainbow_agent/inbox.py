@@ -86,6 +86,7 @@ class Inbox:
             self._scheduler.accept(session.cluster, session.secret.reveal(), ids)
             reach(CrashPoint.ACCEPTED)
             self._ledger.mark_accepted(session.registration, ids, self._clock.now())
+            reach(CrashPoint.LET_GO)
             log.info(
                 "Accepted %s",
                 counted(len(ids), "job"),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any
 
+from rainbow_agent.crashpoints import CrashPoint, reach_if
 from rainbow_agent.errors import WorkloadUnavailable
 from rainbow_agent.model import (
     EventKind,
@@ -38,6 +39,7 @@ PORTION = 10_000
 #: The condition while the workload manager does not answer.
 UNREACHABLE = "workload-unreachable"
 OPEN_TASK_STATES = frozenset(TaskState) - FINAL_TASK_STATES
+_RUNS = frozenset({TaskState.RUNNING})
 
 
 class Gone(str, Enum):
@@ -190,9 +192,11 @@ class JournalRoom:
         self._adopt(ledger, finds)
         open_keys = {row.key for row in ledger.tasks_in(OPEN_TASK_STATES)}
         news = [change for change in news if change.inside or change.key in open_keys]
+        reach_if(CrashPoint.HISTORY_READ, lambda: news)
         for start in range(0, len(news), PORTION):
             self._stop.beat()
             self._apply(ledger, news[start : start + PORTION])
+        reach_if(CrashPoint.HISTORY_WRITTEN, lambda: news)
         self._note_missed(ledger, known, seen, instance)
         self.reachable, self.problem = True, ""
         self._vitals.conditions.clear(UNREACHABLE)
@@ -217,8 +221,10 @@ class JournalRoom:
             before = ledger.note(INSTANCE)
             away = missed(known, seen, _gone(before, instance), self._on_lost, self._clock.now())
             changes = ledger.apply(away)
+            reach_if(CrashPoint.SORTING, lambda: away)
             if before != instance:
                 ledger.put_note(INSTANCE, instance)
+        reach_if(CrashPoint.SORTED, lambda: away)
         _tell_missed(away)
         if changes:
             self._on_change(changes)
@@ -257,9 +263,17 @@ class JournalRoom:
 
     def _apply(self, ledger: Ledger, news: list[TaskChange]) -> None:
         if news:
+            reach_if(CrashPoint.START_HEARD, lambda: _tells(news, _RUNS))
+            reach_if(CrashPoint.END_HEARD, lambda: _tells(news, FINAL_TASK_STATES))
             changes = ledger.apply(news)
+            reach_if(CrashPoint.START_NOTED, lambda: _tells(news, _RUNS))
+            reach_if(CrashPoint.END_NOTED, lambda: _tells(news, FINAL_TASK_STATES))
             if changes:
                 self._on_change(changes)
+
+
+def _tells(news: Iterable[TaskChange], states: Collection[TaskState]) -> bool:
+    return any(change.state in states for change in news)
 
 
 def _gone(before: object, now: str) -> Gone:

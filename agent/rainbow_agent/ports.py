@@ -213,7 +213,7 @@ class Ledger(Protocol):
     """
 
     def open_registration(self, registration: Registration) -> None:
-        """Make this the current registration (idempotent by id)."""
+        """Make this the current registration (idempotent by id); all others are over."""
 
     def close_registration(self, registration: str, at: float) -> None:
         """The registration is over; its open jobs stay what they are."""

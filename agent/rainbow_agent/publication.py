@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from rainbow_agent.conditions import Conditions
+from rainbow_agent.crashpoints import CrashPoint, reach
 from rainbow_agent.errors import Refused, Rejected, Transient
 from rainbow_agent.inventory import Portrait, Sendable, digest
 from rainbow_agent.ports import Clock, Ledger, Scheduler
@@ -204,6 +205,7 @@ class Publication:
         # comes in between, and a start after a crash there does it again.
         self._remember(Sent(session.registration))
         self._drop(session, DOMINANT)
+        reach(CrashPoint.GRAPH_DROPPED)
         self._put(session, portrait.graph)
         for name in {*SUBSYSTEMS, *(part.name for part in portrait.subsystems)}:
             self._drop(session, name)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from rainbow_agent.crashpoints import CrashPoint, reach
+from rainbow_agent.crashpoints import CrashPoint, reach, reach_if
 from rainbow_agent.errors import (
     ClusterExists,
     ClusterUnknown,
@@ -161,7 +161,7 @@ class Registrar:
             self._store.describe(),
             extra={"action": "secret_replaced", "cluster": self._cluster},
         )
-        self._switch_to(self._adopt(stored))
+        self.session = self._adopt(stored)
         return True
 
     def _takes(self, session: Session) -> bool:
@@ -196,10 +196,11 @@ class Registrar:
             return False
         except ClusterExists:  # as it should be: the name is ours, and the registration secret good
             self._scheduler.deregister(session.cluster, session.secret.reveal())
+            reach(CrashPoint.DEREGISTERED)
             # Whatever stops us here, the next call to rainbow is denied, and heal() registers.
-            self._switch_to(self._register())
+            self.session = self._register()
         else:  # rainbow had forgotten us, and this was a registration
-            self._switch_to(self._keep(given, graph))
+            self.session = self._keep(given, graph)
         return True
 
     def _register_again(self, session: Session) -> None:
@@ -230,12 +231,6 @@ class Registrar:
                 f" the cluster; it is asked {counted(DENIALS - self._denials, 'more time')}"
             ) from exc
         self._denials = 0
-        self._switch_to(fresh)
-
-    def _switch_to(self, fresh: Session) -> None:
-        old = self.session
-        if old is not None and old.registration != fresh.registration:
-            self._ledger.close_registration(old.registration, self._clock.now())
         self.session = fresh
 
     def _restore_graph(self) -> None:
@@ -295,10 +290,11 @@ class Registrar:
         return session
 
     def _adopt(self, secret: Secret) -> Session:
-        registration = self._registration_id(secret.reveal())
+        registration, before = self._registration_id(secret.reveal()), self._ledger_knows()
         self._ledger.open_registration(
             Registration(registration, self._cluster, self._host, self._clock.now())
         )
+        reach_if(CrashPoint.OPENED, lambda: before not in (None, registration))
         return Session(self._cluster, secret, registration)
 
     def _denied_message(self) -> str:
@@ -310,6 +306,10 @@ class Registrar:
             f" RAINBOW_CLUSTER; if nobody has the secret, have rainbow's operator remove the row"
             f" with name {self._cluster} from the table `clusters` of rainbow's database"
         )
+
+    def _ledger_knows(self) -> str | None:
+        known = self._ledger.current_registration()
+        return known.id if known else None
 
     def _exists_message(self) -> str:
         return (

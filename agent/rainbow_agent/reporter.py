@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from rainbow_agent import __version__
+from rainbow_agent.crashpoints import CrashPoint, reach_if
 from rainbow_agent.errors import (
     ClusterUnknown,
     Refused,
@@ -25,7 +26,7 @@ from rainbow_agent.pacing import Pace
 from rainbow_agent.pool import PoolView
 from rainbow_agent.ports import Clock, Ledger, Scheduler, Workload
 from rainbow_agent.registration import Doubt, Session
-from rainbow_agent.states import JobState
+from rainbow_agent.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.stop import Stop
 from rainbow_agent.vitals import Vitals
 
@@ -175,7 +176,9 @@ class Reporter:
             self.pool = self._look()
             recent = self._to_tell(ledger)
             payload = self._payload(ledger, recent)
+            reach_if(CrashPoint.REPORT_MADE, lambda: _tells_an_end(recent))
             scheduler.update_state(session.cluster, session.secret.reveal(), payload)
+            reach_if(CrashPoint.REPORTED, lambda: _tells_an_end(recent))
         except (ClusterUnknown, RequestDenied) as exc:
             self._record(ledger, [], str(exc))
             self._doubt(Doubt(session, exc))
@@ -187,6 +190,7 @@ class Reporter:
             self._failed(str(exc), pace)
         else:
             self._record(ledger, recent, None)
+            reach_if(CrashPoint.REPORT_NOTED, lambda: _tells_an_end(recent))
             self._problem, self.delivered = "", self._clock.now()
             self.delivered_at = self._clock.monotonic()
             self._vitals.conditions.clear(UNDELIVERED)
@@ -271,3 +275,7 @@ class Reporter:
             at=self._clock.now(),
             draining=self._draining(),
         )
+
+
+def _tells_an_end(jobs: list[JobRow]) -> bool:
+    return any(job.state in FINAL_JOB_STATES for job in jobs)

@@ -9,7 +9,10 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+
+import psutil
 
 from rainbow_agent.errors import JobspecError
 from rainbow_agent.model import Credentials, Plan, PlannedTask
@@ -57,6 +60,32 @@ def eventually(holds: Callable[[], object], what: str, *, seconds: float = 20.0)
         if time.monotonic() > deadline:
             raise AssertionError(f"after {seconds:.0f} s still not true: {what}")
         pause.wait(0.005)
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL a process and all that descends from it, as a machine that loses power does.
+
+    They are stopped first, so that none can make another meanwhile. None there is no error.
+    """
+    found: dict[int, psutil.Process] = {}
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        while fresh := [p for p in (root, *root.children(recursive=True)) if p.pid not in found]:
+            for process in fresh:
+                found[process.pid] = process
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()
+    for process in found.values():
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    eventually(lambda: all(map(_is_dead, found.values())), f"{pid} and all below it are dead")
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE  # whoever started it has to wait for it
+    except psutil.NoSuchProcess:
+        return True
 
 
 class Background:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from rainbow_agent.testing import kill_tree
+
 NO_FLUX = "NO REAL FLUX: put the `flux` command on PATH to run this test"
 
 #: The instance lives until its initial program sees the end of its input.
@@ -32,8 +34,14 @@ class PrivateFlux:
     environ: Mapping[str, str]  # for programs that are to find the instance
 
     def kill(self) -> None:
-        """End all its brokers at once, as a machine that loses power does."""
-        os.killpg(self.pid, signal.SIGKILL)
+        """End all its brokers at once, with what runs in them, as a machine that loses power does.
+
+        What they leave behind, nobody would remove.
+        """
+        kill_tree(self.pid)
+        run = Path(self.uri.removeprefix("local://")).parent
+        if run.name.startswith("flux-") and run.parent == Path(tempfile.gettempdir()):
+            shutil.rmtree(run, ignore_errors=True)
 
     def broker(self, rank: int) -> int:
         """The process id of one broker.

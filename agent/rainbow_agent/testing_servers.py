@@ -89,6 +89,13 @@ class SchedulerProcess:
             process.kill()
             return process.wait()
 
+    def kill(self) -> None:
+        """SIGKILL, as a power cut; start() brings it back on the same port."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
     def restart(self, *, keep_db: bool) -> None:
         """Stop and start it, on the same port; without its database if `keep_db` is false."""
         self.stop()

@@ -10,14 +10,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from rainbow_agent.adapters.flux_native import FluxWorkload
+from rainbow_agent.adapters.local_workload import LocalWorkload
 from rainbow_agent.model import JobRow
+from rainbow_agent.ports import Workload
 from rainbow_agent.states import TaskState
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_fleet import Fleet
 from rainbow_agent.testing_flux import NO_FLUX, PrivateFlux, flux_command, private_flux
 from rainbow_agent.testing_program import Program, installed
 from rainbow_agent.testing_servers import SchedulerKind, SchedulerProcess, running_scheduler
+
+#: Of the local workload manager.
+LOCAL_CORES: Final = 4
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,13 @@ class Site:
         """Jobs in the ledger whose acceptance is not."""
         return [row for row in self.program.rows() if row.accepted is None]
 
+    def workload(self) -> Workload:
+        """A connection to the workload manager, to look at it from outside; to be closed."""
+        uri = self.program.environ.get("FLUX_URI")
+        if uri:
+            return FluxWorkload(uri)
+        return LocalWorkload(self.program.state_dir / "workload", cores=LOCAL_CORES)
+
     def serve(self, jobs: int) -> None:
         """Run the agent until so many jobs are over and told, then kill it."""
         with self.program.background("start") as agent:
@@ -65,6 +79,7 @@ def running_site(
     *,
     flux: bool | PrivateFlux = False,
     environ: Mapping[str, str] | None = None,
+    global_token: str = "",
     **settings: object,
 ) -> Iterator[Site]:
     """A site.
@@ -74,10 +89,11 @@ def running_site(
         kind: of its rainbow.
         flux: whether its workload manager is a Flux of its own, or the local one; or the Flux.
         environ: further variables for the program.
+        global_token: submits to every cluster of this rainbow; "" gives each its own.
         settings: further RAINBOW_* variables, as of Program.
     """
     with ExitStack() as stack:
-        scheduler = stack.enter_context(running_scheduler(kind, folder))
+        scheduler = stack.enter_context(running_scheduler(kind, folder, global_token=global_token))
         found = dict(environ or {})
         defaults: dict[str, object] = {
             "host": scheduler.host,
@@ -92,6 +108,6 @@ def running_site(
         elif flux:
             found["FLUX_URI"] = stack.enter_context(private_flux()).uri
         else:
-            defaults |= {"workload": "local", "local_cores": 4}
+            defaults |= {"workload": "local", "local_cores": LOCAL_CORES}
         program = stack.enter_context(installed(folder, environ=found, **{**defaults, **settings}))
         yield Site(scheduler, program, Fleet(scheduler.host, program.config), folder / "marks")

@@ -1,38 +1,27 @@
-"""SIGKILL to the agent at any moment: nothing is lost, nothing runs twice, rainbow is told."""
+"""SIGKILL at each step (rainbow_agent.steps): the end is the same as without, over all parts.
+
+That each task ran once is proven by what the tasks wrote and by the workload manager's journal,
+that each job was accepted once by rainbow's database.
+"""
 
 from __future__ import annotations
 
-import random
-import signal
-from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from threading import Event
-from typing import Any
 
 import pytest
 
 from rainbow_agent.crashpoints import CrashPoint
-from rainbow_agent.states import JobState, TaskState
-from rainbow_agent.testing_fleet import jobspec, task
+from rainbow_agent.errors import RainbowAgentError
+from rainbow_agent.states import FINAL_TASK_STATES, JobState, TaskState
+from rainbow_agent.testing import eventually
+from rainbow_agent.testing_crashes import Ground, Stage, diamond, grouped, long, set_up
 from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from rainbow_agent.testing_site import missing_parts
 
-KILLS = 15
-JOBS_A_KILL = 4
-
-#: What the ledger has of a job at each point: whether it is there, and its tasks' states.
-AT_POINT: dict[CrashPoint, Callable[[Site], bool]] = {
-    CrashPoint.RECEIVED: lambda site: not site.untold(),
-    CrashPoint.WRITTEN: lambda site: len(site.untold()) == 1 and not site.open_states(),
-    CrashPoint.PLANNED: lambda site: set(site.open_states()) == {TaskState.PENDING},
-    CrashPoint.MARKED: lambda site: set(site.open_states()) == {TaskState.SUBMITTING},
-    CrashPoint.SENT: lambda site: set(site.open_states()) == {TaskState.SUBMITTING},
-    # The journal's thread may have been quicker with what was submitted.
-    CrashPoint.SUBMITTED: lambda site: TaskState.SUBMITTING in site.open_states(),
-    CrashPoint.RECORDED: lambda site: len(site.untold()) == 1 and bool(site.fleet.waiting()),
-    CrashPoint.ACCEPTED: lambda site: len(site.untold()) == 1 and not site.fleet.waiting(),
-}
+#: States of tasks that have not begun, as far as the ledger knows.
+UNBEGUN = {TaskState.PENDING, TaskState.SUBMITTING, TaskState.SUBMITTED}
 
 
 @pytest.fixture(
@@ -46,111 +35,360 @@ AT_POINT: dict[CrashPoint, Callable[[Site], bool]] = {
         ),
     ],
 )
-def site(
+def ground(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    """A registered cluster whose agent does not run."""
+) -> Iterator[Ground]:
+    """Each pair of parts."""
     kind, flux = request.param
     if missing := missing_parts(kind, flux=flux):
         pytest.skip(missing)
-    with running_site(tmp_path_factory.mktemp("site"), kind, flux=flux, max_jobs=3) as site:
-        assert site.program.run("register").code == 0
-        yield site
+    with ExitStack() as stack:
+        yield Ground(kind, tmp_path_factory.mktemp("crashes"), stack, flux=flux)
 
 
-def chain(site: Site, name: str, *steps: tuple[str, int]) -> dict[str, Any]:
-    """A job of tasks with replicas, each after the one before, written last first."""
-    names = [step for step, _ in steps]
-    tasks = [
-        task(
-            site.writes(f"{name} {step}"),
-            step,
-            replicas=replicas,
-            depends_on=names[place - 1 : place],
-        )
-        for place, (step, replicas) in enumerate(steps)
-    ]
-    return jobspec(*reversed(tasks), name=name)
+# -- a job's life ---------------------------------------------------------------------------------
 
 
-def random_steps(rng: random.Random) -> list[tuple[str, int]]:
-    """Mostly one task; sometimes a chain, sometimes with replicas."""
-    return [(f"t{n}", rng.choice([1, 1, 2])) for n in range(rng.choice([1, 1, 2, 3]))]
+def unreceived(stage: Stage, name: str) -> bool:
+    return name not in [row.name for row in stage.site.program.rows()]
 
 
-def in_order(lines: list[str]) -> bool:
-    """Whether the lines of each job are in the order of its steps."""
-    seen: dict[str, list[str]] = {}
-    for line in lines:
-        job, step = line.split()
-        seen.setdefault(job, []).append(step)
-    return all(steps == sorted(steps) for steps in seen.values())
+def tasks_are(*states: TaskState) -> Callable[[Stage, str], bool]:
+    return lambda stage, name: set(stage.states(name).values()) == set(states)
 
 
-@pytest.mark.timeout(300)
-def test_random_kills(site: Site) -> None:
-    """Killed at random moments while jobs come in, each task still runs exactly once, in order."""
-    rng = random.Random(20240517)
-    begin = len(site.program.rows())
-    wanted: Counter[str] = Counter()
-    for kill in range(KILLS):
-        for number in range(JOBS_A_KILL):
-            name, steps = f"kill-{kill}-{number}", random_steps(rng)
-            wanted.update({f"{name} {step}": replicas for step, replicas in steps})
-            site.fleet.send(chain(site, name, *steps))
-        with site.program.background("start") as agent:
-            if kill % 3:  # the others die somewhere in their start
-                agent.says("Caught up")
-            Event().wait(rng.uniform(0.0, 0.2))  # the moment is what is random here
-            agent.kill()
-            assert agent.wait() == -signal.SIGKILL, agent.log()
-    site.program.until_idle()
-    lines = [line for line in site.written() if line.startswith("kill-")]
-    assert Counter(lines) == wanted
-    assert in_order(lines)
-    rows = site.program.rows()[begin:]
-    assert len(rows) == KILLS * JOBS_A_KILL
-    assert {row.state for row in rows} == {JobState.COMPLETED}
-    assert all(row.accepted for row in rows)
-    assert site.fleet.waiting() == []
+def has_task(state: TaskState) -> Callable[[Stage, str], bool]:
+    return lambda stage, name: state in stage.states(name).values()
 
 
-@pytest.mark.parametrize("point", AT_POINT)
-def test_killed_between_two_steps(site: Site, point: CrashPoint) -> None:
-    """Killed between two steps of "write, submit, accept", the next start finishes the job."""
-    begin = len(site.program.rows())
-    name = f"at-{point.value}"
-    site.fleet.send(chain(site, name, ("t0", 1), ("t1", 2)))
-    armed = {"test_crash": point.value, "test_crash_allowed": "1"}
-    with site.program.background("start", **armed) as agent:
-        assert agent.wait() == -signal.SIGKILL, agent.log()
-    assert AT_POINT[point](site), (site.untold(), site.open_states())
-    site.serve(begin + 1)
-    assert site.program.rows()[-1].state is JobState.COMPLETED
-    lines = [line for line in site.written() if line.startswith(f"{name} ")]
-    assert lines == [f"{name} t0", f"{name} t1", f"{name} t1"]
-    assert site.fleet.waiting() == []
+def is_accepted(*, said: bool) -> Callable[[Stage, str], bool]:
+    return lambda stage, name: (stage.row(name).accepted is not None) == said
 
 
-def test_killed_before_the_ledger_knows_the_registration(tmp_path: Path) -> None:
-    """A secret that is on disk is used, whatever the ledger knows: no second registration."""
-    with running_site(tmp_path) as site:
-        armed = {"test_crash": CrashPoint.STORED.value, "test_crash_allowed": "1"}
-        with site.program.background("start", **armed) as agent:
-            assert agent.wait() == -signal.SIGKILL, agent.log()
-        secret = site.fleet.credentials.cluster_secret
-        assert site.program.show("status")["registration"] is None
-        site.fleet.send(jobspec(task(["true"])))
-        site.serve(1)
-        assert site.fleet.credentials.cluster_secret == secret
+def ended(*, noted: bool) -> Callable[[Stage, str], bool]:
+    return lambda stage, name: bool(FINAL_TASK_STATES & set(stage.states(name).values())) == noted
 
 
-def test_killed_before_the_secret_is_on_disk(tmp_path: Path) -> None:
+def begun(*, noted: bool) -> Callable[[Stage, str], bool]:
+    return lambda stage, name: bool(set(stage.states(name).values()) - UNBEGUN) == noted
+
+
+#: What the ledger has when the agent dies; the journal's thread may have been quicker with what
+#: was submitted.
+ON_DISK: dict[CrashPoint, Callable[[Stage, str], bool]] = {
+    CrashPoint.RECEIVED: unreceived,
+    CrashPoint.WRITTEN: lambda stage, name: not stage.row(name).tasks,
+    CrashPoint.PLANNED: tasks_are(TaskState.PENDING),
+    CrashPoint.MARKED: tasks_are(TaskState.SUBMITTING),
+    CrashPoint.SENT: has_task(TaskState.SUBMITTING),
+    CrashPoint.SUBMITTED: has_task(TaskState.SUBMITTING),
+    CrashPoint.RECORDED: is_accepted(said=False),
+    CrashPoint.ACCEPTED: is_accepted(said=False),
+    CrashPoint.LET_GO: is_accepted(said=True),
+    CrashPoint.START_HEARD: begun(noted=False),
+    CrashPoint.START_NOTED: begun(noted=True),
+    CrashPoint.END_HEARD: ended(noted=False),
+    CrashPoint.END_NOTED: ended(noted=True),
+}
+#: Where rainbow still offers the job.
+OFFERED = [*ON_DISK][: [*ON_DISK].index(CrashPoint.ACCEPTED)]
+LET_GO = (CrashPoint.ACCEPTED, CrashPoint.LET_GO)
+
+
+def a_job(ground: Ground, point: CrashPoint, _: Path, time: int = 1) -> None:
+    """Killed while a job is on its way: it is finished by the next start."""
+    stage, name = ground.stage, f"{point.value}-{time}"
+    reference = ground.finished
+    stage.send(diamond, name)
+    stage.dies_at(point, time=time)
+    assert ON_DISK[point](stage, name), stage.site.program.rows()[-1:]
+    if point in OFFERED or point in LET_GO:
+        assert bool(stage.site.fleet.waiting()) == (point in OFFERED)
+    stage.finishes(name)
+    assert stage.ending(name) == reference
+    assert reference.lines == ["build", "left", "left", "report", "right"]
+    assert reference.between == ("build", "report")
+    assert set(reference.submitted.values()) == {1}
+    assert (reference.let_go, reference.told) == (1, "completed")
+
+
+def a_report(ground: Ground, point: CrashPoint, folder: Path) -> None:
+    """Killed while a job's end is told: rainbow knows it in the end, and the ledger knows that."""
+    told = "jobs_completed == 1"
+    with set_up(folder, ground.kind, flux=ground.flux) as stage:
+        stage.send(diamond, "told")
+        stage.dies_at(point)
+        assert stage.row("told").state is JobState.COMPLETED
+        assert stage.site.fleet.state_holds(told) == (point is not CrashPoint.REPORT_MADE)
+        assert ("completed" in stage.told("told")) == (point is CrashPoint.REPORT_NOTED)
+        stage.finishes("told")
+        assert stage.site.fleet.state_holds(f"{told} && jobs_running == 0 && jobs_submitted == 0")
+        assert stage.told("told").count("completed") == 1
+        assert stage.told("told")[-1] == "completed"
+        assert stage.ending("told").lines == ["build", "left", "left", "report", "right"]
+
+
+def a_start(ground: Ground, point: CrashPoint, _: Path) -> None:
+    """Killed in the middle of a submission, and again while the next start sorts that out."""
+    stage, name, reference = ground.stage, point.value, ground.finished
+    stage.send(diamond, name)
+    if point is CrashPoint.RECOVERED:
+        stage.dies_at(CrashPoint.MARKED)
+    else:
+        stage.dies_at(CrashPoint.SUBMITTED)
+        eventually(lambda: f"{name} build" in stage.site.written(), "the first task has run")
+    stage.dies_at(point)
+    found = stage.states(name)
+    if point is CrashPoint.RECOVERED:
+        assert set(found.values()) == {TaskState.PENDING}
+    else:
+        assert (found["build"] is TaskState.SUBMITTING) == (point is CrashPoint.HISTORY_READ)
+        assert found["report"] is TaskState.SUBMITTING
+    stage.finishes(name)
+    assert stage.ending(name) == reference
+
+
+# -- somebody wants a job to end ------------------------------------------------------------------
+
+
+def a_wish(ground: Ground, point: CrashPoint, _: Path) -> None:
+    """Agent and `cancel` are killed one after the other: the job ends at the next start."""
+    stage, name, reference = ground.stage, point.value, ground.canceled
+    with stage.site.program.background("start") as agent:
+        stage.runs_long(name)
+        agent.kill()
+    stage.stores_wish(name)
+    assert stage.row(name).state is JobState.RUNNING
+    stage.finishes(name)
+    assert stage.ending(name) == reference
+    assert reference.state[0] is JobState.CANCELED
+    assert reference.lines == ["first"]
+
+
+def a_withdrawal(ground: Ground, point: CrashPoint, _: Path) -> None:
+    """Half submitted, then canceled while no agent runs: the other half never goes to Flux."""
+    stage, name = ground.stage, point.value
+    stage.send(long, name)
+    stage.dies_at(CrashPoint.SUBMITTED)
+    stage.stores_wish(name)
+    stage.dies_at(point)
+    found = stage.states(name)
+    assert found["second"] is TaskState.CANCELED
+    assert found["first"] not in FINAL_TASK_STATES
+    stage.finishes(name)
+    ending = stage.ending(name)
+    assert ending.state[0] is JobState.CANCELED
+    assert {state for _, _, state, _, _ in ending.tasks} == {TaskState.CANCELED}
+    assert ending.submitted == {("first", 0): 1}
+    assert (ending.lines, ending.let_go, ending.told) == (["first"], 1, "canceled")
+
+
+def a_cancellation(ground: Ground, point: CrashPoint, _: Path) -> None:
+    """Killed once Flux was told, or once the job is over and its wish is not."""
+    stage, name, reference = ground.stage, point.value, ground.canceled
+    with stage.armed(point):
+        stage.runs_long(name)
+        assert stage.cancel(name) in (0, 124)  # asked, and not waited for
+    found = stage.wish(name)
+    assert found is not None
+    assert found.done is None
+    assert (stage.row(name).state is JobState.CANCELED) == (point is CrashPoint.CANCELED)
+    stage.finishes(name)
+    assert stage.ending(name) == reference
+
+
+def a_stop(ground: Ground, point: CrashPoint, _: Path) -> None:
+    """Killed in the middle of a stop that cancels what runs."""
+    stage, name = ground.stage, point.value
+    with stage.armed(point, on_stop="cancel") as agent:
+        stage.runs_long(name)
+        agent.signal()
+    assert stage.states(name)["first"] is TaskState.RUNNING
+    stage.finishes(name)
+    ending = stage.ending(name)
+    assert {state for _, _, state, _, _ in ending.tasks} == {TaskState.CANCELED}
+    assert set(ending.submitted.values()) == {1}
+    assert (ending.lines, ending.let_go, ending.told) == (["first"], 1, "canceled")
+
+
+# -- the membership in the fleet ------------------------------------------------------------------
+
+
+def secret(stage: Stage) -> str:
+    return str(stage.site.fleet.credentials.cluster_secret)
+
+
+def fits(stage: Stage) -> bool:
+    with suppress(RainbowAgentError):
+        return stage.site.fleet.fits()
+    return False
+
+
+def a_lost_secret(ground: Ground, point: CrashPoint, folder: Path) -> None:
     """The one loss that cannot be healed is told: rainbow gives a secret only once; exit 42."""
-    with running_site(tmp_path) as site:
-        armed = {"test_crash": CrashPoint.REGISTERED.value, "test_crash_allowed": "1"}
-        with site.program.background("start", **armed) as agent:
-            assert agent.wait() == -signal.SIGKILL, agent.log()
-        with site.program.background("start") as agent:
+    with set_up(folder, ground.kind, flux=ground.flux, register=False) as stage:
+        stage.dies_at(point)
+        with stage.site.program.background("start") as agent:
             assert agent.wait() == 42, agent.log()
         assert "gives its secret only once" in agent.log()
+
+
+def a_registration(ground: Ground, point: CrashPoint, folder: Path) -> None:
+    """Rainbow lost the cluster while a job ran: it registers again, once, and the job goes on."""
+    with set_up(folder, ground.kind, flux=ground.flux) as stage:
+        with stage.site.program.background("start") as agent:
+            stage.runs_long("before")
+            agent.kill()
+        old = secret(stage)
+        stage.site.scheduler.restart(keep_db=False)
+        stage.dies_at(point)
+        new = secret(stage)
+        assert new != old
+        stage.books.watch()
+        stage.stores_wish("before")
+        stage.send(diamond, "after")
+        stage.finishes("before", "after")
+        assert secret(stage) == new
+        assert stage.row("before").key.registration != stage.row("after").key.registration
+        assert [row.key.id for row in stage.site.program.rows()] == [1, 1]
+        assert stage.site.program.show("status")["registration"] == (
+            stage.row("after").key.registration
+        )
+        assert stage.row("before").state is JobState.CANCELED
+        assert stage.row("after").state is JobState.COMPLETED
+        assert set(stage.ending("after").submitted.values()) == {1}
+
+
+def a_first_registration(ground: Ground, point: CrashPoint, folder: Path) -> None:
+    """A secret that is on disk is used, whatever the ledger knows: no second registration."""
+    for part in ("first", "again"):
+        (folder / part).mkdir()
+    with set_up(folder / "first", ground.kind, flux=ground.flux, register=False) as stage:
+        stage.dies_at(point)
+        given = secret(stage)
+        assert stage.site.program.show("status")["registration"] is None
+        stage.send(diamond, "after")
+        stage.finishes("after")
+        assert secret(stage) == given
+    a_registration(ground, point, folder / "again")
+
+
+def a_renewal(ground: Ground, point: CrashPoint, folder: Path) -> None:
+    """The cluster has other nodes now: killed while rainbow has no graph of it, or no row."""
+    token = "" if point is CrashPoint.GRAPH_DROPPED else "a-token-that-all-clusters-share"
+    with set_up(folder, ground.kind, flux=ground.flux, global_token=token) as stage:
+        stage.send(diamond, "before")
+        stage.finishes("before")
+        old = secret(stage)
+        stage.instance.replace(cores=3, brokers=2)
+        stage.dies_at(point)
+        assert not fits(stage)
+        assert secret(stage) == old
+        with stage.site.program.background("start") as agent:
+            eventually(lambda: fits(stage), "rainbow knows the cluster again", seconds=60)
+            stage.send(diamond, "after")
+            stage.site.program.await_end(2)
+            agent.stop()
+        stage.finishes("after")
+        assert (secret(stage) == old) == (point is CrashPoint.GRAPH_DROPPED)
+        for name in ("before", "after"):
+            assert stage.row(name).state is JobState.COMPLETED
+        assert set(stage.ending("after").submitted.values()) == {1}
+
+
+# -- another instance -----------------------------------------------------------------------------
+
+
+def a_loss(ground: Ground, point: CrashPoint, folder: Path) -> None:
+    """The instance was replaced, and the agent is killed while it sorts out what became of it."""
+    with set_up(folder, ground.kind, flux=ground.flux) as stage:
+        with stage.site.program.background("start") as agent:
+            stage.runs_long("ran")
+            agent.kill()
+        stage.instance.replace()
+        stage.dies_at(point)
+        sorted_out = point is CrashPoint.SORTED
+        first, second = stage.states("ran")["first"], stage.states("ran")["second"]
+        assert first is (TaskState.LOST if sorted_out else TaskState.RUNNING)
+        assert second is (TaskState.PENDING if sorted_out else TaskState.SUBMITTED)
+        stage.finishes("ran")
+        ending = stage.ending("ran")
+        assert ending.state[0] is JobState.LOST
+        assert "RAINBOW_ON_LOST=fail" in (ending.state[1] or "")
+        assert [state for _, _, state, _, _ in ending.tasks] == [
+            TaskState.LOST,
+            TaskState.CANCELED,
+        ]
+        assert (ending.submitted, ending.lines, ending.let_go) == ({}, ["first"], 1)
+        assert ending.told == "lost"
+
+
+Story = Callable[[Ground, CrashPoint, Path], None]
+STORIES: dict[CrashPoint, Story] = {
+    **dict.fromkeys(ON_DISK, a_job),
+    CrashPoint.REGISTERED: a_lost_secret,
+    CrashPoint.STORED: a_first_registration,
+    CrashPoint.OPENED: a_registration,
+    CrashPoint.DEREGISTERED: a_renewal,
+    CrashPoint.GRAPH_DROPPED: a_renewal,
+    CrashPoint.REPORT_MADE: a_report,
+    CrashPoint.REPORTED: a_report,
+    CrashPoint.REPORT_NOTED: a_report,
+    CrashPoint.HISTORY_READ: a_start,
+    CrashPoint.HISTORY_WRITTEN: a_start,
+    CrashPoint.RECOVERED: a_start,
+    CrashPoint.SORTING: a_loss,
+    CrashPoint.SORTED: a_loss,
+    CrashPoint.WISHED: a_wish,
+    CrashPoint.WITHDRAWN: a_withdrawal,
+    CrashPoint.CANCEL_SENT: a_cancellation,
+    CrashPoint.CANCELED: a_cancellation,
+    CrashPoint.STOP_CANCELED: a_stop,
+}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("point", CrashPoint)
+def test_killed_after_a_step(ground: Ground, point: CrashPoint, tmp_path: Path) -> None:
+    """Killed right after any step, the next start brings all to the end that it would have had."""
+    assert point in STORIES, f"{point.value} has no story: write one"
+    STORIES[point](ground, point, tmp_path)
+
+
+@pytest.mark.parametrize("point", [CrashPoint.SENT, CrashPoint.SUBMITTED])
+def test_killed_in_the_middle_of_submitting(
+    ground: Ground, point: CrashPoint, tmp_path: Path
+) -> None:
+    """Some tasks of a job are in the workload manager, some are not: none runs twice, in order."""
+    a_job(ground, point, tmp_path, time=3)
+
+
+@pytest.mark.parametrize("point", [CrashPoint.SUBMITTED, CrashPoint.END_HEARD])
+def test_killed_around_a_group(ground: Ground, point: CrashPoint) -> None:
+    """A group is one job to the agent: it is started once, what is inside runs once and is told."""
+    stage, name = ground.stage, f"group-{point.value}"
+    stage.send(grouped, name)
+    stage.dies_at(point, time=2)
+    stage.finishes(name)
+    ending = stage.ending(name)
+    assert {(name, state) for name, _, state, _, _ in ending.tasks} == {
+        (name, TaskState.COMPLETED) for name in ("build", "g", "g/inside", "g/last")
+    }
+    assert ending.lines == ["build", "inside", "last"]
+    assert ending.submitted == {("build", 0): 1, ("g", 0): 1}
+    assert (ending.let_go, ending.told) == (1, "completed")
+
+
+@pytest.mark.parametrize("before", [CrashPoint.WRITTEN, CrashPoint.PLANNED, CrashPoint.MARKED])
+def test_canceled_before_it_was_submitted(ground: Ground, before: CrashPoint) -> None:
+    """A wish that came while no agent ran is carried out before anything is submitted."""
+    stage, name = ground.stage, f"canceled-{before.value}"
+    stage.send(diamond, name)
+    stage.dies_at(before)
+    stage.stores_wish(name)
+    stage.dies_at(CrashPoint.CANCELED)
+    assert stage.row(name).state is JobState.CANCELED
+    stage.finishes(name)
+    ending = stage.ending(name)
+    assert (ending.lines, ending.submitted) == ([], {})
+    assert (ending.let_go, ending.told) == (1, "canceled")

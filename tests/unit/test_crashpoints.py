@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import re
+import signal
+from itertools import count, takewhile
 from pathlib import Path
 
 import pytest
 
+from rainbow_agent import crashpoints
 from rainbow_agent.crashpoints import (
+    Armed,
     CrashPoint,
     armed,
     held_up,
     hold_folder,
     loop_limit,
     reach,
+    reach_if,
 )
+from rainbow_agent.steps import STEPS, as_markdown
+
+DOC = Path(__file__).parents[2] / "docs" / "architecture.md"
 
 
 def test_both_names_arm_a_point() -> None:
     """The point is named by one variable and allowed by another."""
     both = {"RAINBOW_TEST_CRASH": "received", "RAINBOW_TEST_CRASH_ALLOWED": "1"}
-    assert armed(both) is CrashPoint.RECEIVED
+    assert armed(both) == Armed(CrashPoint.RECEIVED, 1)
+    both["RAINBOW_TEST_CRASH"] = "received:3"
+    assert armed(both) == Armed(CrashPoint.RECEIVED, 3)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +58,51 @@ def test_a_point_that_is_not_there_is_an_error() -> None:
 def test_points_that_are_not_armed_do_nothing(point: CrashPoint) -> None:
     """This process, which nobody armed, survives every point."""
     reach(point)
+    reach_if(point, lambda: True)
+
+
+def test_a_point_is_met_the_time_that_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither before it nor at other points; where a look is taken, only if it is the moment."""
+    died: list[int] = []
+    monkeypatch.setattr("os.kill", lambda pid, number: died.append(number))
+    monkeypatch.setattr(crashpoints, "_ARMED", Armed(CrashPoint.SENT, 3))
+    monkeypatch.setattr(crashpoints, "_POINT", CrashPoint.SENT)
+    monkeypatch.setattr(crashpoints, "_reached", count(1))
+    reach(CrashPoint.SENT)
+    reach(CrashPoint.SUBMITTED)
+    reach_if(CrashPoint.SENT, lambda: False)
+    reach_if(CrashPoint.SENT, lambda: True)
+    assert died == []
+    reach(CrashPoint.SENT)
+    assert died == [signal.SIGKILL]
+
+
+def test_every_point_is_a_step() -> None:
+    """The table has each point once, in the order of the points, and says something of each."""
+    assert [step.point for step in STEPS] == list(CrashPoint)
+    for step in STEPS:
+        assert all((step.done, step.on_disk, step.outside, step.next_start)), step
+
+
+def test_every_point_is_in_the_code() -> None:
+    """A point that nothing reaches would be a line of the table without a meaning."""
+    folder = Path(crashpoints.__file__).parent
+    texts = [p.read_text(encoding="utf-8") for p in folder.rglob("*.py") if _is_code(p)]
+    for point in CrashPoint:
+        placed = rf"reach(_if)?\(\s*CrashPoint\.{point.name}\b"
+        assert any(re.search(placed, text) for text in texts), point
+
+
+def _is_code(path: Path) -> bool:
+    return not path.name.startswith(("testing", "crashpoints", "steps"))
+
+
+def test_the_page_has_the_table() -> None:
+    """docs/architecture.md shows what the data says, line by line, and no step besides."""
+    lines = DOC.read_text(encoding="utf-8").splitlines()
+    head = lines.index(as_markdown()[0])
+    shown = list(takewhile(lambda line: line.startswith("|"), lines[head:]))
+    assert shown == as_markdown()
 
 
 def test_loops_are_held_up_in_tests_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,13 +14,14 @@ import pytest
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.errors import LedgerDamaged, RainbowAgentError, Rejected, Unavailable
-from rainbow_agent.model import SubmitOutcome
-from rainbow_agent.states import JobState
+from rainbow_agent.model import Cancellation, SubmitOutcome
+from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing import (
     eventually,
     jobspec_json,
 )
 from rainbow_agent.testing_daemon import PAIR, Agent, World
+from rainbow_agent.testing_ledger import add_job, news
 from rainbow_agent.testing_workload import FakeConnection
 from rainbow_agent.vitals import LIMIT, Vitals
 
@@ -105,6 +106,20 @@ def test_until_idle_waits_until_rainbow_knows_all_of_it(world: World) -> None:
         world.rainbow.fail("update_state", Unavailable("deadline exceeded"), call=call)
     assert world.runs_until_idle() == 0
     assert world.rainbow.state("blue")["jobs"] == {"1": "completed"}
+
+
+def test_what_shall_end_is_not_submitted_again(world: World) -> None:
+    """Half submitted when the last agent died, then canceled: Flux never hears of it."""
+    world.registered()
+    with world.ledger() as ledger:
+        current = ledger.current_registration()
+        assert current is not None
+        key = add_job(ledger, 1, "a", "b", registration=current)
+        ledger.apply([news(key, name, TaskState.SUBMITTING) for name in "ab"])
+        ledger.ask_cancel(Cancellation(key, 1003.0, "alice", ""))
+    assert world.runs_until_idle() == 0
+    assert world.states() == [JobState.CANCELED]
+    assert not world.server.became_job
 
 
 def test_a_stop_closes_everything_and_reports_once_more(world: World) -> None:

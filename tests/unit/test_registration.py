@@ -169,6 +169,19 @@ def test_rainbow_restarted_without_its_database_gets_us_anew(desk: Desk) -> None
     assert desk.works()
 
 
+def test_a_registration_that_was_cut_short_is_finished(desk: Desk) -> None:
+    """Killed once the new secret was on disk: the next start closes the old registration, too."""
+    old = desk.registrar.ensure()
+    desk.rainbow.restart(keep_database=False)
+    given = desk.rainbow.register("blue", REGISTRATION_SECRET, "{}")
+    desk.store.save(given)
+    desk.restart()
+    new = desk.registrar.ensure()
+    assert new.registration != old.registration
+    desk.ledger.close_registration(new.registration, 1.0)
+    assert desk.ledger.current_registration() is None, "the old one is closed"
+
+
 def test_rainbow_restarted_with_its_database_gets_our_graph_again(desk: Desk) -> None:
     """The secret stays good: the same session, the graph loaded, no registration."""
     old = desk.registrar.ensure()

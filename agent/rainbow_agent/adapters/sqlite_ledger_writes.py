@@ -39,6 +39,7 @@ INSERT INTO registration (id, cluster, host, opened, closed, turn)
 VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(turn), 0) + 1 FROM registration))
 ON CONFLICT (id) DO NOTHING
 """
+_CLOSE_OTHERS = "UPDATE registration SET closed = ? WHERE id <> ? AND closed IS NULL"
 _CLOSE = "UPDATE registration SET closed = ? WHERE id = ? AND closed IS NULL"
 _JOB = """
 INSERT INTO job (registration, id, name, state, received) VALUES (?, ?, ?, 'received', ?)
@@ -83,9 +84,13 @@ INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET va
 
 
 def open_registration(db: sqlite3.Connection, registration: Registration) -> None:
-    """Make a registration the current one; a known one keeps the time it was opened first."""
+    """Make a registration the current one, and close the others, whose end nobody may have noted.
+
+    A known one keeps the time it was opened first.
+    """
     r = registration
     db.execute(_OPEN, (r.id, r.cluster, r.host, r.opened))
+    db.execute(_CLOSE_OTHERS, (r.opened, r.id))
 
 
 def close_registration(db: sqlite3.Connection, registration: str, at: float) -> None:

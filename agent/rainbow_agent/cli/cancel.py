@@ -16,6 +16,7 @@ from rainbow_agent.canceling import Canceler
 from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading
+from rainbow_agent.crashpoints import CrashPoint, reach
 from rainbow_agent.errors import Fatal, RainbowAgentError, Refused, Transient, UsageError
 from rainbow_agent.logs import clean
 from rainbow_agent.model import Cancellation, JobKey
@@ -67,6 +68,7 @@ def command(
         now = SystemClock().now()
         for key in keys:
             ledger.ask_cancel(Cancellation(key, now, who, clean(reason)[:LONGEST]))
+        reach(CrashPoint.WISHED)
         wanted = [key for key in keys if _is_open(ledger, key)]
         if wanted and statedir.running(settings.state_dir) is None:
             _by_hand(ledger, settings)

@@ -1,0 +1,225 @@
+"""SIGKILL at random moments, to the agent, to rainbow, to the workload manager: nothing is lost.
+
+Small random jobs from a fixed seed; what must become of each is known without any plan.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from rainbow_agent.embedded.workload.job_table import RESTARTED
+from rainbow_agent.errors import ClusterUnknown, Rejected
+from rainbow_agent.model import TaskKey
+from rainbow_agent.states import FINAL_JOB_STATES, JobState, TaskState
+from rainbow_agent.testing import eventually
+from rainbow_agent.testing_crashes import Stage, set_up
+from rainbow_agent.testing_evidence import history, records
+from rainbow_agent.testing_groups import Node, expect_as_said
+from rainbow_agent.testing_program import Running
+from rainbow_agent.testing_servers import SchedulerKind
+from rainbow_agent.testing_site import missing_parts
+from rainbow_agent.testing_storm import (
+    INSTANCE,
+    Fates,
+    document,
+    expect_on_record,
+    names_of,
+    random_job,
+    read,
+)
+
+SEED = 20240517
+JOBS = 300
+A_ROUND = 12  # jobs that are sent before each start of the agent
+#: Of the tests that kill the workload manager: CI, which has embedded parts only, has 20 minutes
+#: for everything, so it gets fewer.
+LOCAL_JOBS = 60
+A_LOSS = 12
+
+Pair = tuple[SchedulerKind, bool]
+PAIRS = [
+    pytest.param((SchedulerKind.EMBEDDED, False), id="embedded-local"),
+    pytest.param(
+        (SchedulerKind.REAL, True), id="rainbow-flux", marks=[pytest.mark.rainbow, pytest.mark.flux]
+    ),
+]
+IN_TURN = pytest.mark.timeout(600)
+
+
+@pytest.fixture(params=PAIRS)
+def pair(request: pytest.FixtureRequest) -> Pair:
+    """Each pair of parts that is there."""
+    kind, flux = request.param
+    if missing := missing_parts(kind, flux=flux):
+        pytest.skip(missing)
+    return kind, flux
+
+
+@pytest.fixture
+def stage(pair: Pair, tmp_path: Path) -> Iterator[Stage]:
+    """A registered cluster whose agent does not run."""
+    with set_up(tmp_path, pair[0], flux=pair[1]) as stage:
+        yield stage
+
+
+def pause(rng: random.Random, least: float, most: float) -> None:
+    """The moment is what is random here."""
+    Event().wait(rng.uniform(least, most))
+
+
+def send(stage: Stage, jobs: dict[str, list[Node]], more: list[list[Node]]) -> None:
+    """Send jobs under names of their own, as soon as rainbow has the cluster's graph again."""
+    named = {f"j{len(jobs) + number}": nodes for number, nodes in enumerate(more)}
+    jobs |= named
+    first, *rest = (document(name, nodes, stage.site.marks) for name, nodes in named.items())
+    eventually(lambda: is_taken(stage, first), "rainbow has the graph", seconds=60)
+    stage.site.fleet.send(*rest)
+
+
+def is_taken(stage: Stage, job: dict[str, Any]) -> bool:
+    """Whether rainbow takes a job; without the cluster's graph it refuses it."""
+    try:
+        stage.site.fleet.send(job)
+    except (ClusterUnknown, Rejected):
+        return False
+    return True
+
+
+def kill(agent: Running) -> None:
+    agent.kill()
+    assert agent.wait() == -signal.SIGKILL, agent.log()
+
+
+def is_under_way(stage: Stage) -> bool:
+    return any(row.state not in FINAL_JOB_STATES for row in stage.site.program.rows())
+
+
+def expect_all_told(stage: Stage, jobs: int) -> None:
+    """Every job is there once and over; rainbow let each go once, and knows how many ended how."""
+    rows = stage.site.program.rows()
+    assert len({row.name for row in rows}) == len(rows) == jobs
+    assert {row.state for row in rows} <= FINAL_JOB_STATES
+    assert all(row.accepted for row in rows)
+    assert stage.site.fleet.waiting() == []
+    assert stage.books.let_go() == Counter(row.key.id for row in rows)
+    ends = Counter(row.state for row in rows)
+    words = [f"jobs_{state.value} == {ends[state]}" for state in JobState]
+    assert stage.site.fleet.state_holds(" && ".join(words)), words
+    for row in rows:
+        assert stage.told(row.name)[-1] == row.state.value
+
+
+@IN_TURN
+def test_agent_and_rainbow_killed_at_random(stage: Stage) -> None:
+    """Each task runs exactly once, after what it needs; each job is accepted once and reported."""
+    rng = random.Random(SEED)
+    jobs: dict[str, list[Node]] = {}
+    under_way = restarts = 0
+    while len(jobs) < JOBS:
+        with stage.site.program.background("start") as agent:
+            send(stage, jobs, [random_job(rng) for _ in range(min(A_ROUND, JOBS - len(jobs)))])
+            if rng.random() < 0.3:
+                pause(rng, 0.1, 1.0)
+                stage.site.scheduler.kill()
+                pause(rng, 0.0, 0.3)
+                stage.site.scheduler.start()
+                restarts += 1
+                pause(rng, 0.1, 1.0)
+            else:
+                pause(rng, 0.2, 2.0)
+            kill(agent)
+        under_way += is_under_way(stage)
+    stage.site.program.until_idle()
+    rows, lines = stage.site.program.rows(), read(stage.site.written())
+    for row in rows:
+        expect_as_said(jobs[row.name], row.tasks, names_of(lines, row.name, begins=True))
+        expect_as_said(jobs[row.name], row.tasks, names_of(lines, row.name, begins=False))
+    with closing(stage.site.workload()) as workload:
+        expect_on_record(records(history(workload)), rows, lines)
+    expect_all_told(stage, JOBS)
+    assert restarts > 0
+    assert under_way > 0, "no kill met a job that was under way"
+
+
+def is_running(stage: Stage) -> bool:
+    """Whether the ledger has a task that runs."""
+    rows = stage.site.program.rows()
+    return any(task.state is TaskState.RUNNING for row in rows for task in row.tasks)
+
+
+def with_one_that_stays(rng: random.Random, count: int) -> list[list[Node]]:
+    """Jobs without replicas, the first of which lasts long enough to be met."""
+    jobs = [random_job(rng, replicas=False) for _ in range(count)]
+    jobs[0][0] = {"name": "n0", "kind": "job", "needs": [], "replicas": 1, "seconds": 2}
+    return jobs
+
+
+@IN_TURN
+def test_local_workload_manager_killed_at_random(tmp_path: Path) -> None:
+    """What ran is said to have failed and why; what waited runs; nothing runs a second time."""
+    rng = random.Random(SEED + 1)
+    jobs: dict[str, list[Node]] = {}
+    with set_up(tmp_path, SchedulerKind.EMBEDDED, flux=False) as stage:
+        while len(jobs) < LOCAL_JOBS:
+            send(stage, jobs, with_one_that_stays(rng, A_LOSS))
+            with stage.site.program.background("start") as agent:
+                eventually(lambda: is_running(stage), "a task runs", seconds=60)
+                pause(rng, 0.0, 0.5)
+                stage.instance.kill()
+                pause(rng, 0.0, 0.7)
+                kill(agent)
+        stage.site.program.until_idle()
+        rows, lines = stage.site.program.rows(), read(stage.site.written())
+        with closing(stage.site.workload()) as workload:
+            expect_on_record(records(history(workload)), rows, lines)
+        fates = Fates(jobs, {row.name: row for row in rows}, lines)
+        assert fates.expect_ends(RESTARTED) > 0, "no kill met a task that ran"
+        expect_all_told(stage, LOCAL_JOBS)
+
+
+@IN_TURN
+@pytest.mark.parametrize("on_lost", ["fail", "resubmit"])
+def test_instances_replaced_at_random(pair: Pair, tmp_path: Path, on_lost: str) -> None:
+    """No end that was known is undone, no known start runs again but where that is wanted.
+
+    The instance dies with all that runs in it, before the agent or after it; each job has an end
+    after all.
+    """
+    kind, flux = pair
+    count = JOBS if flux else LOCAL_JOBS
+    rng = random.Random(SEED + 2)
+    jobs: dict[str, list[Node]] = {}
+    snapshots: list[dict[TaskKey, TaskState]] = []
+    with set_up(tmp_path, kind, flux=flux, on_lost=on_lost) as stage:
+        program = stage.site.program
+        while len(jobs) < count:
+            send(stage, jobs, with_one_that_stays(rng, min(2 * A_LOSS, count - len(jobs))))
+            program.environ[INSTANCE] = str(len(snapshots))
+            with program.background("start") as agent:
+                eventually(lambda: is_running(stage), "a task runs", seconds=60)
+                pause(rng, 0.0, 0.5)
+                if flux and rng.random() < 0.5:  # the local one would be started by the agent
+                    stage.instance.kill()
+                    pause(rng, 0.0, 0.7)
+                kill(agent)
+            pause(rng, 0.0, 0.3)
+            snapshots.append({t.key: t.state for row in program.rows() for t in row.tasks})
+            stage.instance.replace()
+        program.environ[INSTANCE] = str(len(snapshots))
+        program.until_idle()
+        rows = program.rows()
+        fates = Fates(jobs, {row.name: row for row in rows}, read(stage.site.written()))
+        lost = fates.expect_ends("RAINBOW_ON_LOST=fail")
+        unheard = fates.expect_kept(snapshots, on_lost)
+        print(f"lost: {lost}; ran again, for nobody had heard of their start: {unheard}")
+        assert (lost > 0) == (on_lost == "fail"), "no instance died while a task ran"
+        expect_all_told(stage, count)
