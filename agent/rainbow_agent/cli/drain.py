@@ -83,7 +83,8 @@ def _wait(settings: Settings, wish: Drain, timeout: float | None) -> None:
             click.echo(f"error: not drained within {timeout:g} s: {left}", err=True)
             sys.exit(TIMED_OUT)
         if jobs != said:
-            click.echo(f"Waiting for {counted(jobs, 'job')}.", err=True)
+            what = counted(jobs, "job") if jobs else "the daemon to hear of it"
+            click.echo(f"Waiting for {what}.", err=True)
             said = jobs
         pause.wait(LOOK)
 

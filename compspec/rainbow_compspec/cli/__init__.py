@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -15,6 +18,9 @@ VERBS = {
     "show": "Print a cluster as a tree that a person can read.",
 }
 """Verb -> what `--help` says of it; its command is `rainbow_compspec.cli.<verb>:<verb>`."""
+
+_LOST = frozenset({errno.ENOSPC, errno.EIO, errno.EDQUOT})
+"""Output that the disk does not take; click itself ends quietly at a closed pipe."""
 
 
 class LazyGroup(click.Group):
@@ -47,6 +53,21 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except CompspecError as exc:
             raise click.ClickException(str(exc)) from exc
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs a verb; output that cannot be written ends in one sentence and code 1."""
+        try:
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                sys.stdout.flush()
+        except OSError as exc:
+            if exc.errno not in _LOST or exc.filename:
+                raise
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())  # nor is what Python still holds back
+            print(f"Error: cannot write: {exc.strerror}", file=sys.stderr)
+            sys.exit(1)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

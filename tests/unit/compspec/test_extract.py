@@ -105,3 +105,13 @@ def test_an_unknown_verb_is_refused() -> None:
     result = run("extrude")
     assert result.exit_code == 2
     assert "extrude" in result.output
+
+
+def test_output_that_cannot_be_written_is_one_sentence() -> None:
+    """A full disk is told, with code 1 and without a traceback; a closed pipe is left quietly."""
+    program = Path(sys.executable).with_name("rainbow-compspec")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [program, "show", "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "Error: cannot write: No space left on device\n")
