@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
                 raise
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, sys.stdout.fileno())  # nor is what Python still holds back
-            print(f"Error: cannot write: {exc.strerror}", file=sys.stderr)
+            click.echo(f"Error: cannot write: {exc.strerror}", err=True)
             sys.exit(1)
 
 
