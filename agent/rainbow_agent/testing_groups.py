@@ -1,4 +1,4 @@
-"""For tests: random jobspecs with groups, and what must become of each task.
+"""For tests of groups: a place to run them, random jobspecs, and what must come of each task.
 
 The oracle knows nothing of plans; each command writes its task's name, so that running twice
 would show.
@@ -6,19 +6,120 @@ would show.
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rainbow_agent.model import TaskChange, TaskRow
+import yaml
+
+from rainbow_agent.adapters.clock import SystemClock
+from rainbow_agent.environment import job_environment
+from rainbow_agent.jobspec.plan import plan_text
+from rainbow_agent.jobspec.programs import Programs
+from rainbow_agent.model import TaskChange, TaskKey, TaskRow
+from rainbow_agent.running import Run
 from rainbow_agent.states import TaskState
+from rainbow_agent.stop import Stop
+from rainbow_agent.testing import Background, eventually
+from rainbow_agent.testing_places import Place, new_key
 
 Node = dict[str, Any]
 
+#: What the documents of a GroupSite may ask for.
+RESOURCES = {
+    "one": {"type": "core", "count": 1},
+    "two": {"type": "core", "count": 2},
+}
 #: States of what was started.
 RAN = frozenset({TaskState.COMPLETED, TaskState.FAILED})
+
+
+@dataclass
+class GroupSite:
+    """A workload manager, and a folder that tasks write to."""
+
+    place: Place
+    folder: Path
+    told: dict[str, list[TaskChange]] = field(default_factory=dict)
+    ids: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def marks(self) -> Path:
+        """The file that `note` appends to."""
+        return self.folder / "marks"
+
+    def note(self, word: str, then: str = "true") -> list[str]:
+        """A command that appends a word to the file, and does something."""
+        return ["sh", "-c", f"echo {word} >> {self.marks}; {then}"]
+
+    def lines(self) -> list[str]:
+        """The words in the file, in order."""
+        return self.marks.read_text().split() if self.marks.exists() else []
+
+    def run(
+        self,
+        document: Mapping[str, Any],
+        *,
+        meanwhile: Callable[[Run], None] | None = None,
+        programs: Programs | None = None,
+    ) -> dict[str, TaskState]:
+        """Run a jobspec to its end; the states of its tasks by name (and [replica])."""
+        whole = {"version": 1, "resources": RESOURCES, **document}
+        plan = plan_text(yaml.safe_dump(whole), programs)
+        with (
+            closing(self.place.open()) as workload,
+            closing(self.place.open()) as other,
+            closing(other.open_journal(lambda _: True)) as journal,
+        ):
+            run = Run(
+                plan,
+                new_key().job,
+                workload=workload,
+                environment=job_environment(os.environ),
+                clock=SystemClock(),
+                show=self._hear,
+            )
+            stop = Stop()
+            run.submit(stop)
+            watching = Background(lambda: run.watch(journal, stop))
+            watching.start()
+            try:
+                if meanwhile is not None:
+                    meanwhile(run)
+                eventually(run.over, "every task is over", seconds=120)
+            finally:
+                stop.set("the test is over")
+                watching.end()
+        return {_name(key): news.state for key, news in run.latest.items()}
+
+    def _hear(self, news: TaskChange) -> None:
+        self.told.setdefault(_name(news.key), []).append(news)
+        if news.flux_id is not None:
+            self.ids[_name(news.key)] = news.flux_id
+
+    def last(self, task: str) -> TaskChange:
+        """The last news of a task."""
+        return self.told[task][-1]
+
+    def pid(self, file: str) -> int:
+        """The process that wrote its number there."""
+        path = self.folder / file
+        eventually(lambda: path.exists() and path.read_text().strip(), f"{file} is written")
+        return int(path.read_text())
+
+
+def _name(key: TaskKey) -> str:
+    return f"{key.task}[{key.replica}]" if key.replica else key.task
+
+
+def states(**named: str) -> dict[str, TaskState]:
+    """Task names, with `__` for `/`, and the states that they should have."""
+    return {n.replace("__", "/"): TaskState(s) for n, s in named.items()}
 
 
 def random_scope(rng: random.Random, depth: int = 0) -> list[Node]:

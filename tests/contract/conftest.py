@@ -13,6 +13,7 @@ from rainbow_agent.adapters.flux_native import FluxWorkload
 from rainbow_agent.adapters.local_workload import LocalWorkload, shut_down
 from rainbow_agent.model import Submitted
 from rainbow_agent.testing_flux import NO_FLUX, flux_command, private_flux
+from rainbow_agent.testing_groups import GroupSite
 from rainbow_agent.testing_places import Client, Place
 
 CORES = 2 * (os.cpu_count() or 1)  # Flux: two brokers, each with all cores of the machine
@@ -54,3 +55,9 @@ def client(place: Place) -> Iterator[Client]:
         yield client
         taken = [o.flux_id for o in client.outcomes.values() if isinstance(o, Submitted)]
         workload.cancel(taken, "the test is over")
+
+
+@pytest.fixture
+def site(place: Place, tmp_path: Path) -> GroupSite:
+    """An empty folder over a workload manager."""
+    return GroupSite(place, tmp_path)
