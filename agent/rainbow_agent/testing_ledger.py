@@ -42,6 +42,8 @@ _ACCEPTED, _OFFERED_AGAIN = "accepted", "offered again"
 _NO_MOVES = (_ACCEPTED, _OFFERED_AGAIN, WARNING)
 
 REGISTRATION = Registration(id="r1", cluster="demo", host="127.0.0.1:50051", opened=1000.0)
+#: The one after it.
+NEXT = Registration(id="r2", cluster="demo", host="127.0.0.1:50051", opened=2000.0)
 
 
 def offer(job_id: int, name: str = "job") -> Offer:

@@ -1,4 +1,4 @@
-"""Workload managers that the contract runs over."""
+"""What the contracts run over: workload managers, a ledger."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import pytest
 
 from rainbow_agent.adapters.flux_native import FluxWorkload
 from rainbow_agent.adapters.local_workload import LocalWorkload, shut_down
+from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.model import Submitted
 from rainbow_agent.testing_flux import NO_FLUX, flux_command, private_flux
 from rainbow_agent.testing_groups import GroupSite
+from rainbow_agent.testing_ledger import checked_ledger
 from rainbow_agent.testing_places import Client, Place
 
 CORES = 2 * (os.cpu_count() or 1)  # Flux: two brokers, each with all cores of the machine
@@ -61,3 +63,10 @@ def client(place: Place) -> Iterator[Client]:
 def site(place: Place, tmp_path: Path) -> GroupSite:
     """An empty folder over a workload manager."""
     return GroupSite(place, tmp_path)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
+    """An empty one; its rules are checked after the test."""
+    with checked_ledger(tmp_path / "ledger.sqlite") as ledger:
+        yield ledger

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +11,7 @@ from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.errors import InvalidTransition
 from rainbow_agent.model import JobChange, JobKey, JobRow, TaskRow
 from rainbow_agent.states import JobState, TaskState
-from rainbow_agent.testing_ledger import add_job, checked_ledger, news
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
-    with checked_ledger(tmp_path / "ledger.sqlite") as ledger:
-        yield ledger
+from rainbow_agent.testing_ledger import add_job, news
 
 
 def job(ledger: SqliteLedger, key: JobKey) -> JobRow:

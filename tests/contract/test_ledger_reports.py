@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.model import Cancellation, JobKey, ReportLine
 from rainbow_agent.states import JobState, TaskState
-from rainbow_agent.testing_ledger import REGISTRATION, add_job, checked_ledger, news, offer
+from rainbow_agent.testing_ledger import REGISTRATION, add_job, news, offer
 
 RUNNING, COMPLETED = JobState.RUNNING, JobState.COMPLETED
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
-    with checked_ledger(tmp_path / "ledger.sqlite") as ledger:
-        yield ledger
 
 
 def wish(key: JobKey, at: float = 1005.0) -> Cancellation:
