@@ -8,8 +8,9 @@ from __future__ import annotations
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -150,9 +151,10 @@ def test_agent_and_rainbow_killed_at_random(stage: Stage) -> None:
     assert under_way > 0, "no kill met a job that was under way"
 
 
-def is_running(stage: Stage) -> bool:
-    """Whether the ledger has a task that runs."""
-    rows = stage.site.program.rows()
+def stays(stage: Stage, jobs: Mapping[str, list[Node]], more: list[list[Node]]) -> bool:
+    """Whether the task that lasts, of the jobs that were sent last, runs by the ledger."""
+    name = f"j{len(jobs) - len(more)}"
+    rows = [row for row in stage.site.program.rows() if row.name == name]
     return any(task.state is TaskState.RUNNING for row in rows for task in row.tasks)
 
 
@@ -170,9 +172,10 @@ def test_local_workload_manager_killed_at_random(tmp_path: Path) -> None:
     jobs: dict[str, list[Node]] = {}
     with set_up(tmp_path, SchedulerKind.EMBEDDED, flux=False) as stage:
         while len(jobs) < LOCAL_JOBS:
-            send(stage, jobs, with_one_that_stays(rng, A_LOSS))
+            more = with_one_that_stays(rng, A_LOSS)
+            send(stage, jobs, more)
             with stage.site.program.background("start") as agent:
-                eventually(lambda: is_running(stage), "a task runs", seconds=60)
+                eventually(partial(stays, stage, jobs, more), "a task runs", seconds=60)
                 pause(rng, 0.0, 0.5)
                 stage.instance.kill()
                 pause(rng, 0.0, 0.7)
@@ -202,10 +205,11 @@ def test_instances_replaced_at_random(pair: Pair, tmp_path: Path, on_lost: str) 
     with set_up(tmp_path, kind, flux=flux, on_lost=on_lost) as stage:
         program = stage.site.program
         while len(jobs) < count:
-            send(stage, jobs, with_one_that_stays(rng, min(2 * A_LOSS, count - len(jobs))))
+            more = with_one_that_stays(rng, min(2 * A_LOSS, count - len(jobs)))
+            send(stage, jobs, more)
             program.environ[INSTANCE] = str(len(snapshots))
             with program.background("start") as agent:
-                eventually(lambda: is_running(stage), "a task runs", seconds=60)
+                eventually(partial(stays, stage, jobs, more), "a task runs", seconds=60)
                 pause(rng, 0.0, 0.5)
                 if flux and rng.random() < 0.5:  # the local one would be started by the agent
                     stage.instance.kill()
