@@ -37,7 +37,6 @@ class Ending:
         between: the first and the last of these.
         submitted: how many jobs of the workload manager each task was, by its journal.
         let_go: how often rainbow took the job's row off its list, by its database.
-        told: the last that rainbow was told of it.
     """
 
     state: tuple[JobState, str | None]
@@ -46,7 +45,6 @@ class Ending:
     between: tuple[str, ...]
     submitted: dict[tuple[str, int], int]
     let_go: int
-    told: str
 
 
 class Instance:
@@ -169,21 +167,31 @@ class Stage:
                 raise AssertionError(f"it ended with {code}, not at {point.value}:\n{agent.log()}")
 
     def finishes(self, *names: str) -> None:
-        """Run the agent until these are over and accepted; its stop tells rainbow the rest.
+        """Run the agent until these are over and accepted; then kill it.
 
         Raises:
-            AssertionError: they are not in time, or rainbow was not told.
+            AssertionError: they are not in time.
         """
         with self.site.program.background("start") as agent:
-            agent.says("Caught up")
             for name in names:
                 eventually(partial(self._rests, name), f"{name} is at rest", seconds=60)
             eventually(lambda: not self.site.fleet.waiting(), "rainbow waits for nothing")
+            agent.kill()
+
+    def tells_all(self) -> None:
+        """Run the agent once more, and stop it in order: rainbow knows the end of every job.
+
+        Raises:
+            AssertionError: it was not told.
+        """
+        with self.site.program.background("start") as agent:
+            agent.says("Caught up")
             if agent.stop():
                 raise AssertionError(f"it did not end in order:\n{agent.log()}")
-        untold = [name for name in names if self._is_owed(name)]
-        if untold:
-            raise AssertionError(f"rainbow was not told the end of {untold}")
+        rows = {row.key.id: row for row in self.site.program.rows()}  # of two with one id the newer
+        owed = [r.name for r in rows.values() if self.told(r.name)[-1:] != [r.state.value]]
+        if owed or not rows:
+            raise AssertionError(f"rainbow was not told the end of {owed}")
 
     def ending(self, name: str) -> Ending:
         """How a job ended."""
@@ -199,7 +207,6 @@ class Stage:
             between=(*lines[:1], *lines[-1:]),
             submitted={(k.task, k.replica): n for k, n in counted.items() if k.job == row.key},
             let_go=self.books.let_go()[row.key.id],
-            told=self.told(name)[-1],
         )
 
     @contextmanager
@@ -207,12 +214,6 @@ class Stage:
         path = self.site.program.state_dir / "ledger.sqlite"
         with closing(SqliteLedger.open_readonly(path)) as ledger:
             yield ledger
-
-    def _is_owed(self, name: str) -> bool:
-        """Whether rainbow should know a job's end and does not; of two with one id, the newer's."""
-        row = self.row(name)
-        newest = [other for other in self.site.program.rows() if other.key.id == row.key.id][-1]
-        return newest.key == row.key and self.told(name)[-1:] != [row.state.value]
 
     def _runs(self, name: str) -> bool:
         found = [row for row in self.site.program.rows() if row.name == name]
