@@ -6,6 +6,8 @@ without its database everything. For rooms; what goes over the wire is tested el
 
 from __future__ import annotations
 
+import json
+import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,13 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from rainbow_agent.errors import (
-    ClusterExists,
-    ClusterUnknown,
-    Rejected,
-    RequestDenied,
-    Unavailable,
-)
+from rainbow_agent.errors import ClusterExists, ClusterUnknown, Rejected, RequestDenied, Unavailable
 from rainbow_agent.model import Credentials, Offer, SatisfyAnswer
 
 #: What `--secret` of the server would be.
@@ -228,3 +224,87 @@ class FakeScheduler:
                 self._faults.remove(fault)
                 due = fault
         return due
+
+
+class GraphScheduler(FakeScheduler):
+    """With graphs as the real server keeps them: edges outlive the subsystem they belong to.
+
+    A vertex's number is by chance, but for a single one; an edge with the number of an old one
+    takes its place (rainbow 075ee23, plugins/backends/memory).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.graph = ""
+        self.names: set[str] = set()
+        self._numbers = random.Random(1)  # noqa: S311 - numbers of vertices
+        self._offers: dict[tuple[str, str], dict[int, Any]] = {}
+
+    def offers(self) -> dict[tuple[str, str], list[Any]]:
+        """(node, subsystem) -> what a job may find there."""
+        return {key: list(found.values()) for key, found in self._offers.items()}
+
+    def restart(self, *, keep_database: bool) -> None:
+        """The process ends and comes back."""
+        super().restart(keep_database=keep_database)
+        self._place("")
+
+    def register(self, cluster: str, secret: str, graph: str) -> Credentials:
+        """Register a cluster."""
+        known = self.has_graph(cluster)
+        try:
+            return super().register(cluster, secret, graph)
+        finally:
+            if self.has_graph(cluster) and not known:
+                self._place(graph)
+
+    def deregister(self, cluster: str, secret: str) -> None:
+        """Delete a cluster."""
+        super().deregister(cluster, secret)
+        self._place("")
+
+    def restore_graph(self, cluster: str, graph: str) -> None:
+        """Load a graph; one that is there stays."""
+        with self._serving("restore_graph"):
+            if self.graph:
+                raise Rejected("cluster graph blue already exists and cannot be added again")
+            self._graphs[cluster] = graph
+            self._place(graph)
+
+    def register_subsystem(self, cluster: str, secret: str, subsystem: str, graph: str) -> None:
+        """Add a subsystem graph, or the cluster's own."""
+        with self._serving("register_subsystem"):
+            self._known(cluster, secret)
+            if subsystem in self.names or (subsystem == "cluster" and self.graph):
+                raise Rejected(f"subsystem {subsystem} already exists for cluster blue")
+            if subsystem == "cluster":
+                names = self.names
+                self._place(graph)
+                self.names = names
+                return
+            if not self.graph:
+                raise AssertionError("the Go server's process would have ended")
+            self.names.add(subsystem)
+            self._hang(subsystem, json.loads(graph)["graph"])
+
+    def delete_subsystem(self, cluster: str, secret: str, subsystem: str) -> None:
+        """Remove a subsystem graph, or the cluster's own."""
+        with self._serving("delete_subsystem"):
+            self._known(cluster, secret)
+            if subsystem == "cluster" and self.graph:
+                self.graph = ""
+            elif subsystem in self.names:
+                self.names.remove(subsystem)
+            else:
+                raise Rejected(f"cluster graph blue does not have subsystem {subsystem}")
+
+    def _place(self, graph: str) -> None:
+        self.graph, self.names, self._offers = graph, set(), {}
+
+    def _hang(self, subsystem: str, graph: dict[str, Any]) -> None:
+        numbers = list(range(1, len(graph["nodes"]) + 1))
+        self._numbers.shuffle(numbers)
+        number_of = dict(zip(graph["nodes"], numbers, strict=True))
+        for edge in graph["edges"]:
+            there = self._offers.setdefault((edge["source"], subsystem), {})
+            there[number_of[edge["target"]]] = graph["nodes"][edge["target"]]["metadata"]
