@@ -48,7 +48,7 @@ bench: $(VENV)/.dev
 
 reliability: $(VENV)/.dev
 	mkdir -p build && rm -f build/reliability.jsonl
-	RELIABILITY_JSON=$(CURDIR)/build/reliability.jsonl $(BIN)/pytest tests/acceptance/test_outages.py
+	RELIABILITY_JSON=$(CURDIR)/build/reliability.jsonl $(BIN)/pytest tests/acceptance/test_outages*.py
 	$(BIN)/python bench/reliability.py build/reliability.jsonl
 
 wheel: $(VENV)/.dev

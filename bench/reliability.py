@@ -1,6 +1,6 @@
 """Writes the table of docs/reliability.md from what the outage tests measured.
 
-RELIABILITY_JSON=build/reliability.jsonl pytest tests/acceptance/test_outages.py
+RELIABILITY_JSON=build/reliability.jsonl pytest tests/acceptance/test_outages*.py
 python bench/reliability.py build/reliability.jsonl
 """
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from rainbow_agent.conditions import Conditions
 from rainbow_agent.crashpoints import CrashPoint, reach
-from rainbow_agent.errors import Refused, Rejected, Transient
+from rainbow_agent.errors import Rejected, Transient
 from rainbow_agent.inventory import Portrait, Sendable, digest
 from rainbow_agent.ports import Clock, Ledger, Scheduler
 from rainbow_agent.registration import Session
@@ -117,6 +117,7 @@ class Publication:
         self._shown: tuple[Portrait, str] | None = None  # what needs no sending any more
         self._refused: dict[str, Refusal] = {}  # by digest
         self._renewed = float("-inf")
+        self._replace_pause = 0.0  # seconds, after the server refused a replacement
         self._times: dict[str, float] = {}  # name -> when it was sent, epoch seconds
 
     # -- the registrar says what happens to the graph (registration.GraphRecord) ------------------
@@ -162,11 +163,7 @@ class Publication:
             self._log_renewal(portrait)
             if how is Renewal.DONE:
                 return  # there is a new session; the next call sends the subsystems
-            try:
-                sent = self._replace_graph(session, portrait)
-            except (Transient, Refused):
-                self._renewed = float("-inf")  # half replaced: the fleet waits for the other half
-                raise
+            sent = self._replace_graph_soon(session, portrait)
         self._send_subsystems(session, sent, portrait)
         self._shown = (portrait, session.registration)
 
@@ -192,12 +189,29 @@ class Publication:
             return False
         return all(self._replaceable(sent, part) for part in parts.values())
 
-    @staticmethod
-    def _replaceable(sent: Sent, part: Sendable) -> bool:
+    def _replaceable(self, sent: Sent, part: Sendable) -> bool:
         there = sent.subsystems.get(part.name)
-        if there is None or there.digest == part.digest:
+        if there is None or there.digest == part.digest or part.digest in self._refused:
             return True
         return part.anchors is not None and there.anchors == part.anchors
+
+    def _replace_graph_soon(self, session: Session, portrait: Portrait) -> Sent:
+        """As _replace_graph; where that fails half way, it is not long until it is tried again.
+
+        The fleet waits for the other half. Jobs must not wait for a server that always refuses it.
+        """
+        try:
+            sent = self._replace_graph(session, portrait)
+        except Transient:
+            self._renewed = float("-inf")
+            raise
+        except Rejected:
+            first, most = OFFER_AGAIN
+            self._replace_pause = min(self._replace_pause * 2 or first, most)
+            self._renewed += self._replace_pause - RENEW_EVERY
+            raise
+        self._replace_pause = 0.0
+        return sent
 
     def _replace_graph(self, session: Session, portrait: Portrait) -> Sent:
         """Put another cluster graph in the old one's place; no subsystem is on it then."""
@@ -224,15 +238,14 @@ class Publication:
             return
         unsure = {part.name: Entry(None, part.anchors) for part in due}
         self._remember(replace(sent, subsystems={**sent.subsystems, **unsure}))
-        done, there = {}, dict(sent.subsystems)
+        done = {}
         for part in due:
             if part.name in sent.subsystems:
                 self._drop(session, part.name)
             if self._offer(session, part):
                 done[part.name] = Entry(part.digest, part.anchors)
-            else:
-                there.pop(part.name, None)
-        self._remember(replace(sent, subsystems={**there, **done}))
+        # One that was refused stays unsure: what refused it may have let it through, or an old one.
+        self._remember(replace(sent, subsystems={**sent.subsystems, **unsure, **done}))
         self._log_sent(due, done)
         self._say_refused(portrait)
 
@@ -295,7 +308,14 @@ class Publication:
         try:
             self._scheduler.delete_subsystem(session.cluster, session.secret.reveal(), name)
         except Rejected as exc:
-            log.debug("Subsystem %s was not there: %s", name, exc)
+            there = "does not have subsystem" not in str(exc)
+            log.log(
+                logging.WARNING if there else logging.DEBUG,
+                "Subsystem %s was not deleted: %s",
+                name,
+                exc,
+                extra={"action": "not_deleted", "subsystem": name},
+            )
 
     def _known(self, registration: str) -> Sent:
         if self._sent is None or self._sent.registration != registration:

@@ -1,4 +1,7 @@
-"""For tests: how long it took to recover, written down where `RELIABILITY_JSON` names a file."""
+"""For tests of outages: one cluster's usual moments, time that goes faster, and how long it took.
+
+What a Timer measures is written down where `RELIABILITY_JSON` names a file.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,10 @@ from typing import Any, Final
 from rainbow_agent import crashpoints, timewarp
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.states import JOB_MOVES, JobState
+from rainbow_agent.testing import eventually
+from rainbow_agent.testing_fleet import jobspec, task
+from rainbow_agent.testing_program import Running
+from rainbow_agent.testing_site import Site
 
 #: A file of JSON lines; `make reliability` reads it (bench/reliability.py).
 FILE: Final = "RELIABILITY_JSON"
@@ -78,3 +85,27 @@ def expect_in_order(reports: Sequence[Mapping[str, Any]]) -> None:
             if state is not before and (back or (before, state) not in JOB_MOVES):
                 raise AssertionError(f"job {job}: {state.value} after {before.value}")
             told[job] = state
+
+
+def is_up(agent: Running, site: Site) -> None:
+    """Wait until the agent is registered and follows the journal."""
+    agent.says("Caught up")
+    eventually(site.program.config.exists, "it is registered")
+    eventually(lambda: site.fleet.credentials.cluster_secret, "it has its secret")
+
+
+def runs_a_job(site: Site, number: int) -> None:
+    """Send a job, and wait until it is the number-th that is over, and rainbow was told."""
+    site.fleet.send(jobspec(task(site.writes(f"job {number}"))))
+    site.program.await_end(number)
+    eventually(lambda: not site.untold(), "rainbow was told")
+
+
+def waits(gate: Path, then: str = "true") -> list[str]:
+    """A command that goes on when a file is there."""
+    return ["sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.05; done; {then}"]
+
+
+def states_of(site: Site) -> dict[str, JobState]:
+    """Each job's state, by its name."""
+    return {row.name: row.state for row in site.program.rows()}

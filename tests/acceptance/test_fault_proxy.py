@@ -6,7 +6,10 @@ order that a seed gives; and connections that are dropped, delayed and cut, both
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import product
@@ -17,8 +20,10 @@ import grpc
 import pytest
 
 from rainbow_agent.adapters import rainbow_rpc
+from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
 from rainbow_agent.adapters.rainbow_rpc import Rpc
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.errors import Unavailable
 from rainbow_agent.states import JobState
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_fleet import jobspec, task
@@ -27,23 +32,9 @@ from rainbow_agent.testing_outages import expect_in_order, hasty
 from rainbow_agent.testing_program import Running
 from rainbow_agent.testing_proxy import Proxy
 from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from rainbow_agent.testing_site import Site, running_site
 
 SEED = 75023
-BOTH = [
-    pytest.param(SchedulerKind.EMBEDDED, id="embedded"),
-    pytest.param(SchedulerKind.REAL, id="rainbow", marks=pytest.mark.rainbow),
-]
-
-
-@pytest.fixture(params=BOTH)
-def kind(request: pytest.FixtureRequest) -> SchedulerKind:
-    """Each scheduler that is there."""
-    found = request.param
-    assert isinstance(found, SchedulerKind)
-    if missing := missing_parts(found, flux=False):
-        pytest.skip(missing)
-    return found
 
 
 def expect_as_without_faults(site: Site, jobs: int) -> None:
@@ -89,6 +80,24 @@ def says(code: grpc.StatusCode) -> str:
     return f"the proxy says {code.name}"
 
 
+def schedule(proxy: CallProxy, rng: random.Random, rpc: Rpc[Any, Any], when: str) -> None:
+    """Answer the next calls of a procedure with every status, in an order by chance.
+
+    Args:
+        proxy: that does so.
+        rng: the chance.
+        rpc: the procedure.
+        when: `before` the server has them, after it (`both`: each once so), or `either` by chance.
+    """
+    late = {"before": [False], "both": [False, True]}
+    faults = [
+        (code, after) for code in STATUSES for after in late.get(when) or [rng.random() < 0.5]
+    ]
+    rng.shuffle(faults)
+    for code, after in faults:
+        proxy.fail(rpc, code, says(code), after=after)
+
+
 @pytest.fixture
 def proxied(kind: SchedulerKind, tmp_path: Path) -> Iterator[tuple[Site, CallProxy]]:
     """A site, and a proxy before its rainbow; the agent's program knows only that."""
@@ -103,29 +112,18 @@ def test_every_status_of_every_call(proxied: tuple[Site, CallProxy]) -> None:
     site, proxy = proxied
     rng = random.Random(SEED)
 
-    def schedule(rpc: Rpc[Any, Any], when: str) -> None:
-        late = {"before": [False], "both": [False, True]}
-        faults = [
-            (code, after)
-            for code in STATUSES
-            for after in late.get(when) or [rng.random() < 0.5]  # either
-        ]
-        rng.shuffle(faults)
-        for code, after in faults:
-            proxy.fail(rpc, code, says(code), after=after)
-
     # A lost answer to Register costs the secret, which rainbow gives once: another test's matter.
-    schedule(rainbow_rpc.REGISTER, "before")
-    schedule(rainbow_rpc.REGISTER_SUBSYSTEM, "either")
+    schedule(proxy, rng, rainbow_rpc.REGISTER, "before")
+    schedule(proxy, rng, rainbow_rpc.REGISTER_SUBSYSTEM, "either")
     with site.program.background("start") as agent:
         agent.says("Caught up")
         eventually(site.program.config.exists, "it is registered", seconds=60)
         eventually(lambda: site.fleet.credentials.cluster_secret, "it has its secret")
         assert proxy.left(rainbow_rpc.REGISTER) == 0
-        schedule(rainbow_rpc.RECEIVE_JOBS, "both")
-        schedule(rainbow_rpc.ACCEPT_JOBS, "both")
-        schedule(rainbow_rpc.UPDATE_STATE, "both")
-        schedule(rainbow_rpc.LOAD_GRAPH, "before")  # once it took one, no other is sent
+        schedule(proxy, rng, rainbow_rpc.RECEIVE_JOBS, "both")
+        schedule(proxy, rng, rainbow_rpc.ACCEPT_JOBS, "both")
+        schedule(proxy, rng, rainbow_rpc.UPDATE_STATE, "both")
+        schedule(proxy, rng, rainbow_rpc.LOAD_GRAPH, "before")  # once it took one, no other is sent
         send(site, *range(1, 5))
         site.program.await_end(4)
         site.scheduler.restart(keep_db=True)  # its graphs are gone: they are loaded again
@@ -217,17 +215,18 @@ def test_drops_delays_and_cuts(kind: SchedulerKind, tmp_path: Path, seed: int) -
             eventually(site.program.config.exists, "it is registered")
             agent.says("Told rainbow of")
             proxy.drop, proxy.delay = 0.2, 0.002
-            proxy.cut_after, proxy.cut_after_sent = 2500, 6000
+            # All six jobs in one answer are about 4,000 bytes: it must get through now and then.
+            proxy.cut_after, proxy.cut_after_sent = 8000, 6000
             proxy.cut_all()  # those that are open have no limit yet
             for n in range(1, 7):
                 send(site, n)
                 eventually(lambda: proxy.faults >= 2 * n, "there were faults", seconds=60)  # noqa: B023
+                site.program.await_end(n)
             eventually(
                 lambda: min(proxy.cuts, proxy.cuts_sent, proxy.drops) > 0,
                 "of each kind",
                 seconds=60,
             )
-            site.program.await_end(6)
             proxy.drop = proxy.delay = 0.0
             proxy.cut_after = proxy.cut_after_sent = None
             eventually(lambda: not site.untold(), "rainbow was told", seconds=60)
@@ -237,3 +236,80 @@ def test_drops_delays_and_cuts(kind: SchedulerKind, tmp_path: Path, seed: int) -
             assert agent.stop() == 0, agent.log()
             assert "Traceback" not in agent.log()
         expect_as_without_faults(site, 6)
+
+
+def install(root: Path, version: int) -> None:
+    """Leave spack's database as it is with this ior installed; 0: with none, and no spack."""
+    index = root / "opt" / "spack" / ".spack-db" / "index.json"
+    if not version:
+        shutil.rmtree(root / "opt")
+        return
+    arch = {"platform": "linux", "platform_os": "ubuntu22.04", "target": {"name": "zen3"}}
+    spec = {"name": "ior", "version": f"{version}.0.0", "namespace": "builtin", "hash": "a" * 8}
+    entry = {
+        "spec": {**spec, "parameters": {}, "arch": arch},
+        "path": str(root / "ior"),
+        "installed": True,
+        "ref_count": 0,
+        "explicit": True,
+        "installation_time": 1715940000.0,
+    }
+    index.parent.mkdir(parents=True, exist_ok=True)
+    fresh = index.with_suffix(".new")
+    fresh.write_text(json.dumps({"database": {"version": "8", "installs": {"a" * 8: entry}}}))
+    fresh.rename(index)
+
+
+def offers(site: Site, version: int) -> bool:
+    """Whether rainbow's matcher finds this ior here, and (0) whether it finds none."""
+    node = {"type": "node", "count": 1}
+    threading.Event().wait(0.1)  # the real server's graphs have no lock (docs/decisions/0005)
+    which = {"match": f"{version}.0.0"} if version else {"min": "0.1"}
+    wanted = {"name": "spack", "field": "ior", **which}
+    job = {**jobspec(task(["true"])), "resources": {"one": {**node, "requires": [wanted]}}}
+    with closing(RainbowScheduler(site.scheduler.host)) as scheduler:
+        try:
+            found = "blue" in scheduler.satisfy(job).clusters
+            return found is bool(version) and site.fleet.fits()
+        except Unavailable:  # the real server answers so while a graph is replaced
+            return False
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own-token", "shared-token"])
+def test_every_status_while_the_cluster_changes(
+    kind: SchedulerKind, tmp_path: Path, *, shared: bool
+) -> None:
+    """Graphs and registrations replaced, each call failing in each way: rainbow ends up right."""
+    rng, spack = random.Random(SEED), tmp_path / "spack"
+    install(spack, 1)
+    token = "for-all" if shared else ""
+    environ = {"SPACK_ROOT": str(spack), **hasty(30.0)}
+    with (
+        running_site(tmp_path, kind, global_token=token, environ=environ) as site,
+        CallProxy(site.scheduler.host) as proxy,
+        site.program.background("start", host=proxy.host) as agent,
+    ):
+        agent.says("Told rainbow of")
+        eventually(lambda: offers(site, 1), "it is described")
+        used: list[Rpc[Any, Any]] = [rainbow_rpc.DELETE_SUBSYSTEM, rainbow_rpc.REGISTER_SUBSYSTEM]
+        if shared:
+            used += [rainbow_rpc.DELETE, rainbow_rpc.REGISTER]
+        for rpc in used:
+            schedule(proxy, rng, rpc, "before" if rpc is rainbow_rpc.REGISTER else "either")
+        version = 1
+        while proxy.left() and version < 60:
+            version += 1
+            shown = 0 if version % 3 == 0 else version
+            install(spack, shown)
+            eventually(lambda: offers(site, shown), f"{shown} is what it has", seconds=90)  # noqa: B023
+        assert proxy.left() == 0
+        install(spack, 99)
+        eventually(lambda: offers(site, 99), "and the last one", seconds=60)
+        assert not offers(site, version)
+        send(site, 1)
+        site.program.await_end(1)
+        eventually(lambda: not site.untold(), "rainbow was told")
+        eventually(lambda: site.program.show("status")["reasons"] == [], "all is well", seconds=60)
+        assert agent.stop() == 0, agent.log()
+        expect_named(agent, *used)
+        expect_as_without_faults(site, 1)
