@@ -78,7 +78,6 @@ def running_site(
     kind: SchedulerKind = SchedulerKind.EMBEDDED,
     *,
     flux: bool | PrivateFlux = False,
-    global_token: str = "",
     environ: Mapping[str, str] | None = None,
     global_token: str = "",
     **settings: object,
@@ -88,7 +87,6 @@ def running_site(
     Args:
         folder: where everything of it goes.
         kind: of its rainbow.
-        global_token: what submits to every cluster; "" gives each its own.
         flux: whether its workload manager is a Flux of its own, or the local one; or the Flux.
         environ: further variables for the program.
         global_token: submits to every cluster of this rainbow; "" gives each its own.
