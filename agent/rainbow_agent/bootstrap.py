@@ -13,37 +13,34 @@ from typing import Any
 from rainbow_agent import __version__, collector
 from rainbow_agent.adapters import log_level, sdnotify, statedir
 from rainbow_agent.adapters.clock import SystemClock
-from rainbow_agent.adapters.credentials import ConfigFileStore
 from rainbow_agent.adapters.disk import DiskWatch
-from rainbow_agent.adapters.fresh_secret import FreshSecret
-from rainbow_agent.adapters.ledger_rescue import open_or_replace
+from rainbow_agent.adapters.ledger_rescue import open_or_replace, save_if_removed
+from rainbow_agent.adapters.ledger_watch import LedgerWatch
 from rainbow_agent.adapters.privacy import keep_private
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
 from rainbow_agent.adapters.schedulers import check_tls, connect
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.adapters.workloads import Choice, choose, opener
 from rainbow_agent.blackhole import Breaker
 from rainbow_agent.bootstrap_lookout import assemble_lookout
+from rainbow_agent.bootstrap_membership import build_claim, build_registrar, credential_store
 from rainbow_agent.bootstrap_web import assemble_web
 from rainbow_agent.conditions import Conditions
-from rainbow_agent.daemon import UNREACHABLE, Daemon
+from rainbow_agent.daemon import UNREACHABLE
 from rainbow_agent.dispatch import Dispatcher
 from rainbow_agent.environment import job_environment
-from rainbow_agent.identity import registration_id
+from rainbow_agent.errors import LedgerCorrupt, LedgerDamaged
 from rainbow_agent.inbox import Inbox
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.jobspec.programs import Programs
 from rainbow_agent.journal import JournalRoom
 from rainbow_agent.logs import Redact, set_level, set_up
-from rainbow_agent.lookout import Lookout
+from rainbow_agent.mending import Mending
 from rainbow_agent.model import Drain, JobChange
 from rainbow_agent.pacing import Pace
 from rainbow_agent.parts import Contact, Parts
-from rainbow_agent.ports import StopSignal
-from rainbow_agent.publication import Publication
 from rainbow_agent.rebuild import REBUILD
-from rainbow_agent.registration import Doubt, Registrar, Session
-from rainbow_agent.renewal import renew
+from rainbow_agent.registration import Doubt, Session
+from rainbow_agent.renewal import fence
 from rainbow_agent.reporter import Reporter
 from rainbow_agent.settings import Settings
 from rainbow_agent.states import FINAL_JOB_STATES, JobState
@@ -85,18 +82,23 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
                 "state_dir": str(settings.state_dir),
             },
         )
-        parts = _assemble(
-            settings,
-            choice,
-            stop,
-            redact=redact,
-            notifier=notifier,
+        return Mending(
+            lambda run, broken: _assemble(
+                settings,
+                choice,
+                run,
+                redact=redact,
+                notifier=notifier,
+                vitals=vitals,
+                since=since,
+                until_idle=until_idle,
+                broken=broken,
+            ),
+            stop=stop,
             vitals=vitals,
-            since=since,
-            until_idle=until_idle,
-        )
-        collector.spare()
-        return Daemon(parts).run()
+            clock=SystemClock(),
+            tell=_teller(settings, choice, notifier, since),
+        ).run()
 
 
 def _relevel(settings: Settings) -> None:
@@ -109,57 +111,6 @@ def _relevel(settings: Settings) -> None:
     set_level(level)
 
 
-def credential_store(settings: Settings, redact: Redact | None = None) -> ConfigFileStore:
-    """The cluster's credentials on disk."""
-    return ConfigFileStore(
-        path=settings.config,
-        cluster=settings.cluster,
-        host=settings.host,
-        registration_secret=settings.secret,
-        hide=redact.add if redact else lambda _: None,
-    )
-
-
-def build_registrar(
-    settings: Settings,
-    *,
-    ledger: SqliteLedger,
-    scheduler: RainbowScheduler,
-    lookout: Lookout,
-    redact: Redact | None = None,
-    stop: StopSignal | None = None,
-    vitals: Vitals | None = None,
-) -> tuple[Registrar, Publication]:
-    """A registrar over these settings, and what keeps rainbow's picture of the cluster true.
-
-    With `stop`, its waits for the first survey end on that.
-    """
-    store, clock = credential_store(settings, redact), SystemClock()
-    publication = Publication(
-        scheduler=scheduler,
-        ledger=ledger,
-        clock=clock,
-        portrait=lambda: lookout.portrait,
-        renew=lambda: renew(registrar, ledger, store),
-        conditions=vitals.conditions if vitals else None,
-    )
-    registrar = Registrar(
-        cluster=settings.cluster,
-        host=settings.host,
-        secret=settings.secret,
-        secret_source=settings.sources["secret"],
-        fresh_secret=FreshSecret(settings, redact.add if redact else lambda _: None),
-        scheduler=scheduler,
-        store=store,
-        ledger=ledger,
-        graph=lambda: lookout.graph_text(stop),
-        registration_id=registration_id,
-        clock=clock,
-        record=publication,
-    )
-    return registrar, publication
-
-
 def _assemble(
     settings: Settings,
     choice: Choice,
@@ -170,11 +121,17 @@ def _assemble(
     vitals: Vitals,
     since: float,
     until_idle: bool,
+    broken: LedgerDamaged | None,
 ) -> Parts:
     clock, contact = SystemClock(), Contact()
     main = vitals.loop("main", stop)
     registered = credential_store(settings, redact).load() is not None
-    ledger = open_or_replace(settings.ledger_path, registered=registered, at=clock.now())
+    ledger = open_or_replace(
+        settings.ledger_path,
+        registered=registered,
+        at=clock.now(),
+        broken=broken if isinstance(broken, LedgerCorrupt) else None,
+    )
     tell_rebuilt(ledger, vitals.conditions)
     breaker = Breaker(conditions=vitals.conditions, clock=clock, limit=settings.black_hole)
 
@@ -190,6 +147,7 @@ def _assemble(
     # The journal's thread hears the end of what a stop cancels: it ends later.
     listening = Stop() if settings.on_stop == "cancel" else stop
     lookout = assemble_lookout(settings, choice, open_workload, stop, vitals)
+    claim = build_claim(settings, scheduler, vitals.conditions, redact)
     registrar, publication = build_registrar(
         settings,
         ledger=ledger,
@@ -198,6 +156,7 @@ def _assemble(
         redact=redact,
         stop=main,
         vitals=vitals,
+        holder=claim,
     )
     bell = stop.bell()
     lookout.on_portrait = bell.set
@@ -225,7 +184,7 @@ def _assemble(
 
     def close() -> None:
         scheduler.close()
-        ledger.close()
+        save_if_removed(ledger, settings.ledger_path)
 
     parts = Parts(
         registrar=registrar,
@@ -235,6 +194,7 @@ def _assemble(
             clock=clock,
             max_jobs=settings.max_jobs,
             conditions=vitals.conditions,
+            hear=claim.hear,
         ),
         ledger=ledger,
         journal=JournalRoom(
@@ -249,7 +209,7 @@ def _assemble(
             on_lost=settings.on_lost,
         ),
         reporter=Reporter(
-            session=lambda: registrar.session,
+            session=lambda: registrar.session if claim.held else None,
             open_scheduler=lambda: connect(settings, stop=stop, on_call=vitals.called),
             open_ledger=lambda: SqliteLedger.open(settings.ledger_path),
             open_workload=open_workload,
@@ -279,22 +239,50 @@ def _assemble(
         tell=_teller(settings, choice, notifier, since),
         draining=draining,
         ready=notifier.ready,
-        stopping=notifier.stopping,
+        stopping=_stopping(stop, notifier),
         cancel_on_stop=settings.on_stop == "cancel",
         listening=listening,
         close=close,
         bell=bell,
         vitals=vitals,
         rainbow=contact,
-        check=DiskWatch(settings.state_dir, vitals.conditions).look,
+        check=_checks(settings, vitals),
         until_idle=until_idle,
         threads={"lookout": lookout.run},
         publish=publish,
         more=lambda: {"nodes": lookout.facts(), "graph": publication.facts()},
+        settle=claim.settle,
+        holds=lambda: claim.held,
+        listen=claim.listen,
+        fence=lambda: fence(claim, registrar, ledger, credential_store(settings, redact)),
         may_take=breaker.may_take,
         took=breaker.took,
     )
-    return _with_web(settings, parts, choice.kind)
+    whole = _with_web(settings, parts, choice.kind)
+    collector.spare()
+    return whole
+
+
+def _checks(settings: Settings, vitals: Vitals) -> Callable[[], None]:
+    """Looks at what no loop meets by itself."""
+    disk = DiskWatch(settings.state_dir, vitals.conditions)
+    ledger = LedgerWatch(settings.ledger_path)
+
+    def look() -> None:
+        disk.look()
+        ledger.look()
+
+    return look
+
+
+def _stopping(stop: Stop, notifier: sdnotify.Notifier) -> Callable[[], None]:
+    """Tells the service manager of the end, but not of one after which it begins anew."""
+
+    def tell() -> None:
+        if not isinstance(stop.cause, LedgerDamaged):
+            notifier.stopping()
+
+    return tell
 
 
 def _log_changes(changes: list[JobChange]) -> None:

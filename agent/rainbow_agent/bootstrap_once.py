@@ -10,8 +10,10 @@ from rainbow_agent.adapters.retrying import patiently
 from rainbow_agent.adapters.schedulers import connect
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.adapters.workloads import choose, opener
-from rainbow_agent.bootstrap import build_registrar, credential_store, lock
+from rainbow_agent.bootstrap import lock
 from rainbow_agent.bootstrap_lookout import assemble_lookout
+from rainbow_agent.bootstrap_membership import build_claim, build_registrar, credential_store
+from rainbow_agent.conditions import Conditions
 from rainbow_agent.errors import UsageError
 from rainbow_agent.identity import registration_id
 from rainbow_agent.registration import Session
@@ -33,8 +35,9 @@ def register_once(settings: Settings) -> Session:
         scheduler = stack.enter_context(closing(connect(settings)))
         lookout = assemble_lookout(settings, choice, opener(choice, settings), Stop())
         with lookout.once():
+            claim = build_claim(settings, scheduler, Conditions(SystemClock()))
             registrar, publication = build_registrar(
-                settings, ledger=ledger, scheduler=scheduler, lookout=lookout
+                settings, ledger=ledger, scheduler=scheduler, lookout=lookout, holder=claim
             )
             session = patiently(registrar.ensure)
             patiently(lambda: publication.sync(session))

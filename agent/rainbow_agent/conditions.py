@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Final
 
 from rainbow_agent.ports import Clock
+
+#: The condition while the ledger cannot be written (errors.LedgerBlocked). Whoever meets it sets
+#: it; the main loop clears it when a write went through.
+LEDGER_UNWRITABLE: Final = "ledger-unwritable"
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,11 @@ class Conditions:
         """It is over; True when it was set."""
         with self._guard:
             return self._current.pop(name, None) is not None
+
+    def has(self, name: str) -> bool:
+        """Whether this is wrong now."""
+        with self._guard:
+            return name in self._current
 
     def current(self) -> list[Condition]:
         """What is wrong now, the oldest first."""

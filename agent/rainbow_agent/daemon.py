@@ -17,6 +17,8 @@ from rainbow_agent.dispatch import Dispatcher
 from rainbow_agent.errors import (
     ClusterUnknown,
     Fatal,
+    LedgerBlocked,
+    LedgerDamaged,
     RainbowAgentError,
     Refused,
     RequestDenied,
@@ -27,6 +29,7 @@ from rainbow_agent.model import Drain
 from rainbow_agent.parts import Contact, Parts
 from rainbow_agent.rebuild import STRAYS
 from rainbow_agent.registration import Doubt, Session
+from rainbow_agent.writing import cannot_write, write_again
 
 log = logging.getLogger(__name__)
 
@@ -76,10 +79,14 @@ class Daemon:
             self._shut_down()
         return self._stop.exit_code
 
+    def left_behind(self) -> bool:
+        """Whether a thread did not end; to be asked when run() is over."""
+        return any(thread.is_alive() for thread in self._threads)
+
     def _fatal(self, exc: RainbowAgentError) -> None:
         if str(exc) != self._stop.reason:  # both threads may meet the same wall
             log.critical("%s", exc, extra={"action": "fatal"})
-        self._stop.set(str(exc), exc.exit_code)
+        self._stop.set(str(exc), exc.exit_code, exc)
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -111,12 +118,25 @@ class Daemon:
 
     def _loop(self) -> None:
         while not self._moves.is_set():
-            more = self._tick()
-            self._tell()
-            if not more:
-                self._wait(self._parts.pace.wait())
+            try:
+                if write_again(self._parts.ledger, self._parts.clock, self._conditions):
+                    self._parts.reporter.changed()
+                more = self._tick()
+                self._tell()
+                if not more:
+                    self._wait(self._parts.pace.wait())
+            except LedgerBlocked as exc:
+                self._blocked(exc)
         if self._unfinished():
             self._tick()
+
+    def _blocked(self, exc: LedgerBlocked) -> None:
+        """The ledger cannot be written: nothing is begun until it can, and what runs goes on."""
+        cannot_write(self._conditions, exc)
+        self._again("write", exc)
+        self._parts.pace.failed()
+        self._tell()
+        self._moves.wait(self._parts.pace.wait())
 
     def _tick(self) -> bool:
         """One round. True when there may be more to receive at once."""
@@ -174,6 +194,9 @@ class Daemon:
         if first:
             parts.reporter.changed()
         try:
+            if not parts.settle(session):
+                parts.pace.worked(parts.clock.monotonic())
+                return False
             parts.publish(session)
             session = parts.registrar.ensure()
             more = self._exchange(session)
@@ -190,7 +213,7 @@ class Daemon:
             doubt = doubts.get()
             try:
                 self._parts.registrar.heal(doubt)
-            except Transient:
+            except (Transient, LedgerBlocked):
                 doubts.put(doubt)  # not healed yet
                 raise
             self._parts.reporter.changed()
@@ -201,16 +224,19 @@ class Daemon:
         ready = self._submit()
         parts.inbox.accept(session)
         if not ready or self._dispatcher_behind():
+            parts.listen(session)
             return False
         if self._drain is not None:
             self._nothing_waits = True  # nothing that would be taken
             if parts.reporter.delivered is not None:
                 self._rainbow.good(parts.reporter.delivered, parts.reporter.delivered_at)
             self._rainbow_is_well()  # nothing is asked: a report that is not delivered says it
+            parts.listen(session)
             parts.pace.idled(parts.clock.monotonic())
             return False
         most = parts.may_take()
         if most == 0:
+            parts.listen(session)
             parts.pace.idled(parts.clock.monotonic())
             return False
         new, full = parts.inbox.receive(session, most)
@@ -221,6 +247,7 @@ class Daemon:
         self._nothing_waits = not new
         if not new:
             self._adopt_rest()
+            parts.fence()
             parts.pace.idled(parts.clock.monotonic())
             return False
         parts.pace.worked(parts.clock.monotonic())
@@ -261,7 +288,7 @@ class Daemon:
                     self._dispatcher.wants_history = False
                     journal.request_resync()
                     return False
-        except WorkloadUnavailable:
+        except (WorkloadUnavailable, LedgerBlocked):
             self._drop_dispatcher()
             raise
         self._workload.good(self._parts.clock.now())
@@ -275,7 +302,9 @@ class Daemon:
         return self._dispatcher is None or self._dispatcher.behind()
 
     def _drop_dispatcher(self) -> None:
-        """The connection is gone: what was in flight is looked up in the journal's history.
+        """What was in flight is looked up in the journal's history.
+
+        The connection is gone, or what became of it could not be written down.
 
         It is closed first: what it sent must not arrive after the history was read.
         """
@@ -320,7 +349,8 @@ class Daemon:
         if now - self._told < TELL and not force:
             return
         self._told = now
-        parts.check()
+        if not self._stop.is_set():
+            parts.check()
         session = parts.registrar.session
         pool = parts.reporter.pool
         parts.tell(
@@ -345,16 +375,22 @@ class Daemon:
         self._stop.set("the main loop ended")
         self._parts.stopping()
         log.info("Stopping: %s", self._stop.reason, extra={"action": "stopping"})
-        if self._parts.cancel_on_stop and self._stop.exit_code == 0:
+        if self._parts.cancel_on_stop and self._stop.exit_code == 0 and self._parts.holds():
             self._cancel_jobs()
         self._parts.listening.set(self._stop.reason)
         farewell.join(self._threads, self._stop, self._moves.beat)
         if self._dispatcher is not None:
             self._dispatcher.close()
         if self._stop.exit_code == 0:
-            self._parts.reporter.report_last()
+            self._report_last()
         self._tell(force=True)
         self._parts.close()
+
+    def _report_last(self) -> None:
+        try:
+            self._parts.reporter.report_last()
+        except LedgerDamaged as exc:
+            log.warning("The last report is not noted; the next start reports again: %s", exc)
 
     def _cancel_jobs(self) -> None:
         parts, registrar = self._parts, self._parts.registrar
@@ -363,5 +399,5 @@ class Daemon:
             farewell.cancel_jobs(parts.ledger, dispatcher.cancel, parts.clock, self._stop)
             if registrar.session is not None:
                 parts.inbox.accept(registrar.session)
-        except (Transient, Refused) as exc:
+        except (Transient, Refused, LedgerDamaged) as exc:
             log.warning("Not all could be ended in order; the next start does: %s", exc)

@@ -92,5 +92,12 @@ class LedgerDamaged(Fatal):
     """The ledger cannot be read or written."""
 
 
+class LedgerBlocked(LedgerDamaged):
+    """The ledger is whole and cannot be written now: no room, read-only, held by somebody else.
+
+    A daemon that runs waits until it can be; one that starts ends with 42.
+    """
+
+
 class LedgerCorrupt(LedgerDamaged):
     """What stands in the ledger's file is no ledger any more: a new one has to be made."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from rainbow_agent.conditions import Conditions
 from rainbow_agent.crashpoints import CrashPoint, reach
@@ -28,7 +29,10 @@ class Inbox:
         clock: Clock,
         max_jobs: int,
         conditions: Conditions | None = None,
+        hear: Callable[[Session, list[Offer]], list[Offer]] = lambda _, offers: offers,
     ) -> None:
+        """`hear` is given all rows, and gives back those that are jobs (claim.Claim.hear)."""
+        self._hear = hear
         self._conditions = conditions or Conditions(clock)
         self._odd: set[JobKey] = set()  # whose id another text came under; each is told once
         self._scheduler = scheduler
@@ -43,7 +47,8 @@ class Inbox:
             The jobs that are new, and whether the answer was full (there may be more).
         """
         wanted = self._max_jobs if most is None else min(most, self._max_jobs)
-        offers = self._scheduler.receive(session.cluster, session.secret.reveal(), wanted)
+        rows = self._scheduler.receive(session.cluster, session.secret.reveal(), wanted)
+        offers = self._hear(session, rows)
         if not offers:
             self._say_reused(set())
             return [], False
@@ -60,7 +65,7 @@ class Inbox:
                 counted(len(new), "new job"),
                 extra={"action": "received", "new": len(new), "offered": len(offers)},
             )
-        return new, most is None and len(offers) >= self._max_jobs
+        return new, most is None and len(rows) >= self._max_jobs
 
     def _write(self, session: Session, offers: list[Offer]) -> list[JobKey]:
         """Store what came; a row that is no job for us is refused with the reason, at once."""

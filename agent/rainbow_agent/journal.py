@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from rainbow_agent.crashpoints import CrashPoint, reach_if
-from rainbow_agent.errors import WorkloadUnavailable
+from rainbow_agent.errors import LedgerBlocked, WorkloadUnavailable
 from rainbow_agent.model import (
     EventKind,
     JobChange,
@@ -31,6 +31,7 @@ from rainbow_agent.rebuild import INSTANCE, REBUILD, STRAYS, Finds
 from rainbow_agent.states import FINAL_TASK_STATES, TaskState
 from rainbow_agent.tracker import Tracker
 from rainbow_agent.vitals import Vitals
+from rainbow_agent.writing import cannot_write
 
 log = logging.getLogger(__name__)
 
@@ -118,16 +119,21 @@ class JournalRoom:
             while not self._stop.is_set():
                 try:
                     self._follow(ledger, pace)
+                    continue
                 except WorkloadUnavailable as exc:
                     if self.problem != str(exc):
                         log.warning("The workload manager's journal broke off: %s", exc)
                     self.reachable, self.problem = False, str(exc)
                     self._vitals.conditions.set(UNREACHABLE, str(exc))
                     self._vitals.meters.errors.add(exc.kind)
-                    self._vitals.meters.retries.add("journal")
-                    self.caught_up.clear()
-                    pace.failed()
-                    self._stop.wait(pace.wait())
+                except LedgerBlocked as exc:
+                    # What could not be written is in the history, which is read again.
+                    cannot_write(self._vitals.conditions, exc)
+                    self._vitals.meters.errors.add(exc.kind)
+                self._vitals.meters.retries.add("journal")
+                self.caught_up.clear()
+                pace.failed()
+                self._stop.wait(pace.wait())
             self._vitals.ended("journal")
         finally:
             self.caught_up.clear()

@@ -71,6 +71,14 @@ class Parts:
     #: How many jobs may be asked for now; None: as many as there are. Then: how many came.
     may_take: Callable[[], int | None] = lambda: None
     took: Callable[[int], None] = lambda _: None
+    #: Whether this agent is the one that takes this cluster's jobs; not known yet: False.
+    settle: Callable[[Session], bool] = lambda _: True
+    #: Whether it is, as far as it is known.
+    holds: Callable[[], bool] = lambda: True
+    #: Answers who asks for that, while no jobs are asked for.
+    listen: Callable[[Session], None] = lambda _: None
+    #: Sees to it that nobody else has our secret, when nothing waits.
+    fence: Callable[[], None] = lambda: None
     #: More for `status`.
     more: Callable[[], dict[str, Any]] = dict
     #: The operator's wish that no new jobs are taken; None when they may be.

@@ -62,6 +62,12 @@ class Pulse:
             self._limits.pop(name, None)
             self._beats.pop(name, None)
 
+    def forget_all(self) -> None:
+        """No loop runs any more."""
+        with self._guard:
+            self._limits.clear()
+            self._beats.clear()
+
     def ages(self) -> dict[str, LoopAge]:
         """Every loop's age, by name, in the order of registration."""
         now = self._clock.monotonic()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from rainbow_agent.crashpoints import CrashPoint, reach, reach_if
 from rainbow_agent.errors import (
@@ -27,7 +27,7 @@ from rainbow_agent.errors import (
     Unavailable,
     UsageError,
 )
-from rainbow_agent.logs import counted
+from rainbow_agent.logs import counted, when
 from rainbow_agent.model import Credentials, Registration
 from rainbow_agent.ports import Clock, Ledger, Scheduler
 from rainbow_agent.settings_values import Secret
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 #: How often a secret is denied, by a rainbow that has the cluster, before that is believed.
 DENIALS = 3
+#: A note in the ledger while the answer to a registration is awaited, or was lost.
+REGISTERING: Final = "registering"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,22 @@ class CredentialStore(Protocol):
         """Where that is, for messages."""
 
 
+class Holder(Protocol):
+    """Is told where credentials come from (claim.Claim)."""
+
+    def found(self, registration: str, *, known: bool) -> None:
+        """They were there at the start; `known`: the ledger knew their registration before."""
+
+    def registered(self, registration: str) -> None:
+        """Rainbow gave them to us now."""
+
+    def replaced(self, registration: str) -> None:
+        """Somebody put them there while we ran."""
+
+    def may_renew(self) -> bool:
+        """Whether others who have this secret have heard by now that we hold the cluster."""
+
+
 class GraphRecord(Protocol):
     """Is told what becomes of our graph on the server (publication.Publication)."""
 
@@ -106,7 +124,10 @@ class Registrar:
         clock: Clock,
         record: GraphRecord | None = None,
         fresh_secret: Callable[[], Secret] | None = None,
+        holder: Holder | None = None,
     ) -> None:
+        self._holder = holder
+        self._unsaved: Credentials | None = None
         self._cluster = cluster
         self._host = host
         self._fresh_secret = fresh_secret or (lambda: secret)
@@ -135,8 +156,16 @@ class Registrar:
         """
         if self.session is None:
             stored = self._store.load()
-            self.session = self._adopt(stored) if stored else self._register()
+            self.session = self._find(stored) if stored else self._register()
         return self.session
+
+    def _find(self, stored: Secret) -> Session:
+        """The session of credentials that are there at the start."""
+        registration = self._registration_id(stored.reveal())
+        known = registration in self._ledger.registrations()
+        if self._holder:
+            self._holder.found(registration, known=known)
+        return self._adopt(stored)
 
     def heal(self, doubt: Doubt) -> None:
         """Put right what rainbow lost; nothing to do when it was since the doubt arose."""
@@ -162,6 +191,8 @@ class Registrar:
             extra={"action": "secret_replaced", "cluster": self._cluster},
         )
         self.session = self._adopt(stored)
+        if self._holder:
+            self._holder.replaced(self.session.registration)
         return True
 
     def _takes(self, session: Session) -> bool:
@@ -177,6 +208,10 @@ class Registrar:
         )
         return True
 
+    def may_renew(self) -> bool:
+        """Whether nobody waits for a word under this registration."""
+        return self._holder is None or self._holder.may_renew()
+
     def renew(self) -> bool:
         """Register the cluster again, with its graph as it is now; there is a new session then.
 
@@ -190,6 +225,7 @@ class Registrar:
         session, graph = self.ensure(), self._graph()
         if not self._secret:
             return False
+        self._store.check()
         try:
             given = self._scheduler.register(self._cluster, self._secret.reveal(), graph)
         except RequestDenied:
@@ -260,13 +296,29 @@ class Registrar:
                 f"cluster {self._cluster} has no stored secret in {self._store.describe()} and"
                 " no registration secret was given: set RAINBOW_SECRET or RAINBOW_SECRET_FILE"
             )
-        self._store.check()
+        if self._unsaved is not None:
+            return self._keep(self._unsaved, self._graph())
+        self._check_store()
         graph = self._graph()
+        asked = self._ledger.note(REGISTERING)
+        self._ledger.put_note(REGISTERING, {"host": self._host, "at": self._clock.now()})
         try:
             given = self._scheduler.register(self._cluster, self._secret.reveal(), graph)
         except ClusterExists as exc:
-            raise exists(self._exists_message()) from exc
+            self._ledger.put_note(REGISTERING, asked)
+            raise exists(self._exists_message(asked)) from exc
+        except Rejected as exc:
+            if "cannot be added again" not in str(exc):
+                raise
+            # 075ee23 makes the row first, then finds the graph of the one before, and answers with
+            # that error in the place of the secret.
+            raise Fatal(
+                f"rainbow at {self._host} still has the graph of an earlier cluster"
+                f" {self._cluster} in its memory, and kept the new secret to itself:"
+                f" {self._cures()}"
+            ) from exc
         except RequestDenied as exc:
+            self._ledger.put_note(REGISTERING, asked)
             raise Fatal(
                 f"rainbow at {self._host} refuses the registration secret"
                 f" ({self._secret_source}): use the one that its --secret was started with"
@@ -276,7 +328,19 @@ class Registrar:
     def _keep(self, given: Credentials, graph: str) -> Session:
         """A session from what Register gave, once: first of all it is stored."""
         reach(CrashPoint.REGISTERED)
-        self._store.save(given)
+        try:
+            self._store.save(given)
+        except (UsageError, OSError) as exc:
+            self._unsaved = given
+            raise Unavailable(
+                f"the secret that rainbow gave (once only) cannot be stored in"
+                f" {self._store.describe()}: {exc}; it is kept in memory and tried again: do not"
+                " stop the agent before"
+            ) from exc
+        self._unsaved = None
+        self._ledger.put_note(REGISTERING, None)
+        if self._holder:
+            self._holder.registered(self._registration_id(given.secret))
         reach(CrashPoint.STORED)
         log.info(
             "Registered cluster %s with rainbow at %s",
@@ -301,21 +365,47 @@ class Registrar:
         return (
             f"rainbow at {self._host} has cluster {self._cluster} and denies the secret for it in"
             f" {self._store.describe()}: the secret was changed in rainbow, or another agent"
-            f" registered under this name. Put the secret that rainbow has into that file and start"
-            f" the agent again; if another agent runs under this name, give this one another"
-            f" RAINBOW_CLUSTER; if nobody has the secret, have rainbow's operator remove the row"
-            f" with name {self._cluster} from the table `clusters` of rainbow's database"
+            f" registered under this name. If another agent runs under this name, give this one"
+            f" another RAINBOW_CLUSTER. If none does, {self._cures()}"
         )
 
     def _ledger_knows(self) -> str | None:
         known = self._ledger.current_registration()
         return known.id if known else None
 
-    def _exists_message(self) -> str:
+    def _check_store(self) -> None:
+        """Before a secret is given: see that it can be kept.
+
+        Raises:
+            UsageError: it cannot, and whoever started the agent can see to it.
+            Unavailable: likewise, in an agent that has run for a while.
+        """
+        try:
+            self._store.check()
+        except UsageError as exc:
+            if self.session is None:
+                raise
+            raise Unavailable(str(exc)) from exc
+
+    def _exists_message(self, asked: Any) -> str:
+        lost = ""
+        if isinstance(asked, dict) and asked.get("host") == self._host:
+            lost = (
+                f" This agent asked for one at {when(asked['at'])}, and the answer did not arrive"
+                " or was not stored."
+            )
         return (
             f"rainbow at {self._host} has a cluster {self._cluster} already and gives its secret"
-            f" only once; the one for it is not (or no longer) in {self._store.describe()}."
+            f" only once; the one for it is not (or no longer) in {self._store.describe()}.{lost}"
             f" If another agent runs under this name, give this one another RAINBOW_CLUSTER. If"
-            f" the state folder was lost, restore it, or have rainbow's operator remove the row"
-            f" with name {self._cluster} from the table `clusters` of rainbow's database"
+            f" none does, {self._cures()}"
+        )
+
+    def _cures(self) -> str:
+        """What helps when a secret is lost: rainbow has it, and gives it to nobody."""
+        return (
+            "restore the state folder; or have rainbow's operator look the secret up in its"
+            f" database (table clusters, name {self._cluster}) and write it"
+            f" to {self._store.describe()} (cluster: {{name: {self._cluster}, secret: ...}}); or"
+            " remove that row and then restart rainbow, whose memory has the cluster, too"
         )

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from enum import Enum
 from typing import Final, Protocol
 
+from rainbow_agent.errors import UsageError
 from rainbow_agent.ports import Ledger
+from rainbow_agent.rebuild import REBUILD, STRAYS
 from rainbow_agent.registration import Registrar
 from rainbow_agent.states import TaskState
+
+log = logging.getLogger(__name__)
 
 #: A token that the server made for one cluster is a random UUID; one that all clusters share is
 #: what its operator chose, or the server's name.
 _OWN_TOKEN: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+#: In the note REBUILD: whether all is in the ledger again that rainbow still knew.
+_SETTLED: Final = "settled"
 
 
 class Renewal(Enum):
@@ -38,9 +47,52 @@ def renew(registrar: Registrar, ledger: Ledger, store: KnowsToken) -> Renewal:
     """
     if not store.token() or _OWN_TOKEN.fullmatch(store.token()):
         return Renewal.IN_PLACE  # a new registration has a new token: submitters would be denied
-    if not quiet(ledger, registrar.ensure().registration):
+    if not registrar.may_renew() or not quiet(ledger, registrar.ensure().registration):
         return Renewal.LATER
-    return Renewal.DONE if registrar.renew() else Renewal.IN_PLACE
+    try:
+        return Renewal.DONE if registrar.renew() else Renewal.IN_PLACE
+    except UsageError as exc:
+        log.warning("The cluster is not registered again: %s", exc, extra={"action": "not_renewed"})
+        return Renewal.IN_PLACE
+
+
+class Fenced(Protocol):
+    """Who knows whether somebody else may have our secret (claim.Claim)."""
+
+    @property
+    def wants_fence(self) -> bool:
+        """Whether somebody may."""
+
+    def fenced(self) -> None:
+        """It was done, or cannot be."""
+
+
+def settled(ledger: Ledger) -> None:
+    """Rainbow offers nothing that the ledger does not have: one that was rebuilt has all now."""
+    rebuilt = ledger.note(REBUILD)
+    if rebuilt and not rebuilt.get(_SETTLED) and not ledger.note(STRAYS):
+        ledger.put_note(REBUILD, {**rebuilt, _SETTLED: True})
+
+
+def fence(claim: Fenced, registrar: Registrar, ledger: Ledger, store: KnowsToken) -> None:
+    """Have rainbow give us another secret, if somebody else may have the one that we have.
+
+    To be called when rainbow offers nothing. Where a registration cannot be renewed it is said.
+
+    Raises:
+        Transient, Fatal: as Registrar.renew.
+    """
+    settled(ledger)
+    if not claim.wants_fence:
+        return
+    outcome = renew(registrar, ledger, store)
+    if outcome is Renewal.IN_PLACE:
+        log.warning(
+            "This cluster's secret cannot be changed from here: an agent that held it before would"
+            " take its jobs again if it came back",
+            extra={"action": "not_fenced"},
+        )
+        claim.fenced()
 
 
 def quiet(ledger: Ledger, registration: str) -> bool:
@@ -48,6 +100,9 @@ def quiet(ledger: Ledger, registration: str) -> bool:
 
     Otherwise rainbow would offer it again under the next registration, as another job.
     """
+    rebuilt = ledger.note(REBUILD)
+    if rebuilt and not rebuilt.get(_SETTLED):
+        return False  # rainbow may still offer what is half in the workload manager already
     return not (
         ledger.unaccepted(registration)
         or ledger.unplanned()

@@ -16,6 +16,7 @@ from rainbow_agent import __version__
 from rainbow_agent.crashpoints import CrashPoint, reach_if
 from rainbow_agent.errors import (
     ClusterUnknown,
+    LedgerBlocked,
     Refused,
     RequestDenied,
     Transient,
@@ -29,6 +30,7 @@ from rainbow_agent.registration import Doubt, Session
 from rainbow_agent.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.stop import Stop
 from rainbow_agent.vitals import Vitals
+from rainbow_agent.writing import cannot_write
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +143,12 @@ class Reporter:
         try:
             self._changed.set()
             while not self._stop.is_set():
-                self._report_once(ledger, scheduler, pace)
+                try:
+                    self._report_once(ledger, scheduler, pace)
+                except LedgerBlocked as exc:  # rainbow may know already; it is told again
+                    cannot_write(self._vitals.conditions, exc)
+                    self._vitals.meters.errors.add(exc.kind)
+                    self._changed.set()
                 self._stop.wait_for(self._bell, self._every)
                 self._bell.clear()
                 self._stop.wait(GATHER)

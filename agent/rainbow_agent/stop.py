@@ -46,18 +46,26 @@ class Stop:
         self._calls: list[Callable[[], None]] = []
         self.reason = ""
         self.exit_code = 0
+        #: The error that it was asked for because of, if it was one.
+        self.cause: Exception | None = None
 
-    def set(self, reason: str, exit_code: int = 0) -> None:
-        """Ask everything to stop; the first reason and exit code are kept."""
+    def set(self, reason: str, exit_code: int = 0, cause: Exception | None = None) -> None:
+        """Ask everything to stop; the first reason, exit code and cause are kept."""
         with self._first:
             if self._since is None:
                 self._since = time.monotonic()
-                self.reason, self.exit_code = reason, exit_code
+                self.reason, self.exit_code, self.cause = reason, exit_code, cause
         self._event.set()
         for bell in self._bells:
             bell.set()
         for call in self._calls:
             call()
+
+    def child(self) -> Stop:
+        """A stop that this one sets too, and that can be asked for without this one."""
+        child = Stop(self._grace)
+        self.call(lambda: child.set(self.reason, self.exit_code, self.cause))
+        return child
 
     def is_set(self) -> bool:
         """Whether a stop was asked for."""

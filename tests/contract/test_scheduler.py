@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -309,21 +310,32 @@ def test_a_job_too_large_for_a_reply_hides_no_other(
         assert (small.name, small.jobspec) == ("small", "version: 1")
 
 
-def test_a_job_too_large_for_any_reply_says_so(
+def test_a_job_too_large_for_a_reply_is_read_in_part(
     shared: tuple[SchedulerProcess, RainbowScheduler],
     join: Join,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One that is beyond what is ever read is an error, not an endless search for less."""
+    """Its beginning, whatever its size; it says how large it is, and that it is not run."""
     process, scheduler = shared
     name, given = join()
-    scheduler.submit("large", {name: given.token}, "x" * 100_000)
-    monkeypatch.setattr("rainbow_agent.adapters.rainbow_grpc.MAX_ROW", 20_000)
-    with (
-        closing(RainbowScheduler(process.host, max_reply=10_000)) as narrow,
-        pytest.raises(Rejected, match="larger than max"),
-    ):
-        narrow.receive(name, given.secret, 8)
+    scheduler.submit("large", {name: given.token}, "x" * 1_000_000)
+    monkeypatch.setattr("rainbow_agent.adapters.rainbow_rows.ENOUGH", 50_000)
+    with closing(RainbowScheduler(process.host, max_reply=10_000)) as narrow:
+        (large,) = narrow.receive(name, given.secret, 8)
+    assert large.name == "large"
+    assert 40_000 < len(large.jobspec) < 50_000
+    assert re.match(r"the job is 1,000,0\d\d bytes long, more than is read", large.problem)
+
+
+def test_a_reply_that_is_denied_is_told_by_the_reader_of_parts(
+    shared: tuple[SchedulerProcess, RainbowScheduler], join: Join
+) -> None:
+    """What the server says in the place of a reply is sorted as everywhere."""
+    process, _ = shared
+    name, _ = join()
+    request = rainbow_pb2.ReceiveJobsRequest(cluster=name, secret="wrong", maxJobs=1)
+    with closing(RainbowScheduler(process.host)) as scheduler, pytest.raises(RequestDenied):
+        scheduler._wire.head(rainbow_rpc.RECEIVE_JOBS, request, 1000)
 
 
 def test_many_submitters_lose_nothing(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from rainbow_agent.adapters import rainbow_errors, rainbow_rpc
 from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.adapters.rainbow_rows import giants
+from rainbow_agent.adapters.rainbow_rows import giant
 from rainbow_agent.adapters.rainbow_rows import offer as read_offer
 from rainbow_agent.adapters.rainbow_rpc import Rpc
 from rainbow_agent.adapters.stubs import rainbow_pb2
@@ -414,7 +414,7 @@ def test_what_no_file_can_hold_is_in_no_offer() -> None:
 def test_a_giant_answer_that_is_none_is_rejected(raw: bytes) -> None:
     """It ends in the middle of a number, and in an error of ours."""
     with pytest.raises(Rejected, match="no list of jobs"):
-        giants("blue", raw)
+        giant("blue", raw)
 
 
 @settings(deadline=None)  # the machine may be busy, and this is not about time

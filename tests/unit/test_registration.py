@@ -139,7 +139,13 @@ def test_a_name_that_is_taken_is_fatal_and_tells_the_ways_out(desk: Desk) -> Non
         desk.registrar.ensure()
     said = str(caught.value)
     assert caught.value.exit_code == 42
-    for words in ("blue", "rainbow.example:50051", "only once", "RAINBOW_CLUSTER", "`clusters`"):
+    for words in (
+        "blue",
+        "rainbow.example:50051",
+        "only once",
+        "RAINBOW_CLUSTER",
+        "table clusters",
+    ):
         assert words in said
     assert REGISTRATION_SECRET not in said
 

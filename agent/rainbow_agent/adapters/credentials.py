@@ -6,11 +6,15 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from rainbow_agent.adapters import rainbow_config
 from rainbow_agent.errors import UsageError
 from rainbow_agent.model import Credentials
 from rainbow_agent.settings_values import Secret
+
+#: Bytes that have to fit beside the file before a secret is asked for.
+_ROOM: Final = 64 * 1024
 
 
 class ConfigFileStore:
@@ -71,6 +75,20 @@ class ConfigFileStore:
                 f"{folder} cannot be written, so the secret that rainbow gives (once only) could"
                 " not be stored: point RAINBOW_CONFIG at a folder that this user may write"
             )
+        probe = self._path.with_name(f"{self._path.name}.room")
+        try:
+            try:
+                with probe.open("wb") as file:
+                    file.write(bytes(_ROOM))
+                    file.flush()
+                    os.fsync(file.fileno())
+            finally:
+                probe.unlink(missing_ok=True)
+        except OSError as exc:
+            raise UsageError(
+                f"{folder}: {exc.strerror}: the secret that rainbow gives (once only) could not be"
+                " stored; free space there, or set RAINBOW_CONFIG"
+            ) from exc
 
     def forget(self) -> None:
         """Take the secret out of the file."""

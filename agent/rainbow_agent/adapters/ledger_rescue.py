@@ -12,9 +12,10 @@ from contextlib import closing
 from pathlib import Path
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.adapters.sqlite_ledger_check import problems
 from rainbow_agent.adapters.sqlite_ledger_open import put_aside
 from rainbow_agent.adapters.sqlite_ledger_store import errors_in_words
-from rainbow_agent.errors import LedgerCorrupt
+from rainbow_agent.errors import LedgerCorrupt, LedgerDamaged
 from rainbow_agent.logs import when
 from rainbow_agent.rebuild import REBUILD
 
@@ -24,7 +25,9 @@ log = logging.getLogger(__name__)
 _READ_SIZE = 64 * 1024 * 1024
 
 
-def open_or_replace(path: Path, *, registered: bool, at: float) -> SqliteLedger:
+def open_or_replace(
+    path: Path, *, registered: bool, at: float, broken: LedgerCorrupt | None = None
+) -> SqliteLedger:
     """The ledger, whole.
 
     Args:
@@ -32,31 +35,78 @@ def open_or_replace(path: Path, *, registered: bool, at: float) -> SqliteLedger:
         registered: whether the cluster has a secret already: then a ledger that is not there was
             lost, and is no first start.
         at: epoch seconds.
+        broken: what was found to be wrong with it while it was in use; it is not tried again.
 
     Raises:
         Fatal, LedgerDamaged: it cannot be used, and that is no damage of the file itself.
     """
     lost = registered and not path.exists()
+    if broken is not None and not lost:
+        return _replace(path, broken, at)
     try:
-        ledger = SqliteLedger.open(path)
-        _read_through(path)
+        ledger = _open_whole(path)
     except LedgerCorrupt as exc:
-        aside = put_aside(path, at)
-        log.critical(
-            "The ledger is damaged; it is kept as %s, and a new one is made from what the workload"
-            " manager and rainbow still know: %s",
-            aside,
-            exc,
-            extra={"action": "ledger_put_aside", "aside": str(aside)},
-        )
-        fresh = SqliteLedger.open(path)
-        fresh.put_note(REBUILD, {"since": when(at), "because": str(exc), "aside": str(aside)})
-        return fresh
+        return _replace(path, exc, at)
     if lost:
         because = f"{path} was not there, and this cluster is registered"
         log.warning("The ledger is new although this cluster is registered: it is rebuilt")
         ledger.put_note(REBUILD, {"since": when(at), "because": because, "aside": None})
     return ledger
+
+
+def _open_whole(path: Path) -> SqliteLedger:
+    """The ledger, read through; closed again before anybody moves it.
+
+    The last connection that closes removes the log by its name, which is then the new one's.
+    """
+    ledger = SqliteLedger.open(path)
+    try:
+        _read_through(path)
+        ledger.try_to_write()
+    except BaseException:  # whatever it is; raised again
+        ledger.close()
+        raise
+    return ledger
+
+
+def save_if_removed(ledger: SqliteLedger, path: Path) -> None:
+    """Write a ledger whose file was removed while it was open anew, and close it.
+
+    To be called when every other connection of this process to it is closed.
+    """
+    if path.exists() or not path.parent.is_dir():
+        ledger.close()
+        return
+    copy = path.with_name(f"{path.name}.saved")
+    try:
+        copy.unlink(missing_ok=True)
+        ledger.save(copy)
+        ledger.close()
+        # Its log would be taken for that of the new file.
+        for end in ("-wal", "-shm"):
+            Path(f"{path}{end}").unlink(missing_ok=True)
+        copy.rename(path)
+    except (LedgerDamaged, OSError) as exc:
+        log.critical("The ledger was removed and could not be saved: %s", exc)
+    else:
+        log.warning("The ledger was removed; it is saved as %s again", path)
+    finally:
+        ledger.close()
+
+
+def _replace(path: Path, exc: LedgerCorrupt, at: float) -> SqliteLedger:
+    """Put a damaged ledger aside, and make a new one that is to be filled."""
+    aside = put_aside(path, at)
+    log.critical(
+        "The ledger is damaged; it is kept as %s, and a new one is made from what the workload"
+        " manager and rainbow still know: %s",
+        aside,
+        exc,
+        extra={"action": "ledger_put_aside", "aside": str(aside)},
+    )
+    fresh = SqliteLedger.open(path)
+    fresh.put_note(REBUILD, {"since": when(at), "because": str(exc), "aside": str(aside)})
+    return fresh
 
 
 def _read_through(path: Path) -> None:
@@ -69,9 +119,5 @@ def _read_through(path: Path) -> None:
         return
     uri = f"{path.absolute().as_uri()}?mode=ro"
     with errors_in_words(path), closing(sqlite3.connect(uri, uri=True)) as db:
-        problems = [str(row[0]) for row in db.execute("PRAGMA integrity_check(1)")]
-        if problems != ["ok"]:
-            raise sqlite3.DatabaseError(f"malformed: {' '.join(problems[0].split())}")
-        loose = db.execute("PRAGMA foreign_key_check").fetchone()
-        if loose:
-            raise sqlite3.DatabaseError(f"malformed: a row of {loose[0]} has lost what it is of")
+        for problem in problems(db):
+            raise sqlite3.DatabaseError(f"malformed: {problem}")

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
 
@@ -19,6 +19,9 @@ from rainbow_agent.adapters.rainbow_rpc import ReplyT, RequestT, Rpc
 from rainbow_agent.adapters.tls import Stamp, TlsFiles, speaks_tls
 from rainbow_agent.errors import Rejected, Unavailable, UsageError
 from rainbow_agent.stop import Patience, Stop
+
+if TYPE_CHECKING:
+    from rainbow_agent.adapters.rainbow_stream import Head
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,8 @@ _START_OVER: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEA
 _FAREWELL: Final = frozenset({rainbow_rpc.ACCEPT_JOBS.path, rainbow_rpc.UPDATE_STATE.path})
 #: Given up as late as can be, since its answer comes once only: the cluster's secret.
 _PRECIOUS: Final = rainbow_rpc.REGISTER.path
+#: Seconds that it may take at least, however short others may take.
+_LONG: Final = 30.0
 
 
 class ReplyTooLarge(Rejected):
@@ -68,29 +73,29 @@ class RainbowChannel:
         self._tls = tls
         self._stamp: Stamp | None = None
 
-    def raw(self, rpc: Rpc[RequestT, Any], request: RequestT, max_reply: int) -> bytes:
-        """One call whose reply may be larger than others, not looked into.
+    def head(self, rpc: Rpc[RequestT, Any], request: RequestT, most: int) -> Head:
+        """One call, told to `on_call`, of whose reply only the beginning is taken.
 
         Raises:
-            Rejected: it is larger than that.
             RainbowAgentError: as call().
         """
-        limit = ("grpc.max_receive_message_length", max_reply)
-        self.close()
-        before, self._options = self._options, (limit, *self._options[1:])
+        from rainbow_agent.adapters.rainbow_stream import head_of_reply  # noqa: PLC0415 - h2: rare
+
+        began, failure = time.monotonic(), None
         try:
-            method = self._open(rpc).unary_unary(
-                rpc.path, request_serializer=rpc.request.SerializeToString
+            return head_of_reply(
+                rpc,
+                request.SerializeToString(),
+                host=self._host,
+                tls=self._tls,
+                most=most,
+                patience=Patience(self._timeout + 1.0, self._stop),
             )
-            reply = self._answer(rpc, method, request)
-        except grpc.RpcError as exc:
-            raise rainbow_errors.from_failure(
-                rpc, self._host, exc.code(), exc.details() or ""
-            ) from exc
+        except Exception as exc:
+            failure = exc
+            raise
         finally:
-            self._options = before
-            self.close()
-        return reply
+            self._on_call(rpc.name, time.monotonic() - began, failure)
 
     def close(self) -> None:
         """End the connection; a later call opens a new one."""
@@ -180,13 +185,14 @@ class RainbowChannel:
             grpc.RpcError: as gRPC says.
             Unavailable: given up because of a stop.
         """
+        timeout = max(self._timeout, _LONG) if rpc.path == _PRECIOUS else self._timeout
         if self._stop is None:
-            reply: bytes = method(request, timeout=self._timeout)
+            reply: bytes = method(request, timeout=timeout)
             return reply
-        call, done = method.future(request, timeout=self._timeout), threading.Event()
+        call, done = method.future(request, timeout=timeout), threading.Event()
         call.add_done_callback(lambda _: done.set())
         longest = {"after": float("inf")} if rpc.path == _PRECIOUS else {}
-        patience = Patience(self._timeout + 1.0, self._stop, **longest)
+        patience = Patience(timeout + 1.0, self._stop, **longest)
         while not done.wait(patience.glance()):
             if patience.left() <= 0:
                 call.cancel()

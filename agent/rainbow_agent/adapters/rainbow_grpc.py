@@ -20,13 +20,9 @@ from rainbow_agent.model import Credentials, Offer, SatisfyAnswer
 from rainbow_agent.stop import Stop
 
 #: gRPC's default for a reply is 4 MiB, which a few hundred waiting jobs exceed. A row is at most
-#: 4 MiB (the server's limit on a request), six times that as JSON text, so one always fits.
+#: 4 MiB (the server's limit on a request), six times that as JSON text, so one always fits; of one
+#: that another server took, and that does not, only the beginning is read.
 MAX_REPLY: Final = 32 * 1024 * 1024  # bytes
-#: What another server hands out has no such limit: a row up to this size (its reading takes some
-#: three times as much memory for a moment) is refused for its length, a larger one only rainbow's
-#: operator can take away.
-MAX_ROW: Final = 128 * 1024 * 1024  # bytes
-
 #: By how much fewer jobs are asked for after a reply that was too large: the server has made it in
 #: vain, so that it should not happen often.
 _FEWER: Final = 8
@@ -162,8 +158,8 @@ class RainbowScheduler:
             except ReplyTooLarge:
                 if limit == 1:
                     # One row is too large to be read: it must not hide the others for ever.
-                    raw = self._wire.raw(rainbow_rpc.RECEIVE_JOBS, request, MAX_ROW)
-                    return rainbow_rows.giants(cluster, raw)
+                    head = self._wire.head(rainbow_rpc.RECEIVE_JOBS, request, rainbow_rows.ENOUGH)
+                    return [rainbow_rows.giant(cluster, head.data)]
                 limit = max(1, (limit or 1024) // _FEWER)
                 continue
             return [

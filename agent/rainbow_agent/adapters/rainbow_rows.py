@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from rainbow_agent.errors import Rejected
@@ -25,6 +26,8 @@ _VALUE: Final = 2
 #: Wire types (protobuf.dev/programming-guides/encoding): a number, and so many bytes.
 _VARINT: Final = 0
 _BYTES: Final = 2
+#: Bytes of a message in which all is that is kept of a row, four for each character at most.
+ENOUGH: Final = 4 * MAX_TEXT + 4096
 #: Bytes in which a row's fields before `jobspec` stand; names are short.
 _HEAD: Final = 4096
 #: Characters of another cluster's name that are kept.
@@ -39,17 +42,19 @@ def offer(cluster: str, job_id: int, row: str) -> Offer:
     try:
         fields = json.loads(row)
     except (ValueError, RecursionError) as exc:
-        return Offer(job_id, "", cluster, _cut(row, job_id), f"rainbow's row is no JSON: {exc}")
+        return Offer(job_id, "", cluster, _cut(row), f"rainbow's row is no JSON: {exc}")
     if not isinstance(fields, dict):
         problem = f"rainbow's row is no JSON object but {type(fields).__name__}"
-        return Offer(job_id, "", cluster, _cut(row, job_id), problem)
+        return Offer(job_id, "", cluster, _cut(row), problem)
     name, owner, jobspec = fields.get("name"), fields.get("cluster"), fields.get("jobspec")
     name = _storable(name) if isinstance(name, str) else ""
     problem = _problem(cluster, job_id, fields)
     if not problem and isinstance(jobspec, str):
-        return Offer(id=job_id, name=name, cluster=cluster, jobspec=_cut(jobspec, job_id))
+        whole = Offer(id=job_id, name=name, cluster=cluster, jobspec=jobspec)
+        fits = len(jobspec) <= MAX_TEXT
+        return whole if fits else _too_large(whole, len(jobspec), "characters")
     said = _storable(str(owner or cluster))[:_LONGEST_NAME]
-    return Offer(job_id, name, said, _cut(_storable(row), job_id), problem)
+    return Offer(job_id, name, said, _cut(_storable(row)), problem)
 
 
 def _problem(cluster: str, job_id: int, fields: Mapping[str, Any]) -> str:
@@ -72,42 +77,38 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def giants(cluster: str, reply: bytes) -> list[Offer]:
-    """The offers in a ReceiveJobsResponse that is too large to be read whole.
+def giant(cluster: str, head: bytes) -> Offer:
+    """The one row in a ReceiveJobsResponse of which only the beginning was read.
 
     Args:
-        cluster: whose jobs they are.
-        reply: the message as it came.
+        cluster: whose job it is.
+        head: the first bytes of the message, ENOUGH of them or all.
 
     Raises:
-        Rejected: it is no such message.
+        Rejected: its id is not in them.
     """
-    offers = []
     try:
-        entries = sorted(_entries(memoryview(reply)))
-    except IndexError as exc:
-        raise Rejected(f"rainbow's answer of {len(reply)} bytes is no list of jobs") from exc
-    for job_id, start, end in entries:
-        _warn(job_id, end - start)
-        # UTF-8 has at most four bytes a character.
-        text = reply[start : min(end, start + 4 * MAX_TEXT + 4)].decode(errors="replace")
-        name = _name(reply[start : min(end, start + _HEAD)])
-        offers.append(Offer(id=job_id, name=name, cluster=cluster, jobspec=_cut(text)))
-    return offers
+        found = _first_row(memoryview(head))
+    except IndexError:  # it ends in the middle of a number
+        found = None
+    if found is None:
+        raise Rejected("rainbow's answer is too large, and no list of jobs that can be read")
+    job_id, first, last = found
+    # UTF-8 has at most four bytes a character.
+    text = head[first : min(last, first + 4 * MAX_TEXT + 4)].decode(errors="replace")
+    name = _storable(_name(head[first : first + _HEAD]))
+    return _too_large(Offer(job_id, name, cluster, text), last - first, "bytes")
 
 
-def _entries(data: memoryview) -> Iterator[tuple[int, int, int]]:
-    """Of each row: its id, and from where to where its text stands."""
-    for number, wire, start, end in _fields(data, 0, len(data)):
-        if (number, wire) != (_JOBS, _BYTES):
-            continue
-        job_id, place = 0, (end, end)
-        for inner, kind, first, last in _fields(data, start, end):
-            if (inner, kind) == (_KEY, _VARINT):
-                job_id = first
-            elif (inner, kind) == (_VALUE, _BYTES):
-                place = (first, last)
-        yield (job_id, *place)
+def _first_row(head: memoryview) -> tuple[int, int, int] | None:
+    """Its id, and from where to where its text stands; None when it is not there."""
+    for number, wire, start, end in _fields(head, 0, len(head)):
+        if (number, wire) == (_JOBS, _BYTES):
+            inside = _fields(head, start, min(end, len(head)))
+            entry = {(n, w): (first, last) for n, w, first, last in inside}
+            if (_KEY, _VARINT) in entry and (_VALUE, _BYTES) in entry:
+                return (entry[_KEY, _VARINT][0], *entry[_VALUE, _BYTES])
+    return None
 
 
 def _fields(data: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
@@ -143,18 +144,21 @@ def _name(head: bytes) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _cut(text: str, job_id: int | None = None) -> str:
-    if len(text) <= MAX_TEXT:
-        return text
-    if job_id is not None:
-        _warn(job_id, len(text))
+def _cut(text: str) -> str:
     return text[: MAX_TEXT + 1]
 
 
-def _warn(job_id: int, size: int) -> None:
-    log.warning(
-        "Job %d is larger than a jobspec may be (%d bytes); it is kept in part, and refused",
-        job_id,
-        size,
-        extra={"action": "job_too_large", "job": job_id, "bytes": size},
+def _too_large(offer: Offer, size: int, unit: str) -> Offer:
+    """Of what is longer than a jobspec may be: its beginning, and why it is not run."""
+    problem = (
+        f"the job is {size:,} {unit} long, more than is read of one (a jobspec may have"
+        f" {MAX_TEXT:,} characters); only its beginning is kept"
     )
+    log.warning(
+        "Job %d is larger than a jobspec may be (%d %s); it is kept in part, and refused",
+        offer.id,
+        size,
+        unit,
+        extra={"action": "job_too_large", "job": offer.id, "size": size},
+    )
+    return replace(offer, jobspec=_cut(offer.jobspec), problem=problem)

@@ -65,6 +65,22 @@ class SqliteLedger:
         """End the connection; again is no error."""
         self._store.close()
 
+    def try_to_write(self) -> None:
+        """See that it is not read-only; nothing is left of it.
+
+        Raises:
+            LedgerDamaged: it is.
+        """
+        self._store.try_to_write()
+
+    def save(self, copy: Path) -> None:
+        """Write all of it into another file, which must not be there; nobody else can read it.
+
+        Raises:
+            LedgerDamaged: it cannot be read, or the file not be written.
+        """
+        self._store.save(copy)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Several calls as one transaction: all of them or none."""

@@ -11,11 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rainbow_agent.errors import LedgerCorrupt, LedgerDamaged
+from rainbow_agent.errors import LedgerBlocked, LedgerCorrupt, LedgerDamaged
 
+#: What passes while a connection is open: it is waited for. All else needs another connection.
+_PASSES = ("disk is full", "locked")
 #: What to do, by a piece of sqlite's own message (it has no codes in Python 3.10).
 _CURES = (
-    ("disk is full", "free space on its file system, then start the agent again"),
+    (
+        "disk is full",
+        "free space on its file system; an agent that runs goes on then, another has to be started",
+    ),
     ("locked", "another process has held it for too long: see `fuser FILE`"),
     ("readonly", "make the file and its folder writable for the user that runs the agent"),
     ("unable to open", "make the file and its folder accessible to the user that runs the agent"),
@@ -24,10 +29,12 @@ _CURES = (
 _CORRUPT = re.compile(
     r"malformed|not a database|\*\*\*|file format|no such (table|column)|Tree \d|Page \d"
     r"|missing from index|wrong # of entries|invalid page number|non-unique"
+    r"|Could not decode to UTF-8"
 )
 _REPAIR = (
-    "start the agent again: it puts the file aside and rebuilds what Flux and rainbow still know "
-    "(or keep a copy of it and of its -wal, and repair it with `sqlite3 FILE .recover`)"
+    "an agent that runs puts the file aside and rebuilds what Flux and rainbow still know, one that"
+    " is started does it first of all (to look into what it holds, copy it and its -wal and use "
+    "`sqlite3 COPY .recover`)"
 )
 
 
@@ -63,9 +70,9 @@ class Store:
         """All queries of the block see the ledger at one moment.
 
         Raises:
-            LedgerDamaged: it could not be read.
+            LedgerDamaged: it could not be read, or holds what nobody has written.
         """
-        with errors_in_words(self._path):
+        with errors_in_words(self._path), _sense(self._path):
             if self._connection.in_transaction:
                 yield self._connection
                 return
@@ -89,6 +96,16 @@ class Store:
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+
+    def save(self, copy: Path) -> None:
+        """Write the database into a new file (VACUUM INTO), mode 0600.
+
+        Raises:
+            LedgerDamaged: it could not be.
+        """
+        with errors_in_words(self._path):
+            self._connection.execute("VACUUM INTO ?", (str(copy),))
+        copy.chmod(0o600)
 
     def close(self) -> None:
         """End the connection; again is no error."""
@@ -128,9 +145,23 @@ def errors_in_words(path: Path) -> Iterator[None]:
         raise damaged(path, str(exc)) from exc
 
 
+@contextmanager
+def _sense(path: Path) -> Iterator[None]:
+    """Turn a value that makes no sense (a state that is none, broken JSON) into LedgerCorrupt.
+
+    sqlite finds broken pages; what is broken inside of a value shows when it is read.
+    """
+    try:
+        yield
+    except ValueError as exc:
+        raise damaged(path, f"malformed value: {exc}") from exc
+
+
 def damaged(path: Path, what: str) -> LedgerDamaged:
     """The error that names a ledger, what is wrong with it in sqlite's words, and the cure."""
     cure = next((cure for piece, cure in _CURES if piece in what), None)
-    kind = LedgerDamaged if cure or not _CORRUPT.search(what) else LedgerCorrupt
+    kind = LedgerBlocked if any(piece in what for piece in _PASSES) else LedgerDamaged
+    if not cure and _CORRUPT.search(what):
+        kind = LedgerCorrupt
     words = f"ledger {path}: {what}; {cure or _REPAIR}"
     return kind(words.replace("FILE", str(path)))

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from rainbow_agent.adapters.sqlite_ledger_check import check_sum
 from rainbow_agent.model import JobKey, JobRow, Registration, StoryLine, TaskKey, TaskKind, TaskRow
 from rainbow_agent.states import FINAL_JOB_STATES, JobState, TaskState
 
@@ -16,7 +17,7 @@ WHERE closed IS NULL ORDER BY turn DESC LIMIT 1
 """
 
 _JOBSPEC = """
-SELECT o.jobspec FROM job AS j JOIN offer AS o ON o.job = j.seq
+SELECT o.jobspec, o.crc FROM job AS j JOIN offer AS o ON o.job = j.seq
 WHERE j.registration = ? AND j.id = ?
 """
 
@@ -98,9 +99,19 @@ def current_registration(db: sqlite3.Connection) -> Registration | None:
 
 
 def jobspecs(db: sqlite3.Connection, keys: Sequence[JobKey]) -> dict[JobKey, str]:
-    """The jobspec text of the jobs that are known."""
+    """The jobspec text of the jobs that are known.
+
+    Raises:
+        ValueError: one is not as it was written.
+    """
     rows = ((key, db.execute(_JOBSPEC, _args(key)).fetchone()) for key in keys)
-    return {key: row[0] for key, row in rows if row}
+    return {key: _checked(key, *row) for key, row in rows if row}
+
+
+def _checked(key: JobKey, jobspec: str, crc: int | None) -> str:
+    if crc is not None and check_sum(jobspec) != crc:
+        raise ValueError(f"the jobspec of job {key} is not the one that was received")
+    return jobspec
 
 
 def names(db: sqlite3.Connection, keys: Sequence[JobKey]) -> dict[JobKey, str]:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from rainbow_agent.adapters.sqlite_ledger_check import check_sum
 from rainbow_agent.errors import InvalidTransition
 from rainbow_agent.model import (
     WARNING,
@@ -46,7 +47,7 @@ INSERT INTO job (registration, id, name, state, received) VALUES (?, ?, ?, 'rece
 ON CONFLICT (id, registration) DO NOTHING
 """
 _OFFER = """
-INSERT INTO offer (job, cluster, jobspec) VALUES (?, ?, ?) ON CONFLICT (job) DO NOTHING
+INSERT INTO offer (job, cluster, jobspec, crc) VALUES (?, ?, ?, ?) ON CONFLICT (job) DO NOTHING
 """
 # Of the registrations of one cluster with one scheduler, the last that had such a row.
 _SAME = """
@@ -108,14 +109,18 @@ def record_offers(
         known = db.execute(_KNOWN, (registration, offer.id)).fetchone()
         if known:
             # A job that was found in the workload manager has no text yet.
-            db.execute(_OFFER, (known[0], offer.cluster, offer.jobspec))
+            db.execute(_OFFER, _offer_row(known[0], offer))
         elif not _offered_again(db, registration, offer, at):
             job = db.execute(_JOB, (registration, offer.id, offer.name, at))
-            db.execute(_OFFER, (job.lastrowid, offer.cluster, offer.jobspec))
+            db.execute(_OFFER, _offer_row(job.lastrowid, offer))
             cause = f"rainbow handed it over as {offer.name!r}"
             db.execute(_EVENT, (job.lastrowid, None, at, None, JobState.RECEIVED.value, cause))
             new.append(JobKey(registration, offer.id))
     return new
+
+
+def _offer_row(job: int | None, offer: Offer) -> tuple[int | None, str, str, int]:
+    return job, offer.cluster, offer.jobspec, check_sum(offer.jobspec)
 
 
 def _offered_again(db: sqlite3.Connection, registration: str, offer: Offer, at: float) -> bool:

@@ -2,11 +2,13 @@
 
 Layout: `agent.lock` (locked while an agent runs; its text says which), `runtime.json` (what
 the running agent last said of itself), `drain.json` (there while the operator wants no new jobs
-taken), `ledger.sqlite`, `rainbow-config.yaml`, `workload/`.
+taken), `holder.json` (whether this folder holds the cluster, holding.py), `ledger.sqlite`,
+`rainbow-config.yaml`, `workload/`.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -25,12 +27,16 @@ from rainbow_agent.model import Drain
 log = logging.getLogger(__name__)
 
 #: What only the agent's user may read, wherever it came from.
-_PRIVATE = ("*.sqlite*", "*.yaml", "runtime.json", "drain.json", "agent.lock")
+_PRIVATE = ("*.sqlite*", "*.yaml", "runtime.json", "drain.json", "holder.json", "agent.lock")
 #: struct flock of 64-bit Linux: type, whence, start, length (0: to the end), pid, padding.
 #: An open-file-description lock can be asked about without taking it, so that a `status` at the
 #: wrong moment cannot keep an agent from starting.
 _FLOCK = "hhqqi4x"
 _WRITE_LOCK = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+#: What runtime.json's size is a multiple of, in bytes, and what is kept free at its end: on a full
+#: disk it can still be written over.
+_BLOCK = 4096
+_SPARE = 1024
 #: The operator's wish that no new jobs are taken.
 _DRAIN = "drain.json"
 
@@ -61,6 +67,12 @@ def prepare(path: Path) -> None:
         raise UsageError(f"state folder {path} is not a folder; set RAINBOW_STATE_DIR")
     _expect_ours(path, facts)
     if not os.access(path, os.W_OK | os.X_OK):
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            raise UsageError(
+                f"state folder {path} is on a file system that is mounted read-only: mount it"
+                " writable (an error of the disk may have made it so: see dmesg), or set"
+                " RAINBOW_STATE_DIR"
+            )
         raise UsageError(f"state folder {path} is not writable by this user")
     _close(path, facts)
     for name in _PRIVATE:
@@ -205,8 +217,25 @@ def halted(pid: int) -> bool:
 
 
 def write_runtime(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Replace runtime.json; not flushed to disk, it is only about this run."""
-    _replace(folder / "runtime.json", facts)
+    """Replace runtime.json; not flushed to disk, it is only about this run.
+
+    On a full disk the old one is written over, where it is large enough: that needs no room.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path, text = folder / "runtime.json", json.dumps(facts)
+    text = text.ljust(-(-(len(text) + _SPARE) // _BLOCK) * _BLOCK)
+    try:
+        _replace(path, text)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        path.with_name(f"{path.name}.new").unlink(missing_ok=True)
+        with path.open("r+") as file:
+            if len(text) > os.fstat(file.fileno()).st_size:
+                raise
+            file.write(text)
 
 
 def beat() -> dict[str, Any]:
@@ -219,7 +248,8 @@ def beat() -> dict[str, Any]:
 
 def write_drain(folder: Path, drain: Drain) -> None:
     """Put the operator's wish down; on disk when this returns."""
-    _replace(folder / _DRAIN, {"since": drain.since, "reason": drain.reason}, durable=True)
+    wish = json.dumps({"since": drain.since, "reason": drain.reason})
+    _replace(folder / _DRAIN, wish, durable=True)
 
 
 def read_drain(folder: Path) -> Drain | None:
@@ -246,11 +276,11 @@ def clear_drain(folder: Path) -> bool:
     return True
 
 
-def _replace(path: Path, facts: Mapping[str, Any], *, durable: bool = False) -> None:
+def _replace(path: Path, text: str, *, durable: bool = False) -> None:
     fresh = path.with_name(f"{path.name}.new")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "w") as file:
-        json.dump(facts, file)
+        file.write(text)
         if durable:
             file.flush()
             os.fsync(file.fileno())

@@ -24,7 +24,7 @@ def command(max_jobs: int, settings: Settings, output: str) -> None:
     """
     from rainbow_agent.adapters.retrying import patiently  # noqa: PLC0415 - stamina: heavy
     from rainbow_agent.adapters.schedulers import connect  # noqa: PLC0415 - grpc: heavy
-    from rainbow_agent.bootstrap import credential_store  # noqa: PLC0415 - with the others
+    from rainbow_agent.bootstrap_membership import credential_store  # noqa: PLC0415 - with the others
 
     store = credential_store(settings)
     secret = store.load()

@@ -1,0 +1,95 @@
+"""Whether all that stands in a ledger makes sense: damage that a look at its pages does not show.
+
+sqlite tells broken pages, and an index that says something else than its table. What is inside of
+a value it does not look at: states that are none, broken JSON, jobspecs with another letter.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from typing import Final
+
+from rainbow_agent.model import TaskKind
+from rainbow_agent.states import JobState, TaskState
+
+_TABLES: Final = (
+    *("registration", "job", "offer", "task", "replica", "event", "note"),
+    *("report", "told", "cancellation"),
+)
+
+
+def _one_of(column: str, values: Iterable[Enum]) -> str:
+    listed = ", ".join(f"'{value.value}'" for value in values)
+    return f"{column} IN ({listed})"
+
+
+def _are(kinds: str, *columns: str) -> list[str]:
+    listed = ", ".join(f"'{kind}'" for kind in kinds.split())
+    return [f"typeof({column}) IN ({listed})" for column in columns]
+
+
+_TIME: Final = "real integer"
+#: What is true of every row of a table that this program wrote.
+_SENSE: Final = {
+    "registration": [*_are("text", "id", "cluster", "host"), *_are(_TIME, "opened")],
+    "job": [
+        _one_of("state", JobState),
+        *_are("integer", "id", "started", "unsatisfiable"),
+        *_are("text", "name"),
+        *_are("text null", "reason"),
+        *_are(_TIME, "received"),
+        *_are(f"{_TIME} null", "accepted", "finished"),
+    ],
+    "offer": _are("text", "cluster", "jobspec"),
+    "task": [
+        _one_of("kind", TaskKind),
+        *_are("integer", "position"),
+        *_are("text", "name"),
+        "json_valid(depends_on) AND json_type(depends_on) = 'array'",
+    ],
+    "replica": [
+        _one_of("state", TaskState),
+        *_are("integer", "replica", "in_group"),
+        *_are("integer null", "flux_id", "exit_code"),
+        *_are("text null", "reason"),
+        *_are(f"{_TIME} null", "submitted", "started", "finished"),
+    ],
+    "event": [*_are("text", "now", "cause"), *_are("text null", "was"), *_are(_TIME, "at")],
+    "note": ["json_valid(value)"],
+    "report": [*_are(_TIME, "at", "last"), *_are("integer", "times")],
+    "told": [_one_of("state", JobState)],
+    "cancellation": _are("text", "who", "why"),
+}
+
+
+def check_sum(jobspec: str) -> int:
+    """What is kept beside a jobspec, to see that it is still the one that came: its CRC-32."""
+    return zlib.crc32(jobspec.encode("utf-8", "surrogatepass"))
+
+
+def problems(db: sqlite3.Connection) -> Iterator[str]:
+    """What is wrong with a ledger of this version, in words; nothing when it is whole.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    for (verdict,) in db.execute("PRAGMA integrity_check(1)"):
+        if verdict != "ok":
+            yield " ".join(str(verdict).split())
+    for row in db.execute("PRAGMA foreign_key_check"):
+        yield f"a row of {row[0]} has lost what it is of"
+        break
+    for table in _TABLES:
+        # Names are from above, nothing of it comes from outside.
+        deque(db.execute(f"SELECT * FROM {table}"), maxlen=0)  # noqa: S608 - text that is none
+        wrong = " AND ".join(f"({each})" for each in _SENSE[table])
+        if db.execute(f"SELECT 1 FROM {table} WHERE NOT ({wrong}) LIMIT 1").fetchone():  # noqa: S608
+            yield f"a row of {table} holds a value that nobody wrote"
+    for jobspec, crc in db.execute("SELECT jobspec, crc FROM offer WHERE crc IS NOT NULL"):
+        if check_sum(jobspec) != crc:
+            yield "a jobspec is not the one that was received"
+            break
