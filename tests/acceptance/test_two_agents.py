@@ -115,7 +115,7 @@ def test_a_drained_one_answers_too(site: Site, second: Program) -> None:
 def test_the_first_restarts_at_once(site: Site, second: Program) -> None:
     """The folder that registered asks nobody: neither after a stop nor after a SIGKILL."""
     with site.program.background("start") as first:
-        is_up(site, first)
+        first.says("Registered cluster blue")
         first.kill()
     for end in ("kill", "stop"):
         with site.program.background("start") as first:

@@ -21,6 +21,8 @@ from rainbow_agent.rebuild import REBUILD
 
 log = logging.getLogger(__name__)
 
+#: Bytes of the smallest ledger, one page: its file is made whole, and never shorter.
+_LEAST = 4096
 #: Ledgers up to this size are read whole at the start; larger ones only where they are used.
 _READ_SIZE = 64 * 1024 * 1024
 
@@ -41,6 +43,9 @@ def open_or_replace(
         Fatal, LedgerDamaged: it cannot be used, and that is no damage of the file itself.
     """
     lost = registered and not path.exists()
+    if registered and not lost and path.stat().st_size < _LEAST:
+        # sqlite takes it for a database that was just made, and would start over without a word.
+        broken = LedgerCorrupt(f"ledger {path}: it was cut off to {path.stat().st_size} bytes")
     if broken is not None and not lost:
         return _replace(path, broken, at)
     try:

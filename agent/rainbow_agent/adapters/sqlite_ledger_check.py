@@ -10,20 +10,26 @@ import sqlite3
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from enum import Enum
-from typing import Final
+from contextlib import closing
+from functools import lru_cache
+from typing import Any, Final
 
-from rainbow_agent.model import TaskKind
+from rainbow_agent.adapters.sqlite_ledger_open import migrate, scripts
+from rainbow_agent.model import WARNING, TaskKind
 from rainbow_agent.states import JobState, TaskState
 
+#: Stands in a story's `now` when rainbow was told that it can let a job go; no state.
+ACCEPTED: Final = "accepted"
+#: Stands there when its row came again under another registration; no state either.
+OFFERED_AGAIN: Final = "offered again"
 _TABLES: Final = (
     *("registration", "job", "offer", "task", "replica", "event", "note"),
     *("report", "told", "cancellation"),
 )
 
 
-def _one_of(column: str, values: Iterable[Enum]) -> str:
-    listed = ", ".join(f"'{value.value}'" for value in values)
+def _one_of(column: str, words: Iterable[str]) -> str:
+    listed = ", ".join(f"'{word}'" for word in words)
     return f"{column} IN ({listed})"
 
 
@@ -33,11 +39,14 @@ def _are(kinds: str, *columns: str) -> list[str]:
 
 
 _TIME: Final = "real integer"
+_JOB_STATES: Final = [state.value for state in JobState]
+_TASK_STATES: Final = [state.value for state in TaskState]
+_STATES: Final = sorted({*_JOB_STATES, *_TASK_STATES})
 #: What is true of every row of a table that this program wrote.
 _SENSE: Final = {
     "registration": [*_are("text", "id", "cluster", "host"), *_are(_TIME, "opened")],
     "job": [
-        _one_of("state", JobState),
+        _one_of("state", _JOB_STATES),
         *_are("integer", "id", "started", "unsatisfiable"),
         *_are("text", "name"),
         *_are("text null", "reason"),
@@ -46,22 +55,27 @@ _SENSE: Final = {
     ],
     "offer": _are("text", "cluster", "jobspec"),
     "task": [
-        _one_of("kind", TaskKind),
+        _one_of("kind", [kind.value for kind in TaskKind]),
         *_are("integer", "position"),
         *_are("text", "name"),
         "json_valid(depends_on) AND json_type(depends_on) = 'array'",
     ],
     "replica": [
-        _one_of("state", TaskState),
+        _one_of("state", _TASK_STATES),
         *_are("integer", "replica", "in_group"),
         *_are("integer null", "flux_id", "exit_code"),
         *_are("text null", "reason"),
         *_are(f"{_TIME} null", "submitted", "started", "finished"),
     ],
-    "event": [*_are("text", "now", "cause"), *_are("text null", "was"), *_are(_TIME, "at")],
+    "event": [
+        _one_of("now", [*_STATES, ACCEPTED, OFFERED_AGAIN, WARNING]),
+        f"was IS NULL OR {_one_of('was', _STATES)}",
+        *_are("text", "cause"),
+        *_are(_TIME, "at"),
+    ],
     "note": ["json_valid(value)"],
     "report": [*_are(_TIME, "at", "last"), *_are("integer", "times")],
-    "told": [_one_of("state", JobState)],
+    "told": [_one_of("state", _JOB_STATES)],
     "cancellation": _are("text", "who", "why"),
 }
 
@@ -69,6 +83,26 @@ _SENSE: Final = {
 def check_sum(jobspec: str) -> int:
     """What is kept beside a jobspec, to see that it is still the one that came: its CRC-32."""
     return zlib.crc32(jobspec.encode("utf-8", "surrogatepass"))
+
+
+def _shape(db: sqlite3.Connection) -> list[Any]:
+    """Tables, columns, keys and indexes; of a table not the text, which has comments in it."""
+    listed = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+    found: list[Any] = []
+    for kind, name, table, text in sorted(listed, key=lambda each: each[:2]):
+        found.append((kind, name, table, text if kind == "index" else None))
+        wanted = ["table_xinfo", "foreign_key_list"] if kind == "table" else ["index_xinfo"]
+        for pragma in wanted:
+            found += db.execute(f'PRAGMA {pragma}("{name}")').fetchall()
+    return found
+
+
+@lru_cache(maxsize=1)
+def _expected_shape() -> list[Any]:
+    """That of a ledger which was just made."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        migrate(db, 0, scripts())
+        return _shape(db)
 
 
 def problems(db: sqlite3.Connection) -> Iterator[str]:
@@ -80,6 +114,9 @@ def problems(db: sqlite3.Connection) -> Iterator[str]:
     for (verdict,) in db.execute("PRAGMA integrity_check(1)"):
         if verdict != "ok":
             yield " ".join(str(verdict).split())
+    if _shape(db) != _expected_shape():
+        yield "its tables are not those of this version"
+        return
     for row in db.execute("PRAGMA foreign_key_check"):
         yield f"a row of {row[0]} has lost what it is of"
         break

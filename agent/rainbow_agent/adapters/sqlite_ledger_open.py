@@ -231,4 +231,4 @@ def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
         return
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        raise damaged(path, " ".join(str(verdict).split()))
+        raise damaged(path, f"malformed: {' '.join(str(verdict).split())}")

@@ -143,6 +143,8 @@ def errors_in_words(path: Path) -> Iterator[None]:
         raise
     except sqlite3.DatabaseError as exc:
         raise damaged(path, str(exc)) from exc
+    except UnicodeDecodeError as exc:  # Python cannot read what sqlite says of broken text
+        raise damaged(path, f"malformed text: {exc.reason}") from exc
 
 
 @contextmanager

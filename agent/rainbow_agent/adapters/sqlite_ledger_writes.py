@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from rainbow_agent.adapters.sqlite_ledger_check import check_sum
+from rainbow_agent.adapters.sqlite_ledger_check import ACCEPTED, OFFERED_AGAIN, check_sum
 from rainbow_agent.errors import InvalidTransition
 from rainbow_agent.model import (
     WARNING,
@@ -22,11 +22,6 @@ from rainbow_agent.model import (
     TaskKey,
 )
 from rainbow_agent.states import JobState, TaskState
-
-#: Stands in a story's `now` when rainbow was told that it can let a job go; no state.
-ACCEPTED = "accepted"
-#: Stands there when its row came again under another registration; no state either.
-OFFERED_AGAIN = "offered again"
 
 _OPEN = """
 INSERT INTO registration (id, cluster, host, opened, turn)
