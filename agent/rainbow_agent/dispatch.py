@@ -207,6 +207,9 @@ class Dispatcher:
         plans: dict[JobKey, Plan] = {}
         for key in keys:
             rows = self._ledger.tasks_of(key)
+            if key not in texts:  # it was found in the workload manager, not received
+                self._give_up(rows, "its jobspec is lost: the ledger was rebuilt without it")
+                continue
             try:
                 plan = self._plan(texts[key])
             except Unplaceable as exc:

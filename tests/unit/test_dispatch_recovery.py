@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.dispatch import CHUNK
 from rainbow_agent.errors import WorkloadUnavailable
-from rainbow_agent.model import JobKey, Submission, TaskKey
+from rainbow_agent.model import FoundJob, JobKey, PlannedTask, Submission, TaskChange, TaskKey
 from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import jobspec_json, plan_json
@@ -133,6 +133,21 @@ def test_another_version_that_plans_other_tasks_does_not_mix_them(desk: Desk) ->
     assert {row.state for row in rest} == {TaskState.FAILED}
     assert all("version of the agent" in (row.reason or "") for row in rest)
     assert not desk.dispatcher.behind()
+
+
+def test_a_job_without_its_jobspec_is_not_submitted_again(desk: Desk) -> None:
+    """Found in the workload manager after the ledger was lost; then that was replaced, too."""
+    key = JobKey("r1", 77)
+    found = FoundJob(key, "blue", "found", 1.0, (PlannedTask("one", 1, (), {}),))
+    desk.ledger.adopt([found], "127.0.0.1:1", 1.0)
+    task = TaskKey(key, "one", 0)
+    desk.ledger.apply([TaskChange(task, TaskState.PENDING, 2.0, "it was not there any more")])
+    (other,) = desk.receive(jobspec_json({"one": []}))
+    desk.run()
+    (row,) = desk.ledger.tasks_of(key)
+    assert row.state is TaskState.FAILED
+    assert row.reason == "its jobspec is lost: the ledger was rebuilt without it"
+    assert desk.job(other) is JobState.SUBMITTED
 
 
 def test_another_version_that_cannot_plan_it_says_so(desk: Desk) -> None:

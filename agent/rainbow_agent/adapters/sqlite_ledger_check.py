@@ -80,6 +80,15 @@ _SENSE: Final = {
 }
 
 
+#: A job that is to be planned, and nothing to plan it from.
+_NO_TEXT: Final = """
+SELECT 1 FROM job
+WHERE state = 'received' AND NOT EXISTS (SELECT 1 FROM task WHERE task.job = job.seq)
+    AND NOT EXISTS (SELECT 1 FROM offer WHERE offer.job = job.seq)
+LIMIT 1
+"""
+
+
 def check_sum(jobspec: str) -> int:
     """What is kept beside a jobspec, to see that it is still the one that came: its CRC-32."""
     return zlib.crc32(jobspec.encode("utf-8", "surrogatepass"))
@@ -89,7 +98,7 @@ def _shape(db: sqlite3.Connection) -> list[Any]:
     """Tables, columns, keys and indexes; of a table not the text, which has comments in it."""
     listed = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
     found: list[Any] = []
-    for kind, name, table, text in sorted(listed, key=lambda each: each[:2]):
+    for kind, name, table, text in sorted(listed, key=str):
         found.append((kind, name, table, text if kind == "index" else None))
         wanted = ["table_xinfo", "foreign_key_list"] if kind == "table" else ["index_xinfo"]
         for pragma in wanted:
@@ -126,6 +135,8 @@ def problems(db: sqlite3.Connection) -> Iterator[str]:
         wrong = " AND ".join(f"({each})" for each in _SENSE[table])
         if db.execute(f"SELECT 1 FROM {table} WHERE NOT ({wrong}) LIMIT 1").fetchone():  # noqa: S608
             yield f"a row of {table} holds a value that nobody wrote"
+    if db.execute(_NO_TEXT).fetchone():
+        yield "a job has lost its jobspec"
     for jobspec, crc in db.execute("SELECT jobspec, crc FROM offer WHERE crc IS NOT NULL"):
         if check_sum(jobspec) != crc:
             yield "a jobspec is not the one that was received"

@@ -29,7 +29,7 @@ _CURES = (
 _CORRUPT = re.compile(
     r"malformed|not a database|\*\*\*|file format|no such (table|column)|Tree \d|Page \d"
     r"|missing from index|wrong # of entries|invalid page number|non-unique"
-    r"|Could not decode to UTF-8"
+    r"|Could not decode to UTF-8|unknown function"
 )
 _REPAIR = (
     "an agent that runs puts the file aside and rebuilds what Flux and rainbow still know, one that"
