@@ -55,7 +55,7 @@ class Daemon:
         self._parts = parts
         self._stop = parts.stop
         self._bell = parts.bell
-        self._threads: list[threading.Thread] = []
+        self.threads: list[threading.Thread] = []
         self._dispatcher: Dispatcher | None = None
         self._canceler = Canceler(parts.ledger, parts.clock)
         self._recovered = 0
@@ -79,10 +79,6 @@ class Daemon:
             self._shut_down()
         return self._stop.exit_code
 
-    def left_behind(self) -> bool:
-        """Whether a thread did not end; to be asked when run() is over."""
-        return any(thread.is_alive() for thread in self._threads)
-
     def _fatal(self, exc: RainbowAgentError) -> None:
         if str(exc) != self._stop.reason:  # both threads may meet the same wall
             log.critical("%s", exc, extra={"action": "fatal"})
@@ -99,7 +95,7 @@ class Daemon:
             thread = threading.Thread(
                 target=self._guard, args=(name, target), name=name, daemon=True
             )
-            self._threads.append(thread)
+            self.threads.append(thread)
             thread.start()
         self._tell(force=True)
         self._parts.ready()
@@ -378,7 +374,7 @@ class Daemon:
         if self._parts.cancel_on_stop and self._stop.exit_code == 0 and self._parts.holds():
             self._cancel_jobs()
         self._parts.listening.set(self._stop.reason)
-        farewell.join(self._threads, self._stop, self._moves.beat)
+        farewell.join(self.threads, self._stop, self._moves.beat)
         if self._dispatcher is not None:
             self._dispatcher.close()
         if self._stop.exit_code == 0:

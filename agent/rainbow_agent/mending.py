@@ -76,7 +76,7 @@ class Mending:
                 code = daemon.run()
                 if self._stop.is_set() or not isinstance(run.cause, LedgerDamaged):
                     return code
-                if daemon.left_behind():
+                if any(thread.is_alive() for thread in daemon.threads):
                     # It may have the ledger open, which only its end closes for certain.
                     return RainbowAgentError.exit_code
                 broken = run.cause

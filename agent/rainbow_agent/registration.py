@@ -15,8 +15,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
+from rainbow_agent import registration_words as words
 from rainbow_agent.crashpoints import CrashPoint, reach, reach_if
 from rainbow_agent.errors import (
     ClusterExists,
@@ -27,7 +28,7 @@ from rainbow_agent.errors import (
     Unavailable,
     UsageError,
 )
-from rainbow_agent.logs import counted, when
+from rainbow_agent.logs import counted
 from rainbow_agent.model import Credentials, Registration
 from rainbow_agent.ports import Clock, Ledger, Scheduler
 from rainbow_agent.settings_values import Secret
@@ -261,7 +262,9 @@ class Registrar:
         except ClusterExists as exc:
             self._denials += 1
             if self._denials >= DENIALS:
-                raise Fatal(self._denied_message()) from exc
+                raise Fatal(
+                    words.denied(self._host, self._cluster, self._store.describe())
+                ) from exc
             raise Unavailable(
                 f"rainbow at {self._host} denies the secret of cluster {session.cluster} and has"
                 f" the cluster; it is asked {counted(DENIALS - self._denials, 'more time')}"
@@ -306,17 +309,15 @@ class Registrar:
             given = self._scheduler.register(self._cluster, self._secret.reveal(), graph)
         except ClusterExists as exc:
             self._ledger.put_note(REGISTERING, asked)
-            raise exists(self._exists_message(asked)) from exc
+            said = words.exists(self._host, self._cluster, self._store.describe(), asked)
+            raise exists(said) from exc
         except Rejected as exc:
             if "cannot be added again" not in str(exc):
                 raise
             # 075ee23 makes the row first, then finds the graph of the one before, and answers with
             # that error in the place of the secret.
-            raise Fatal(
-                f"rainbow at {self._host} still has the graph of an earlier cluster"
-                f" {self._cluster} in its memory, and kept the new secret to itself:"
-                f" {self._cures()}"
-            ) from exc
+            said = words.kept_back(self._host, self._cluster, self._store.describe())
+            raise Fatal(said) from exc
         except RequestDenied as exc:
             self._ledger.put_note(REGISTERING, asked)
             raise Fatal(
@@ -361,14 +362,6 @@ class Registrar:
         reach_if(CrashPoint.OPENED, lambda: before not in (None, registration))
         return Session(self._cluster, secret, registration)
 
-    def _denied_message(self) -> str:
-        return (
-            f"rainbow at {self._host} has cluster {self._cluster} and denies the secret for it in"
-            f" {self._store.describe()}: the secret was changed in rainbow, or another agent"
-            f" registered under this name. If another agent runs under this name, give this one"
-            f" another RAINBOW_CLUSTER. If none does, {self._cures()}"
-        )
-
     def _ledger_knows(self) -> str | None:
         known = self._ledger.current_registration()
         return known.id if known else None
@@ -386,26 +379,3 @@ class Registrar:
             if self.session is None:
                 raise
             raise Unavailable(str(exc)) from exc
-
-    def _exists_message(self, asked: Any) -> str:
-        lost = ""
-        if isinstance(asked, dict) and asked.get("host") == self._host:
-            lost = (
-                f" This agent asked for one at {when(asked['at'])}, and the answer did not arrive"
-                " or was not stored."
-            )
-        return (
-            f"rainbow at {self._host} has a cluster {self._cluster} already and gives its secret"
-            f" only once; the one for it is not (or no longer) in {self._store.describe()}.{lost}"
-            f" If another agent runs under this name, give this one another RAINBOW_CLUSTER. If"
-            f" none does, {self._cures()}"
-        )
-
-    def _cures(self) -> str:
-        """What helps when a secret is lost: rainbow has it, and gives it to nobody."""
-        return (
-            "restore the state folder; or have rainbow's operator look the secret up in its"
-            f" database (table clusters, name {self._cluster}) and write it"
-            f" to {self._store.describe()} (cluster: {{name: {self._cluster}, secret: ...}}); or"
-            " remove that row and then restart rainbow, whose memory has the cluster, too"
-        )

@@ -143,7 +143,7 @@ def test_a_successor_without_the_folder(site: Site, second: Program) -> None:
         eventually(lambda: before not in second.config.read_text(), "it has another secret")
         with site.program.background("start") as first:
             assert first.wait() == 42, first.log()
-            assert "has a cluster blue already" in first.log()
+            assert "has cluster blue and denies the secret" in first.log()
         theirs = Site(site.scheduler, second, fleet_of(site, second), site.marks)
         runs(theirs, "three")
         assert other.stop() == 0, other.log()
