@@ -5,6 +5,7 @@ Each is started on a free port of the loopback interface and ended by its proces
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -13,17 +14,29 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
+from rainbow_agent.jobspec import wire
+from rainbow_agent.model import Credentials
 from rainbow_agent.testing_secrets import REGISTRATION_SECRET
 
 REAL_PROGRAM: Final = "rainbow-scheduler"
 _READY: Final = re.compile(r"^.*listening(?: on|:) 127\.0\.0\.1:(\d+)$", re.MULTILINE)
 _PATIENCE: Final = 20.0  # seconds until a start or an end is given up
+
+_numbers = itertools.count()
+
+#: Registers a cluster under a name of its own, with this graph or make_graph().
+Join = Callable[..., tuple[str, Credentials]]
+#: A job that any cluster can run.
+JOBSPEC = wire.to_wire({"version": 1, "tasks": [{"name": "t", "command": ["true"]}]})
+#: Of the selection `constraint`: the first cluster that reported a free node.
+NODES_FREE = "- priority: 1\n  steps:\n  - filter: 'nodes_free > 0'\n  - select: first\n"
 
 
 class SchedulerKind(str, Enum):
@@ -155,6 +168,23 @@ def running_scheduler(
         yield process
     finally:
         process.stop()
+
+
+@contextmanager
+def served(
+    kind: SchedulerKind, folder: Path, *, global_token: str = ""
+) -> Iterator[tuple[SchedulerProcess, RainbowScheduler]]:
+    """A scheduler as of running_scheduler(), and a client of it."""
+    with (
+        running_scheduler(kind, folder, global_token=global_token) as process,
+        closing(RainbowScheduler(process.host)) as scheduler,
+    ):
+        yield process, scheduler
+
+
+def new_cluster() -> str:
+    """A name that no cluster has had in this process."""
+    return f"cluster-{next(_numbers)}"
 
 
 def make_graph(nodes: int = 2, cores: int = 4, gpus: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""What the contracts run over: workload managers, a ledger."""
+"""What the contracts run over: workload managers, schedulers, a ledger."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ import pytest
 
 from rainbow_agent.adapters.flux_native import FluxWorkload
 from rainbow_agent.adapters.local_workload import LocalWorkload, shut_down
+from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.model import Submitted
+from rainbow_agent.model import Credentials, Submitted
 from rainbow_agent.testing_flux import NO_FLUX, flux_command, private_flux
 from rainbow_agent.testing_groups import GroupSite
 from rainbow_agent.testing_ledger import checked_ledger
 from rainbow_agent.testing_places import Client, Place
+from rainbow_agent.testing_servers import (
+    Join,
+    SchedulerKind,
+    SchedulerProcess,
+    make_graph,
+    new_cluster,
+    served,
+)
 
 CORES = 2 * (os.cpu_count() or 1)  # Flux: two brokers, each with all cores of the machine
 
@@ -70,3 +79,52 @@ def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
     """An empty one; its rules are checked after the test."""
     with checked_ledger(tmp_path / "ledger.sqlite") as ledger:
         yield ledger
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(SchedulerKind.EMBEDDED, id="embedded"),
+        pytest.param(SchedulerKind.REAL, id="rainbow", marks=pytest.mark.rainbow),
+    ],
+)
+def kind(request: pytest.FixtureRequest) -> SchedulerKind:
+    """Our own scheduler, and the real one."""
+    found: SchedulerKind = request.param
+    if found.missing():
+        pytest.skip(found.missing())
+    return found
+
+
+@pytest.fixture(scope="module")
+def shared(
+    kind: SchedulerKind, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[SchedulerProcess, RainbowScheduler]]:
+    """One running scheduler for the tests that do not restart it; clusters keep them apart."""
+    with served(kind, tmp_path_factory.mktemp(kind.value)) as found:
+        yield found
+
+
+@pytest.fixture
+def own(kind: SchedulerKind, tmp_path: Path) -> Iterator[tuple[SchedulerProcess, RainbowScheduler]]:
+    """A running scheduler for one test."""
+    with served(kind, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def scheduler(shared: tuple[SchedulerProcess, RainbowScheduler]) -> RainbowScheduler:
+    """A client of the shared one."""
+    return shared[1]
+
+
+@pytest.fixture
+def join(shared: tuple[SchedulerProcess, RainbowScheduler]) -> Join:
+    """Registers a cluster under a name that no other test has."""
+    process, scheduler = shared
+
+    def register(graph: str | None = None) -> tuple[str, Credentials]:
+        name = new_cluster()
+        return name, scheduler.register(name, process.secret, graph or make_graph())
+
+    return register
