@@ -9,7 +9,7 @@ import pytest
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.errors import InvalidTransition
-from rainbow_agent.model import JobChange, JobKey, JobRow, TaskRow
+from rainbow_agent.model import JobChange, JobKey, JobRow, Refusal, TaskRow
 from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing_ledger import add_job, news
 
@@ -29,7 +29,7 @@ class TestOneTask:
 
     def test_a_life(self, ledger: SqliteLedger) -> None:
         """Each step has its time, and the job follows it."""
-        key = add_job(ledger, 1, "a")
+        key = add_job(ledger, 1, "a", at=0.5)
         assert ledger.apply([news(key, "a", TaskState.SUBMITTING, 1.0)]) == []
         assert ledger.apply([news(key, "a", TaskState.SUBMITTED, 2.0, flux_id=2**62)]) == [
             JobChange(key, JobState.RECEIVED, JobState.SUBMITTED, None)
@@ -43,6 +43,30 @@ class TestOneTask:
         assert (row.flux_id, row.exit_code, row.reason) == (2**62, 0, None)
         assert (row.submitted, row.started, row.finished) == (2.0, 3.0, 4.0)
         assert (job(ledger, key).finished, job(ledger, key).reason) == (4.0, None)
+
+    def test_a_clock_that_is_set_back(self, ledger: SqliteLedger) -> None:
+        """What comes later has no earlier time, also when it is told again."""
+        key = add_job(ledger, 1, "a", at=5000.0)
+        told = [
+            news(key, "a", TaskState.SUBMITTED, 4990.0, flux_id=7),
+            news(key, "a", TaskState.RUNNING, 1400.0),
+            news(key, "a", TaskState.COMPLETED, 1410.0, exit_code=0),
+        ]
+        for _ in range(2):
+            for each in told:
+                ledger.apply([each])
+            ledger.mark_accepted("r1", [1], 1420.0)
+            row = task(ledger, key)
+            assert (row.submitted, row.started, row.finished) == (4990.0, 4990.0, 4990.0)
+            found = job(ledger, key)
+            assert (found.received, found.accepted, found.finished) == (5000.0, 5000.0, 5000.0)
+
+    def test_a_refusal_after_the_clock_was_set_back(self, ledger: SqliteLedger) -> None:
+        """It is not before the job came."""
+        key = add_job(ledger, 1, at=5000.0)
+        ledger.record_plans([], [Refusal(key, "no")], 1400.0)
+        assert job(ledger, key).finished == 5000.0
+        assert [line.at for line in ledger.story(key)] == [5000.0, 5000.0]
 
     def test_a_life_in_one_batch(self, ledger: SqliteLedger) -> None:
         """The job moves once, from where it was to where it ends; the story keeps every step."""
@@ -211,8 +235,8 @@ class TestManyTasks:
 
     def test_it_runs_until_all_have_ended(self, ledger: SqliteLedger) -> None:
         """A gap between two tasks is no pause of the job; its end is that of its last task."""
-        key = add_job(ledger, 1, "a", "b")
-        ledger.apply([news(key, name, TaskState.SUBMITTED) for name in "ab"])
+        key = add_job(ledger, 1, "a", "b", at=0.5)
+        ledger.apply([news(key, name, TaskState.SUBMITTED, 1.0) for name in "ab"])
         ledger.apply([news(key, "a", TaskState.COMPLETED, 5.0, started=4.0)])
         assert job(ledger, key).state is JobState.RUNNING
         assert job(ledger, key).finished is None

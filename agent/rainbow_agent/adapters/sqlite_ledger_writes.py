@@ -58,7 +58,7 @@ _OFFERED_BY = "UPDATE job SET offered_by = ? WHERE seq = ?"
 _KNOWN = "SELECT seq FROM job WHERE id = ?2 AND (registration = ?1 OR offered_by = ?1)"
 _EVENT = "INSERT INTO event (job, task, at, was, now, cause) VALUES (?, ?, ?, ?, ?, ?)"
 _FIND = """
-SELECT seq, state, EXISTS (SELECT 1 FROM task WHERE task.job = job.seq) FROM job
+SELECT seq, state, EXISTS (SELECT 1 FROM task WHERE task.job = job.seq), received FROM job
 WHERE registration = ? AND id = ?
 """
 _NAME = "UPDATE job SET name = ? WHERE seq = ?"
@@ -68,12 +68,12 @@ INSERT INTO task (job, position, name, depends_on, kind, parent) VALUES (?, ?, ?
 _REPLICA = """
 INSERT INTO replica (task, replica, job, in_group, state) VALUES (?, ?, ?, ?, 'pending')
 """
-_REFUSE = "UPDATE job SET state = 'refused', reason = ?, finished = max(?, received) WHERE seq = ?"
+_REFUSE = "UPDATE job SET state = 'refused', reason = ?, finished = ? WHERE seq = ?"
 _UNACCEPTED = """
-SELECT seq, state FROM job
+SELECT seq, state, received FROM job
 WHERE coalesce(offered_by, registration) = ? AND id = ? AND accepted IS NULL
 """
-_ACCEPT = "UPDATE job SET accepted = max(?, received) WHERE seq = ?"
+_ACCEPT = "UPDATE job SET accepted = ? WHERE seq = ?"
 _NOTE = """
 INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
@@ -165,7 +165,7 @@ def adopt(
 
 def record_plan(db: sqlite3.Connection, planned: PlannedJob, at: float) -> None:
     """Store the tasks of a job; one that is planned already is left as it is."""
-    seq, state, has_tasks = _find(db, planned.key)
+    seq, state, has_tasks, _ = _find(db, planned.key)
     if has_tasks:
         return
     if state is not JobState.RECEIVED:
@@ -183,7 +183,8 @@ def record_plan(db: sqlite3.Connection, planned: PlannedJob, at: float) -> None:
 
 def record_refusal(db: sqlite3.Connection, refusal: Refusal, at: float) -> None:
     """Refuse a job; the reason that came first stays."""
-    seq, state, has_tasks = _find(db, refusal.key)
+    seq, state, has_tasks, received = _find(db, refusal.key)
+    at = max(at, received)  # the clock may have been set back since
     if has_tasks:
         raise _too_late(refusal.key, state, JobState.REFUSED.value)
     if state is JobState.REFUSED:
@@ -197,8 +198,10 @@ def mark_accepted(db: sqlite3.Connection, registration: str, ids: Sequence[int],
     for job_id in ids:
         row = db.execute(_UNACCEPTED, (registration, job_id)).fetchone()
         if row:
-            db.execute(_ACCEPT, (at, row[0]))
-            db.execute(_EVENT, (row[0], None, at, row[1], ACCEPTED, "rainbow was told"))
+            seq, state, received = row
+            told = max(at, received)  # the clock may have been set back since
+            db.execute(_ACCEPT, (told, seq))
+            db.execute(_EVENT, (seq, None, told, state, ACCEPTED, "rainbow was told"))
 
 
 def put_note(db: sqlite3.Connection, name: str, value: Any) -> None:
@@ -225,11 +228,11 @@ def _record_task(db: sqlite3.Connection, slot: _Slot, task: PlannedTask, at: flo
     return row
 
 
-def _find(db: sqlite3.Connection, key: JobKey) -> tuple[int, JobState, bool]:
+def _find(db: sqlite3.Connection, key: JobKey) -> tuple[int, JobState, bool, float]:
     row = db.execute(_FIND, (key.registration, key.id)).fetchone()
     if row is None:
         raise ValueError(f"job {key} is not in the ledger: record_offers comes first")
-    return row[0], JobState(row[1]), bool(row[2])
+    return row[0], JobState(row[1]), bool(row[2]), row[3]
 
 
 def _expect_registration(db: sqlite3.Connection, registration: str) -> None:
