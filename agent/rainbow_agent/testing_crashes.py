@@ -15,6 +15,7 @@ import psutil
 
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.crashpoints import CrashPoint
+from rainbow_agent.errors import RainbowAgentError
 from rainbow_agent.model import Cancellation, JobRow
 from rainbow_agent.states import FINAL_JOB_STATES, JobState, TaskState
 from rainbow_agent.testing import eventually, kill_tree
@@ -112,6 +113,16 @@ class Stage:
     def states(self, name: str) -> dict[str, TaskState]:
         """Of a job's tasks; of one with replicas the last."""
         return {task.key.task: task.state for task in self.row(name).tasks}
+
+    def secret(self) -> str:
+        """The secret of the cluster, as it is on disk."""
+        return str(self.site.fleet.credentials.cluster_secret)
+
+    def fits(self) -> bool:
+        """Whether rainbow's matcher finds the cluster; an error is a no."""
+        with suppress(RainbowAgentError):
+            return self.site.fleet.fits()
+        return False
 
     def wish(self, name: str) -> Cancellation | None:
         """Who asked for a job's end."""

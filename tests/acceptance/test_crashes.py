@@ -7,13 +7,12 @@ that each job was accepted once by rainbow's database.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from rainbow_agent.crashpoints import CrashPoint
-from rainbow_agent.errors import RainbowAgentError
 from rainbow_agent.states import FINAL_TASK_STATES, JobState, TaskState
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_crashes import Ground, Stage, diamond, grouped, long, set_up
@@ -215,16 +214,6 @@ def a_stop(ground: Ground, point: CrashPoint, _: Path) -> None:
 # -- the membership in the fleet ------------------------------------------------------------------
 
 
-def secret(stage: Stage) -> str:
-    return str(stage.site.fleet.credentials.cluster_secret)
-
-
-def fits(stage: Stage) -> bool:
-    with suppress(RainbowAgentError):
-        return stage.site.fleet.fits()
-    return False
-
-
 def a_lost_secret(ground: Ground, point: CrashPoint, folder: Path) -> None:
     """The one loss that cannot be healed is told: rainbow gives a secret only once; exit 42."""
     with set_up(folder, ground.kind, flux=ground.flux, register=False) as stage:
@@ -240,17 +229,17 @@ def a_registration(ground: Ground, point: CrashPoint, folder: Path) -> None:
         with stage.site.program.background("start") as agent:
             stage.runs_long("before")
             agent.kill()
-        old = secret(stage)
+        old = stage.secret()
         stage.site.scheduler.restart(keep_db=False)
         stage.dies_at(point)
-        new = secret(stage)
+        new = stage.secret()
         assert new != old
         stage.books.watch()
         stage.stores_wish("before")
         stage.send(diamond, "after")
         stage.finishes("before", "after")
         stage.tells_all()
-        assert secret(stage) == new
+        assert stage.secret() == new
         assert stage.row("before").key.registration != stage.row("after").key.registration
         assert [row.key.id for row in stage.site.program.rows()] == [1, 1]
         assert stage.site.program.show("status")["registration"] == (
@@ -267,11 +256,11 @@ def a_first_registration(ground: Ground, point: CrashPoint, folder: Path) -> Non
         (folder / part).mkdir()
     with set_up(folder / "first", ground.kind, flux=ground.flux, register=False) as stage:
         stage.dies_at(point)
-        given = secret(stage)
+        given = stage.secret()
         assert stage.site.program.show("status")["registration"] is None
         stage.send(diamond, "after")
         stage.finishes("after")
-        assert secret(stage) == given
+        assert stage.secret() == given
     a_registration(ground, point, folder / "again")
 
 
@@ -281,18 +270,18 @@ def a_renewal(ground: Ground, point: CrashPoint, folder: Path) -> None:
     with set_up(folder, ground.kind, flux=ground.flux, global_token=token) as stage:
         stage.send(diamond, "before")
         stage.finishes("before")
-        old = secret(stage)
+        old = stage.secret()
         stage.instance.replace(cores=3, brokers=2)
         stage.dies_at(point)
-        assert not fits(stage)
-        assert secret(stage) == old
+        assert not stage.fits()
+        assert stage.secret() == old
         with stage.site.program.background("start") as agent:
-            eventually(lambda: fits(stage), "rainbow knows the cluster again", seconds=60)
+            eventually(stage.fits, "rainbow knows the cluster again", seconds=60)
             stage.send(diamond, "after")
             stage.site.program.await_end(2)
             agent.stop()
         stage.finishes("after")
-        assert (secret(stage) == old) == (point is CrashPoint.GRAPH_DROPPED)
+        assert (stage.secret() == old) == (point is CrashPoint.GRAPH_DROPPED)
         for name in ("before", "after"):
             assert stage.row(name).state is JobState.COMPLETED
         assert set(stage.ending("after").submitted.values()) == {1}
