@@ -87,6 +87,7 @@ class Daemon:
     # -- start ---------------------------------------------------------------------------------
 
     def _start(self) -> None:
+        self._parts.registrar.resume()  # a stop may come at once, and has a last report to make
         for name, target in (
             ("journal", self._parts.journal.run),
             ("reporter", self._parts.reporter.run),

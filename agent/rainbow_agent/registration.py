@@ -23,6 +23,7 @@ from rainbow_agent.errors import (
     ClusterExists,
     ClusterUnknown,
     Fatal,
+    LedgerBlocked,
     Rejected,
     RequestDenied,
     Unavailable,
@@ -159,6 +160,18 @@ class Registrar:
             stored = self._store.load()
             self.session = self._find(stored) if stored else self._register()
         return self.session
+
+    def resume(self) -> None:
+        """Take up the stored session, if there is one, without asking rainbow.
+
+        What cannot be read or written now is ensure()'s to say.
+        """
+        try:
+            stored = None if self.session else self._store.load()
+            if stored:
+                self.session = self._find(stored)
+        except (UsageError, LedgerBlocked):
+            return
 
     def _find(self, stored: Secret) -> Session:
         """The session of credentials that are there at the start."""
