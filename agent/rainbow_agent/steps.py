@@ -249,7 +249,7 @@ STEPS: Final = (
         "a stop with RAINBOW_ON_STOP=cancel: Flux was told",
         "the tasks are not over",
         "Flux ends them",
-        "reads their end in the history",
+        "reads their end in the history; what was still `pending` is submitted, as of other jobs",
     ),
 )
 

@@ -249,13 +249,14 @@ def set_up(
     kind: SchedulerKind,
     *,
     flux: bool,
+    brokers: int = 1,
     register: bool = True,
     global_token: str = "",
     on_lost: str = "fail",
 ) -> Iterator[Stage]:
     """A stage; its cluster is registered if that is wanted, and its agent does not run."""
     with ExitStack() as stack:
-        private = stack.enter_context(private_flux()) if flux else None
+        private = stack.enter_context(private_flux(size=brokers)) if flux else None
         site = stack.enter_context(
             running_site(
                 folder, kind, flux=private or False, global_token=global_token, on_lost=on_lost

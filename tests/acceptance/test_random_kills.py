@@ -202,7 +202,7 @@ def test_instances_replaced_at_random(pair: Pair, tmp_path: Path, on_lost: str) 
     rng = random.Random(SEED + 2)
     jobs: dict[str, list[Node]] = {}
     snapshots: list[dict[TaskKey, TaskState]] = []
-    with set_up(tmp_path, kind, flux=flux, on_lost=on_lost) as stage:
+    with set_up(tmp_path, kind, flux=flux, brokers=2, on_lost=on_lost) as stage:
         program = stage.site.program
         while len(jobs) < count:
             more = with_one_that_stays(rng, min(2 * A_LOSS, count - len(jobs)))
@@ -217,7 +217,7 @@ def test_instances_replaced_at_random(pair: Pair, tmp_path: Path, on_lost: str) 
                 kill(agent)
             pause(rng, 0.0, 0.3)
             snapshots.append({t.key: t.state for row in program.rows() for t in row.tasks})
-            stage.instance.replace()
+            stage.instance.replace(brokers=2)
         program.environ[INSTANCE] = str(len(snapshots))
         program.until_idle()
         rows = program.rows()
