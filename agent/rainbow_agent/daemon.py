@@ -159,7 +159,12 @@ class Daemon:
         if not self._parts.journal.caught_up.is_set() or not self._canceler.wished():
             return
         self._dispatcher = self._dispatcher or self._parts.open_dispatcher()
-        if self._canceler.carry_out(self._dispatcher.cancel):
+        try:
+            moved = self._canceler.carry_out(self._dispatcher.cancel)
+        except WorkloadUnavailable:  # the connection is gone, with what a long chain has in flight
+            self._drop_dispatcher()
+            raise
+        if moved:
             self._parts.reporter.changed()
 
     def _look_for_drain(self) -> None:
@@ -185,24 +190,40 @@ class Daemon:
 
     def _round(self) -> bool:
         parts = self._parts
-        self._heal()
-        first = parts.registrar.session is None
-        session = parts.registrar.ensure()
-        if first:
-            parts.reporter.changed()
+        try:
+            self._heal()
+            first = parts.registrar.session is None
+            session = parts.registrar.ensure()
+            if first:
+                parts.reporter.changed()
+        except (Transient, Refused):
+            self._submit_alone()
+            raise
         try:
             if not parts.settle(session):
                 parts.pace.worked(parts.clock.monotonic())
                 return False
-            parts.publish(session)
-            session = parts.registrar.ensure()
-            more = self._exchange(session)
+            more = self._exchange(self._published(session))
             return more or (self._unfinished() and parts.journal.caught_up.is_set())
         except (RequestDenied, ClusterUnknown) as exc:
             self._conditions.set(DENIED, str(exc))
             self._again("poll", exc)
             parts.doubt(Doubt(session, exc))
             return False
+
+    def _published(self, session: Session) -> Session:
+        """Tell rainbow what changed about the cluster; the session then."""
+        try:
+            self._parts.publish(session)
+            return self._parts.registrar.ensure()
+        except (Transient, Refused):
+            self._submit_alone()
+            raise
+
+    def _submit_alone(self) -> None:
+        """Rainbow is away, or wants something first: jobs that are ours already need it not."""
+        if self._parts.holds():
+            self._submit()
 
     def _heal(self) -> None:
         doubts = self._parts.doubts
@@ -274,6 +295,8 @@ class Daemon:
             if self._recovered != journal.generation:
                 if self._dispatcher.unfinished():
                     self._dispatcher.run(self._moves)
+                if self._dispatcher.unfinished():
+                    return False  # a stop: what is in flight stays `submitting` for the next start
                 self._recovered = journal.generation
                 self._dispatcher.recover()
             # What was found pending again just now, and shall end, never goes there.
@@ -341,30 +364,13 @@ class Daemon:
 
     def _tell(self, *, force: bool = False) -> None:
         """Say how we are, for `status`."""
-        parts = self._parts
-        now = parts.clock.monotonic()
+        now = self._parts.clock.monotonic()
         if now - self._told < TELL and not force:
             return
         self._told = now
         if not self._stop.is_set():
-            parts.check()
-        session = parts.registrar.session
-        pool = parts.reporter.pool
-        parts.tell(
-            {
-                "heartbeat": parts.clock.now(),
-                "registration": session.registration if session else None,
-                "rainbow": vars(self._rainbow),
-                "workload": {
-                    "reachable": parts.journal.reachable,
-                    "problem": parts.journal.problem,
-                },
-                "resources": pool.totals() if pool else None,
-                "draining": vars(self._drain) if self._drain else None,
-                **parts.vitals.facts(),
-                **parts.more(),
-            }
-        )
+            self._parts.check()
+        self._parts.tell(self._parts.facts(self._drain))
 
     # -- shutdown ------------------------------------------------------------------------------
 
@@ -379,15 +385,9 @@ class Daemon:
         if self._dispatcher is not None:
             self._dispatcher.close()
         if self._stop.exit_code == 0:
-            self._report_last()
+            self._parts.reporter.report_last()
         self._tell(force=True)
         self._parts.close()
-
-    def _report_last(self) -> None:
-        try:
-            self._parts.reporter.report_last()
-        except LedgerDamaged as exc:
-            log.warning("The last report is not noted; the next start reports again: %s", exc)
 
     def _cancel_jobs(self) -> None:
         parts, registrar = self._parts, self._parts.registrar

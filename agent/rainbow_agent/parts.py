@@ -92,6 +92,21 @@ class Parts:
     #: Ends the journal's thread, which hears the end of what is canceled.
     listening: Stop = field(default_factory=Stop)
 
+    def facts(self, drain: Drain | None) -> dict[str, Any]:
+        """How we are, for `status`; `drain` is what the main loop goes by."""
+        session, pool = self.registrar.session, self.reporter.pool
+        journal = self.journal
+        return {
+            "heartbeat": self.clock.now(),
+            "registration": session.registration if session else None,
+            "rainbow": vars(self.rainbow),
+            "workload": {"reachable": journal.reachable, "problem": journal.problem},
+            "resources": pool.totals() if pool else None,
+            "draining": vars(drain) if drain else None,
+            **self.vitals.facts(),
+            **self.more(),
+        }
+
     def doubt(self, found: Doubt) -> None:
         """Something is lost in rainbow; from any thread. The main loop heals it at once."""
         self.doubts.put(found)

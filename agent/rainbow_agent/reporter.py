@@ -17,6 +17,7 @@ from rainbow_agent.crashpoints import CrashPoint, reach_if
 from rainbow_agent.errors import (
     ClusterUnknown,
     LedgerBlocked,
+    LedgerDamaged,
     Refused,
     RequestDenied,
     Transient,
@@ -158,13 +159,16 @@ class Reporter:
 
     def report_last(self) -> None:
         """Report once more, after all other threads ended: what rainbow keeps of this run."""
-        ledger, scheduler = self._open_ledger(), self._open_scheduler()
         try:
-            pace = Pace(GATHER, self._every)
-            while self._report_once(ledger, scheduler, pace) and self._untold:
-                pass
-        finally:
-            self._close(ledger, scheduler)
+            ledger, scheduler = self._open_ledger(), self._open_scheduler()
+            try:
+                pace = Pace(GATHER, self._every)
+                while self._report_once(ledger, scheduler, pace) and self._untold:
+                    pass
+            finally:
+                self._close(ledger, scheduler)
+        except LedgerDamaged as exc:
+            log.warning("The last report is not noted; the next start reports again: %s", exc)
 
     def _close(self, ledger: Ledger, scheduler: Scheduler) -> None:
         if self._workload is not None:
@@ -227,7 +231,10 @@ class Reporter:
         recent = ledger.jobs(limit=RECENT, newest_first=True, with_tasks=False)
         listed = {job.key for job in recent}
         others = [key for key in islice(self._untold, UNTOLD) if key not in listed]
-        return recent + ledger.rows(others)[::-1]
+        hidden = {key for key in others if ledger.find_jobs(key.id)[0] != key}
+        for key in hidden:  # a newer registration has another job under its id: that is the one
+            del self._untold[key]
+        return recent + ledger.rows([key for key in others if key not in hidden])[::-1]
 
     def _forget(self, told: list[JobRow]) -> None:
         for job in told:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from rainbow_agent.errors import Unavailable
+from rainbow_agent.dispatch import Dispatcher
+from rainbow_agent.errors import Unavailable, WorkloadUnavailable
 from rainbow_agent.journal import JournalRoom
+from rainbow_agent.model import Cancellation, Offer, Submission, SubmitOutcome
+from rainbow_agent.parts import Parts
+from rainbow_agent.registration import Session
 from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing import eventually, jobspec_json
 from rainbow_agent.testing_daemon import PAIR, World
-from rainbow_agent.testing_workload import Break
+from rainbow_agent.testing_workload import Break, FakeConnection, FakeWorkload
 
 
 @pytest.fixture
@@ -238,3 +244,112 @@ def test_a_stop_while_much_is_on_its_way_loses_nothing(world: World) -> None:
     assert world.runs_until_idle() == 0
     assert world.states() == [JobState.COMPLETED] * 100
     assert len(world.server.became_job) == 200
+
+
+class Forgetful(FakeConnection):
+    """As a connection to Flux whose first cancel has no answer: what was in flight is given up."""
+
+    silent = True
+
+    def __init__(self, server: FakeWorkload) -> None:
+        super().__init__(server)
+        self.late, self.turn = threading.Event(), False
+
+    def collect_outcomes(self, timeout: float) -> list[SubmitOutcome]:
+        """See ports.Workload."""
+        self.late.wait(0.02)
+        self.turn = not self.turn
+        return super().collect_outcomes(timeout) if self.turn else []
+
+    def cancel(self, flux_ids: Sequence[int], note: str) -> None:
+        """See ports.Workload."""
+        if Forgetful.silent:
+            Forgetful.silent = not self._in_flight
+            self._outcomes.clear()
+            self._in_flight = 0
+            raise WorkloadUnavailable("Flux does not answer cancel requests")
+        super().cancel(flux_ids, note)
+
+
+def test_a_cancel_that_flux_does_not_answer_leaves_nothing_half_submitted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was in flight on that connection is looked up, and the chain goes on."""
+    monkeypatch.setattr("rainbow_agent.daemon.TURN", 0.05)
+    world.registered()
+    world.server.auto = False
+    world.rainbow.put("blue", PAIR)
+    world.rainbow.put(
+        "blue", jobspec_json({f"t{n}": [f"t{n - 1}"] if n else [] for n in range(20)})
+    )
+    agent = world.agent()
+    Forgetful.silent = True
+    agent.open_workload = lambda: world.server.link(Forgetful(world.server))
+    agent.start()
+    eventually(lambda: len(world.server.jobs) > 4, "the chain is on its way")
+    with world.ledger() as ledger:
+        first = ledger.jobs()[0].key
+        ledger.ask_cancel(Cancellation(first, 1.0, "somebody", "enough"))
+    eventually(lambda: not world.rainbow.waiting("blue"), "the chain is accepted")
+    assert len(world.server.became_job) == 22
+    assert not agent.stop.is_set()
+
+
+def test_what_is_here_is_submitted_while_rainbow_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs that were received need no rainbow, also while it owes us an answer to something."""
+
+    def away(_: Session) -> None:
+        raise Unavailable("rainbow is away")
+
+    monkeypatch.setattr("rainbow_agent.testing_daemon.Parts", partial(Parts, publish=away))
+    world.registered()
+    with world.ledger() as ledger:
+        registration = ledger.current_registration()
+        assert registration is not None
+        ledger.record_offers(registration.id, [Offer(7, "job", "blue", PAIR)], 2.0)
+    agent = world.agent()
+    agent.start()
+    eventually(world.all_are(JobState.COMPLETED, 1), "the job is completed")
+    assert world.rainbow.calls["receive"] == 0
+
+
+class Stuck(FakeConnection):
+    """What it is sent stays on its way."""
+
+    def start_submit(self, submission: Submission) -> None:
+        """See ports.Workload."""
+        self._in_flight += 1
+        self.on_its_way.append(submission)
+
+    def collect_outcomes(self, timeout: float) -> list[SubmitOutcome]:
+        """See ports.Workload."""
+        threading.Event().wait(min(timeout, 0.02))
+        return []
+
+
+def test_what_is_in_flight_at_a_stop_is_not_taken_for_unsent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what is `submitting` makes the next start wait for what may still arrive."""
+    monkeypatch.setattr("rainbow_agent.daemon.TURN", 0.05)
+    monkeypatch.setattr(
+        "rainbow_agent.testing_daemon.Dispatcher",
+        lambda **parts: Dispatcher(**{**parts, "grace": 0.2}),
+    )
+    world.registered()
+    world.server.auto = False
+    world.rainbow.put("blue", jobspec_json({"one": []}))
+    agent = world.agent()
+    agent.open_workload = lambda: world.server.link(Stuck(world.server))
+    agent.start()
+    eventually(lambda: any(c.on_its_way for c in agent.connections), "it is sent")
+    generation = agent.journal.generation
+    agent.journal.request_resync()
+    eventually(lambda: agent.journal.generation > generation, "the history was read again")
+    agent.ends_after_stop()
+    with world.ledger() as ledger:
+        assert [row.state for row in ledger.tasks_of(ledger.jobs()[0].key)] == [
+            TaskState.SUBMITTING
+        ]

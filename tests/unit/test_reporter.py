@@ -29,7 +29,7 @@ from rainbow_agent.settings_values import Secret
 from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.stop import Stop
 from rainbow_agent.testing import Background, FakeClock, eventually
-from rainbow_agent.testing_ledger import REGISTRATION, add_job, checked_ledger, news
+from rainbow_agent.testing_ledger import NEXT, REGISTRATION, add_job, checked_ledger, news
 from rainbow_agent.testing_scheduler import REGISTRATION_SECRET, FakeScheduler
 from rainbow_agent.testing_workload import FakeWorkload
 from rainbow_agent.vitals import Vitals
@@ -298,6 +298,29 @@ def test_every_job_is_told_however_many_came_after_it(
     for n in range(1, 13):
         lines = world.ledger.reports_of(JobKey(REGISTRATION.id, n))
         assert [line.state for line in lines] == [JobState.RECEIVED]
+
+
+def test_an_old_job_is_not_told_under_the_id_of_a_newer_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends late of an earlier registration does not overwrite what has its id by now."""
+    monkeypatch.setattr("rainbow_agent.reporter.RECENT", 2)
+    old = add_job(world.ledger, 1, "t")
+    world.ledger.mark_accepted(old.registration, [old.id], 1003.0)
+    new = add_job(world.ledger, 1, "t", registration=NEXT, at=2001.0)
+    for n in range(2, 5):
+        add_job(world.ledger, n, registration=NEXT, at=2001.0 + n)
+    world.ledger.apply([news(new, "t", TaskState.COMPLETED, 2010.0)])
+    with world.running() as reporter:
+        world.flushed()
+        assert world.state["jobs"]["1"] == "completed"  # type: ignore[index]
+        world.ledger.apply([news(old, "t", TaskState.FAILED, 2020.0)])
+        sent = world.sent
+        reporter.changed()
+        eventually(lambda: world.sent > sent, "the next report")
+        world.flushed()
+        assert "1" not in world.state["jobs"]  # type: ignore[operator]
+    assert world.ledger.reports_of(old) == []
 
 
 def test_without_a_session_nothing_is_sent(world: World) -> None:
