@@ -89,6 +89,7 @@ class Claim:
         self._patience = max(LEAST, POLLS * poll_max)
         self._holding: Holding | None = None
         self._asked: float | None = None
+        self._waiting: set[int] = set()  # jobs in rainbow's list, when we asked and looked
         self._lost = 0  # how often our question was gone without an answer
         self._first_seen: dict[int, float] = {}  # rows of others, by id
         self._graphless: float | None = None
@@ -160,10 +161,21 @@ class Claim:
             )
             return self._take_over()
         offers = self._scheduler.receive(session.cluster, session.secret.reveal(), 0)
-        _, questions, answers = rollcall.heard(offers)
+        jobs, questions, answers = rollcall.heard(offers)
         if self._asked is None:
+            self._waiting = {job.id for job in jobs}
             return self._ask(session, token)
+        self._look_who_works(jobs)
         return self._look(session, token, questions, answers)
+
+    def _look_who_works(self, jobs: Sequence[Offer]) -> None:
+        """Jobs that vanish were taken: somebody works off a list, and our question is at its end.
+
+        Its polls come to so many rows at a time.
+        """
+        before, self._waiting = self._waiting, {job.id for job in jobs}
+        if before - self._waiting:
+            self._asked = self._clock.monotonic()
 
     def _ask(self, session: Session, token: str) -> bool:
         said = (

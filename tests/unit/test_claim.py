@@ -175,6 +175,24 @@ def test_two_that_come_at_once(fleet: Fleet) -> None:
     assert fleet.rainbow.waiting("blue") == []
 
 
+def test_a_holder_that_works_off_a_long_list_is_not_taken_for_gone(fleet: Fleet) -> None:
+    """It does not come to the question for long; that jobs vanish shows that it is there."""
+    first = fleet.claim(Memory())
+    first.registered(R)
+    for _ in range(60):
+        fleet.rainbow.put("blue", "version: 1")
+    second = fleet.agent(Memory())
+    for _ in range(30):
+        assert not second.settle(fleet.session)
+        rows = fleet.rainbow.receive("blue", fleet.given.secret, 2)
+        jobs = [offer.id for offer in first.hear(fleet.session, rows)]
+        fleet.rainbow.accept("blue", fleet.given.secret, jobs)
+        fleet.clock.advance(1.0)
+    assert len(fleet.rainbow.waiting("blue")) == 1, "the question only"
+    with pytest.raises(Fatal):
+        fleet.waits(second, 10, holder=first)
+
+
 def test_a_question_of_one_that_died_is_waited_out(fleet: Fleet) -> None:
     """It had asked first, and never says anything again."""
     fleet.agent().settle(fleet.session)
