@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.model import Refusal, TaskKey
+from rainbow_agent.errors import UsageError
+from rainbow_agent.model import Cancellation, JobKey, Refusal, TaskKey
 from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing_ledger import NEXT, add_job, news
 
@@ -36,6 +39,19 @@ class TestViews:
         found = ledger.jobs(states=[JobState.RUNNING], limit=1, newest_first=True)
         assert [job.key for job in found] == [running[-1]]
         assert ledger.jobs(states=[JobState.LOST]) == []
+
+    def test_what_cannot_be_asked_for_is_no_damage(self, ledger: SqliteLedger) -> None:
+        """Text that is none, and numbers beyond 64 bits, are the caller's mistake."""
+        add_job(ledger, 1, "a")
+        with pytest.raises(UsageError, match="its bytes are not UTF-8"):
+            ledger.jobs(name="job\udcff")
+        with pytest.raises(UsageError, match="too large"):
+            ledger.jobs(limit=2**70)
+        with pytest.raises(UsageError, match="too large"):
+            ledger.find_jobs(2**70)
+        with pytest.raises(UsageError, match="its bytes are not UTF-8"):
+            ledger.ask_cancel(Cancellation(JobKey("r1", 1), 1.0, "somebody", "why\udcff"))
+        assert len(ledger.jobs()) == 1
 
     def test_tasks_come_with_their_jobs_unless_not_wanted(self, ledger: SqliteLedger) -> None:
         """Each job has its own tasks, the same as asked for alone."""

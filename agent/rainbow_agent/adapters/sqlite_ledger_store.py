@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rainbow_agent.errors import LedgerBlocked, LedgerCorrupt, LedgerDamaged
+from rainbow_agent.errors import LedgerBlocked, LedgerCorrupt, LedgerDamaged, UsageError
 
 #: What passes while a connection is open: it is waited for. All else needs another connection.
 _PASSES = ("disk is full", "locked")
@@ -135,7 +135,9 @@ class Store:
 def errors_in_words(path: Path) -> Iterator[None]:
     """Turn sqlite's errors into LedgerDamaged: the file, what is wrong, what to do.
 
-    Its ProgrammingError (a wrong thread, a closed connection) is a mistake of ours and passes.
+    What cannot be asked for or written (text with bytes that are none, a number beyond 64 bits) is
+    a UsageError: that is no fault of the file's. sqlite's ProgrammingError (a wrong thread, a
+    closed connection) is a mistake of ours and passes.
     """
     try:
         yield
@@ -145,6 +147,10 @@ def errors_in_words(path: Path) -> Iterator[None]:
         raise damaged(path, str(exc)) from exc
     except UnicodeDecodeError as exc:  # Python cannot read what sqlite says of broken text
         raise damaged(path, f"malformed text: {exc.reason}") from exc
+    except UnicodeEncodeError as exc:
+        raise UsageError(f"{exc.object!r} is no text: its bytes are not UTF-8") from exc
+    except OverflowError as exc:
+        raise UsageError(f"a number is too large for the ledger {path}: {exc}") from exc
 
 
 @contextmanager
@@ -155,6 +161,8 @@ def _sense(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeEncodeError:  # of what was asked for
+        raise
     except ValueError as exc:
         raise damaged(path, f"malformed value: {exc}") from exc
 

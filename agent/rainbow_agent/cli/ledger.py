@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Final
 
 import click
 
@@ -15,6 +16,9 @@ from rainbow_agent.model import JobKey
 from rainbow_agent.ports import Ledger
 from rainbow_agent.settings import Settings
 from rainbow_agent.views import ago
+
+#: Of a job's id at most; every number with so many fits into 64 bits.
+_DIGITS: Final = 18
 
 
 @contextmanager
@@ -50,11 +54,11 @@ def find_job(ledger: Ledger | None, text: str) -> JobKey:
     registration, _, number = text.rpartition("/")
     if not number.isascii() or not number.removeprefix("-").isdigit():
         raise UsageError(f"{text[:40]!r} is not a job id: use the number in `rainbow-agent jobs`")
-    keys = ledger.find_jobs(int(number)) if ledger else []
+    keys = ledger.find_jobs(int(number)) if ledger and len(number) <= _DIGITS else []
     if registration:
         keys = [key for key in keys if key.registration == registration]
     if not keys:
-        raise RainbowAgentError(f"no job {text} in the ledger; `rainbow-agent jobs` lists all")
+        raise RainbowAgentError(f"no job {text[:40]} in the ledger; `rainbow-agent jobs` lists all")
     if len(keys) > 1:
         names = ", ".join(str(key) for key in keys)
         raise RainbowAgentError(f"rainbow gave id {number} more than once; choose one of: {names}")
