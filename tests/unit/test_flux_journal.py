@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Any
 
@@ -34,7 +35,7 @@ def live(flux_id: int, event: dict[str, Any], **more: Any) -> dict[str, Any]:
 def test_history_has_a_whole_job_in_one_response() -> None:
     """Its key comes from the jobspec beside the events."""
     events = [
-        entry("submit", 1.0, userid=0),
+        entry("submit", 1.0, userid=os.getuid()),
         entry("validate", 1.5),
         entry("start", 2.0),
         entry("finish", 3.0, status=256),
@@ -46,6 +47,14 @@ def test_history_has_a_whole_job_in_one_response() -> None:
         WorkloadEvent(EventKind.FINISH, 5, 3.0, status=256),
         WorkloadEvent(EventKind.CLEAN, 5, 4.0),
     ]
+
+
+def test_another_users_job_is_none_of_ours() -> None:
+    """Whatever it wrote into its attributes: a guest could tell us of ends that never were."""
+    guest = entry("submit", 1.0, userid=os.getuid() + 1)
+    newer = read(live(5, guest, jobspec=JOBSPEC), live(5, entry("validate", 2.0)))
+    older = read(live(5, guest), live(5, entry("validate", 2.0), jobspec=JOBSPEC))
+    assert newer == older == [WorkloadEvent(EventKind.SUBMIT, 5, 1.0)]
 
 
 def test_the_end_of_history_is_told() -> None:

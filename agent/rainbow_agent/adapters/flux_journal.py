@@ -8,6 +8,7 @@ its jobspec; live it has one event, and the jobspec comes with `submit`, in 0.62
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -28,11 +29,13 @@ class JournalReader:
     """Turns responses into events. Pure: it holds only submissions that are not yet valid.
 
     A SUBMIT comes out when the job manager has validated the job: one that it turns down
-    (`invalidate`) never was a job, and must not look like one.
+    (`invalidate`) never was a job, and must not look like one. A job of another user of the
+    instance is none of ours, whatever it says of itself.
     """
 
     def __init__(self) -> None:
-        self._submitted: dict[int, tuple[float, Any]] = {}  # when, and its mark
+        self._user = os.getuid()  # the instance's owner, or it would not be ours to use
+        self._submitted: dict[int, tuple[float, Any, bool]] = {}  # when, its mark, whether ours
 
     def read(self, answer: Mapping[str, Any], now: float) -> Iterator[WorkloadEvent]:
         """The events in one response; `now` is the time of CAUGHT_UP, in epoch seconds."""
@@ -50,10 +53,11 @@ class JournalReader:
         name, at = entry["name"], entry["timestamp"]
         context = entry.get("context") or {}
         if name == "submit":
-            self._submitted[flux_id] = (at, mark)
+            ours = context.get("userid", self._user) == self._user
+            self._submitted[flux_id] = (at, mark, ours)
         elif name == "validate":
-            at, early = self._submitted.pop(flux_id, (at, None))
-            return _submit(flux_id, at, early or mark)
+            at, early, ours = self._submitted.pop(flux_id, (at, None, True))
+            return _submit(flux_id, at, (early or mark) if ours else None)
         elif name == "invalidate":
             self._submitted.pop(flux_id, None)
         elif name == "finish":

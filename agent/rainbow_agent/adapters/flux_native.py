@@ -17,7 +17,7 @@ from rainbow_agent.adapters.flux_connection import ANSWER_SECONDS, Connection, R
 from rainbow_agent.adapters.flux_journal import FluxJournal
 from rainbow_agent.adapters.flux_request import RequestWriter
 from rainbow_agent.adapters.flux_validation import Validation, configured
-from rainbow_agent.errors import WorkloadUnavailable
+from rainbow_agent.errors import Rejected, WorkloadUnavailable
 from rainbow_agent.fluxid import f58
 from rainbow_agent.model import Submission, SubmitOutcome, SubmitRefused, Submitted, TaskKey
 from rainbow_agent.pool import PoolView
@@ -92,8 +92,7 @@ class FluxWorkload:
 
     def start_submit(self, submission: Submission) -> None:
         """See ports.Workload."""
-        if not self._in_flight:
-            self._validation.refresh()
+        self._validation.refresh()
         connection, form = self._open(), self._validation.form(submission)
         try:
             number = connection.submit(
@@ -187,7 +186,10 @@ class FluxWorkload:
             raise
 
     def _validation_configured(self) -> bool:
-        return configured(self._call("config.get"))
+        try:
+            return configured(self._call("config.get"))
+        except Rejected:  # then every job is checked
+            return True
 
     def _read(self, timeout: float) -> None:
         """Move answers that are there from in flight to outcomes, up to the first failure."""

@@ -41,7 +41,7 @@ class Validation:
         self._variables = _words(None)
 
     def refresh(self) -> None:
-        """Ask again, if it is time to. To be called when nothing is in flight."""
+        """Ask again, if it is time to."""
         if self._now() - self._asked >= KEPT:
             self._every_job = self._configured()
             self._passed.clear()
