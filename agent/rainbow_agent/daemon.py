@@ -64,7 +64,7 @@ class Daemon:
         self._meters = parts.vitals.meters
         self._rainbow = parts.rainbow
         self._workload = Contact()
-        self._told = float("-inf")
+        self._told, self._owed = float("-inf"), False
         self._nothing_waits = False
         self._drain: Drain | None = None
 
@@ -324,9 +324,8 @@ class Daemon:
     def _drop_dispatcher(self) -> None:
         """What was in flight is looked up in the journal's history.
 
-        The connection is gone, or what became of it could not be written down.
-
-        It is closed first: what it sent must not arrive after the history was read.
+        The connection is gone, or what became of it could not be written down. It is closed first:
+        what it sent must not arrive after the history was read.
         """
         if self._dispatcher is not None:
             self._dispatcher.close()
@@ -359,13 +358,14 @@ class Daemon:
             self._bell.clear()
             if rung or (reading and journal.caught_up.is_set()) or self._canceler.wished():
                 return
-            if clock.monotonic() - self._told >= HEARTBEAT:
+            if clock.monotonic() - self._told >= (TELL if self._owed else HEARTBEAT):
                 self._tell()
 
     def _tell(self, *, force: bool = False) -> None:
         """Say how we are, for `status`."""
         now = self._parts.clock.monotonic()
-        if now - self._told < TELL and not force:
+        self._owed = now - self._told < TELL and not force
+        if self._owed:
             return
         self._told = now
         if not self._stop.is_set():

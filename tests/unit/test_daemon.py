@@ -15,6 +15,7 @@ from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.errors import LedgerDamaged, RainbowAgentError, Rejected, Unavailable
 from rainbow_agent.model import Cancellation, SubmitOutcome
+from rainbow_agent.pacing import Pace
 from rainbow_agent.states import JobState, TaskState
 from rainbow_agent.testing import (
     eventually,
@@ -147,6 +148,20 @@ def test_status_is_told_how_it_goes(world: World) -> None:
     assert last["workload"] == {"reachable": True, "problem": ""}
     assert last["resources"]["cores_total"] == 4
     assert "token-number" not in json.dumps(world.told)
+
+
+def test_status_hears_soon_how_the_start_went(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the next poll is far away, and the first look came too early to know anything."""
+    monkeypatch.setattr("rainbow_agent.daemon.TELL", 0.2)
+    monkeypatch.setattr("rainbow_agent.daemon.HEARTBEAT", 3600.0)
+    monkeypatch.setattr("rainbow_agent.testing_daemon.Pace", lambda *_: Pace(3600.0, 3600.0))
+    world.registered()
+    agent = world.agent()
+    agent.start()
+    eventually(lambda: world.told and world.told[-1]["resources"], "it knows what there is")
+    assert len(world.told) <= 3, "and once is enough"
 
 
 def test_a_wrong_registration_secret_ends_with_42(

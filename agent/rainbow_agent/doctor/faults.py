@@ -238,7 +238,8 @@ FAULTS: Final = {
         "ledger",
         _WRONG,
         "The ledger cannot be read, or is damaged.",
-        "Stop the agent, keep a copy, then do what the line says.",
+        "Do what the line says. Where it names damage only, start the agent, or start it again: it"
+        " keeps the file aside and rebuilds what Flux and rainbow still know.",
     ),
     "ledger-other-version": Fault(
         "ledger",
