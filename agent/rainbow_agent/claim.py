@@ -211,12 +211,13 @@ class Claim:
         if told:
             self._remove(session, [*ours, *(a.row for a in told)])
             raise Fatal(_held_by(session, told[0].by))
-        if not ours:
+        if not ours and not self._waiting:
             self._lost += 1
             if self._lost > 1:
                 raise Fatal(_held_by(session, None))
             return self._ask(session, token)
-        before = [q.row for q in questions if q.row < min(ours)]
+        # Of a list that is too large for one answer the end is not seen, where our question is.
+        before = [q.row for q in questions if not ours or q.row < min(ours)]
         if any(row not in before for row in self._first_seen):
             # One that asked first has its answer; if that is that it is the one, it answers us.
             self._asked = asked = now

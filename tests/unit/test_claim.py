@@ -193,6 +193,23 @@ def test_a_holder_that_works_off_a_long_list_is_not_taken_for_gone(fleet: Fleet)
         fleet.waits(second, 10, holder=first)
 
 
+def test_a_list_that_does_not_fit_into_one_answer(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end, where the question is, is not seen: nobody is accused of having taken it."""
+    for _ in range(5):
+        fleet.rainbow.put("blue", "version: 1")
+    receive = fleet.rainbow.receive
+    monkeypatch.setattr(fleet.rainbow, "receive", lambda *known: receive(*known)[:4])
+    second = fleet.agent()
+    assert fleet.waits(second, 10)
+    assert second.held
+    for row in fleet.rainbow.waiting("blue")[:5]:
+        fleet.rainbow.accept("blue", fleet.given.secret, [row])
+    assert fleet.poll(second) == []
+    assert fleet.rainbow.waiting("blue") == [], "its own question is none of its jobs"
+
+
 def test_a_question_of_one_that_died_is_waited_out(fleet: Fleet) -> None:
     """It had asked first, and never says anything again."""
     fleet.agent().settle(fleet.session)
