@@ -61,9 +61,19 @@ def test_what_no_file_can_hold_is_in_no_offer() -> None:
             text.encode()
 
 
-@pytest.mark.parametrize("raw", [b"\x12", b"\x12\xff", b"\x12\x04\x08\x01\x12\xff\xff"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x12",
+        b"\x12\xff",
+        b"\x12\x04\x08\x01\x12\xff\xff",
+        b"\xff" * 4_000_000,  # one number, if it were one
+        bytes(4_000_000),  # fields without end
+    ],
+    ids=range(5),
+)
 def test_a_giant_answer_that_is_none_is_rejected(raw: bytes) -> None:
-    """It ends in the middle of a number, and in an error of ours."""
+    """It ends in the middle of a number, or has no end, and is an error of ours, at once."""
     with pytest.raises(Rejected, match="no list of jobs"):
         giant("blue", raw)
 

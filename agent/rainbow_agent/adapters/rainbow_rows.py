@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
 from rainbow_agent.errors import Rejected
@@ -26,6 +27,10 @@ _VALUE: Final = 2
 #: Wire types (protobuf.dev/programming-guides/encoding): a number, and so many bytes.
 _VARINT: Final = 0
 _BYTES: Final = 2
+#: Bytes of a number of 64 bits at most.
+_LONGEST_NUMBER: Final = 10
+#: Fields looked at until one is found that is a row, and in a row.
+_MOST_FIELDS: Final = 16
 #: Bytes of a message in which all is that is kept of a row, four for each character at most.
 ENOUGH: Final = 4 * MAX_TEXT + 4096
 #: Bytes in which a row's fields before `jobspec` stand; names are short.
@@ -89,7 +94,7 @@ def giant(cluster: str, head: bytes) -> Offer:
     """
     try:
         found = _first_row(memoryview(head))
-    except IndexError:  # it ends in the middle of a number
+    except IndexError:  # it ends in the middle of a number, or what stands there is none
         found = None
     if found is None:
         raise Rejected("rainbow's answer is too large, and no list of jobs that can be read")
@@ -102,12 +107,13 @@ def giant(cluster: str, head: bytes) -> Offer:
 
 def _first_row(head: memoryview) -> tuple[int, int, int] | None:
     """Its id, and from where to where its text stands; None when it is not there."""
-    for number, wire, start, end in _fields(head, 0, len(head)):
+    for number, wire, start, end in islice(_fields(head, 0, len(head)), _MOST_FIELDS):
         if (number, wire) == (_JOBS, _BYTES):
-            inside = _fields(head, start, min(end, len(head)))
+            inside = islice(_fields(head, start, min(end, len(head))), _MOST_FIELDS)
             entry = {(n, w): (first, last) for n, w, first, last in inside}
             if (_KEY, _VARINT) in entry and (_VALUE, _BYTES) in entry:
-                return (entry[_KEY, _VARINT][0], *entry[_VALUE, _BYTES])
+                (job_id, _), text = entry[_KEY, _VARINT], entry[_VALUE, _BYTES]
+                return (_int32(job_id), *text)
     return None
 
 
@@ -124,14 +130,25 @@ def _fields(data: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int
             yield number, wire, value, value
 
 
+def _int32(value: int) -> int:
+    """A number of the wire as the signed one of 32 bits that protobuf makes of it."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value
+
+
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, least first, and where the next thing stands."""
-    value, shift = 0, 0
-    while True:
-        byte = data[at]
-        value, at, shift = value | (byte & 0x7F) << shift, at + 1, shift + 7
+    """A number of seven bits a byte, least first, and where the next thing stands.
+
+    Raises:
+        IndexError: it is longer than numbers are, or the data ends in it.
+    """
+    value = 0
+    for place in range(_LONGEST_NUMBER):
+        byte = data[at + place]
+        value |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
-            return value, at
+            return value, at + place + 1
+    raise IndexError("a number of more than 64 bits")
 
 
 def _name(head: bytes) -> str:
