@@ -14,7 +14,10 @@ from rainbow_agent.errors import (
     Rejected,
     RequestDenied,
     Unavailable,
+    UsageError,
 )
+from rainbow_agent.logs import when
+from rainbow_agent.model import Credentials
 from rainbow_agent.registration import DENIALS, Doubt, Registrar, Session
 from rainbow_agent.settings_values import Secret
 from rainbow_agent.testing import FakeClock, FakeCredentialStore
@@ -299,3 +302,91 @@ def test_secrets_are_in_no_repr_and_no_log(desk: Desk, caplog: pytest.LogCapture
     shown = f"{session!r} {desk.registrar.session!r} {caplog.text}"
     assert "secret-number" not in shown.replace("of secret-number", "")
     assert REGISTRATION_SECRET not in shown
+
+
+def test_a_secret_that_cannot_be_stored_is_not_lost(desk: Desk) -> None:
+    """Rainbow gave it once: it is kept in memory and stored as soon as that is possible."""
+
+    def full(_: Credentials) -> None:
+        raise UsageError("/state: No space left on device")
+
+    desk.store.on_save = full
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="No space left on device; it is kept in memory"):
+            desk.registrar.ensure()
+    assert desk.rainbow.calls["register"] == 1
+    assert desk.store.kept is None
+    desk.store.on_save = lambda _: None
+    assert desk.works()
+    assert desk.rainbow.calls["register"] == 1
+    assert desk.store.kept == Credentials("secret-number-1", "token-number-1")
+
+
+def test_an_answer_that_was_lost_is_told(desk: Desk) -> None:
+    """With when it was asked for, by every start, until there is a secret again."""
+    desk.rainbow.fail("register", Unavailable("it broke"), after=True)
+    desk.clock.advance(100.0)
+    asked = when(desk.clock.now())
+    with pytest.raises(Unavailable):
+        desk.registrar.ensure()
+    for _ in range(2):
+        desk.clock.advance(50.0)
+        desk.restart()
+        with pytest.raises(Fatal, match=f"This agent asked for one at {asked}, and the answer"):
+            desk.registrar.ensure()
+    desk.store.kept = Credentials("secret-number-1", "token-number-1")  # what the operator found
+    desk.restart()
+    assert desk.works()
+
+
+def test_a_name_that_another_has_is_not_called_an_answer_that_was_lost(desk: Desk) -> None:
+    """This one never asked before."""
+    desk.rainbow.register("blue", REGISTRATION_SECRET, "{}")
+    for _ in range(2):
+        with pytest.raises(Fatal) as caught:
+            desk.registrar.ensure()
+        assert "asked for one" not in str(caught.value)
+        desk.restart()
+
+
+def test_a_graph_that_outlived_its_row(desk: Desk) -> None:
+    """075ee23 makes a row, then answers with an error: the secret is lost, and that is told."""
+    error = "cluster graph blue already exists and cannot be added again"
+    desk.rainbow.fail("register", Rejected(error), after=True)
+    with pytest.raises(Fatal, match=r"kept the new secret to itself: .* then restart rainbow"):
+        desk.registrar.ensure()
+
+
+def test_a_store_that_is_full_while_it_runs_is_waited_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a first start whoever started it is told; later nothing is asked of rainbow until then."""
+
+    def full() -> None:
+        raise UsageError("/state: No space left on device")
+
+    monkeypatch.setattr(desk.store, "check", full)
+    with pytest.raises(UsageError):
+        desk.registrar.ensure()
+    monkeypatch.undo()
+    doubt = desk.doubt(DENIED)
+    desk.rainbow.restart(keep_database=False)
+    monkeypatch.setattr(desk.store, "check", full)
+    before = desk.rainbow.calls["register"]
+    with pytest.raises(Unavailable, match="No space left"):
+        desk.registrar.heal(doubt)
+    assert desk.rainbow.calls["register"] == before
+    monkeypatch.undo()
+    desk.registrar.heal(doubt)
+    assert desk.works()
+
+
+def test_a_stored_session_is_there_without_rainbow(desk: Desk) -> None:
+    """For a report right after the start; a cluster that has none is not registered by it."""
+    desk.registrar.resume()
+    assert desk.registrar.session is None
+    session = desk.registrar.ensure()
+    desk.restart()
+    desk.rainbow.down = True
+    desk.registrar.resume()
+    assert desk.registrar.session == session
