@@ -25,7 +25,7 @@ from rainbow_agent.stop import Stop
 MAX_REPLY: Final = 32 * 1024 * 1024  # bytes
 #: By how much fewer jobs are asked for after a reply that was too large: the server has made it in
 #: vain, so that it should not happen often.
-_FEWER: Final = 8
+_FEWER: Final = 32
 
 #: The Go server's name for a cluster's own graph among its subsystems.
 _OWN_GRAPH: Final = "cluster"
