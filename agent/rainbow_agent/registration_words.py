@@ -56,7 +56,7 @@ def _cures(cluster: str, store: str) -> str:
     """What helps when a secret is lost: rainbow has it, and gives it to nobody."""
     return (
         "restore it where the state folder was lost; or have rainbow's operator look the secret up"
-        f" in its database (table clusters, name {cluster}) and write it to {store} (cluster:"
+        f" in its database (table `clusters`, name {cluster}) and write it to {store} (cluster:"
         f" {{name: {cluster},"
         " secret: ...}); or remove that row and then restart rainbow, whose memory has the cluster,"
         " too"

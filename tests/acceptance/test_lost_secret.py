@@ -57,7 +57,7 @@ def test_the_operator_looks_the_secret_up(site: Site) -> None:
         said = ends_and_says(site)
         assert "has a cluster blue already and gives its secret only once" in said
         assert "This agent asked for one at 20" in said
-        assert "look the secret up in its database (table clusters, name blue)" in said
+        assert "look the secret up in its database (table `clusters`, name blue)" in said
     with closing(sqlite3.connect(site.scheduler.db)) as db:
         ((token, secret),) = db.execute("SELECT token, secret FROM clusters").fetchall()
     entry = {

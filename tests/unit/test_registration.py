@@ -147,7 +147,7 @@ def test_a_name_that_is_taken_is_fatal_and_tells_the_ways_out(desk: Desk) -> Non
         "rainbow.example:50051",
         "only once",
         "RAINBOW_CLUSTER",
-        "table clusters",
+        "table `clusters`",
     ):
         assert words in said
     assert REGISTRATION_SECRET not in said
