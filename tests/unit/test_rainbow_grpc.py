@@ -197,10 +197,10 @@ def test_the_number_of_jobs_goes_down_until_they_fit(
     large = refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max")
     fits = rainbow_pb2.ReceiveJobsResponse(jobs={1: "{}"})
     server.answers["RainbowScheduler.ReceiveJobs"] = lambda request, context: (
-        fits if 0 < request.maxJobs <= 100 else large(request, context)
+        fits if 0 < request.maxJobs <= 10 else large(request, context)
     )
     assert len(scheduler.receive("blue", "hush-hush", 0)) == 1
-    assert [request.maxJobs for request in server.asked] == [0, 128, 16]
+    assert [request.maxJobs for request in server.asked] == [0, 32, 1]
 
 
 def test_the_matcher_gets_only_what_it_reads(
