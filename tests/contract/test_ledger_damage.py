@@ -262,3 +262,16 @@ def test_a_changed_jobspec_is_not_run(tmp_path: Path) -> None:
             ledger.jobspecs([key])
     with closing(open_or_replace(path, registered=True, at=1.0)) as ledger:
         assert ledger.jobs() == []
+
+
+@pytest.mark.parametrize("added", ["ANALYZE", "CREATE INDEX mine ON job (name)", "VACUUM"])
+def test_what_an_operator_does_to_it_is_no_damage(tmp_path: Path, added: str) -> None:
+    """Statistics and an index of his own are beside what should be there."""
+    path = tmp_path / "ledger.sqlite"
+    with closing(open_or_replace(path, registered=False, at=1.0)) as ledger:
+        key = add_job(ledger, 1, "a")
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(added)
+    with closing(open_or_replace(path, registered=True, at=2.0)) as ledger:
+        assert ledger.note(REBUILD) is None
+        assert [row.key for row in ledger.jobs()] == [key]
