@@ -28,7 +28,7 @@ from rainbow_agent.conditions import Conditions
 from rainbow_agent.daemon import UNREACHABLE
 from rainbow_agent.dispatch import Dispatcher
 from rainbow_agent.environment import job_environment
-from rainbow_agent.errors import LedgerCorrupt, LedgerDamaged
+from rainbow_agent.errors import LedgerDamaged
 from rainbow_agent.inbox import Inbox
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.jobspec.programs import Programs
@@ -130,7 +130,7 @@ def _assemble(
         settings.ledger_path,
         registered=registered,
         at=clock.now(),
-        broken=broken if isinstance(broken, LedgerCorrupt) else None,
+        broken=broken,
     )
     tell_rebuilt(ledger, vitals.conditions)
     breaker = Breaker(conditions=vitals.conditions, clock=clock, limit=settings.black_hole)

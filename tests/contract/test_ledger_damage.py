@@ -206,16 +206,42 @@ class TestWatched:
             watch.look()
         watch.look()
 
-    def test_it_never_shrinks(self, tmp_path: Path) -> None:
-        """Somebody cut it off."""
+    @pytest.mark.parametrize("cut", [1, 2 * 4096], ids=["within a page", "pages"])
+    def test_it_never_shrinks(self, tmp_path: Path, cut: int) -> None:
+        """Somebody cut it off: it is put aside."""
         path = tmp_path / "ledger.sqlite"
-        with closing(SqliteLedger.open(path)):
-            watch = LedgerWatch(path)
-            size = path.stat().st_size
-            with path.open("r+b") as file:
-                file.truncate(size - 1)
-            with pytest.raises(LedgerCorrupt, match=f"from {size} to {size - 1} bytes"):
-                watch.look()
+        with closing(SqliteLedger.open(path)) as ledger:
+            for number in range(50):
+                add_job(ledger, number + 1, "a")
+        ledger = SqliteLedger.open(path)
+        watch = LedgerWatch(path)
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.truncate(size - cut)
+        with pytest.raises(LedgerDamaged, match=f"from {size} to {size - cut} bytes") as caught:
+            watch.look()
+        ledger.close()
+        with closing(open_or_replace(path, registered=True, at=1.0, broken=caught.value)) as again:
+            assert again.note(REBUILD)["aside"]
+
+    def test_a_vacuum_is_no_damage(self, tmp_path: Path) -> None:
+        """It makes the file shorter: the ledger is looked through, and is what it was."""
+        path = tmp_path / "ledger.sqlite"
+        with closing(SqliteLedger.open(path)) as ledger:
+            key = add_job(ledger, 1, "a")
+            ledger.put_note("large", "x" * 500_000)
+            ledger.put_note("large", "")
+        ledger = SqliteLedger.open(path)
+        watch = LedgerWatch(path)
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("VACUUM")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with pytest.raises(LedgerDamaged, match="shorter") as caught:
+            watch.look()
+        ledger.close()
+        with closing(open_or_replace(path, registered=True, at=1.0, broken=caught.value)) as again:
+            assert [row.key for row in again.jobs()] == [key]
+            assert again.note(REBUILD) is None
 
     def test_another_file_in_its_place(self, tmp_path: Path) -> None:
         """It is opened anew, and not taken for damage."""

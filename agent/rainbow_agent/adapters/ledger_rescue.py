@@ -28,7 +28,7 @@ _READ_SIZE = 64 * 1024 * 1024
 
 
 def open_or_replace(
-    path: Path, *, registered: bool, at: float, broken: LedgerCorrupt | None = None
+    path: Path, *, registered: bool, at: float, broken: LedgerDamaged | None = None
 ) -> SqliteLedger:
     """The ledger, whole.
 
@@ -37,7 +37,8 @@ def open_or_replace(
         registered: whether the cluster has a secret already: then a ledger that is not there was
             lost, and is no first start.
         at: epoch seconds.
-        broken: what was found to be wrong with it while it was in use; it is not tried again.
+        broken: what was found to be wrong with it while it was in use. What is corrupt is not tried
+            again; otherwise it is looked through, however large it is.
 
     Raises:
         Fatal, LedgerDamaged: it cannot be used, and that is no damage of the file itself.
@@ -46,10 +47,10 @@ def open_or_replace(
     if registered and not lost and path.stat().st_size < _LEAST:
         # sqlite takes it for a database that was just made, and would start over without a word.
         broken = LedgerCorrupt(f"ledger {path}: it was cut off to {path.stat().st_size} bytes")
-    if broken is not None and not lost:
+    if isinstance(broken, LedgerCorrupt) and not lost:
         return _replace(path, broken, at)
     try:
-        ledger = _open_whole(path)
+        ledger = _open_whole(path, whatever_size=broken is not None)
     except LedgerCorrupt as exc:
         return _replace(path, exc, at)
     if lost:
@@ -59,14 +60,15 @@ def open_or_replace(
     return ledger
 
 
-def _open_whole(path: Path) -> SqliteLedger:
+def _open_whole(path: Path, *, whatever_size: bool) -> SqliteLedger:
     """The ledger, read through; closed again before anybody moves it.
 
     The last connection that closes removes the log by its name, which is then the new one's.
     """
     ledger = SqliteLedger.open(path)
     try:
-        _read_through(path)
+        if whatever_size or path.stat().st_size <= _READ_SIZE:
+            _read_through(path)
         ledger.try_to_write()
     except BaseException:  # whatever it is; raised again
         ledger.close()
@@ -120,8 +122,6 @@ def _read_through(path: Path) -> None:
     Raises:
         LedgerCorrupt: something in it is none of ours.
     """
-    if path.stat().st_size > _READ_SIZE:
-        return
     uri = f"{path.absolute().as_uri()}?mode=ro"
     with errors_in_words(path), closing(sqlite3.connect(uri, uri=True)) as db:
         for problem in problems(db):

@@ -8,8 +8,12 @@ is never opened here (closing it would drop sqlite's locks, sqlite.org/howtocorr
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from rainbow_agent.errors import LedgerCorrupt, LedgerDamaged
+
+#: Bytes of a page: sqlite's default, which ledgers have.
+_PAGE: Final = 4096
 
 
 class LedgerWatch:
@@ -29,8 +33,9 @@ class LedgerWatch:
         """Look once.
 
         Raises:
-            LedgerDamaged: it was removed, or another file is in its place.
-            LedgerCorrupt: it was cut off; a ledger never shrinks by itself.
+            LedgerDamaged: it was removed, another file is in its place, or it is shorter, which a
+                ledger never becomes by itself.
+            LedgerCorrupt: it was cut off in the middle of a page.
         """
         try:
             facts = self._path.stat()
@@ -47,8 +52,13 @@ class LedgerWatch:
                 " opened anew"
             )
         if facts.st_size < self._size:
-            raise LedgerCorrupt(
-                f"ledger {self._path}: it was cut off from {self._size} to {facts.st_size} bytes"
-                " while it was in use"
+            what = (
+                f"ledger {self._path}: it became shorter while it was in use, from {self._size} to"
+                f" {facts.st_size} bytes"
+            )
+            if facts.st_size % _PAGE:
+                raise LedgerCorrupt(f"{what}: it was cut off in the middle of a page")
+            raise LedgerDamaged(
+                f"{what}: it was cut off, or this was a VACUUM; it is looked through"
             )
         self._size = facts.st_size
