@@ -19,6 +19,8 @@ from rainbow_agent.states import TaskState
 #: The name of the eventlog in a Flux job's guest namespace.
 EVENTLOG = "rainbow.eventlog"
 _NAME = "task"
+#: Characters of a cause or reason that are taken.
+_LONGEST = 4096
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "cause": str,
     "flux_id": int,
@@ -43,20 +45,29 @@ def to_line(change: TaskChange) -> str:
 
 
 def from_entry(group: TaskKey, entry: Any) -> TaskChange | None:
-    """The news in an entry; None where it is none, or not about a task in this group."""
+    """The news in an entry; None where it is none, or not about a task in this group.
+
+    The log is the job's, and whatever runs in it can write there.
+    """
     context = entry.get("context") if isinstance(entry, Mapping) else None
     if not isinstance(context, Mapping) or entry.get("name") != _NAME:
         return None
     task, replica, at = context.get("task"), context.get("replica", 0), entry.get("timestamp")
     if not isinstance(task, str) or not task.startswith(f"{group.task}/"):
         return None
-    if not isinstance(replica, int) or not isinstance(at, int | float):
+    if not isinstance(replica, int) or not _storable(replica) or not _storable(at):
+        return None
+    if _text(task) != task:
         return None
     try:
         state = TaskState(context.get("state"))
     except ValueError:
         return None
-    facts = {n: context[n] for n, kind in _TYPES.items() if isinstance(context.get(n), kind)}
+    facts: dict[str, Any] = {
+        n: _text(context[n]) if kind is str else context[n]
+        for n, kind in _TYPES.items()
+        if isinstance(context.get(n), kind) and (kind is str or _storable(context[n]))
+    }
     return TaskChange(
         TaskKey(group.job, task, replica),
         state,
@@ -65,6 +76,18 @@ def from_entry(group: TaskKey, entry: Any) -> TaskChange | None:
         inside=True,
         **{"cause": state.value, **facts},
     )
+
+
+def _text(value: str) -> str:
+    """Text that a ledger can hold, of a length for people: a job may write anything there."""
+    return value[:_LONGEST].encode("utf-8", "replace").decode()
+
+
+def _storable(value: object) -> bool:
+    """Whether it is a number that a ledger can hold."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return -(2**63) <= value < 2**63  # no NaN, either
 
 
 def label(key: TaskKey) -> str:

@@ -76,8 +76,24 @@ class FluxInside:
             yield from self._kept.pop(job)
             return
         for line in json.loads(response.text)["event"].splitlines():
-            entry = json.loads(line)
-            yield WorkloadEvent(EventKind.INSIDE, job, entry["timestamp"], news=entry)
+            event = _event(job, line)
+            if event is not None:
+                yield event
+
+
+def _event(job: int, line: str) -> WorkloadEvent | None:
+    """What a line of the log says; None where it says nothing.
+
+    Whatever runs in the group may write there, too.
+    """
+    try:
+        entry = json.loads(line)
+        return WorkloadEvent(EventKind.INSIDE, job, float(entry["timestamp"]), news=entry)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        log.warning(
+            "A line in the log of group %d is no news of its runner's", job, extra={"flux_id": job}
+        )
+        return None
 
 
 def to_job(around: str, job: int) -> Callable[[str], None]:

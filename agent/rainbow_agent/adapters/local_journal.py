@@ -40,8 +40,8 @@ class _Tail:
         for line in lines:
             try:
                 entry = json.loads(line)
-            except ValueError:
-                continue  # the runner was killed while it wrote
+            except (ValueError, RecursionError):
+                continue  # the runner was killed while it wrote, or something else wrote there
             if isinstance(entry, dict):
                 at = entry.get("timestamp")
                 when = float(at) if isinstance(at, int | float) else time.time()
