@@ -16,7 +16,7 @@ import psutil
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.crashpoints import CrashPoint
 from rainbow_agent.errors import RainbowAgentError
-from rainbow_agent.model import Cancellation, JobRow
+from rainbow_agent.model import Cancellation, JobRow, TaskRow
 from rainbow_agent.states import FINAL_JOB_STATES, JobState, TaskState
 from rainbow_agent.testing import eventually, kill_tree
 from rainbow_agent.testing_evidence import Books, history, records, times_submitted
@@ -33,7 +33,8 @@ class Ending:
 
     Attributes:
         state: the job's, with its reason.
-        tasks: name, replica, state, exit code and reason of each.
+        tasks: name, replica, state, exit code and reason of each; no reason of one that was
+            canceled and depends on others: Flux may come to it before or after those.
         lines: what its commands wrote, sorted.
         between: the first and the last of these.
         submitted: how many jobs of the workload manager each task was, by its journal.
@@ -213,7 +214,9 @@ class Stage:
         counted = times_submitted(jobs)
         return Ending(
             state=(row.state, row.reason),
-            tasks=[(t.key.task, t.key.replica, t.state, t.exit_code, t.reason) for t in row.tasks],
+            tasks=[
+                (t.key.task, t.key.replica, t.state, t.exit_code, _own_reason(t)) for t in row.tasks
+            ],
             lines=sorted(lines),
             between=(*lines[:1], *lines[-1:]),
             submitted={(k.task, k.replica): n for k, n in counted.items() if k.job == row.key},
@@ -236,6 +239,11 @@ class Stage:
         row, wish = self.row(name), self.wish(name)
         over = row.state in FINAL_JOB_STATES and row.accepted is not None
         return over and (wish is None or wish.done is not None)
+
+
+def _own_reason(task: TaskRow) -> str | None:
+    """Of a task that depends on others and was canceled, either may be told: it, or they."""
+    return None if task.state is TaskState.CANCELED and task.depends_on else task.reason
 
 
 def arming(point: CrashPoint, time: int = 1) -> dict[str, str]:
