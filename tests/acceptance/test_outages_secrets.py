@@ -53,7 +53,7 @@ def test_exists_with_the_secret_lost(kind: SchedulerKind, tmp_path: Path, timer:
         site.program.config.unlink()
         with site.program.background("start") as agent:
             assert agent.wait() == 42
-            for words in ("gives its secret", "RAINBOW_CLUSTER", "restore it", "`clusters`"):
+            for words in ("gives its secret only once", "RAINBOW_CLUSTER", "remove that row"):
                 assert words in agent.log()
         change_database(site, "DELETE FROM clusters WHERE name = ?", "blue")
         what = "EXISTS, the secret lost: exit 42; the row removed, as it says"
