@@ -264,7 +264,7 @@ class Forgetful(FakeConnection):
     def cancel(self, flux_ids: Sequence[int], note: str) -> None:
         """See ports.Workload."""
         if Forgetful.silent:
-            Forgetful.silent = not self._in_flight
+            Forgetful.silent = False
             self._outcomes.clear()
             self._in_flight = 0
             raise WorkloadUnavailable("Flux does not answer cancel requests")
