@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from enum import Enum
 from typing import Any
 
 from rainbow_agent.crashpoints import CrashPoint, reach_if
 from rainbow_agent.errors import LedgerBlocked, WorkloadUnavailable
+from rainbow_agent.lineage import Gone, Known
 from rainbow_agent.model import (
     EventKind,
     JobChange,
@@ -27,7 +27,7 @@ from rainbow_agent.model import (
 )
 from rainbow_agent.pacing import Pace
 from rainbow_agent.ports import Clock, Journal, Ledger, StopSignal, Workload
-from rainbow_agent.rebuild import INSTANCE, REBUILD, STRAYS, Finds
+from rainbow_agent.rebuild import INSTANCE, LINEAGE, REBUILD, STRAYS, Finds
 from rainbow_agent.states import FINAL_TASK_STATES, TaskState
 from rainbow_agent.tracker import Tracker
 from rainbow_agent.vitals import Vitals
@@ -41,14 +41,6 @@ PORTION = 10_000
 UNREACHABLE = "workload-unreachable"
 OPEN_TASK_STATES = frozenset(TaskState) - FINAL_TASK_STATES
 _RUNS = frozenset({TaskState.RUNNING})
-
-
-class Gone(str, Enum):
-    """What became of the instance that had tasks which its history does not have."""
-
-    REPLACED = "replaced"  # another instance answers: all that the old one had ended with it
-    PURGED = "purged"  # it is the same one: they ended, and it forgot them
-    UNKNOWN = "unknown"  # this ledger never noted which instance it was
 
 
 _LOST = {
@@ -156,7 +148,7 @@ class JournalRoom:
             )
             try:
                 tracker = Tracker()
-                self._read_history(journal, ledger, tracker, known, instance)
+                self._read_history(journal, ledger, tracker, known, workload, instance=instance)
                 pace.worked(self._clock.monotonic())
                 held: dict[int | None, TaskChange] = {}
                 while not (self._stop.is_set() or self._resync.is_set()):
@@ -180,15 +172,19 @@ class JournalRoom:
         ledger: Ledger,
         tracker: Tracker,
         known: Sequence[TaskRow],
+        workload: Workload,
+        *,
         instance: str,
     ) -> None:
         """Bring the ledger up to date; what the workload manager no longer knows is sorted out."""
         news: list[TaskChange] = []
         seen: set[TaskKey] = set()
+        last_id = 0
         finds = Finds(self._whose(ledger))
         while not self._stop.is_set():
             events = journal.next_events(self.PATIENCE)
             seen |= {e.key for e in events if e.key is not None}
+            last_id = max([last_id, *(e.flux_id for e in events)])
             finds.note(events)
             news += _news(tracker, events)
             if any(e.kind is EventKind.CAUGHT_UP for e in events):
@@ -203,7 +199,11 @@ class JournalRoom:
             self._stop.beat()
             self._apply(ledger, news[start : start + PORTION])
         reach_if(CrashPoint.HISTORY_WRITTEN, lambda: news)
-        self._note_missed(ledger, known, seen, instance)
+        # Looked up after the history was read: what was purged meanwhile is remembered there.
+        lineage = workload.lineage
+        noted = ledger.note(INSTANCE), ledger.note(LINEAGE)
+        where = Known(instance, lineage.name, max(last_id, lineage.last_id), noted)
+        self._note_missed(ledger, known, seen, where)
         self.reachable, self.problem = True, ""
         self._vitals.conditions.clear(UNREACHABLE)
         with self._sync:
@@ -217,19 +217,19 @@ class JournalRoom:
         )
 
     def _note_missed(
-        self, ledger: Ledger, known: Sequence[TaskRow], seen: Collection[TaskKey], instance: str
+        self, ledger: Ledger, known: Sequence[TaskRow], seen: Collection[TaskKey], where: Known
     ) -> None:
         """What became of tasks that are not in the history, told one by one; which instance it is.
 
         In one transaction: a crash in between must not take the new instance for the old one.
         """
         with ledger.transaction():
-            before = ledger.note(INSTANCE)
-            away = missed(known, seen, _gone(before, instance), self._on_lost, self._clock.now())
+            away = missed(known, seen, where, self._on_lost, self._clock.now())
             changes = ledger.apply(away)
             reach_if(CrashPoint.SORTING, lambda: away)
-            if before != instance:
-                ledger.put_note(INSTANCE, instance)
+            if where.noted != (where.instance, where.lineage):
+                ledger.put_note(INSTANCE, where.instance)
+                ledger.put_note(LINEAGE, where.lineage)
         reach_if(CrashPoint.SORTED, lambda: away)
         _tell_missed(away)
         if changes:
@@ -282,12 +282,6 @@ def _tells(news: Iterable[TaskChange], states: Collection[TaskState]) -> bool:
     return any(change.state in states for change in news)
 
 
-def _gone(before: object, now: str) -> Gone:
-    if before is None:
-        return Gone.UNKNOWN
-    return Gone.PURGED if before == now else Gone.REPLACED
-
-
 def _tell_missed(changes: Sequence[TaskChange]) -> None:
     """What the workload manager lost is told, task by task, whatever becomes of it."""
     for change in changes:
@@ -328,18 +322,19 @@ def _in_company(
 
 
 def missed(
-    rows: Iterable[TaskRow], seen: Collection[TaskKey], gone: Gone, on_lost: str, at: float
+    rows: Iterable[TaskRow], seen: Collection[TaskKey], where: Known, on_lost: str, at: float
 ) -> list[TaskChange]:
     """News of tasks that were in the workload manager and are not in its history any more.
 
     Args:
         rows: tasks that were submitted, taken before the history was read.
         seen: the keys in the history.
-        gone: what became of the instance that they were in.
+        where: whose history it is.
         on_lost: `resubmit` or `fail` (RAINBOW_ON_LOST), for tasks that had started.
         at: epoch seconds.
     """
-    return [_missed(row, gone, on_lost, at) for row in rows if row.key not in seen]
+    away = [row for row in rows if row.key not in seen]
+    return [_missed(row, where.gone(row.flux_id), on_lost, at) for row in away]
 
 
 def _missed(row: TaskRow, gone: Gone, on_lost: str, at: float) -> TaskChange:

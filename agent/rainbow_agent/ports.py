@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from rainbow_agent.lineage import Lineage
 from rainbow_agent.model import (
     Cancellation,
     Credentials,
@@ -145,6 +146,10 @@ class Workload(Protocol):
     @property
     def instance(self) -> str:
         """What tells this instance from another that has its uri later."""
+
+    @property
+    def lineage(self) -> Lineage:
+        """What stays the same when an instance is restarted with its state."""
 
     def resources(self) -> PoolView:
         """What it can schedule, and what of that is free now."""

@@ -21,9 +21,11 @@ from rainbow_agent.model import (
     WorkloadEvent,
 )
 
-#: Notes in the ledger: the instance whose history was read last; that the ledger is a new one in
-#: the place of one that was lost; tasks in the journal whose jobs are not in the ledger yet.
+#: Notes in the ledger: the instance whose history was read last, and its lineage; that the ledger
+#: is a new one in the place of one that was lost; tasks in the journal whose jobs are not in the
+#: ledger yet.
 INSTANCE: Final = "instance"
+LINEAGE: Final = "lineage"
 REBUILD: Final = "rebuild"
 STRAYS: Final = "strays"
 

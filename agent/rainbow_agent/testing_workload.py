@@ -11,10 +11,10 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 
 from rainbow_agent.errors import WorkloadUnavailable
+from rainbow_agent.lineage import Lineage
 from rainbow_agent.model import (
     EventKind,
     Origin,
@@ -28,6 +28,7 @@ from rainbow_agent.model import (
 from rainbow_agent.pool import NodeView, PoolView
 from rainbow_agent.ports import Clock, StopSignal
 from rainbow_agent.testing import FakeClock
+from rainbow_agent.testing_fakejob import FakeJob
 
 
 class Break(Enum):
@@ -36,18 +37,6 @@ class Break(Enum):
     BEFORE = "before"  # it never arrives
     AFTER = "after"  # it became a job, and its answer is lost
     LATE = "late"  # it is on its way: a job once the dead connection is closed and settled
-
-
-@dataclass
-class FakeJob:
-    """One job in the table."""
-
-    flux_id: int
-    key: TaskKey
-    submission: Submission
-    waits_for: set[int] = field(default_factory=set)
-    running: bool = False
-    ended_well: bool | None = None  # None: it is not over
 
 
 class FakeWorkload:
@@ -80,6 +69,9 @@ class FakeWorkload:
         self.became_job: Counter[TaskKey] = Counter()
         self.journals_opened = 0
         self.instances = 1
+        #: Another one when an instance is replaced by one that has not its state; and the highest
+        #: id of the jobs that were purged.
+        self.lineage = Lineage("lineage-1", 0)
         self._cores = cores
         self._clock = clock or FakeClock()
         self._ids = itertools.count(1000, 16)
@@ -116,6 +108,7 @@ class FakeWorkload:
         """The instance ends with all its jobs, and an empty one takes its place."""
         with self.changed:
             self.instances += 1
+            self.lineage = Lineage(f"lineage-{self.instances}", 0)
             self.became_job.clear()
             self.jobs.clear()
             self.events.clear()
@@ -153,7 +146,7 @@ class FakeWorkload:
     def run_all(self) -> None:
         """Run what waits to its end, and so on until nothing waits."""
         with self.changed:
-            while ready := [j for j in self.jobs.values() if _may_start(j)]:
+            while ready := [j for j in self.jobs.values() if j.may_start()]:
                 for job in ready:
                     self._run(job)
 
@@ -266,10 +259,6 @@ class FakeWorkload:
         self.changed.notify_all()
 
 
-def _may_start(job: FakeJob) -> bool:
-    return job.ended_well is None and not job.running and not job.waits_for
-
-
 class _Link:
     """What a connection and a journal share: they belong to a server, and can break."""
 
@@ -308,6 +297,13 @@ class FakeConnection(_Link):
         with self._server.changed:
             self._expect_alive()
             return f"instance-{self._server.instances}"
+
+    @property
+    def lineage(self) -> Lineage:
+        """What those had in common."""
+        with self._server.changed:
+            self._expect_alive()
+            return self._server.lineage
 
     def resources(self) -> PoolView:
         """One node with the server's cores."""

@@ -224,6 +224,46 @@ def test_flux_is_restarted_under_a_living_agent(
 
 
 @pytest.mark.flux
+def test_a_task_that_was_purged_runs_once_also_where_flux_is_restarted(tmp_path: Path) -> None:
+    """It ended, was purged and Flux restarted with its state, all while no agent was there."""
+    if flux_command() is None:
+        pytest.skip(NO_FLUX)
+    options = [f"-Sstatedir={tmp_path / 'flux-state'}"]
+    (tmp_path / "flux-state").mkdir()
+    with running_site(tmp_path, workload="flux", on_lost="resubmit") as site:
+        with private_flux(options=options) as flux:
+            site.program.environ["FLUX_URI"] = flux.uri
+            flux.run("flux", "queue", "stop")  # so the agent dies with it submitted, not started
+            with site.program.background("start") as agent:
+                is_up(agent, site)
+                site.fleet.send(jobspec(task(site.writes("ran"), "ran"), name="once"))
+                eventually(
+                    lambda: (
+                        [t.state for r in site.program.rows() for t in r.tasks]
+                        == [TaskState.SUBMITTED]
+                    ),
+                    "it is submitted",
+                )
+                agent.kill()
+            flux.run("flux", "queue", "start")
+            flux.run("flux", "queue", "drain")
+            assert site.written() == ["ran"]
+            assert "purged 1 " in flux.run("flux", "job", "purge", "--force", "--num-limit=0")
+        with private_flux(options=options) as flux:
+            site.program.environ["FLUX_URI"] = flux.uri
+            with site.program.background("start") as agent:
+                site.program.await_end(1)
+                eventually(lambda: not site.untold(), "rainbow was told")
+                site.fleet.send(jobspec(task(site.writes("next"))))
+                site.program.await_end(2)
+                assert agent.stop() == 0, agent.log()
+        assert states_of(site)["once"] is JobState.LOST
+        assert site.written() == ["ran", "next"]
+        (job,) = [row for row in site.program.rows() if row.name == "once"]
+        assert "was purged" in (job.reason or "")
+
+
+@pytest.mark.flux
 def test_a_rank_is_lost_while_it_runs_a_task(tmp_path: Path, timer: Timer) -> None:
     """Flux ends what ran there: failed, with Flux's reason; what depends on it is canceled."""
     if flux_command() is None:

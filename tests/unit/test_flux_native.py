@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from rainbow_agent.adapters.flux_native import FluxWorkload
 from rainbow_agent.adapters.flux_request import RequestWriter
 from rainbow_agent.adapters.flux_settle import backlog
 from rainbow_agent.errors import WorkloadUnavailable
+from rainbow_agent.lineage import Lineage
 from rainbow_agent.model import Submission, SubmitOutcome, Submitted
 from rainbow_agent.testing import eventually
 from rainbow_agent.testing_flux import NO_FLUX, PrivateFlux, flux_command, private_flux
@@ -161,6 +163,27 @@ def test_instances_differ_in_their_identity(flux: PrivateFlux) -> None:
         assert one.instance == same.instance
         with private_flux() as other, closing(FluxWorkload(other.uri)) as different:
             assert different.instance != one.instance
+
+
+@pytest.mark.flux
+@needs_flux
+def test_a_restart_with_state_keeps_the_lineage(flux: PrivateFlux, tmp_path: Path) -> None:
+    """It remembers the highest id that was purged, but for what a kill took away with it."""
+    lineages, ids = [], []
+    for n in range(4):
+        with private_flux(options=[f"-Sstatedir={tmp_path}"]) as kept:
+            with closing(FluxWorkload(kept.uri)) as workload:
+                lineages.append(workload.lineage)
+            kept.run("flux", "run", "true")
+            ids.append(int(kept.run("flux", "jobs", "-a", "-n", "-o", "{id.dec}")))
+            kept.run("flux", "job", "purge", "--force", "--num-limit=0")
+            with closing(FluxWorkload(kept.uri)) as workload:
+                assert workload.lineage == Lineage(lineages[0].name, ids[-1])
+            if n == 2:
+                kept.kill()
+    assert [each.last_id for each in lineages] == [0, ids[0], ids[1], ids[1]]
+    with closing(FluxWorkload(flux.uri)) as other:
+        assert len({"", other.lineage.name} | {each.name for each in lineages}) == 3
 
 
 @pytest.mark.flux

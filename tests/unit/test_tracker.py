@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rainbow_agent.journal import Gone, missed
+from rainbow_agent.journal import missed
+from rainbow_agent.lineage import Gone, Known
 from rainbow_agent.model import EventKind, JobKey, TaskChange, TaskKey, TaskRow, WorkloadEvent
 from rainbow_agent.states import TaskState
 from rainbow_agent.tracker import Tracker
@@ -221,21 +222,43 @@ def row(state: TaskState, key: TaskKey = KEY) -> TaskRow:
 
 
 @pytest.mark.parametrize(
-    ("gone", "on_lost", "waited", "ran"),
+    ("noted", "last_id", "gone"),
     [
-        (Gone.REPLACED, "fail", TaskState.PENDING, TaskState.LOST),
-        (Gone.REPLACED, "resubmit", TaskState.PENDING, TaskState.PENDING),
-        (Gone.PURGED, "resubmit", TaskState.LOST, TaskState.LOST),
-        (Gone.UNKNOWN, "resubmit", TaskState.LOST, TaskState.LOST),
+        ((None, None), JOB, Gone.UNKNOWN),
+        (("i2", None), 0, Gone.PURGED),
+        (("i2", "l2"), 0, Gone.PURGED),
+        (("i1", None), JOB, Gone.REPLACED),
+        (("i1", ""), JOB, Gone.REPLACED),
+        (("i1", "l1"), JOB, Gone.REPLACED),
+        (("i1", "l2"), JOB - 1, Gone.REPLACED),
+        (("i1", "l2"), JOB, Gone.PURGED),
+        (("i1", "l2"), JOB + 1, Gone.PURGED),
+    ],
+)
+def test_what_became_of_a_job_that_is_not_in_the_history(
+    noted: tuple[object, object], last_id: int, gone: Gone
+) -> None:
+    """It was purged if this instance, or the state that it goes on from, ever had it."""
+    assert Known("i2", "l2", last_id, noted).gone(JOB) is gone
+
+
+@pytest.mark.parametrize(
+    ("noted", "on_lost", "waited", "ran"),
+    [
+        ("another", "fail", TaskState.PENDING, TaskState.LOST),
+        ("another", "resubmit", TaskState.PENDING, TaskState.PENDING),
+        ("this", "resubmit", TaskState.LOST, TaskState.LOST),
+        (None, "resubmit", TaskState.LOST, TaskState.LOST),
     ],
 )
 def test_what_is_not_in_the_history(
-    gone: Gone, on_lost: str, waited: TaskState, ran: TaskState
+    noted: str | None, on_lost: str, waited: TaskState, ran: TaskState
 ) -> None:
     """A task is submitted again only if its instance was replaced; a started one, if told so."""
     rows = [row(TaskState.SUBMITTED), row(TaskState.RUNNING)]
-    news = missed(rows, (), gone, on_lost, 50.0)
+    where = Known("this", "", 0, (noted, None))
+    news = missed(rows, (), where, on_lost, 50.0)
     assert [change.state for change in news] == [waited, ran]
     assert [change.again for change in news] == [s is TaskState.PENDING for s in (waited, ran)]
     assert all(change.cause for change in news)
-    assert missed(rows, {KEY}, gone, on_lost, 50.0) == []
+    assert missed(rows, {KEY}, where, on_lost, 50.0) == []

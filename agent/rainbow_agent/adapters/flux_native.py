@@ -12,14 +12,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from rainbow_agent.adapters import flux_bindings, flux_resources, flux_settle
+from rainbow_agent.adapters import flux_bindings, flux_lineage, flux_resources, flux_settle
 from rainbow_agent.adapters.flux_connection import ANSWER_SECONDS, Connection, Response
 from rainbow_agent.adapters.flux_journal import FluxJournal
 from rainbow_agent.adapters.flux_request import RequestWriter
 from rainbow_agent.adapters.flux_validation import Validation, configured
 from rainbow_agent.errors import Rejected, WorkloadUnavailable
 from rainbow_agent.fluxid import f58
-from rainbow_agent.model import Submission, SubmitOutcome, SubmitRefused, Submitted, TaskKey
+from rainbow_agent.lineage import Lineage
+from rainbow_agent.model import (
+    Submission,
+    SubmitOutcome,
+    SubmitRefused,
+    Submitted,
+    TaskKey,
+)
 from rainbow_agent.pool import PoolView
 from rainbow_agent.ports import Journal, StopSignal
 from rainbow_agent.stop import Stop
@@ -76,6 +83,20 @@ class FluxWorkload:
         connection = self._open()
         names = ("broker.starttime", "broker.pid", "broker.uuid")
         return "/".join(filter(None, (connection.attribute(name) for name in names)))
+
+    @property
+    def lineage(self) -> Lineage:
+        """What this instance has in common with one that is started with its state (`statedir`).
+
+        Raises:
+            WorkloadUnavailable: it cannot be reached.
+        """
+        connection = self._open()
+        try:
+            return flux_lineage.read(connection)
+        except WorkloadUnavailable:
+            self._forget()
+            raise
 
     @property
     def version(self) -> str:

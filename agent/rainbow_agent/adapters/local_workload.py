@@ -13,6 +13,7 @@ from rainbow_agent.embedded.workload.client import Channel
 from rainbow_agent.embedded.workload.launch import Greeting, Launch, reach
 from rainbow_agent.embedded.workload.protocol import Op
 from rainbow_agent.errors import Rejected, WorkloadUnavailable
+from rainbow_agent.lineage import Lineage
 from rainbow_agent.model import Submission, SubmitOutcome, SubmitRefused, Submitted, TaskKey
 from rainbow_agent.pool import NodeView, PoolView
 from rainbow_agent.ports import Journal, StopSignal
@@ -81,6 +82,15 @@ class LocalWorkload:
         """
         self._connected()
         return self._greeting.instance if self._greeting else ""
+
+    @property
+    def lineage(self) -> Lineage:
+        """The same as the instance, which lives as long as its folder; it forgets no job.
+
+        Raises:
+            WorkloadUnavailable: no server can be reached.
+        """
+        return Lineage(self.instance, 0)
 
     def resources(self) -> PoolView:
         """The machine as one node.
