@@ -24,6 +24,14 @@ def test_a_job_is_told_from_submission_to_its_end(client: Client) -> None:
     assert [e.time for e in events] == sorted(e.time for e in events)
 
 
+def test_its_lineage_has_a_name_that_jobs_do_not_change(client: Client) -> None:
+    """It is the same before a job and after it, and no job was forgotten."""
+    before = client.workload.lineage
+    assert before.name
+    client.end(client.run(["true"]))
+    assert client.workload.lineage == before
+
+
 @pytest.mark.parametrize(
     ("command", "code"),
     [(["sh", "-c", "exit 3"], 3), (["sh", "-c", "kill -9 $$"], 137), (["no-such-command"], 127)],
