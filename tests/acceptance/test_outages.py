@@ -191,7 +191,7 @@ def test_a_slow_rainbow(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> No
     with (
         running_site(tmp_path, kind) as site,
         Proxy(site.scheduler.host) as proxy,
-        site.program.background("start", host=proxy.host, timeout=3) as agent,
+        site.program.background("start", host=proxy.host, timeout=5) as agent,
     ):
         is_up(agent, site)
         runs_a_job(site, 1)
