@@ -43,9 +43,10 @@ from rainbow_agent.states import TaskState
 log = logging.getLogger(__name__)
 
 #: Jobs planned and marked in one transaction: few at first, so that the workload manager has work
-#: while the next are planned, then twice as many each time, up to the most.
-CHUNK = 32
-MOST = 256
+#: while the next are planned, then twice as many each time, up to the most. Flux does better with
+#: larger portions: smaller ones keep it from ever having a burst.
+CHUNK = 128
+MOST = 1024
 #: Submissions in flight at most. Flux takes a burst with less work than the same jobs one by one.
 WINDOW = 2048
 #: News gathered before it is written.
