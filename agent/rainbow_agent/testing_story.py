@@ -189,7 +189,8 @@ def _reported(story: Story) -> bool:
 def _at_rest(story: Story) -> bool:
     story.status_running = story.program.show("status")
     resources = story.status_running["resources"]
-    return bool(resources["cores_total"] == resources["cores_free"])
+    total, free = resources["cores_total"], resources["cores_free"]
+    return total is not None and bool(total == free)  # status may be seconds behind the start
 
 
 def _process_arguments(besides: int) -> list[str]:
