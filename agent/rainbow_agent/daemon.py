@@ -124,8 +124,11 @@ class Daemon:
                     self._wait(self._parts.pace.wait())
             except LedgerBlocked as exc:
                 self._blocked(exc)
-        if self._unfinished():
-            self._tick()
+        try:
+            if self._unfinished():
+                self._tick()
+        except LedgerBlocked as exc:
+            self._blocked(exc)
 
     def _blocked(self, exc: LedgerBlocked) -> None:
         """The ledger cannot be written: nothing is begun until it can, and what runs goes on."""

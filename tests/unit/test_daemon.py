@@ -8,12 +8,20 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.errors import LedgerDamaged, RainbowAgentError, Rejected, Unavailable
+from rainbow_agent.errors import (
+    LedgerBlocked,
+    LedgerDamaged,
+    RainbowAgentError,
+    Rejected,
+    Unavailable,
+)
+from rainbow_agent.inbox import Inbox
 from rainbow_agent.model import Cancellation, SubmitOutcome
 from rainbow_agent.pacing import Pace
 from rainbow_agent.states import JobState, TaskState
@@ -356,3 +364,23 @@ def test_connections_that_break_in_a_long_chain(world: World, slow: Agent) -> No
     assert slow.exit_code is None
     assert set(world.server.became_job.values()) == {1}
     assert len(world.server.became_job) == 40
+
+
+def test_a_full_disk_at_the_last_turn_of_a_chain_is_no_error_of_the_stop(
+    slow: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is in flight stays `submitting` for the next start; the stop is a stop."""
+
+    def full(*_: object) -> NoReturn:
+        raise LedgerBlocked("the disk is full")
+
+    def stops(*_: object) -> int:
+        monkeypatch.setattr(SqliteLedger, "apply", full)
+        slow.stop.set("the test stops it")
+        return 0
+
+    monkeypatch.setattr(Inbox, "accept", stops)
+    slow.ends()
+    assert slow.exit_code == 0
+    assert "fatal" not in [getattr(record, "action", "") for record in caplog.records]
+    monkeypatch.undo()
