@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from rainbow_agent.testing import eventually
+from support.common import eventually
 
 #: The console script that the wheel installs, beside this Python.
 PROGRAM = Path(sys.executable).with_name("rainbow-agent")

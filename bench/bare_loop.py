@@ -22,12 +22,12 @@ from typing import Any
 
 from bench.site import JOBSPEC
 
-from rainbow_agent.adapters import flux_bindings
-from rainbow_agent.adapters.local_workload import LocalWorkload
-from rainbow_agent.dispatch import complete
-from rainbow_agent.environment import job_environment
+from rainbow_agent.core.model import JobKey, Submission, Submitted, TaskKey
+from rainbow_agent.jobs.dispatcher import complete
 from rainbow_agent.jobspec.plan import plan_text
-from rainbow_agent.model import JobKey, Submission, Submitted, TaskKey
+from rainbow_agent.runtime.environment import job_environment
+from rainbow_agent.workload.flux import bindings as flux_bindings
+from rainbow_agent.workload.local.workload import LocalWorkload
 
 _KEY = TaskKey(JobKey("bare-loop", 1), "true", 0)
 

@@ -20,9 +20,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rainbow_agent.adapters import flux_bindings
-from rainbow_agent.adapters.flux_native import FluxWorkload
-from rainbow_agent.model import EventKind, JobKey, Submission, Submitted, TaskKey
+from rainbow_agent.core.model import EventKind, JobKey, Submission, Submitted, TaskKey
+from rainbow_agent.workload.flux import bindings
+from rainbow_agent.workload.flux.workload import FluxWorkload
 
 #: About as large as the environment of a login shell.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"} | {f"VARIABLE_{i}": "x" * 60 for i in range(30)}
@@ -78,7 +78,7 @@ def submit_rates(workload: FluxWorkload, jobs: int, rounds: int) -> list[Measure
 
 def bare_loop() -> Callable[[int], list[int]]:
     """The fastest that the bindings' own way does."""
-    flux_bindings.load()  # makes libflux-core known to the loader
+    bindings.load()  # makes libflux-core known to the loader
     import flux  # noqa: PLC0415 - only now can it be imported
     import flux.job  # noqa: PLC0415
 

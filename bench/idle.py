@@ -14,10 +14,10 @@ from bench.agents import PROGRAM, AgentProcess, pause
 from bench.figures import Figure
 from bench.site import JOBSPEC, Site
 
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.core.model import JobKey, Offer, PlannedJob, TaskChange, TaskKey
+from rainbow_agent.core.states import TaskState
 from rainbow_agent.jobspec.plan import plan_text
-from rainbow_agent.model import JobKey, Offer, PlannedJob, TaskChange, TaskKey
-from rainbow_agent.states import TaskState
+from rainbow_agent.storage.ledger import SqliteLedger
 
 JOBS = 10_000
 _SETTLE = 12.0  # seconds until the polls have reached their longest pause

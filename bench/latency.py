@@ -12,9 +12,9 @@ from bench.agents import AgentProcess, pause
 from bench.figures import Figure
 from bench.site import Site
 
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.model import EventKind
-from rainbow_agent.testing import eventually
+from rainbow_agent.core.model import EventKind
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from support.common import eventually
 
 _JOBS = 30
 _EVERY = 1.0  # seconds

@@ -15,7 +15,7 @@ from bench.figures import Figure
 from bench.idle import JOBS, fill
 from bench.site import Site
 
-from rainbow_agent.testing import eventually
+from support.common import eventually
 
 _MIB = 2**20
 _SETTLE = 12.0  # seconds until the polls have reached their longest pause

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from rainbow_agent.testing_flux import flux_command
-from rainbow_agent.testing_servers import REAL_PROGRAM
+from support.flux import flux_command
+from support.servers import REAL_PROGRAM
 
 #: Distributions whose versions matter to the figures.
 _OURS = ("rainbow-agent", "grpcio", "protobuf", "PyYAML", "click")

@@ -15,13 +15,13 @@ from bench.figures import Figure
 from bench.site import Site
 from bench.throughput import bare_rate
 
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.core.model import JobKey, TaskRow
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_agent.jobs.order import JobOrder, rows_of
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.jobspec.wire import to_wire
-from rainbow_agent.model import JobKey, TaskRow
-from rainbow_agent.order import JobOrder, rows_of
-from rainbow_agent.testing import eventually
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.common import eventually
 
 _ROUNDS = 3
 #: Links of the chain that the bare loop makes.

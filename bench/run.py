@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# `bench` is a folder of this repository, and not installed.
+# `bench` and `support` are folders of this repository, and not installed.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import graphs, idle, latency, looked_at, looking, machine, planning, startup, throughput

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from bench.agents import AgentProcess, running_agent
 
-from rainbow_agent.adapters.flux_native import FluxWorkload
-from rainbow_agent.adapters.local_workload import LocalWorkload, shut_down
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
+from rainbow_agent.core.ports import Workload
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.jobspec.simple import simple_jobspec
 from rainbow_agent.jobspec.wire import to_wire
-from rainbow_agent.ports import Workload
-from rainbow_agent.testing_flux import PrivateFlux, flux_command, private_flux
-from rainbow_agent.testing_servers import REAL_PROGRAM, SchedulerKind, running_scheduler
+from rainbow_agent.workload.flux.workload import FluxWorkload
+from rainbow_agent.workload.local.workload import LocalWorkload, shut_down
+from support.flux import PrivateFlux, flux_command, private_flux
+from support.servers import REAL_PROGRAM, SchedulerKind, running_scheduler
 
 #: Submits to every cluster of the scheduler; the scheduler lives as long as the bench.
 _TOKEN = "bench-token"

@@ -16,8 +16,8 @@ from bench.agents import AgentProcess, moment
 from bench.figures import Figure
 from bench.site import Site
 
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.testing import eventually
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.common import eventually
 
 JOBS = 1000
 #: Rounds of each kind: at least, at most; the time in seconds after which no more are begun.

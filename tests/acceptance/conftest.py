@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from rainbow_agent.testing_outages import Timer, timed
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import missing_parts
+from support.outages import Timer, timed
+from support.servers import SchedulerKind
+from support.site import missing_parts
 
 
 @pytest.fixture(

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.model import JobRow
-from rainbow_agent.states import FINAL_JOB_STATES, JobState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_evil import NASTY, Evil, corpus
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from rainbow_agent.core.model import JobRow
+from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
+from support.common import eventually
+from support.evil import NASTY, Evil, corpus
+from support.fleet import jobspec, task
+from support.servers import SchedulerKind
+from support.site import Site, missing_parts, running_site
 
 #: What a row of a server may hold that no client could have sent: gRPC's limit is 4 MiB.
 GIANT = Evil("giant", "version: 1\nname: " + "x" * (100 << 20))

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from rainbow_agent.cli import SHORT_HELP, VERBS, first_sentence, main
-from rainbow_agent.testing_program import PROGRAM, Program
+from support.program import PROGRAM, Program
 
 #: They take longer to load than `status` and `--help` may take in all.
 HEAVY = ("grpc", "google.protobuf", "flux", "_flux", "yaml", "archspec", "watchdog", "stamina")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
 from rainbow_agent.cli import VERBS
 from rainbow_agent.cli.manpage import page
-from rainbow_agent.states import TaskState
-from rainbow_agent.testing_ledger import add_job, news
-from rainbow_agent.testing_program import PROGRAM, Program
+from rainbow_agent.core.states import TaskState
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.ledger import add_job, news
+from support.program import PROGRAM, Program
 
 MAN = Path(__file__).parents[2] / "docs" / "man" / "rainbow-agent.1"
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.jobspec.wire import to_wire
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_flux import private_flux
-from rainbow_agent.testing_program import installed
-from rainbow_agent.testing_servers import SchedulerKind, running_scheduler
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.flux import private_flux
+from support.program import installed
+from support.servers import SchedulerKind, running_scheduler
+from support.site import Site, missing_parts, running_site
 
 PAIRS = [
     pytest.param((SchedulerKind.EMBEDDED, False), id="embedded-local"),

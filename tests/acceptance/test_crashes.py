@@ -1,4 +1,4 @@
-"""SIGKILL at each step (rainbow_agent.steps): the end is the same as without, over all parts.
+"""SIGKILL at each step (support.crash_steps): the end is the same as without, over all parts.
 
 That each task ran once is proven by what the tasks wrote and by the workload manager's journal,
 that each job was accepted once by rainbow's database.
@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.crashpoints import CrashPoint
-from rainbow_agent.states import FINAL_TASK_STATES, JobState, TaskState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_crashes import Ground, Stage, diamond, grouped, long, set_up
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import missing_parts
+from rainbow_agent.core.states import FINAL_TASK_STATES, JobState, TaskState
+from rainbow_agent.runtime.fault_injection import CrashPoint
+from support.common import eventually
+from support.crashes import Ground, Stage, diamond, grouped, long, set_up
+from support.servers import SchedulerKind
+from support.site import missing_parts
 
 #: States of tasks that have not begun, as far as the ledger knows.
 UNBEGUN = {TaskState.PENDING, TaskState.SUBMITTING, TaskState.SUBMITTED}

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rainbow_agent.doctor.faults import CHECKS
-from rainbow_agent.doctor.page import page
-from rainbow_agent.testing_doctor import registered_site
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from rainbow_agent.cli.doctor.faults import CHECKS
+from rainbow_agent.cli.doctor.page import page
+from support.doctor import registered_site
+from support.servers import SchedulerKind
+from support.site import Site, missing_parts, running_site
 
 SECRET = "not-to-be-seen-4711"
 
@@ -26,7 +26,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_the_page_is_doctors_own_texts() -> None:
-    """docs/troubleshooting.md: `python -m rainbow_agent.doctor.page` writes it."""
+    """docs/troubleshooting.md: `python -m rainbow_agent.cli.doctor.page` writes it."""
     text = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     assert text == page()
 

@@ -16,17 +16,17 @@ import grpc
 import pytest
 import yaml
 
-from rainbow_agent.adapters import disk, statedir
-from rainbow_agent.adapters.clock import SystemClock
-from rainbow_agent.adapters.local_workload import shut_down
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.doctor import workload as workloads
-from rainbow_agent.doctor.faults import CHECKS, FAULTS, Level
-from rainbow_agent.errors import Fatal
-from rainbow_agent.testing_doctor import Patient, hold, pretend_flux, registered_site
-from rainbow_agent.testing_ledger import add_job
-from rainbow_agent.testing_site import Site
-from rainbow_agent.testing_tls import Pki
+from rainbow_agent.cli.doctor import workload as workloads
+from rainbow_agent.cli.doctor.faults import CHECKS, FAULTS, Level
+from rainbow_agent.core.errors import Fatal
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.storage import disk, state_dir
+from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.workload.local.workload import shut_down
+from support.doctor import Patient, hold, pretend_flux, registered_site
+from support.ledger import add_job
+from support.site import Site
+from support.tls import Pki
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +284,7 @@ def _(patient: Patient) -> None:
 
 @makes("clock-back")
 def _(patient: Patient) -> None:
-    statedir.write_runtime(patient.state, {"heartbeat": SystemClock().now() + 3600})
+    state_dir.write_runtime(patient.state, {"heartbeat": SystemClock().now() + 3600})
 
 
 @makes("daemon-down")

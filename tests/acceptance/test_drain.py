@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.adapters import statedir
-from rainbow_agent.states import JobState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from rainbow_agent.core.states import JobState
+from rainbow_agent.storage import state_dir
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.servers import SchedulerKind
+from support.site import Site, missing_parts, running_site
 
 
 @pytest.fixture(
@@ -53,7 +53,7 @@ def states(site: Site) -> dict[str, JobState]:
 
 def heard(site: Site) -> Callable[[], bool]:
     """For eventually(): the daemon knows that it drains."""
-    return lambda: bool(statedir.read_runtime(site.program.state_dir).get("draining"))
+    return lambda: bool(state_dir.read_runtime(site.program.state_dir).get("draining"))
 
 
 def test_a_drained_cluster_takes_nothing_and_finishes_what_it_has(site: Site) -> None:
@@ -77,7 +77,7 @@ def test_a_drained_cluster_takes_nothing_and_finishes_what_it_has(site: Site) ->
     assert len(site.fleet.waiting()) == 1
     with program.background("start") as agent:
         eventually(heard(site), "it still drains")
-        drain = statedir.read_drain(program.state_dir)
+        drain = state_dir.read_drain(program.state_dir)
         assert drain is not None
         assert drain.reason == r"kernel\x1b[31m update"
         assert len(site.fleet.waiting()) == 1

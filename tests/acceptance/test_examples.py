@@ -14,10 +14,10 @@ import click
 import pytest
 
 from rainbow_agent.cli import VERBS, main
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_program import Program
-from rainbow_agent.testing_site import Site, running_site
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.program import Program
+from support.site import Site, running_site
 
 #: They run until they are told to stop.
 SERVERS = ("start", "scheduler")

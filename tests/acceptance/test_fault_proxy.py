@@ -19,20 +19,20 @@ from typing import Any
 import grpc
 import pytest
 
-from rainbow_agent.adapters import rainbow_rpc
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.adapters.rainbow_rpc import Rpc
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.errors import Unavailable
-from rainbow_agent.states import JobState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_grpc import STATUSES, CallProxy
-from rainbow_agent.testing_outages import expect_in_order, hasty
-from rainbow_agent.testing_program import Running
-from rainbow_agent.testing_proxy import Proxy
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, running_site
+from rainbow_agent.core.errors import Unavailable
+from rainbow_agent.core.states import JobState
+from rainbow_agent.fleet.grpc import rpc as rainbow_rpc
+from rainbow_agent.fleet.grpc.rpc import Rpc
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.grpc import STATUSES, CallProxy
+from support.outages import expect_in_order, hasty
+from support.program import Running
+from support.proxy import Proxy
+from support.servers import SchedulerKind
+from support.site import Site, running_site
 
 SEED = 75023
 

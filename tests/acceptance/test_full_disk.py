@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from rainbow_agent.core.states import JobState
 from rainbow_agent.jobspec.wire import to_wire
-from rainbow_agent.states import JobState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_disks import SmallDisk, missing_disk, small_disk
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_program import Running
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from support.common import eventually
+from support.disks import SmallDisk, missing_disk, small_disk
+from support.fleet import jobspec, task
+from support.program import Running
+from support.servers import SchedulerKind
+from support.site import Site, missing_parts, running_site
 
 ALL = ["first", "fourth", "second", "second begun", "third"]
 

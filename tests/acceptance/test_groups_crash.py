@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from rainbow_agent.states import JobState, TaskState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from rainbow_agent.core.states import JobState, TaskState
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.servers import SchedulerKind
+from support.site import Site, missing_parts, running_site
 
 
 @pytest.fixture(

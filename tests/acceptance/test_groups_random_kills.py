@@ -10,11 +10,11 @@ from threading import Event
 
 import pytest
 
-from rainbow_agent.states import FINAL_JOB_STATES
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_groups import Node, expect_as_said, jobspec_of, random_scope
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from rainbow_agent.core.states import FINAL_JOB_STATES
+from support.common import eventually
+from support.groups import Node, expect_as_said, jobspec_of, random_scope
+from support.servers import SchedulerKind
+from support.site import Site, missing_parts, running_site
 
 SEED = 20240517
 KILLS = 4

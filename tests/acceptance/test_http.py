@@ -12,11 +12,11 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_http import Visitor
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.http import Visitor
+from support.servers import SchedulerKind
+from support.site import Site, missing_parts, running_site
 
 LOOPS = ("main", "journal", "reporter", "lookout", "http")
 PLACES = [

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.errors import RequestDenied
-from rainbow_agent.model import JobRow
-from rainbow_agent.states import FINAL_JOB_STATES, JobState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_disks import no_writes
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_program import Running
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from rainbow_agent.core.errors import RequestDenied
+from rainbow_agent.core.model import JobRow
+from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
+from support.common import eventually
+from support.disks import no_writes
+from support.fleet import jobspec, task
+from support.program import Running
+from support.servers import SchedulerKind
+from support.site import Site, missing_parts, running_site
 
 PARTS = [
     pytest.param((SchedulerKind.EMBEDDED, False), id="embedded-local"),

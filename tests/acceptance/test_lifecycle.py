@@ -12,13 +12,13 @@ import psutil
 import pytest
 import yaml
 
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.states import JobState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_program import installed
-from rainbow_agent.testing_servers import SchedulerKind, make_graph, running_scheduler
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from rainbow_agent.core.states import JobState
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.program import installed
+from support.servers import SchedulerKind, make_graph, running_scheduler
+from support.site import Site, missing_parts, running_site
 
 
 @pytest.fixture(

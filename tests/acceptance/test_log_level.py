@@ -6,9 +6,9 @@ import json
 import signal
 from pathlib import Path
 
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_site import running_site
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.site import running_site
 
 
 def test_the_level_changes_while_it_runs(tmp_path: Path) -> None:

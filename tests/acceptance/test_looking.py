@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_program import PROGRAM
-from rainbow_agent.testing_site import Site, running_site
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.program import PROGRAM
+from support.site import Site, running_site
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_proxy import Proxy
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.proxy import Proxy
+from support.servers import SchedulerKind
+from support.site import Site, missing_parts, running_site
 
 KINDS = [
     pytest.param(SchedulerKind.EMBEDDED, id="embedded"),

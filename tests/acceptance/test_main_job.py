@@ -10,12 +10,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from rainbow_agent import testing_shapes as shapes
-from rainbow_agent.testing_fleet import Fleet
-from rainbow_agent.testing_flux import NO_FLUX, flux_command
-from rainbow_agent.testing_program import installed
-from rainbow_agent.testing_servers import SchedulerKind, running_scheduler
-from rainbow_agent.testing_story import NASTY, NASTY_NAME, SENT, Story, tell
+from support import shapes
+from support.fleet import Fleet
+from support.flux import NO_FLUX, flux_command
+from support.program import installed
+from support.servers import SchedulerKind, running_scheduler
+from support.story import NASTY, NASTY_NAME, SENT, Story, tell
 
 REGISTRATION_SECRET = "marked-registration-secret-4711"
 GLOBAL_TOKEN = "marked-global-token-0815"

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.adapters import rainbow_rpc
-from rainbow_agent.adapters.rainbow_rpc import Rpc
-from rainbow_agent.adapters.stubs import rainbow_pb2
+from rainbow_agent.core.model import JobRow
+from rainbow_agent.core.states import JobState
+from rainbow_agent.fleet.grpc import rpc as rainbow_rpc
+from rainbow_agent.fleet.grpc.rpc import Rpc
+from rainbow_agent.fleet.grpc.stubs import rainbow_pb2
 from rainbow_agent.jobspec.wire import to_wire
-from rainbow_agent.model import JobRow
-from rainbow_agent.states import JobState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_grpc import CallProxy
-from rainbow_agent.testing_outages import hasty
-from rainbow_agent.testing_program import Running
-from rainbow_agent.testing_site import Site, running_site
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.grpc import CallProxy
+from support.outages import hasty
+from support.program import Running
+from support.site import Site, running_site
 
 Reply = rainbow_pb2.ReceiveJobsResponse
 #: The largest and the least id that rainbow's messages can hold, and one that no database gives.

@@ -6,22 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rainbow_agent.states import JobState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_grpc import CallProxy
-from rainbow_agent.testing_outages import (
-    Timer,
-    expect_in_order,
-    hasty,
-    is_up,
-    runs_a_job,
-    states_of,
-    waits,
-)
-from rainbow_agent.testing_proxy import Proxy
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import running_site
+from rainbow_agent.core.states import JobState
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.grpc import CallProxy
+from support.outages import Timer, expect_in_order, hasty, is_up, runs_a_job, states_of, waits
+from support.proxy import Proxy
+from support.servers import SchedulerKind
+from support.site import running_site
 
 
 def test_rainbow_restarted_with_its_database(

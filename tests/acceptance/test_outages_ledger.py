@@ -9,15 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.states import JobState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_outages import (
-    Timer,
-    is_up,
-)
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import missing_parts, running_site
+from rainbow_agent.core.states import JobState
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.outages import Timer, is_up
+from support.servers import SchedulerKind
+from support.site import missing_parts, running_site
 
 
 def damage(path: Path, how: str) -> None:

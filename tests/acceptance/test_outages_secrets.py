@@ -7,18 +7,14 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from rainbow_agent.adapters import rainbow_rpc
-from rainbow_agent.states import JobState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_grpc import CallProxy
-from rainbow_agent.testing_outages import (
-    Timer,
-    is_up,
-    runs_a_job,
-)
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, running_site
+from rainbow_agent.core.states import JobState
+from rainbow_agent.fleet.grpc import rpc
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.grpc import CallProxy
+from support.outages import Timer, is_up, runs_a_job
+from support.servers import SchedulerKind
+from support.site import Site, running_site
 
 
 def change_database(site: Site, statement: str, *values: str) -> None:
@@ -43,7 +39,7 @@ def test_exists_with_our_secret_on_disk(kind: SchedulerKind, tmp_path: Path, tim
                 runs_a_job(site, 1)
             assert agent.stop() == 0, agent.log()
         assert site.fleet.credentials.cluster_secret == secret
-        assert len(proxy.seen(rainbow_rpc.REGISTER)) == 1
+        assert len(proxy.seen(rpc.REGISTER)) == 1
 
 
 def test_exists_with_the_secret_lost(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None:

@@ -11,21 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rainbow_agent import crashpoints, timewarp
-from rainbow_agent.states import JobState, TaskState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_flux import NO_FLUX, PrivateFlux, flux_command, private_flux
-from rainbow_agent.testing_http import Visitor
-from rainbow_agent.testing_outages import (
-    Timer,
-    is_up,
-    runs_a_job,
-    states_of,
-    waits,
-)
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import missing_parts, running_site
+from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.runtime import clock, fault_injection
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.flux import NO_FLUX, PrivateFlux, flux_command, private_flux
+from support.http import Visitor
+from support.outages import Timer, is_up, runs_a_job, states_of, waits
+from support.servers import SchedulerKind
+from support.site import missing_parts, running_site
 
 
 def test_the_local_workload_manager_is_killed(tmp_path: Path, timer: Timer) -> None:
@@ -321,7 +315,7 @@ def test_the_clock_is_set(tmp_path: Path, timer: Timer, *, flux: bool) -> None:
         pytest.skip(missing)
     step, gate = tmp_path / "step", tmp_path / "gate"
     step.write_text("0")
-    environ = {timewarp.CLOCK: str(step), crashpoints.ALLOWED: "1"}
+    environ = {clock.CLOCK: str(step), fault_injection.ALLOWED: "1"}
     parts = "flux" if flux else "local"
     with (
         running_site(tmp_path, flux=flux, environ=environ, poll_max=3, http="127.0.0.1:0") as site,

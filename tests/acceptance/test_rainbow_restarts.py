@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.servers import SchedulerKind
+from support.site import Site, missing_parts, running_site
 
 
 def registration(site: Site) -> str | None:

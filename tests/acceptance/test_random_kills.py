@@ -17,26 +17,18 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.embedded.workload.job_table import RESTARTED
-from rainbow_agent.errors import ClusterUnknown, Rejected
-from rainbow_agent.model import TaskKey
-from rainbow_agent.states import FINAL_JOB_STATES, JobState, TaskState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_crashes import Stage, set_up
-from rainbow_agent.testing_evidence import history, records
-from rainbow_agent.testing_groups import Node, expect_as_said
-from rainbow_agent.testing_program import Running
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import missing_parts
-from rainbow_agent.testing_storm import (
-    INSTANCE,
-    Fates,
-    document,
-    expect_on_record,
-    names_of,
-    random_job,
-    read,
-)
+from rainbow_agent.core.errors import ClusterUnknown, Rejected
+from rainbow_agent.core.model import TaskKey
+from rainbow_agent.core.states import FINAL_JOB_STATES, JobState, TaskState
+from rainbow_agent.workload.local.server.job_table import RESTARTED
+from support.common import eventually
+from support.crashes import Stage, set_up
+from support.evidence import history, records
+from support.groups import Node, expect_as_said
+from support.program import Running
+from support.servers import SchedulerKind
+from support.site import missing_parts
+from support.storm import INSTANCE, Fates, document, expect_on_record, names_of, random_job, read
 
 SEED = 20240517
 JOBS = 300

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.testing_flux import cannot_differ, different_nodes
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from support.flux import cannot_differ, different_nodes
+from support.servers import SchedulerKind
+from support.site import Site, missing_parts, running_site
 
 #: ior on each node of the Flux: none, an old one, and a new one on two.
 VERSIONS = (None, "2.9.0", "3.3.0", "3.3.0")

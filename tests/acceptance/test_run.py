@@ -11,10 +11,10 @@ import psutil
 import pytest
 
 from rainbow_agent.jobspec.wire import to_wire
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_flux import NO_FLUX, flux_command, private_flux
-from rainbow_agent.testing_program import Program, installed
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.flux import NO_FLUX, flux_command, private_flux
+from support.program import Program, installed
 
 
 @pytest.fixture(

@@ -14,16 +14,16 @@ import psutil
 import pytest
 import yaml
 
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.states import JobState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_http import Visitor
-from rainbow_agent.testing_program import installed
-from rainbow_agent.testing_secrets import in_processes
-from rainbow_agent.testing_servers import SchedulerKind, make_graph
-from rainbow_agent.testing_site import Site, missing_parts, running_site
-from rainbow_agent.testing_tls import Pki
+from rainbow_agent.core.states import JobState
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.http import Visitor
+from support.program import installed
+from support.secrets import in_processes
+from support.servers import SchedulerKind, make_graph
+from support.site import Site, missing_parts, running_site
+from support.tls import Pki
 
 
 @pytest.fixture(

@@ -1,7 +1,7 @@
 """SIGTERM in every state: it ends in order and within RAINBOW_GRACE, and nothing is lost.
 
 An end within the grace time has exit code 0: what takes longer is ended by the agent itself, with
-1 (stop.py), so no test here has to measure time.
+1 (runtime/stop.py), so no test here has to measure time.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 import psutil
 import pytest
 
-from rainbow_agent.states import JobState, TaskState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import jobspec, task
-from rainbow_agent.testing_program import Running
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from rainbow_agent.core.states import JobState, TaskState
+from support.common import eventually
+from support.fleet import jobspec, task
+from support.program import Running
+from support.servers import SchedulerKind
+from support.site import Site, missing_parts, running_site
 
 LOCAL_AND_FLUX = [
     pytest.param((SchedulerKind.EMBEDDED, False), id="embedded-local"),

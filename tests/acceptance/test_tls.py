@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.testing_program import Program, installed
-from rainbow_agent.testing_servers import SchedulerKind, running_scheduler
-from rainbow_agent.testing_tls import Pki, long_ago, write_pair
+from support.program import Program, installed
+from support.servers import SchedulerKind, running_scheduler
+from support.tls import Pki, long_ago, write_pair
 
 
 @pytest.mark.parametrize(

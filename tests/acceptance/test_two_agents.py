@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.errors import RequestDenied
-from rainbow_agent.states import JobState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_fleet import Fleet, jobspec, task
-from rainbow_agent.testing_program import Program, Running, installed
-from rainbow_agent.testing_servers import SchedulerKind
-from rainbow_agent.testing_site import Site, missing_parts, running_site
+from rainbow_agent.core.errors import RequestDenied
+from rainbow_agent.core.states import JobState
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from support.common import eventually
+from support.fleet import Fleet, jobspec, task
+from support.program import Program, Running, installed
+from support.servers import SchedulerKind
+from support.site import Site, missing_parts, running_site
 
 PARTS = [
     pytest.param((SchedulerKind.EMBEDDED, False), id="embedded-local"),

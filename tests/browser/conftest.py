@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.testing import eventually
+from support.common import eventually
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")

@@ -7,12 +7,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.browser.conftest import Browser
 
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.model import TaskChange, TaskKey
-from rainbow_agent.states import TaskState
-from rainbow_agent.testing_web import Shop
+from browser.conftest import Browser
+from rainbow_agent.core.model import TaskChange, TaskKey
+from rainbow_agent.core.states import TaskState
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.web import Shop
 
 pytestmark = pytest.mark.browser
 

@@ -9,23 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.adapters.flux_native import FluxWorkload
-from rainbow_agent.adapters.local_workload import LocalWorkload, shut_down
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.model import Credentials, Submitted
-from rainbow_agent.testing_flux import NO_FLUX, flux_command, private_flux
-from rainbow_agent.testing_groups import GroupSite
-from rainbow_agent.testing_ledger import checked_ledger
-from rainbow_agent.testing_places import Client, Place
-from rainbow_agent.testing_servers import (
-    Join,
-    SchedulerKind,
-    SchedulerProcess,
-    make_graph,
-    new_cluster,
-    served,
-)
+from rainbow_agent.core.model import Credentials, Submitted
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.workload.flux.workload import FluxWorkload
+from rainbow_agent.workload.local.workload import LocalWorkload, shut_down
+from support.flux import NO_FLUX, flux_command, private_flux
+from support.groups import GroupSite
+from support.ledger import checked_ledger
+from support.places import Client, Place
+from support.servers import Join, SchedulerKind, SchedulerProcess, make_graph, new_cluster, served
 
 CORES = 2 * (os.cpu_count() or 1)  # Flux: two brokers, each with all cores of the machine
 

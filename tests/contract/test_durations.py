@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from rainbow_agent.jobspec.duration import parse_duration
-from rainbow_agent.testing_flux import NO_FLUX, flux_command
+from rainbow_agent.jobspec.attributes import parse_duration
+from support.flux import NO_FLUX, flux_command
 
 FORMS = [
     *("300", "300s", "5m", "0.5h", "1d", "1.5", "1ms", "100ms", ".5s", "5.", "1e3", "1e-3s", "0"),

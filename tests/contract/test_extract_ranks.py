@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.adapters.extractors import FluxExtractor, LocalExtractor
-from rainbow_agent.adapters.flux_native import FluxWorkload
-from rainbow_agent.bootstrap_lookout import child_environment
-from rainbow_agent.discovery import Condition, Discovery, Extractor
-from rainbow_agent.stop import Stop
-from rainbow_agent.testing import FakeClock, eventually
-from rainbow_agent.testing_flux import NO_FLUX, PrivateFlux, private_flux
+from rainbow_agent.inventory.build import child_environment
+from rainbow_agent.inventory.extractors import FluxExtractor, LocalExtractor
+from rainbow_agent.inventory.survey import Condition, Discovery, Extractor
+from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.workload.flux.workload import FluxWorkload
 from rainbow_compspec import node
+from support.common import FakeClock, eventually
+from support.flux import NO_FLUX, PrivateFlux, private_flux
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.model import Credentials
-from rainbow_agent.testing_servers import SchedulerKind, SchedulerProcess, running_scheduler
+from rainbow_agent.core.model import Credentials
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_compspec import jgf
 from rainbow_compspec.cluster import ClusterGraph, cluster_graph
 from rainbow_compspec.errors import CompspecError
 from rainbow_compspec.facts import NodeFacts, Package
 from rainbow_compspec.simulate import Simulation, simulate
 from rainbow_compspec.subsystems import SUBSYSTEMS, subsystem_graph
-from rainbow_compspec.testing_facts import machines
 from rainbow_compspec.wire import Form, encode
+from support.compspec_facts import machines
+from support.servers import SchedulerKind, SchedulerProcess, running_scheduler
 
 MISSING: Final = SchedulerKind.REAL.missing()
 pytestmark = [pytest.mark.rainbow, pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")]

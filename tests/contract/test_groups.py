@@ -7,10 +7,10 @@ what runs in them: test_groups_commands.py.
 
 from __future__ import annotations
 
-from rainbow_agent.states import TaskState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_groups import GroupSite
-from rainbow_agent.testing_places import lives
+from rainbow_agent.core.states import TaskState
+from support.common import eventually
+from support.groups import GroupSite
+from support.places import lives
 
 
 def test_a_group_stands_among_tasks(site: GroupSite) -> None:

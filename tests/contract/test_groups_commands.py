@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from rainbow_agent.adapters.workloads import Choice, open_records
-from rainbow_agent.jobspec.programs import Programs
-from rainbow_agent.states import TaskState
-from rainbow_agent.testing_groups import GroupSite, states
+from rainbow_agent.core.states import TaskState
+from rainbow_agent.jobspec.fluxspec import Programs
+from rainbow_agent.workload.choose import Choice, open_records
+from support.groups import GroupSite, states
 
 
 def test_attributes_come_down(site: GroupSite) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.errors import JobspecError
-from rainbow_agent.running import Run
-from rainbow_agent.states import TaskState
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_groups import RESOURCES, GroupSite, states
-from rainbow_agent.testing_places import lives
+from rainbow_agent.core.errors import JobspecError
+from rainbow_agent.core.states import TaskState
+from rainbow_agent.jobs.run_once import Run
+from support.common import eventually
+from support.groups import RESOURCES, GroupSite, states
+from support.places import lives
 
 
 def test_a_failure_in_a_group(site: GroupSite) -> None:
@@ -158,7 +158,7 @@ def _is_runner(process: Path, folder: Path) -> bool:
     try:
         words = (process / "cmdline").read_bytes().split(b"\0")
         return (
-            b"rainbow_agent.group_runner" in words
+            b"rainbow_agent.jobs.groups" in words
             and b"broker" not in words
             and (process / "cwd").readlink() == folder
         )

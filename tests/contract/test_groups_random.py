@@ -1,6 +1,6 @@
 """Random jobspecs with groups: order and ends, by the workload manager's own times.
 
-The oracle is in rainbow_agent/testing_groups.py; with the agent killed in the middle:
+The oracle is in support/groups.py; with the agent killed in the middle:
 tests/acceptance/test_groups_random_kills.py.
 """
 
@@ -16,13 +16,13 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from rainbow_agent.adapters.clock import SystemClock
-from rainbow_agent.environment import job_environment
+from rainbow_agent.jobs.run_once import Run
 from rainbow_agent.jobspec.plan import plan_text
-from rainbow_agent.running import Run
-from rainbow_agent.stop import Stop
-from rainbow_agent.testing_groups import expect_as_said, jobspec_of, random_scope
-from rainbow_agent.testing_places import Place, new_key
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.environment import job_environment
+from rainbow_agent.runtime.stop import Stop
+from support.groups import expect_as_said, jobspec_of, random_scope
+from support.places import Place, new_key
 
 
 @pytest.mark.timeout(300)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.errors import InvalidTransition
-from rainbow_agent.model import (
+from rainbow_agent.core.errors import InvalidTransition
+from rainbow_agent.core.model import (
     JobKey,
     Plan,
     PlannedJob,
@@ -16,17 +15,10 @@ from rainbow_agent.model import (
     TaskKey,
     TaskRow,
 )
-from rainbow_agent.ports import Ledger
-from rainbow_agent.states import JobState, TaskState
-from rainbow_agent.testing_ledger import (
-    NEXT,
-    REGISTRATION,
-    add_job,
-    check_invariants,
-    news,
-    offer,
-    planned,
-)
+from rainbow_agent.core.ports import Ledger
+from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.ledger import NEXT, REGISTRATION, add_job, check_invariants, news, offer, planned
 
 
 def test_it_satisfies_the_port(ledger: SqliteLedger) -> None:

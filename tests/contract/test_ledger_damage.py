@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from rainbow_agent.adapters.ledger_rescue import open_or_replace, save_if_removed
-from rainbow_agent.adapters.ledger_watch import LedgerWatch
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.errors import LedgerCorrupt, LedgerDamaged
-from rainbow_agent.rebuild import REBUILD
-from rainbow_agent.states import JobState, TaskState
-from rainbow_agent.testing_ledger import add_job, check_invariants
+from rainbow_agent.core.errors import LedgerCorrupt, LedgerDamaged
+from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.storage.ledger_rebuild import REBUILD
+from rainbow_agent.storage.ledger_repair import open_or_replace, save_if_removed
+from rainbow_agent.storage.ledger_watch import LedgerWatch
+from support.ledger import add_job, check_invariants
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "ledgers"
 SEED = 20261125

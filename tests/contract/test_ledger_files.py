@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.adapters import sqlite_ledger_open
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.errors import Fatal, LedgerDamaged, UsageError
-from rainbow_agent.model import JobKey
-from rainbow_agent.states import JobState, TaskState
-from rainbow_agent.testing_ledger import add_job, check_invariants, news, offer
+from rainbow_agent.core.errors import Fatal, LedgerDamaged, UsageError
+from rainbow_agent.core.model import JobKey
+from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.storage import ledger_file
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.ledger import add_job, check_invariants, news, offer
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "ledgers"
 
@@ -151,9 +151,9 @@ class TestMigrations:
 
     def test_each_version_left_a_dump(self) -> None:
         """Who adds a migration adds a dump of what it makes."""
-        numbers = [number for number, _ in sqlite_ledger_open.scripts()]
+        numbers = [number for number, _ in ledger_file.scripts()]
         assert numbers == sorted(set(numbers))  # gaps are allowed
-        assert numbers[-1] == sqlite_ledger_open.newest_version()
+        assert numbers[-1] == ledger_file.newest_version()
         assert {dump.stem for dump in FIXTURES.glob("v*.sql")} == {f"v{n}" for n in numbers}
 
     def test_a_migration_that_fails_changes_nothing(self, used: Path) -> None:
@@ -161,19 +161,17 @@ class TestMigrations:
         before = schema(used)
         with closing(sqlite3.connect(used, isolation_level=None)) as db:
             with pytest.raises(sqlite3.OperationalError):
-                sqlite_ledger_open.migrate(
-                    db, 1, [(99, "CREATE TABLE extra (x); CREATE TABLE job (x);")]
-                )
-            newest = sqlite_ledger_open.newest_version()
+                ledger_file.migrate(db, 1, [(99, "CREATE TABLE extra (x); CREATE TABLE job (x);")])
+            newest = ledger_file.newest_version()
             assert db.execute("PRAGMA user_version").fetchone() == (newest,)
         assert schema(used) == before
 
     def test_a_migration_runs_once(self, used: Path) -> None:
         """Scripts up to the ledger's version are passed over."""
         with closing(sqlite3.connect(used, isolation_level=None)) as db:
-            sqlite_ledger_open.migrate(db, 1, [(1, "not SQL"), (2, "CREATE TABLE extra (x);")])
+            ledger_file.migrate(db, 1, [(1, "not SQL"), (2, "CREATE TABLE extra (x);")])
             assert db.execute("PRAGMA user_version").fetchone() == (2,)
-            sqlite_ledger_open.migrate(db, 2, [(1, "not SQL"), (2, "CREATE TABLE extra (x);")])
+            ledger_file.migrate(db, 2, [(1, "not SQL"), (2, "CREATE TABLE extra (x);")])
 
     def test_a_newer_ledger_is_not_touched(self, used: Path) -> None:
         """Both versions are in the error, and what to install."""
@@ -318,7 +316,7 @@ class TestTrouble:
 
     def test_a_lock_that_is_never_freed(self, used: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The wait ends, and the error says how to find who holds it."""
-        monkeypatch.setattr(sqlite_ledger_open, "BUSY_S", 0.05)
+        monkeypatch.setattr(ledger_file, "BUSY_S", 0.05)
         with (
             closing(SqliteLedger.open(used)) as ledger,
             closing(sqlite3.connect(used, isolation_level=None)) as other,

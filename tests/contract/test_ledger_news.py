@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.errors import InvalidTransition
-from rainbow_agent.model import JobChange, JobKey, JobRow, Refusal, TaskRow
-from rainbow_agent.states import JobState, TaskState
-from rainbow_agent.testing_ledger import add_job, news
+from rainbow_agent.core.errors import InvalidTransition
+from rainbow_agent.core.model import JobChange, JobKey, JobRow, Refusal, TaskRow
+from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.ledger import add_job, news
 
 
 def job(ledger: SqliteLedger, key: JobKey) -> JobRow:

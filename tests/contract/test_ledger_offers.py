@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.model import FoundJob, JobKey, Offer
-from rainbow_agent.states import JobState, TaskState
-from rainbow_agent.testing_ledger import NEXT, REGISTRATION, add_job, news, offer, planned
+from rainbow_agent.core.model import FoundJob, JobKey, Offer
+from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.ledger import NEXT, REGISTRATION, add_job, news, offer, planned
 
 
 class TestOffers:

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.model import JobKey
-from rainbow_agent.states import TaskState
-from rainbow_agent.testing_ledger import REGISTRATION, check_invariants, offer
+from rainbow_agent.core.model import JobKey
+from rainbow_agent.core.states import TaskState
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.ledger import REGISTRATION, check_invariants, offer
 
 BATCH = 10
 
 _PRELUDE = """
 import sys
 from pathlib import Path
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.model import JobKey, TaskState
-from rainbow_agent.testing_ledger import REGISTRATION, news, offer, planned
+from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.core.model import JobKey, TaskState
+from support.ledger import REGISTRATION, news, offer, planned
 
 ledger = SqliteLedger.open(Path(sys.argv[1]))
 ledger.open_registration(REGISTRATION)
@@ -73,7 +73,7 @@ ledger.close()
 _READER = """
 import sys
 from pathlib import Path
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
+from rainbow_agent.storage.ledger import SqliteLedger
 
 seen = -1
 while seen < 1000:

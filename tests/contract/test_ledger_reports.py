@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.model import Cancellation, JobKey, ReportLine
-from rainbow_agent.states import JobState, TaskState
-from rainbow_agent.testing_ledger import REGISTRATION, add_job, news, offer
+from rainbow_agent.core.model import Cancellation, JobKey, ReportLine
+from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.ledger import REGISTRATION, add_job, news, offer
 
 RUNNING, COMPLETED = JobState.RUNNING, JobState.COMPLETED
 

@@ -9,17 +9,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.errors import InvalidTransition
-from rainbow_agent.model import JobKey, JobRow, Refusal, StoryLine, TaskChange, TaskKey
-from rainbow_agent.states import (
+from rainbow_agent.core.errors import InvalidTransition
+from rainbow_agent.core.model import JobKey, JobRow, Refusal, StoryLine, TaskChange, TaskKey
+from rainbow_agent.core.states import (
     FINAL_JOB_STATES,
     FINAL_TASK_STATES,
     TASK_MOVES,
     JobState,
     TaskState,
 )
-from rainbow_agent.testing_ledger import REGISTRATION, check_invariants, offer, planned
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.ledger import REGISTRATION, check_invariants, offer, planned
 
 KEYS = [JobKey(REGISTRATION.id, n) for n in range(3)]
 TASKS = (("a", 2), ("b", 1))

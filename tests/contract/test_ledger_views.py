@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from rainbow_agent.adapters.sqlite_ledger import SqliteLedger
-from rainbow_agent.errors import UsageError
-from rainbow_agent.model import Cancellation, JobKey, Refusal, TaskKey
-from rainbow_agent.states import JobState, TaskState
-from rainbow_agent.testing_ledger import NEXT, add_job, news
+from rainbow_agent.core.errors import UsageError
+from rainbow_agent.core.model import Cancellation, JobKey, Refusal, TaskKey
+from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.ledger import NEXT, add_job, news
 
 
 class TestViews:

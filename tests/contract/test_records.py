@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.adapters.workloads import Choice, open_records
-from rainbow_agent.model import EventKind, OutputPiece
-from rainbow_agent.ports import Records
-from rainbow_agent.stop import Stop
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_places import FOREVER, Client, Place
+from rainbow_agent.core.model import EventKind, OutputPiece
+from rainbow_agent.core.ports import Records
+from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.workload.choose import Choice, open_records
+from support.common import eventually
+from support.places import FOREVER, Client, Place
 
 
 @pytest.fixture

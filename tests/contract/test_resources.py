@@ -16,17 +16,17 @@ from typing import Any
 import pytest
 import yaml
 
-from rainbow_agent.adapters.flux_native import FluxWorkload
-from rainbow_agent.adapters.local_workload import LocalWorkload, shut_down
-from rainbow_agent.dispatch import complete
-from rainbow_agent.fluxid import f58
+from rainbow_agent.core.model import EventKind, Submitted
+from rainbow_agent.core.notation import f58
+from rainbow_agent.core.site import Site, SiteNode
+from rainbow_agent.jobs.dispatcher import complete
 from rainbow_agent.jobspec.placement import place
 from rainbow_agent.jobspec.plan import plan_text
-from rainbow_agent.model import EventKind, Submitted
-from rainbow_agent.site import Site, SiteNode
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_flux import NO_FLUX, PrivateFlux, flux_command, private_flux
-from rainbow_agent.testing_places import Client, new_key
+from rainbow_agent.workload.flux.workload import FluxWorkload
+from rainbow_agent.workload.local.workload import LocalWorkload, shut_down
+from support.common import eventually
+from support.flux import NO_FLUX, PrivateFlux, flux_command, private_flux
+from support.places import Client, new_key
 
 NODES, CORES, GPUS = 8, 8, 2
 

@@ -11,11 +11,11 @@ from contextlib import closing
 
 import pytest
 
-from rainbow_agent.adapters import rainbow_rpc
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.adapters.stubs import rainbow_pb2
-from rainbow_agent.errors import Rejected, RequestDenied
-from rainbow_agent.testing_servers import JOBSPEC, Join, SchedulerProcess
+from rainbow_agent.core.errors import Rejected, RequestDenied
+from rainbow_agent.fleet.grpc import rpc
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_agent.fleet.grpc.stubs import rainbow_pb2
+from support.servers import JOBSPEC, Join, SchedulerProcess
 
 
 def test_jobs_come_again_until_they_are_accepted(scheduler: RainbowScheduler, join: Join) -> None:
@@ -116,7 +116,7 @@ def test_a_job_too_large_for_a_reply_is_read_in_part(
     process, scheduler = shared
     name, given = join()
     scheduler.submit("large", {name: given.token}, "x" * 1_000_000)
-    monkeypatch.setattr("rainbow_agent.adapters.rainbow_rows.ENOUGH", 50_000)
+    monkeypatch.setattr("rainbow_agent.fleet.grpc.job_rows.ENOUGH", 50_000)
     with closing(RainbowScheduler(process.host, max_reply=10_000)) as narrow:
         (large,) = narrow.receive(name, given.secret, 8)
     assert large.name == "large"
@@ -132,7 +132,7 @@ def test_a_reply_that_is_denied_is_told_by_the_reader_of_parts(
     name, _ = join()
     request = rainbow_pb2.ReceiveJobsRequest(cluster=name, secret="wrong", maxJobs=1)
     with closing(RainbowScheduler(process.host)) as scheduler, pytest.raises(RequestDenied):
-        scheduler._wire.head(rainbow_rpc.RECEIVE_JOBS, request, 1000)
+        scheduler._wire.head(rpc.RECEIVE_JOBS, request, 1000)
 
 
 def test_many_submitters_lose_nothing(

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.errors import Rejected
-from rainbow_agent.testing_servers import JOBSPEC, NODES_FREE, Join, make_graph, make_subsystem
+from rainbow_agent.core.errors import Rejected
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from support.servers import JOBSPEC, NODES_FREE, Join, make_graph, make_subsystem
 
 
 def test_a_subsystem_is_there_once(scheduler: RainbowScheduler, join: Join) -> None:

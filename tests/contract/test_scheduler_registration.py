@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.adapters import rainbow_rpc
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.adapters.stubs import rainbow_pb2
-from rainbow_agent.errors import ClusterExists, Rejected, RequestDenied, UsageError
+from rainbow_agent.core.errors import ClusterExists, Rejected, RequestDenied, UsageError
+from rainbow_agent.fleet.grpc import rpc
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_agent.fleet.grpc.stubs import rainbow_pb2
 from rainbow_agent.jobspec import wire
-from rainbow_agent.testing_servers import (
+from support.servers import (
     JOBSPEC,
     Join,
     SchedulerKind,
@@ -127,6 +127,6 @@ def test_names_of_columns_are_no_cluster_names(tmp_path: Path, name: str) -> Non
     with served(SchedulerKind.REAL, tmp_path) as (process, scheduler):
         scheduler.register("another", process.secret, make_graph())
         asked = rainbow_pb2.RegisterRequest(name=name, secret=process.secret, nodes=make_graph())
-        given = scheduler._call(rainbow_rpc.REGISTER, asked)
+        given = scheduler._call(rpc.REGISTER, asked)
         with pytest.raises(RequestDenied):
             scheduler.receive(name, given.secret, 0)

@@ -8,9 +8,9 @@ from contextlib import closing
 
 import pytest
 
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.errors import ClusterExists, ClusterUnknown, RequestDenied, Unavailable
-from rainbow_agent.testing_servers import (
+from rainbow_agent.core.errors import ClusterExists, ClusterUnknown, RequestDenied, Unavailable
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from support.servers import (
     JOBSPEC,
     SchedulerKind,
     SchedulerProcess,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.errors import Rejected
-from rainbow_agent.testing_servers import JOBSPEC, NODES_FREE, Join, make_graph, make_subsystem
+from rainbow_agent.core.errors import Rejected
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from support.servers import JOBSPEC, NODES_FREE, Join, make_graph, make_subsystem
 
 
 def test_state_decides_the_selection_and_merges(scheduler: RainbowScheduler, join: Join) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.errors import Rejected
+from rainbow_agent.core.errors import Rejected
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.jobspec import wire
-from rainbow_agent.testing_servers import NODES_FREE, Join
+from support.servers import NODES_FREE, Join
 
 #: Each breaks something: SQL in double quotes, SQL text, YAML 1.1, YAML 1.2, JSON, a terminal.
 NASTY = [

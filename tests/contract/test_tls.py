@@ -9,16 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.adapters.rainbow_grpc import RainbowScheduler
-from rainbow_agent.adapters.tls import TlsFiles
-from rainbow_agent.errors import RequestDenied, Unavailable, UsageError
-from rainbow_agent.testing_servers import (
-    SchedulerKind,
-    SchedulerProcess,
-    make_graph,
-    running_scheduler,
-)
-from rainbow_agent.testing_tls import Pki, long_ago, write_pair
+from rainbow_agent.core.errors import RequestDenied, Unavailable, UsageError
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_agent.fleet.grpc.tls import TlsFiles
+from support.servers import SchedulerKind, SchedulerProcess, make_graph, running_scheduler
+from support.tls import Pki, long_ago, write_pair
 
 KINDS = [
     pytest.param(SchedulerKind.EMBEDDED, id="embedded"),

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.model import EventKind, SubmitRefused, Submitted
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_local_workload import make_jobspec
-from rainbow_agent.testing_places import FOREVER, Client, exception, lives, moment, status, told
+from rainbow_agent.core.model import EventKind, SubmitRefused, Submitted
+from support.common import eventually
+from support.local_workload import make_jobspec
+from support.places import FOREVER, Client, exception, lives, moment, status, told
 
 
 def test_a_job_is_told_from_submission_to_its_end(client: Client) -> None:

@@ -8,19 +8,19 @@ import threading
 from collections import defaultdict
 from contextlib import closing
 
-from rainbow_agent.model import EventKind, Submission, Submitted, WorkloadEvent
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_local_workload import make_jobspec
-from rainbow_agent.testing_places import FOREVER, Client, Place, new_key, status, told
+from rainbow_agent.core.model import EventKind, Submission, Submitted, WorkloadEvent
+from support.common import eventually
+from support.local_workload import make_jobspec
+from support.places import FOREVER, Client, Place, new_key, status, told
 
 #: A program that submits and dies at once, with everything on its way.
 _DOOMED = """
 import os, signal, sys
 from pathlib import Path
-from rainbow_agent.adapters.flux_native import FluxWorkload
-from rainbow_agent.adapters.local_workload import LocalWorkload
-from rainbow_agent.model import JobKey, Submission, TaskKey
-from rainbow_agent.testing_local_workload import make_jobspec
+from rainbow_agent.workload.flux.workload import FluxWorkload
+from rainbow_agent.workload.local.workload import LocalWorkload
+from rainbow_agent.core.model import JobKey, Submission, TaskKey
+from support.local_workload import make_jobspec
 kind, place, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 workload = FluxWorkload(place) if kind == "flux" else LocalWorkload(Path(place))
 for replica in range(count):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.testing import eventually
-from rainbow_agent.testing_flux import NO_FLUX, flux_command
-from rainbow_agent.testing_minicluster import (
+from support.common import eventually
+from support.flux import NO_FLUX, flux_command
+from support.minicluster import (
     Image,
     Manifests,
     MiniCluster,
@@ -21,8 +21,8 @@ from rainbow_agent.testing_minicluster import (
     image_environ,
     make_view,
 )
-from rainbow_agent.testing_pods import Network, pods_missing, running_network
-from rainbow_agent.testing_servers import REAL_PROGRAM, SchedulerKind
+from support.pods import Network, pods_missing, running_network
+from support.servers import REAL_PROGRAM, SchedulerKind
 
 ROOT = Path(__file__).parents[2]
 SPACK = ROOT / "docker/spack"

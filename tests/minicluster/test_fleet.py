@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.testing_minicluster import MiniCluster
+from support.minicluster import MiniCluster
 
 pytestmark = [
     pytest.mark.minicluster,

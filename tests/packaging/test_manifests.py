@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
-from rainbow_agent import settings
+from rainbow_agent.runtime import settings
 
 ROOT = Path(__file__).parents[2]
 CRD = ROOT / "crd"

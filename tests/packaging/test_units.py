@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent import settings
+from rainbow_agent.runtime import settings
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "rainbow-agent.service"

@@ -83,9 +83,9 @@ def test_it_holds_every_file_of_both_packages(names: set[str]) -> None:
             if path.is_file() and "__pycache__" not in path.parts:
                 ours.add(path.relative_to(base.parent).as_posix())
     assert {"rainbow_agent/py.typed", "rainbow_compspec/py.typed"} <= ours
-    assert any(re.fullmatch(r"rainbow_agent/adapters/sql/\d{4}_\w+\.sql", n) for n in ours)
+    assert any(re.fullmatch(r"rainbow_agent/storage/sql/\d{4}_\w+\.sql", n) for n in ours)
     assert "rainbow_agent/jobspec/jobspec-v1.schema.json" in ours
-    assert "rainbow_agent/adapters/stubs/rainbow_pb2.pyi" in ours
+    assert "rainbow_agent/fleet/grpc/stubs/rainbow_pb2.pyi" in ours
     assert ours - names == set()
 
 
@@ -138,7 +138,7 @@ def test_the_ledger_finds_its_sql_there(unpacked: Path, tmp_path: Path) -> None:
     script = (
         "from pathlib import Path\n"
         "import rainbow_agent\n"
-        "from rainbow_agent.adapters.sqlite_ledger import SqliteLedger\n"
+        "from rainbow_agent.storage.ledger import SqliteLedger\n"
         f"ledger = SqliteLedger.open(Path({str(tmp_path)!r}) / 'ledger.sqlite')\n"
         "print(rainbow_agent.__file__, len(ledger.jobs()))\n"
         "ledger.close()\n"

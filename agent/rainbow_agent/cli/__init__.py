@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from rainbow_agent.environment import demote_python_path
+from rainbow_agent.runtime.environment import demote_python_path
 
 # Before anything of ours that others could shadow is imported: a Flux view puts another Python's
 # site-packages on PYTHONPATH, before our own (docs/architecture.md).

@@ -10,20 +10,20 @@ from contextlib import ExitStack, closing, suppress
 
 import click
 
-from rainbow_agent.adapters import statedir
-from rainbow_agent.adapters.clock import SystemClock
-from rainbow_agent.canceling import Canceler
 from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading
-from rainbow_agent.crashpoints import CrashPoint, reach
-from rainbow_agent.errors import Fatal, RainbowAgentError, Refused, Transient, UsageError
-from rainbow_agent.logs import clean
-from rainbow_agent.model import Cancellation, JobKey
-from rainbow_agent.ports import Ledger
-from rainbow_agent.settings import Settings
-from rainbow_agent.states import FINAL_JOB_STATES, JobState
-from rainbow_agent.stop import stop_on_signals
+from rainbow_agent.core.errors import Fatal, RainbowAgentError, Refused, Transient, UsageError
+from rainbow_agent.core.model import Cancellation, JobKey
+from rainbow_agent.core.ports import Ledger
+from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
+from rainbow_agent.jobs.cancel import Canceler
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.fault_injection import CrashPoint, reach
+from rainbow_agent.runtime.logs import clean
+from rainbow_agent.runtime.settings import Settings
+from rainbow_agent.runtime.stop import stop_on_signals
+from rainbow_agent.storage import state_dir
 
 #: Ends so when --timeout ran out, as timeout(1) does.
 TIMED_OUT = 124
@@ -62,7 +62,7 @@ def command(
     with reading(settings) as readable:
         keys = [find_job(readable, job) for job in jobs]
     who = f"{_user()}@{os.uname().nodename}"
-    from rainbow_agent.adapters.sqlite_ledger import SqliteLedger  # noqa: PLC0415 - not for --help
+    from rainbow_agent.storage.ledger import SqliteLedger  # noqa: PLC0415 - not for --help
 
     with closing(SqliteLedger.open(settings.ledger_path)) as ledger:
         now = SystemClock().now()
@@ -70,7 +70,7 @@ def command(
             ledger.ask_cancel(Cancellation(key, now, who, clean(reason)[:LONGEST]))
         reach(CrashPoint.WISHED)
         wanted = [key for key in keys if _is_open(ledger, key)]
-        if wanted and statedir.running(settings.state_dir) is None:
+        if wanted and state_dir.running(settings.state_dir) is None:
             _by_hand(ledger, settings)
         elif wanted and not no_wait:
             _wait(ledger, wanted, timeout)
@@ -91,16 +91,16 @@ def _is_open(ledger: Ledger, key: JobKey) -> bool:
 
 def _by_hand(ledger: Ledger, settings: Settings) -> None:
     """The daemon is down: do what it would do, under its lock."""
-    from rainbow_agent.adapters.workloads import choose_as_told, opener  # noqa: PLC0415 - heavy
+    from rainbow_agent.workload.choose import choose_as_told, opener  # noqa: PLC0415 - heavy
 
     with ExitStack() as stack:
-        holder = statedir.Holder(os.getpid(), SystemClock().now())
+        holder = state_dir.Holder(os.getpid(), SystemClock().now())
         try:
-            stack.callback(statedir.Lock.take(settings.state_dir, holder).release)
+            stack.callback(state_dir.Lock.take(settings.state_dir, holder).release)
         except Fatal:
             return  # one has just started: it carries the wish out
         try:
-            choice = choose_as_told(settings, statedir.read_runtime(settings.state_dir))
+            choice = choose_as_told(settings, state_dir.read_runtime(settings.state_dir))
             workload = stack.enter_context(closing(opener(choice, settings)()))
             Canceler(ledger, SystemClock()).carry_out(workload.cancel)
         except (Transient, Refused, Fatal, UsageError) as exc:

@@ -12,9 +12,9 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from rainbow_agent.errors import RainbowAgentError, UsageError
-from rainbow_agent.logs import clean
-from rainbow_agent.settings import Settings, load
+from rainbow_agent.core.errors import RainbowAgentError, UsageError
+from rainbow_agent.runtime.logs import clean
+from rainbow_agent.runtime.settings import Settings, load
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,7 +75,7 @@ def from_config(path: Path) -> Mapping[str, str]:
     """What settings take out of a rainbow-config.yaml, as settings.load wants it."""
     if is_missing(path):
         return {}
-    from rainbow_agent.adapters import rainbow_config  # noqa: PLC0415 - yaml only when needed
+    from rainbow_agent.fleet import rainbow_config  # noqa: PLC0415 - yaml only when needed
 
     config = rainbow_config.load(path)
     if config is None:

@@ -13,10 +13,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from rainbow_agent.cli.ledger import find_job, reading
-from rainbow_agent.errors import RainbowAgentError
-from rainbow_agent.logs import clean
-from rainbow_agent.settings import Settings, load
-from rainbow_agent.states import FINAL_JOB_STATES, JobState
+from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
+from rainbow_agent.runtime.logs import clean
+from rainbow_agent.runtime.settings import Settings, load
 
 #: Job ids that are offered, the newest first.
 MOST = 50

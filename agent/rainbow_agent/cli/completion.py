@@ -6,7 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from rainbow_agent.cli.common import reports_errors
-from rainbow_agent.errors import RainbowAgentError
+from rainbow_agent.core.errors import RainbowAgentError
 
 PROGRAM = "rainbow-agent"
 #: By which the shell asks the program what could follow.

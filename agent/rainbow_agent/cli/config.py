@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
-from rainbow_agent.settings import Settings, env_name, setting_fields
-from rainbow_agent.settings_values import Secret
-from rainbow_agent.views import table
+from rainbow_agent.monitoring.views import table
+from rainbow_agent.runtime.setting_types import Secret
+from rainbow_agent.runtime.settings import Settings, env_name, setting_fields
 
 #: What stands in the place of a secret.
 MASK = "********"

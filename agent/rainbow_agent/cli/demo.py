@@ -17,13 +17,13 @@ from typing import Any
 
 import click
 
-from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli.common import fail, reports_errors
-from rainbow_agent.errors import RainbowAgentError
-from rainbow_agent.logs import clean
-from rainbow_agent.model import JobRow
-from rainbow_agent.states import FINAL_JOB_STATES
-from rainbow_agent.views import table, task_view
+from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.core.model import JobRow
+from rainbow_agent.core.states import FINAL_JOB_STATES
+from rainbow_agent.monitoring.views import table, task_view
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.logs import clean
 
 #: Seconds until the demo gives up.
 PATIENCE = 60.0
@@ -140,7 +140,7 @@ def _address(log: Path) -> str | None:
 
 @contextmanager
 def _agent(folder: Path, environ: Mapping[str, str]) -> Iterator[Path]:
-    from rainbow_agent.adapters.local_workload import LocalWorkload  # noqa: PLC0415 - used last
+    from rainbow_agent.workload.local.workload import LocalWorkload  # noqa: PLC0415 - used last
 
     try:
         with _process(_command("start"), environ, folder / "agent.log") as log:
@@ -175,7 +175,7 @@ def _until(look: Any, what: str, log: Path) -> Any:
 
 def _watch(folder: Path, expected: int) -> list[JobRow]:
     """Show each change as it comes, until all jobs are over."""
-    from rainbow_agent.adapters.sqlite_ledger import SqliteLedger  # noqa: PLC0415 - sqlite
+    from rainbow_agent.storage.ledger import SqliteLedger  # noqa: PLC0415 - sqlite
 
     shown: set[tuple[str, str]] = set()
     with closing(SqliteLedger.open_readonly(folder / "state" / "ledger.sqlite")) as ledger:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from rainbow_agent.cli.common import reports_errors, settings_options
-from rainbow_agent.settings import Settings
+from rainbow_agent.runtime.settings import Settings
 
 
 @click.command(name="deregister")
@@ -18,7 +18,7 @@ def command(settings: Settings) -> None:
 
     Example: rainbow-agent deregister --cluster blue
     """
-    from rainbow_agent.bootstrap_once import deregister_once  # noqa: PLC0415 - grpc: heavy
+    from rainbow_agent.daemon.wiring_once import deregister_once  # noqa: PLC0415 - grpc: heavy
 
     deregister_once(settings)
     click.echo(f"Cluster {settings.cluster} is no longer registered with {settings.host}.")

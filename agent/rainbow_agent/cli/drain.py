@@ -7,14 +7,14 @@ import threading
 
 import click
 
-from rainbow_agent.adapters import statedir
-from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli.common import reports_errors, settings_options
 from rainbow_agent.cli.ledger import reading
-from rainbow_agent.errors import RainbowAgentError
-from rainbow_agent.logs import clean, counted
-from rainbow_agent.model import Drain
-from rainbow_agent.settings import Settings
+from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.core.model import Drain
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.logs import clean, counted
+from rainbow_agent.runtime.settings import Settings
+from rainbow_agent.storage import state_dir
 
 #: Ends so when --timeout ran out, as timeout(1) does.
 TIMED_OUT = 124
@@ -45,13 +45,13 @@ def command(reason: str, wait: bool, timeout: float | None, settings: Settings) 
     """
     if timeout is not None and not wait:
         raise click.UsageError("--timeout goes with --wait")
-    statedir.prepare(settings.state_dir)
-    known = statedir.read_drain(settings.state_dir)
+    state_dir.prepare(settings.state_dir)
+    known = state_dir.read_drain(settings.state_dir)
     wish = Drain(
         known.since if known and known.since else SystemClock().now(),
         clean(reason)[:LONGEST] or (known.reason if known else ""),
     )
-    statedir.write_drain(settings.state_dir, wish)
+    state_dir.write_drain(settings.state_dir, wish)
     click.echo(f"Cluster {settings.cluster} takes no new jobs until `rainbow-agent resume`.")
     if wait:
         _wait(settings, wish, timeout)
@@ -67,7 +67,7 @@ def _wait(settings: Settings, wish: Drain, timeout: float | None) -> None:
     end = clock.monotonic() + timeout if timeout is not None else float("inf")
     said = None
     while True:
-        running = statedir.running(settings.state_dir) is not None
+        running = state_dir.running(settings.state_dir) is not None
         heard = _heard(settings, wish) or not running
         jobs = _open_jobs(settings)
         if heard and not jobs:
@@ -90,7 +90,7 @@ def _wait(settings: Settings, wish: Drain, timeout: float | None) -> None:
 
 
 def _heard(settings: Settings, wish: Drain) -> bool:
-    told = statedir.read_runtime(settings.state_dir).get("draining")
+    told = state_dir.read_runtime(settings.state_dir).get("draining")
     return isinstance(told, dict) and told.get("since") == wish.since
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
 from rainbow_agent.cli.records import add_events
-from rainbow_agent.explain import explain_text, explain_view, history_of
-from rainbow_agent.settings import Settings
+from rainbow_agent.monitoring.explain import explain_text, explain_view, history_of
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.settings import Settings
 
 
 @click.command(name="explain")

@@ -6,19 +6,19 @@ import sys
 
 import click
 
-from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
-from rainbow_agent.errors import UsageError
-from rainbow_agent.logs import clean
-from rainbow_agent.model import WARNING, JobRow
-from rainbow_agent.moments import EXAMPLES, parse_since
-from rainbow_agent.ports import Ledger
-from rainbow_agent.settings import Settings
-from rainbow_agent.states import JobState
-from rainbow_agent.tasktree import DRAWN, PLAIN, tree_table
-from rainbow_agent.views import job_view, table
+from rainbow_agent.core.errors import UsageError
+from rainbow_agent.core.model import WARNING, JobRow
+from rainbow_agent.core.ports import Ledger
+from rainbow_agent.core.states import JobState
+from rainbow_agent.monitoring.since import EXAMPLES, parse_since
+from rainbow_agent.monitoring.task_tree import DRAWN, PLAIN, tree_table
+from rainbow_agent.monitoring.views import job_view, table
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.logs import clean
+from rainbow_agent.runtime.settings import Settings
 
 #: Jobs in a table for people.
 LIMIT = 100

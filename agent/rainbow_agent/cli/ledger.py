@@ -8,14 +8,14 @@ from typing import Final
 
 import click
 
-from rainbow_agent.adapters import statedir
-from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli.common import is_missing
-from rainbow_agent.errors import RainbowAgentError, UsageError
-from rainbow_agent.model import JobKey
-from rainbow_agent.ports import Ledger
-from rainbow_agent.settings import Settings
-from rainbow_agent.views import ago
+from rainbow_agent.core.errors import RainbowAgentError, UsageError
+from rainbow_agent.core.model import JobKey
+from rainbow_agent.core.ports import Ledger
+from rainbow_agent.monitoring.views import ago
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.settings import Settings
+from rainbow_agent.storage import state_dir
 
 #: Of a job's id at most; every number with so many fits into 64 bits.
 _DIGITS: Final = 18
@@ -27,7 +27,7 @@ def reading(settings: Settings) -> Iterator[Ledger | None]:
     if is_missing(settings.ledger_path):
         yield None
         return
-    from rainbow_agent.adapters.sqlite_ledger import SqliteLedger  # noqa: PLC0415 - not for --help
+    from rainbow_agent.storage.ledger import SqliteLedger  # noqa: PLC0415 - not for --help
 
     with closing(SqliteLedger.open_readonly(settings.ledger_path)) as ledger:
         yield ledger
@@ -35,9 +35,9 @@ def reading(settings: Settings) -> Iterator[Ledger | None]:
 
 def warn_if_down(settings: Settings) -> None:
     """Say on standard error that the daemon is down, and for how long."""
-    if statedir.running(settings.state_dir) is not None:
+    if state_dir.running(settings.state_dir) is not None:
         return
-    heartbeat = statedir.read_runtime(settings.state_dir).get("heartbeat")
+    heartbeat = state_dir.read_runtime(settings.state_dir).get("heartbeat")
     since = ""
     if heartbeat:
         since = f", for {ago(max(SystemClock().now() - heartbeat, 0.0))} now"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from rainbow_agent.adapters import log_level, statedir
 from rainbow_agent.cli.common import reports_errors, settings_options
-from rainbow_agent.errors import RainbowAgentError
-from rainbow_agent.settings import Settings
+from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.runtime.settings import Settings
+from rainbow_agent.storage import log_level, state_dir
 
 
 @click.command(name="log-level")
@@ -21,7 +21,7 @@ def command(level: str, settings: Settings) -> None:
 
     Example: rainbow-agent log-level debug
     """
-    holder = statedir.running(settings.state_dir)
+    holder = state_dir.running(settings.state_dir)
     if holder is None:
         raise RainbowAgentError(
             f"no daemon runs on {settings.state_dir}; RAINBOW_LOG_LEVEL={level} is for the next"

@@ -13,12 +13,12 @@ from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import output_option, reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading
 from rainbow_agent.cli.records import records_of
-from rainbow_agent.errors import RainbowAgentError
-from rainbow_agent.inside import label
-from rainbow_agent.logs import clean
-from rainbow_agent.model import JobRow, OutputPiece, TaskKind, TaskRow
-from rainbow_agent.settings import Settings
-from rainbow_agent.stop import stop_on_signals
+from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.core.group_events import label
+from rainbow_agent.core.model import JobRow, OutputPiece, TaskKind, TaskRow
+from rainbow_agent.runtime.logs import clean
+from rainbow_agent.runtime.settings import Settings
+from rainbow_agent.runtime.stop import stop_on_signals
 
 
 @click.command(name="logs")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from rainbow_agent.cli.common import echo_json
-from rainbow_agent.errors import Fatal, WorkloadUnavailable
+from rainbow_agent.core.errors import Fatal, WorkloadUnavailable
 
 if TYPE_CHECKING:
-    from rainbow_agent.adapters.workloads import Choice
-    from rainbow_agent.model import Plan
-    from rainbow_agent.settings import Settings
-    from rainbow_agent.site import Site
+    from rainbow_agent.core.model import Plan
+    from rainbow_agent.core.site import Site
+    from rainbow_agent.runtime.settings import Settings
+    from rainbow_agent.workload.choose import Choice
 
 
 def on_site(plan: Plan, settings: Settings, choice: Choice) -> Plan:
@@ -34,9 +34,9 @@ def look(settings: Settings, choice: Choice) -> Site:
     Raises:
         WorkloadUnavailable: the workload manager cannot be reached, or no node answers.
     """
-    from rainbow_agent.adapters.workloads import opener  # noqa: PLC0415 - as below
-    from rainbow_agent.bootstrap_lookout import assemble_lookout  # noqa: PLC0415 - grpc
-    from rainbow_agent.stop import Stop  # noqa: PLC0415 - only here
+    from rainbow_agent.inventory.build import assemble_lookout  # noqa: PLC0415 - grpc
+    from rainbow_agent.runtime.stop import Stop  # noqa: PLC0415 - only here
+    from rainbow_agent.workload.choose import opener  # noqa: PLC0415 - as below
 
     lookout = assemble_lookout(settings, choice, opener(choice, settings), Stop(), keep=False)
     with lookout.once():
@@ -49,9 +49,9 @@ def show_plan(plan: Plan, settings: Settings, output: str) -> None:
     Raises:
         Unplaceable: no node can run a task of it.
     """
-    from rainbow_agent.adapters.workloads import choose  # noqa: PLC0415 - yaml
     from rainbow_agent.jobspec.placement import needs_site  # noqa: PLC0415 - likewise
-    from rainbow_agent.planview import plan_lines, plan_view  # noqa: PLC0415 - only here
+    from rainbow_agent.monitoring.plan_view import plan_lines, plan_view  # noqa: PLC0415 - only here
+    from rainbow_agent.workload.choose import choose  # noqa: PLC0415 - yaml
 
     if needs_site(plan):
         try:

@@ -7,9 +7,9 @@ from contextlib import closing
 import click
 
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
-from rainbow_agent.errors import UsageError
-from rainbow_agent.settings import Settings
-from rainbow_agent.views import table
+from rainbow_agent.core.errors import UsageError
+from rainbow_agent.monitoring.views import table
+from rainbow_agent.runtime.settings import Settings
 
 
 @click.command(name="receive")
@@ -22,9 +22,9 @@ def command(max_jobs: int, settings: Settings, output: str) -> None:
 
     Example: rainbow-agent receive --max-jobs 10
     """
-    from rainbow_agent.adapters.retrying import patiently  # noqa: PLC0415 - stamina: heavy
-    from rainbow_agent.adapters.schedulers import connect  # noqa: PLC0415 - grpc: heavy
-    from rainbow_agent.bootstrap_membership import credential_store  # noqa: PLC0415 - with the others
+    from rainbow_agent.fleet.build import credential_store  # noqa: PLC0415 - with the others
+    from rainbow_agent.fleet.grpc.connect import connect  # noqa: PLC0415 - grpc: heavy
+    from rainbow_agent.fleet.retry import patiently  # noqa: PLC0415 - stamina: heavy
 
     store = credential_store(settings)
     secret = store.load()

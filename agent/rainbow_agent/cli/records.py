@@ -6,14 +6,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rainbow_agent.adapters import statedir
-from rainbow_agent.errors import RainbowAgentError
-from rainbow_agent.explain import History, with_events
-from rainbow_agent.model import TaskEvent, TaskKey, TaskRow
-from rainbow_agent.ports import Records
-from rainbow_agent.settings import Settings
-from rainbow_agent.states import TaskState
-from rainbow_agent.stop import Stop
+from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.core.model import TaskEvent, TaskKey, TaskRow
+from rainbow_agent.core.ports import Records
+from rainbow_agent.core.states import TaskState
+from rainbow_agent.monitoring.explain import History, with_events
+from rainbow_agent.runtime.settings import Settings
+from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.storage import state_dir
 
 #: Seconds until a workload manager that does not answer is done without.
 PATIENCE = 5.0
@@ -28,9 +28,9 @@ def records_of(settings: Settings, stop: Stop) -> Iterator[Records]:
     Raises:
         RainbowAgentError: it cannot be asked.
     """
-    from rainbow_agent.adapters.workloads import choose_as_told, open_records  # noqa: PLC0415
+    from rainbow_agent.workload.choose import choose_as_told, open_records  # noqa: PLC0415
 
-    choice = choose_as_told(settings, statedir.read_runtime(settings.state_dir))
+    choice = choose_as_told(settings, state_dir.read_runtime(settings.state_dir))
     records = open_records(choice, stop)
     try:
         yield records

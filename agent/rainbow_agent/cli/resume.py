@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from rainbow_agent.adapters import statedir
 from rainbow_agent.cli.common import reports_errors, settings_options
-from rainbow_agent.settings import Settings
+from rainbow_agent.runtime.settings import Settings
+from rainbow_agent.storage import state_dir
 
 
 @click.command(name="resume")
@@ -17,7 +17,7 @@ def command(settings: Settings) -> None:
 
     Example: rainbow-agent resume
     """
-    if statedir.clear_drain(settings.state_dir):
+    if state_dir.clear_drain(settings.state_dir):
         click.echo(f"Cluster {settings.cluster} takes new jobs again.")
     else:
         click.echo(f"Cluster {settings.cluster} was not drained.")

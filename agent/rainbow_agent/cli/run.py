@@ -7,13 +7,13 @@ from contextlib import closing
 
 import click
 
-from rainbow_agent.adapters.clock import SystemClock
 from rainbow_agent.cli.common import output_option, read_jobspec, reports_errors, settings_options
-from rainbow_agent.errors import JobspecError, UsageError
-from rainbow_agent.fluxid import f58
-from rainbow_agent.logs import clean, when
-from rainbow_agent.model import JobKey, Plan, TaskChange
-from rainbow_agent.settings import Settings
+from rainbow_agent.core.errors import JobspecError, UsageError
+from rainbow_agent.core.model import JobKey, Plan, TaskChange
+from rainbow_agent.core.notation import f58
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.logs import clean, when
+from rainbow_agent.runtime.settings import Settings
 
 
 @click.command(name="run")
@@ -32,12 +32,12 @@ def command(jobspec: str, no_wait: bool, dry_run: bool, settings: Settings, outp
 
     Example: rainbow-agent run jobspec-spack.yaml
     """
-    from rainbow_agent.adapters import statedir  # noqa: PLC0415 - only to run
-    from rainbow_agent.adapters.workloads import choose, opener  # noqa: PLC0415 - yaml: heavy
     from rainbow_agent.cli.placing import on_site, show_plan  # noqa: PLC0415 - likewise
-    from rainbow_agent.environment import job_environment  # noqa: PLC0415 - likewise
-    from rainbow_agent.running import Run  # noqa: PLC0415 - likewise
-    from rainbow_agent.stop import stop_on_signals  # noqa: PLC0415 - likewise
+    from rainbow_agent.jobs.run_once import Run  # noqa: PLC0415 - likewise
+    from rainbow_agent.runtime.environment import job_environment  # noqa: PLC0415 - likewise
+    from rainbow_agent.runtime.stop import stop_on_signals  # noqa: PLC0415 - likewise
+    from rainbow_agent.storage import state_dir  # noqa: PLC0415 - only to run
+    from rainbow_agent.workload.choose import choose, opener  # noqa: PLC0415 - yaml: heavy
 
     plan = _plan(jobspec, settings.shared_fs)
     for warning in plan.warnings:
@@ -47,7 +47,7 @@ def command(jobspec: str, no_wait: bool, dry_run: bool, settings: Settings, outp
         return
     choice = choose(settings)
     if choice.kind == "local":
-        statedir.prepare(settings.state_dir)
+        state_dir.prepare(settings.state_dir)
     plan = on_site(plan, settings, choice)
     clock = SystemClock()
     key = JobKey("run", int(clock.now() * 1000))
@@ -71,8 +71,8 @@ def command(jobspec: str, no_wait: bool, dry_run: bool, settings: Settings, outp
 
 
 def _plan(path: str, shared_fs: str) -> Plan:
+    from rainbow_agent.jobspec.fluxspec import Programs  # noqa: PLC0415 - likewise
     from rainbow_agent.jobspec.plan import plan_text  # noqa: PLC0415 - yaml
-    from rainbow_agent.jobspec.programs import Programs  # noqa: PLC0415 - likewise
 
     try:
         return plan_text(read_jobspec(path), Programs(shared_fs=shared_fs))

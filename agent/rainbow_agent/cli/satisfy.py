@@ -14,13 +14,13 @@ from rainbow_agent.cli.common import (
     reports_errors,
     settings_options,
 )
-from rainbow_agent.errors import JobspecError, UsageError
-from rainbow_agent.logs import clean
-from rainbow_agent.settings import Settings
+from rainbow_agent.core.errors import JobspecError, UsageError
+from rainbow_agent.runtime.logs import clean
+from rainbow_agent.runtime.settings import Settings
 
 if TYPE_CHECKING:
+    from rainbow_agent.core.model import Plan
     from rainbow_agent.jobspec.placement import Verdict
-    from rainbow_agent.model import Plan
 
 
 @click.command(name="satisfy")
@@ -37,15 +37,15 @@ def command(jobspec: str, settings: Settings, output: str) -> None:
 
     Example: rainbow-agent satisfy jobspec-spack.yaml
     """
-    from rainbow_agent.adapters import statedir  # noqa: PLC0415 - only here
-    from rainbow_agent.adapters.workloads import choose  # noqa: PLC0415 - yaml: heavy
     from rainbow_agent.cli.placing import look  # noqa: PLC0415 - likewise
     from rainbow_agent.jobspec.placement import judge  # noqa: PLC0415 - likewise
+    from rainbow_agent.storage import state_dir  # noqa: PLC0415 - only here
+    from rainbow_agent.workload.choose import choose  # noqa: PLC0415 - yaml: heavy
 
     plan = _plan(jobspec)
     choice = choose(settings)
     if choice.kind == "local":
-        statedir.prepare(settings.state_dir)
+        state_dir.prepare(settings.state_dir)
     verdicts = judge(plan, look(settings, choice))
     good = not any(verdict.problem for verdict in verdicts)
     if output == "json":
@@ -67,7 +67,7 @@ def _plan(path: str) -> Plan:
 
 
 def _told(verdict: Verdict) -> str:
-    from rainbow_agent.idset import idset  # noqa: PLC0415 - only here
+    from rainbow_agent.core.notation import idset  # noqa: PLC0415 - only here
 
     if verdict.problem:
         return f"no: {verdict.problem}"

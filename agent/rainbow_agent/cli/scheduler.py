@@ -56,8 +56,8 @@ def command(
 
     Example: rainbow-agent scheduler --host 127.0.0.1:50051 --db rainbow.db
     """
-    from rainbow_agent.embedded.scheduler import server  # noqa: PLC0415 - grpc: heavy
-    from rainbow_agent.stop import stop_on_signals  # noqa: PLC0415 - with the server
+    from rainbow_agent.fleet.scheduler_server import server  # noqa: PLC0415 - grpc: heavy
+    from rainbow_agent.runtime.stop import stop_on_signals  # noqa: PLC0415 - with the server
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with stop_on_signals() as stop:

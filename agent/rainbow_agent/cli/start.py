@@ -7,7 +7,7 @@ import sys
 import click
 
 from rainbow_agent.cli.common import reports_errors, settings_options
-from rainbow_agent.settings import Settings
+from rainbow_agent.runtime.settings import Settings
 
 
 @click.command(name="start")
@@ -19,6 +19,6 @@ def command(until_idle: bool, settings: Settings) -> None:
 
     Example: flux start rainbow-agent start
     """
-    from rainbow_agent.bootstrap import run_daemon  # noqa: PLC0415 - grpc, yaml: heavy
+    from rainbow_agent.daemon.wiring import run_daemon  # noqa: PLC0415 - grpc, yaml: heavy
 
     sys.exit(run_daemon(settings, until_idle=until_idle))

@@ -15,11 +15,11 @@ from rainbow_agent.cli.common import (
     reports_errors,
     settings_options,
 )
-from rainbow_agent.errors import JobspecError, UsageError
-from rainbow_agent.settings import Settings
+from rainbow_agent.core.errors import JobspecError, UsageError
+from rainbow_agent.runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from rainbow_agent.submitting import Sent
+    from rainbow_agent.fleet.submission import Sent
 
 
 class _Submit(click.Command):
@@ -93,12 +93,12 @@ def _jobspec(words: tuple[str, ...], asked: Mapping[str, int | None]) -> Mapping
 def _send(
     document: Mapping[str, Any], settings: Settings, *, select: str, satisfy_only: bool
 ) -> Sent:
-    from rainbow_agent.adapters import rainbow_config  # noqa: PLC0415 - yaml
-    from rainbow_agent.adapters.retrying import patiently  # noqa: PLC0415 - stamina
-    from rainbow_agent.adapters.schedulers import connect  # noqa: PLC0415 - grpc
+    from rainbow_agent.fleet import rainbow_config  # noqa: PLC0415 - yaml
+    from rainbow_agent.fleet.grpc.connect import connect  # noqa: PLC0415 - grpc
+    from rainbow_agent.fleet.retry import patiently  # noqa: PLC0415 - stamina
+    from rainbow_agent.fleet.submission import send  # noqa: PLC0415 - with the others
     from rainbow_agent.jobspec.variants import variants  # noqa: PLC0415 - likewise
     from rainbow_agent.jobspec.wire import to_wire  # noqa: PLC0415 - yaml
-    from rainbow_agent.submitting import send  # noqa: PLC0415 - with the others
 
     config = rainbow_config.load(settings.config)
     with closing(connect(settings)) as scheduler:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rainbow_agent.cli.common import echo_json, output_option, read_jobspec, reports_errors
-from rainbow_agent.errors import UsageError
-from rainbow_agent.logs import clean, counted
+from rainbow_agent.core.errors import UsageError
+from rainbow_agent.runtime.logs import clean, counted
 
 if TYPE_CHECKING:
     from rainbow_agent.jobspec.checking import Finding

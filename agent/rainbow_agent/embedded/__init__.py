@@ -1,1 +1,1 @@
-"""Servers that make the program useful on a bare machine: a scheduler and a workload manager."""
+"""Names of the embedded servers up to 0.1, kept a release."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 
+from rainbow_agent.jobspec.composer import ListNode, Node, ScalarNode
 from rainbow_agent.jobspec.document import NO_ATTRIBUTES, Attributes, Reference, Requirement
-from rainbow_agent.jobspec.duration import EXAMPLES, parse_duration
 from rainbow_agent.jobspec.reading import (
     Faults,
     Fields,
@@ -20,7 +22,29 @@ from rainbow_agent.jobspec.reading import (
     spot,
 )
 from rainbow_agent.jobspec.words import key_path, nearest, show
-from rainbow_agent.jobspec.yamlnodes import ListNode, Node, ScalarNode
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(ms|s|m|h|d)?", re.ASCII)
+_UNLIMITED = frozenset({"inf", "infinity", "INF", "INFINITY"})
+
+#: What to write, for error messages.
+EXAMPLES = "write seconds, or a number with ms, s, m, h or d: 300, 300s, 5m, 0.5h, 1d"
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds in a duration; 0 for one without limit; None when it is no duration.
+
+    Args:
+        text: for example `300`, `300s`, `5m`, `0.5h`, `1d`, `infinity`.
+    """
+    if text in _UNLIMITED:
+        return 0.0
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return None
+    seconds = float(match[1]) * _UNITS[match[2] or "s"]
+    return seconds if math.isfinite(seconds) else None
+
 
 KNOWN_ATTRIBUTES = ("duration", "cwd", "environment", "watch")
 #: What other tools call them. Taking one for a foreign attribute would run the job without it.

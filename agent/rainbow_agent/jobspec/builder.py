@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rainbow_agent.core.model import PlannedTask, TaskKind
+from rainbow_agent.core.requirements import Option
+from rainbow_agent.core.shape import Shape
 from rainbow_agent.jobspec.dependencies import (
     Size,
     dependencies,
@@ -22,16 +25,18 @@ from rainbow_agent.jobspec.document import (
     Script,
     Task,
 )
-from rainbow_agent.jobspec.fluxspec import flux_jobspec, group_jobspec, is_fatal, templates
+from rainbow_agent.jobspec.fluxspec import (
+    Programs,
+    flux_jobspec,
+    group_jobspec,
+    is_fatal,
+    templates,
+)
 from rainbow_agent.jobspec.options import Requires, choices_of, resources_of
 from rainbow_agent.jobspec.places import Place, Places
-from rainbow_agent.jobspec.programs import Programs
 from rainbow_agent.jobspec.resources import shape_of
 from rainbow_agent.jobspec.within import check_limit, check_within
 from rainbow_agent.jobspec.words import listing
-from rainbow_agent.model import PlannedTask, TaskKind
-from rainbow_agent.needs import Option
-from rainbow_agent.shape import Shape
 
 #: What a process beside the runner, and a stage of the top level, ask for.
 _LEAST = Shape(slots=1, cores=1)

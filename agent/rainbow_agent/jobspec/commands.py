@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from rainbow_agent.jobspec.composer import ListNode, Node
 from rainbow_agent.jobspec.document import Script
 from rainbow_agent.jobspec.reading import as_items, as_text, spot
 from rainbow_agent.jobspec.words import Spot
-from rainbow_agent.jobspec.yamlnodes import ListNode, Node
 
 #: The interpreters that the specification names. They are found on PATH, as upstream does: few
 #: images have a /bin/python. Any other interpreter is taken as it is written.

@@ -11,10 +11,48 @@ from typing import Any
 
 import yaml
 
-from rainbow_agent.errors import JobspecError
+from rainbow_agent.core.errors import JobspecError
 from rainbow_agent.jobspec.wire import BINARY_TAG, decode_binary
 from rainbow_agent.jobspec.words import error_at, show
-from rainbow_agent.jobspec.yamlnodes import ListNode, MapNode, Node, ScalarNode
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+
+
+@dataclass(slots=True)
+class ScalarNode:
+    """A scalar as written; `plain` is without quotes, where YAML would guess a type."""
+
+    text: str
+    plain: bool
+    line: int
+    column: int
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it stands for nothing: empty, `~` or `null`, without quotes."""
+        return self.plain and self.text in _NULLS
+
+
+@dataclass(slots=True)
+class ListNode:
+    """A sequence."""
+
+    line: int
+    column: int
+    items: list[Node] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class MapNode:
+    """A mapping with scalar keys, each once; merge keys (`<<`) are resolved."""
+
+    line: int
+    column: int
+    entries: dict[str, tuple[ScalarNode, Node]] = field(default_factory=dict)
+
+
+Node = ScalarNode | ListNode | MapNode
+
 
 #: Nodes in one jobspec, aliases counted as what they stand for: about 20,000 tasks.
 MAX_NODES = 250_000

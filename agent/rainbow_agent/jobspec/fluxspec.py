@@ -5,14 +5,36 @@ As the `submit` RPC of flux-core 0.62 to 0.88 takes it; flux-core's JobspecV1 va
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from rainbow_agent.core.model import PlannedTask
+from rainbow_agent.core.shape import Shape
 from rainbow_agent.jobspec.document import Attributes, Script
 from rainbow_agent.jobspec.groupfile import from_data, to_data
-from rainbow_agent.jobspec.programs import Programs
-from rainbow_agent.model import PlannedTask
-from rainbow_agent.shape import Shape
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The interpreter on the nodes, and what the programs are told.
+
+    The interpreter has the same path on every node: all pods of a MiniCluster run one image.
+    """
+
+    python: str = sys.executable
+    shared_fs: str = "auto"  # RAINBOW_SHARED_FS: auto, yes or no
+
+    def group_runner(self, file: str) -> tuple[str, ...]:
+        """The program of a group's instance; `file` has its plan (jobspec/groupfile.py)."""
+        return (self.python, "-m", "rainbow_agent.jobs.groups", file)
+
+    def stage(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """The program that puts files and folders on every node of its instance."""
+        shared = f"--shared-fs={self.shared_fs}"
+        return (self.python, "-m", "rainbow_agent.jobs.groups.stage", shared, "--", *paths)
+
 
 _SLOT = "task"  # the label that joins a task to its slot; Flux's own tools use the same
 #: The file of a script task. `files` (RFC 14, since flux-core 0.51) puts it into a folder of the

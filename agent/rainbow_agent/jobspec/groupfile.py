@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rainbow_agent.errors import JobspecError
-from rainbow_agent.model import PlannedTask, TaskKind
-from rainbow_agent.needs import Option
-from rainbow_agent.shape import Shape
+from rainbow_agent.core.errors import JobspecError
+from rainbow_agent.core.model import PlannedTask, TaskKind
+from rainbow_agent.core.requirements import Option
+from rainbow_agent.core.shape import Shape
 
 VERSION = 1
 

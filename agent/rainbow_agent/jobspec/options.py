@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import product
 
-from rainbow_agent import semver
+from rainbow_agent.core import requirements
+from rainbow_agent.core.requirements import Need
 from rainbow_agent.jobspec.document import Document, Reference, Requirement, Resource
 from rainbow_agent.jobspec.reading import Faults
 from rainbow_agent.jobspec.words import show, suggestion
-from rainbow_agent.needs import Need
 
 Requires = Reference | tuple[Requirement, ...]
 Chosen = tuple[tuple[Need, ...], ...]
@@ -163,13 +163,13 @@ def _check_range(entry: Requirement, fields: Mapping[str, str]) -> None:
     bounds = {}
     for key in ("min", "max"):
         if fields.get(key):
-            bounds[key] = semver.parse(fields[key])
+            bounds[key] = requirements.parse(fields[key])
             if bounds[key] is None:
                 raise entry.at.error(
                     f"`{key}` {show(fields[key])} is no version; write one to three numbers, such "
                     "as '3.0.0'"
                 )
-    if len(bounds) > 1 and not semver.within(fields["min"], "", fields["max"]):
+    if len(bounds) > 1 and not requirements.within(fields["min"], "", fields["max"]):
         raise entry.at.error(
             f"no version lies between `min` {show(fields['min'])} and `max` {show(fields['max'])}"
         )

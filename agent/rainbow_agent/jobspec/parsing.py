@@ -9,10 +9,10 @@ from rainbow_agent.jobspec.attributes import (
     read_task_requires,
 )
 from rainbow_agent.jobspec.commands import read_command
+from rainbow_agent.jobspec.composer import ListNode, MapNode, Node, ScalarNode
 from rainbow_agent.jobspec.document import Document, Group, Reference, Resource, Step, Task
 from rainbow_agent.jobspec.reading import Faults, Fields, Item, as_name, kind, spot
 from rainbow_agent.jobspec.words import error_at, key_path
-from rainbow_agent.jobspec.yamlnodes import ListNode, MapNode, Node, ScalarNode
 from rainbow_agent.jobspec.yamltext import compose
 
 _DOCUMENT = ("version", "name", "requires", "resources", "tasks", "groups", "attributes")

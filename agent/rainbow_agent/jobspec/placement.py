@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from rainbow_agent.idset import idset
+from rainbow_agent.core.model import Plan, PlannedTask, TaskKind
+from rainbow_agent.core.notation import idset
+from rainbow_agent.core.requirements import Option
+from rainbow_agent.core.shape import Shape, shape_in
+from rainbow_agent.core.site import Site, SiteNode
 from rainbow_agent.jobspec.fluxspec import tasks_within, with_tasks
 from rainbow_agent.jobspec.unplaceable import Unplaceable, no_room, nobody
-from rainbow_agent.model import Plan, PlannedTask, TaskKind
-from rainbow_agent.needs import Option
-from rainbow_agent.shape import Shape, shape_in
-from rainbow_agent.site import Site, SiteNode
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from rainbow_agent.errors import JobspecError
+from rainbow_agent.core.errors import JobspecError
+from rainbow_agent.core.model import Plan
 from rainbow_agent.jobspec.builder import Builder
 from rainbow_agent.jobspec.document import Document
+from rainbow_agent.jobspec.fluxspec import Programs
 from rainbow_agent.jobspec.parsing import parse
 from rainbow_agent.jobspec.places import Places
-from rainbow_agent.jobspec.programs import Programs
 from rainbow_agent.jobspec.remarks import remarks
-from rainbow_agent.model import Plan
 
 
 def plan_text(text: str, programs: Programs | None = None) -> Plan:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
-from rainbow_agent.errors import JobspecError
+from rainbow_agent.core.errors import JobspecError
+from rainbow_agent.jobspec.composer import ListNode, MapNode, Node, ScalarNode
 from rainbow_agent.jobspec.words import Spot, key_path, show, suggestion
-from rainbow_agent.jobspec.yamlnodes import ListNode, MapNode, Node, ScalarNode
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
+from rainbow_agent.core.shape import Shape
 from rainbow_agent.jobspec.attributes import KNOWN_ATTRIBUTES
 from rainbow_agent.jobspec.document import (
     Attributes,
@@ -18,7 +19,6 @@ from rainbow_agent.jobspec.document import (
 )
 from rainbow_agent.jobspec.fluxspec import templates
 from rainbow_agent.jobspec.words import listing, show
-from rainbow_agent.shape import Shape
 
 #: At most so many; a jobspec of 10,000 tasks may repeat itself.
 MAX_REMARKS = 20

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from rainbow_agent.core.shape import Shape
 from rainbow_agent.jobspec.document import Resource
 from rainbow_agent.jobspec.reading import MAX_COUNT
 from rainbow_agent.jobspec.words import nearest, show
-from rainbow_agent.shape import Shape
 
 #: Levels that version 1 has no word for; what they hold counts, they themselves do not.
 _LEVELS = frozenset({"cluster", "zone", "rack", "chassis", "socket", "numanode"})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from rainbow_agent.errors import UsageError
+from rainbow_agent.core.errors import UsageError
 from rainbow_agent.jobspec.reading import MAX_COUNT, MAX_NAME
 
 _RESOURCES = "main"

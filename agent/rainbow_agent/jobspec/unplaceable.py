@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from rainbow_agent.errors import JobspecError
+from rainbow_agent.core.errors import JobspecError
+from rainbow_agent.core.requirements import Need, Option
+from rainbow_agent.core.shape import number
+from rainbow_agent.core.site import Site, SiteNode
 from rainbow_agent.jobspec.words import show, suggestion
-from rainbow_agent.needs import Need, Option
-from rainbow_agent.shape import number
-from rainbow_agent.site import Site, SiteNode
 
 #: Different values that a refusal tells of one element.
 _TOLD = 4

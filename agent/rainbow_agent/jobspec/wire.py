@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import yaml
 
-from rainbow_agent.errors import JobspecError, Rejected, UsageError
+from rainbow_agent.core.errors import JobspecError, Rejected, UsageError
 
 BINARY_TAG: Final = "tag:yaml.org,2002:binary"
 _TEXT_TAG: Final = "tag:yaml.org,2002:str"

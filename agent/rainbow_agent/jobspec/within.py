@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rainbow_agent.core.shape import Shape, number
 from rainbow_agent.jobspec.words import Spot
-from rainbow_agent.shape import Shape, number
 
 
 def check_within(child: Shape, parents: Sequence[Shape], at: Spot) -> None:

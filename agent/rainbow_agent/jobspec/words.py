@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from rainbow_agent.errors import JobspecError
+from rainbow_agent.core.errors import JobspecError
 
 #: Longest piece of somebody's text that an error shows, in characters.
 SHOWN = 60

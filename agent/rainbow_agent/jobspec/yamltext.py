@@ -12,10 +12,9 @@ from typing import Any
 
 import yaml
 
-from rainbow_agent.errors import JobspecError
-from rainbow_agent.jobspec.composer import MAX_DEPTH, Composer
+from rainbow_agent.core.errors import JobspecError
+from rainbow_agent.jobspec.composer import MAX_DEPTH, Composer, Node
 from rainbow_agent.jobspec.words import error_at
-from rainbow_agent.jobspec.yamlnodes import Node
 
 #: Characters of one jobspec; gRPC, which carries it, takes messages of 4 MiB.
 MAX_TEXT = 4 * 1024 * 1024

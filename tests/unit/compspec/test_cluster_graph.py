@@ -20,7 +20,7 @@ from rainbow_compspec.jgf import ROOT
 from rainbow_compspec.jgf_read import load_cluster, parse_cluster
 from rainbow_compspec.schedulable import restrict
 from rainbow_compspec.simulate import parse, simulate
-from rainbow_compspec.testing_facts import machines, nodes
+from support.compspec_facts import machines, nodes
 
 
 @given(machines())

@@ -22,8 +22,8 @@ from rainbow_compspec.outline import outline
 from rainbow_compspec.pooling import Pooling, in_nodes, split
 from rainbow_compspec.simulate import Simulation, simulate
 from rainbow_compspec.subsystems import SubsystemGraph, subsystem_graph
-from rainbow_compspec.testing_facts import machines
 from rainbow_compspec.wire import LIMIT, Form, WireForm, encode
+from support.compspec_facts import machines
 
 _CLUSTER_FORMS = [Form.FULL, Form.COMPACT, Form.POOLED, Form.SPREAD]
 

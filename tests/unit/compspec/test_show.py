@@ -19,7 +19,7 @@ from rainbow_compspec.facts import NodeFacts
 from rainbow_compspec.jgf_read import load_cluster, parse_cluster, parse_subsystem
 from rainbow_compspec.show import compress, render
 from rainbow_compspec.simulate import Simulation, simulate
-from rainbow_compspec.testing_facts import machines
+from support.compspec_facts import machines
 
 SIMULATION = Simulation(nodes=1000, sockets=2, cores=64, gpus=8, packages=30, memory=512)
 

@@ -16,9 +16,9 @@ from rainbow_compspec.facts import Gpu, NodeFacts, Package
 from rainbow_compspec.jgf import Edge
 from rainbow_compspec.jgf_read import parse_subsystem
 from rainbow_compspec.subsystems import SUBSYSTEMS, SubsystemGraph, subsystem_graph
-from rainbow_compspec.testing_facts import machines
 from rainbow_compspec.versions import newest
 from rainbow_compspec.wire import Form, encode
+from support.compspec_facts import machines
 
 
 def _graph(name: str, *nodes: NodeFacts) -> SubsystemGraph:

@@ -1,0 +1,145 @@
+"""`rainbow-agent doctor`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rainbow_agent.cli.common import (
+    echo_json,
+    flag_options,
+    from_config,
+    output_option,
+    reports_errors,
+)
+from rainbow_agent.cli.config import config_view
+from rainbow_agent.cli.status import look, wants_colour
+from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.monitoring.views import wrapped
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.logs import clean, counted
+from rainbow_agent.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from rainbow_agent.cli.doctor.faults import Finding
+
+_COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red"}
+#: Where the text of a line begins, and columns that are used.
+INDENT, WIDTH = 23, 100
+
+
+@click.command(name="doctor")
+@click.option("--run-job", is_flag=True, help="Submit a job that runs `true` on one core, too.")
+@click.option(
+    "--bundle",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write what a maintainer needs into a tar file (.tar.gz), with secrets out.",
+)
+@flag_options("host", "cluster", "state_dir", "config", "workload")
+@output_option
+@reports_errors
+def command(
+    *, run_job: bool, bundle: Path | None, flags: Mapping[str, str | None], output: str
+) -> None:
+    """Look at the whole chain, from the settings to a job that runs, and say what to do.
+
+    Each line is ok, a warning, or wrong, with the cause and the cure (docs/troubleshooting.md).
+    Nothing is changed, here or in rainbow. Ends with 0 when all is well, 1 when the worst is a
+    warning, 2 when something is wrong.
+
+    Example: rainbow-agent doctor --run-job
+    """
+    from rainbow_agent.cli.doctor.examine import examine  # noqa: PLC0415 - grpc: heavy
+
+    lines = examine(os.environ, flags, from_config, _status, run_job=run_job)
+    if output == "json":
+        findings = list(lines)
+        echo_json(_view(findings))
+    else:
+        findings = list(_shown(lines))
+    if bundle is not None:
+        _bundle(bundle, findings, flags)
+    sys.exit(max(finding.level.value for finding in findings))
+
+
+def _status(settings: Settings) -> Mapping[str, Any]:
+    return look(settings, SystemClock().now())
+
+
+def _shown(lines: Iterator[Finding]) -> Iterator[Finding]:
+    """Each line as soon as it is known."""
+    colour = wants_colour()
+    for finding in lines:
+        word = finding.level.name.lower()
+        head = f"{word:<8}{finding.check}"
+        first, *rest = wrapped(head, finding.text, WIDTH, INDENT)
+        if colour:
+            first = click.style(word, fg=_COLOURS[word], bold=True) + first[len(word) :]
+        click.echo("\n".join([first, *rest]), color=colour)
+        if finding.cure:
+            click.echo("\n".join(wrapped("        to do:", finding.cure, WIDTH, INDENT)))
+        yield finding
+
+
+def _view(findings: list[Finding]) -> list[dict[str, Any]]:
+    return [
+        {
+            "check": finding.check,
+            "level": finding.level.name.lower(),
+            "text": clean(finding.text),
+            "fault": finding.fault or None,
+            "cure": finding.cure or None,
+        }
+        for finding in findings
+    ]
+
+
+def _bundle(path: Path, findings: list[Finding], flags: Mapping[str, str | None]) -> None:
+    from rainbow_agent.cli.doctor import bundle, local  # noqa: PLC0415 - yaml: heavy
+    from rainbow_agent.fleet import rainbow_config  # noqa: PLC0415 - yaml: heavy
+    from rainbow_agent.storage import state_dir  # noqa: PLC0415 - yaml: heavy
+
+    settings, _ = local.read_settings(os.environ, flags, from_config)
+    parts: dict[str, Any] = {"versions": bundle.versions(), "doctor": _view(findings)}
+    secrets: set[str] = set()
+    logs: list[Path] = []
+    if settings is not None:
+        parts["settings"] = config_view(settings)
+        parts["status"] = _status(settings)
+        parts["runtime"] = state_dir.read_runtime(settings.state_dir)
+        parts["jobs"] = _jobs(settings)
+        secrets |= settings.secret_values
+        try:
+            config = rainbow_config.load(settings.config)
+        except RainbowAgentError:
+            config = None
+        if config is not None:
+            secrets |= {config.scheduler_secret, config.cluster_secret}
+            secrets |= {cluster.token for cluster in config.clusters}
+        logs = sorted(settings.state_dir.glob("*.log")) + sorted(
+            (settings.state_dir / "workload").glob("*.log")
+        )
+    try:
+        names = bundle.write(path, parts, logs, secrets)
+    except OSError as exc:
+        raise RainbowAgentError(f"cannot write {path}: {exc.strerror}") from exc
+    click.echo(f"{path}: {counted(len(names), 'part')}: {', '.join(names)}", err=True)
+
+
+def _jobs(settings: Settings) -> Any:
+    """The last jobs, without their jobspecs: what users run is nobody else's."""
+    from rainbow_agent.cli.ledger import reading  # noqa: PLC0415 - only here
+    from rainbow_agent.monitoring.views import job_view  # noqa: PLC0415 - likewise
+
+    try:
+        with reading(settings) as ledger:
+            rows = ledger.jobs(limit=100, newest_first=True) if ledger else []
+            return [job_view(row) for row in rows]
+    except RainbowAgentError as exc:
+        return {"unreadable": str(exc)}

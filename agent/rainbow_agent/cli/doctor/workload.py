@@ -1,0 +1,118 @@
+"""The links to the workload manager: install, bindings, instance, a job that runs."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+from rainbow_agent.cli.doctor.faults import Finding, found, well
+from rainbow_agent.core.errors import Fatal, RainbowAgentError, UsageError
+from rainbow_agent.core.model import JobKey
+from rainbow_agent.core.ports import Workload
+from rainbow_agent.jobs.run_once import Run
+from rainbow_agent.jobspec.plan import plan_text
+from rainbow_agent.jobspec.simple import simple_jobspec
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.settings import Settings
+from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.storage import state_dir
+from rainbow_agent.workload.choose import Choice, choose_as_told, opener
+from rainbow_agent.workload.flux import bindings as flux_bindings
+from rainbow_agent.workload.flux.install import find_command
+from rainbow_agent.workload.flux.workload import FluxWorkload
+from rainbow_agent.workload.local.workload import LocalWorkload
+
+#: Seconds until an instance that does not answer counts as gone.
+PATIENCE = 5.0
+#: Seconds for the job.
+JOB = 30.0
+
+
+def workload(settings: Settings, environ: Mapping[str, str], *, run_job: bool) -> Iterator[Finding]:
+    """`flux`, `bindings`, `instance`, `job`; ends at the first link that is broken."""
+    try:
+        choice = choose_as_told(settings, state_dir.read_runtime(settings.state_dir))
+    except UsageError as exc:
+        yield found("no-instance", str(exc))
+        return
+    if choice.kind == "flux":
+        command = find_command(environ)
+        if command is None:
+            yield found("flux-missing", "no flux on PATH or where the Flux operator puts it")
+            return
+        yield well("flux", f"{command}; {choice.why}")
+        try:
+            flux_bindings.load()
+        except RainbowAgentError as exc:
+            yield found("bindings-missing", str(exc))
+            return
+    else:
+        yield well("flux", f"the local workload manager: {choice.why}")
+    yield from _instance(choice, settings, run_job=run_job)
+
+
+def _instance(choice: Choice, settings: Settings, *, run_job: bool) -> Iterator[Finding]:
+    stop = Stop()
+    timer = threading.Timer(JOB if run_job else PATIENCE, stop.set, ("no answer in time",))
+    timer.daemon = True
+    timer.start()
+    try:
+        with closing(_open(choice, settings, stop, run_job=run_job)) as workload:
+            pool = workload.resources()
+            text = f"{workload.uri}, {len(pool.nodes)} nodes, {pool.totals()['cores_total']} cores"
+            if isinstance(workload, FluxWorkload):
+                yield _versions(workload)
+            yield well("instance", text)
+            if run_job:
+                yield _job(workload, stop)
+            else:
+                yield well("job", "not tried: --run-job submits one that runs `true`")
+    except Fatal as exc:
+        yield found("instance-of-another", str(exc))
+    except RainbowAgentError as exc:
+        if choice.kind == "local" and not run_job:
+            yield well("instance", "none runs now; the agent starts it when it needs it")
+            return
+        yield found("instance-unreachable", str(exc))
+    finally:
+        timer.cancel()
+
+
+def _open(choice: Choice, settings: Settings, stop: Stop, *, run_job: bool) -> Workload:
+    """A connection; the local server is only started where a job is to run."""
+    if choice.kind == "local" and not run_job:
+        return LocalWorkload(Path(choice.uri), launch=False, stop=stop)
+    if choice.kind == "local":
+        state_dir.prepare(settings.state_dir)
+    return opener(choice, settings, stop)()
+
+
+def _versions(workload: FluxWorkload) -> Finding:
+    """Whether the library that is loaded goes with the instance."""
+    bindings = flux_bindings.load()
+    if workload.version != bindings.version:
+        text = f"libflux-core {bindings.version}, instance {workload.version}"
+        return found("bindings-differ", text)
+    return well("bindings", f"{bindings.folder}, libflux-core {bindings.version}")
+
+
+def _job(workload: Workload, stop: Stop) -> Finding:
+    """One core, `true`, through the same planner and dispatcher's order as every job."""
+    clock = SystemClock()
+    plan = plan_text(json.dumps(simple_jobspec(["true"], name="doctor")))
+    key = JobKey("doctor", int(clock.now() * 1000))
+    begun = clock.monotonic()
+    run = Run(plan, key, workload=workload, environment={}, clock=clock, show=lambda _: None)
+    with closing(workload.open_journal(lambda _: True)) as journal:
+        run.submit(stop)
+        run.watch(journal, stop)
+    if not run.over():
+        run.cancel()
+        return found("job-failed", f"it was not over after {JOB:.0f} s; are all cores in use?")
+    if run.failed():
+        reasons = {news.reason or news.state.value for news in run.latest.values()}
+        return found("job-failed", "; ".join(sorted(reasons)))
+    return well("job", f"submitted, ran and ended well in {clock.monotonic() - begun:.2f} s")

@@ -1,0 +1,80 @@
+"""The third phase: jobs that shall not go on are canceled, threads end, rainbow hears the last.
+
+Each part has its share of the grace time (runtime/stop.py); what does not end in it is left behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from rainbow_agent.core.errors import Refused, Transient
+from rainbow_agent.core.model import TaskChange, TaskRow
+from rainbow_agent.core.ports import Clock, Ledger
+from rainbow_agent.core.states import TaskState
+from rainbow_agent.runtime.fault_injection import CrashPoint, reach
+from rainbow_agent.runtime.logs import counted
+from rainbow_agent.runtime.stop import CANCEL, JOIN, Stop
+
+log = logging.getLogger(__name__)
+
+NOTE = "the agent was stopped (RAINBOW_ON_STOP=cancel)"
+#: Seconds between looks at the ledger.
+_LOOK = 0.05
+_BEGUN = frozenset({TaskState.SUBMITTED, TaskState.RUNNING})
+
+
+def cancel_jobs(
+    ledger: Ledger, cancel: Callable[[Sequence[int], str], None], clock: Clock, stop: Stop
+) -> None:
+    """Cancel every task that is in the workload manager, and wait for its journal to say so.
+
+    What of the same jobs is not there yet never goes there. Jobs of which nothing is there stay
+    as they are: rainbow has them still, and the next start submits them.
+
+    Args:
+        ledger: the main loop's; the journal's thread, which still runs, writes what it hears.
+        cancel: of the workload manager; job ids and a note.
+        clock: for what is written here.
+        stop: the one that was asked for.
+    """
+    rows = ledger.tasks_in(_BEGUN | {TaskState.PENDING})
+    begun = [row for row in rows if row.state in _BEGUN]
+    if not begun:
+        return
+    log.info("Canceling %s", counted(len(begun), "task"), extra={"action": "cancel_on_stop"})
+    try:
+        cancel([row.flux_id for row in begun if row.flux_id is not None], NOTE)
+    except (Transient, Refused) as exc:
+        log.warning("Jobs could not be canceled and go on: %s", exc)
+        return
+    reach(CrashPoint.STOP_CANCELED)
+    ledger.apply([*_never(rows, clock.now())])
+    pause = threading.Event()
+    while (still := ledger.tasks_in(_BEGUN)) and stop.left(CANCEL) > 0:
+        pause.wait(_LOOK)
+    if still:
+        log.warning(
+            "%s were canceled and had not ended when the time was over; the next start hears of it",
+            counted(len(still), "task"),
+            extra={"action": "cancel_pending"},
+        )
+
+
+def _never(rows: Iterable[TaskRow], at: float) -> Iterable[TaskChange]:
+    jobs = {row.key.job for row in rows if row.state in _BEGUN}
+    for row in rows:
+        if row.state is TaskState.PENDING and row.key.job in jobs:
+            yield TaskChange(row.key, TaskState.CANCELED, at, NOTE, reason=NOTE, finished=at)
+
+
+def join(
+    threads: Iterable[threading.Thread], stop: Stop, beat: Callable[[], None] = lambda: None
+) -> None:
+    """Wait for threads to end, for their share of the time; `beat` says that this one moves."""
+    for thread in threads:
+        beat()
+        thread.join(timeout=min(max(0.1, stop.left(JOIN)), threading.TIMEOUT_MAX))
+        if thread.is_alive():
+            log.error("The %s thread did not end", thread.name)

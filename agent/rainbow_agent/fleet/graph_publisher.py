@@ -1,0 +1,348 @@
+"""Keeps rainbow's picture of this cluster true, and sends no more than what changed.
+
+What the real server does (converged-computing/rainbow 075ee23, run) and what follows from it:
+
+- DeleteSubsystem leaves the edges from the nodes to the old vertices, so that old attributes go on
+  matching. A subsystem of one vertex is safe: the new one gets the old one's number, and its edges
+  take the old ones' places. Any other change to a subsystem needs a fresh cluster graph.
+- A cluster graph cannot be changed. `Registrar.renew` registers the cluster again, where that
+  keeps its token; elsewhere the graph, which is the subsystem `cluster`, is replaced in place.
+
+docs/decisions/0005 has the measurements.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from rainbow_agent.core.errors import Rejected, Transient
+from rainbow_agent.core.ports import Clock, Ledger, Scheduler
+from rainbow_agent.fleet.registration import Session
+from rainbow_agent.fleet.renewal import Renewal
+from rainbow_agent.inventory.description import Portrait, Sendable, digest
+from rainbow_agent.runtime.conditions import Conditions
+from rainbow_agent.runtime.fault_injection import CrashPoint, reach
+from rainbow_compspec.subsystems import SUBSYSTEMS
+
+log = logging.getLogger(__name__)
+
+#: The server's name for the cluster graph among the subsystems.
+DOMINANT: Final = "cluster"
+#: Seconds between two renewals of the cluster graph at least: nodes that come and go must not
+#: have the fleet's scheduler load graphs all the time.
+RENEW_EVERY: Final = 30.0
+#: Seconds until a subsystem that the server refused is offered again: at first, and at most. It may
+#: have been something between us that refused, or another server takes its place.
+OFFER_AGAIN: Final = (2.0, 600.0)
+_NOTE: Final = "published"
+#: The condition while the server has not taken all of this cluster's subsystems.
+SUBSYSTEM_REFUSED: Final = "subsystem-refused"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a subsystem on the server."""
+
+    digest: str | None  # None: it was being replaced when something went wrong
+    anchors: str | None  # as in Sendable
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A subsystem that the server did not take."""
+
+    pause: float  # seconds until it is offered again
+    due: float  # when that is, monotonic
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What the server has of a registration. `graph` None: it is not known."""
+
+    registration: str
+    graph: str | None = None
+    subsystems: Mapping[str, Entry] = field(default_factory=dict)
+
+    def to_note(self) -> dict[str, Any]:
+        """As JSON."""
+        entries = {name: [e.digest, e.anchors] for name, e in self.subsystems.items()}
+        return {"registration": self.registration, "graph": self.graph, "subsystems": entries}
+
+    @classmethod
+    def from_note(cls, note: Any, registration: str) -> Sent:
+        """From JSON; what is about another registration or of another shape tells nothing."""
+        try:
+            if note["registration"] != registration:
+                return cls(registration)
+            entries = {name: Entry(*pair) for name, pair in note["subsystems"].items()}
+            return cls(registration, note["graph"], entries)
+        except (TypeError, KeyError, AttributeError):
+            return cls(registration)
+
+
+class Publication:
+    """Used by the main loop only; `facts()` by whoever tells how we are, in the same thread."""
+
+    def __init__(
+        self,
+        *,
+        scheduler: Scheduler,
+        ledger: Ledger,
+        clock: Clock,
+        portrait: Callable[[], Portrait | None],
+        renew: Callable[[], Renewal],
+        conditions: Conditions | None = None,
+    ) -> None:
+        """Join it to its surroundings.
+
+        Args:
+            scheduler: the main loop's connection.
+            ledger: keeps what was sent.
+            clock: spaces renewals.
+            portrait: the cluster as it is now; None while it is not known yet.
+            renew: registers the cluster again, if it can now (renewal.renew).
+            conditions: where a subsystem that rainbow refuses is said.
+        """
+        self._conditions = conditions or Conditions(clock)
+        self._scheduler = scheduler
+        self._ledger = ledger
+        self._clock = clock
+        self._portrait = portrait
+        self._renew = renew
+        self._sent: Sent | None = None
+        self._before_loss: Sent | None = None
+        self._shown: tuple[Portrait, str] | None = None  # what needs no sending any more
+        self._refused: dict[str, Refusal] = {}  # by digest
+        self._renewed = float("-inf")
+        self._replace_pause = 0.0  # seconds, after the server refused a replacement
+        self._times: dict[str, float] = {}  # name -> when it was sent, epoch seconds
+
+    # -- the registrar says what happens to the graph (registration.GraphRecord) ------------------
+
+    def placed(self, registration: str, graph: str) -> None:
+        """The server has this graph now, and no subsystem on it."""
+        self._remember(Sent(registration, digest(graph)))
+        self._times = {DOMINANT: self._clock.now()}
+
+    def lost(self, registration: str) -> None:
+        """The server says that it has no graph; another is on its way."""
+        self._before_loss = self._known(registration)
+        self._remember(Sent(registration))
+
+    def kept(self) -> None:
+        """It has the graph after all."""
+        if self._before_loss is not None:
+            self._remember(self._before_loss)
+
+    # -- the main loop ----------------------------------------------------------------------------
+
+    def sync(self, session: Session) -> None:
+        """Send what rainbow does not have yet, if anything.
+
+        Raises:
+            Transient: rainbow cannot be reached; what was not sent is sent by the next call.
+            ClusterUnknown, RequestDenied: rainbow lost something (registration.Doubt).
+        """
+        portrait = self._portrait()
+        if portrait is None:
+            return
+        if self._shown == (portrait, session.registration) and not self._due_again(portrait):
+            return
+        sent = self._known(session.registration)
+        if not self._fits(sent, portrait):
+            since = self._clock.monotonic() - self._renewed
+            if since < RENEW_EVERY:
+                return
+            how = self._renew()
+            if how is Renewal.LATER:
+                return
+            self._renewed = self._clock.monotonic()
+            self._log_renewal(portrait)
+            if how is Renewal.DONE:
+                return  # there is a new session; the next call sends the subsystems
+            sent = self._replace_graph_soon(session, portrait)
+        self._send_subsystems(session, sent, portrait)
+        self._shown = (portrait, session.registration)
+
+    def facts(self) -> dict[str, Any] | None:
+        """The `graph` object of `status`; None while nothing is known."""
+        portrait = self._portrait()
+        if portrait is None:
+            return None
+        return {
+            **self._told(portrait.graph),
+            "nodes": len(portrait.survey.counted),
+            "subsystems": {part.name: self._told(part) for part in portrait.subsystems},
+        }
+
+    def _told(self, part: Sendable) -> dict[str, Any]:
+        sent = self._times.get(part.name)
+        return {"form": part.form, "note": part.note, "bytes": len(part.text), "sent": sent}
+
+    def _fits(self, sent: Sent, portrait: Portrait) -> bool:
+        """Whether the server's graph can stay, with at most single subsystems replaced on it."""
+        parts = {part.name: part for part in portrait.subsystems}
+        if sent.graph != portrait.graph.digest or sent.subsystems.keys() - parts.keys():
+            return False
+        return all(self._replaceable(sent, part) for part in parts.values())
+
+    def _replaceable(self, sent: Sent, part: Sendable) -> bool:
+        there = sent.subsystems.get(part.name)
+        if there is None or there.digest == part.digest or part.digest in self._refused:
+            return True
+        return part.anchors is not None and there.anchors == part.anchors
+
+    def _replace_graph_soon(self, session: Session, portrait: Portrait) -> Sent:
+        """As _replace_graph; where that fails half way, it is not long until it is tried again.
+
+        The fleet waits for the other half. Jobs must not wait for a server that always refuses it.
+        """
+        try:
+            sent = self._replace_graph(session, portrait)
+        except Transient:
+            self._renewed = float("-inf")
+            raise
+        except Rejected:
+            first, most = OFFER_AGAIN
+            self._replace_pause = min(self._replace_pause * 2 or first, most)
+            self._renewed += self._replace_pause - RENEW_EVERY
+            raise
+        self._replace_pause = 0.0
+        return sent
+
+    def _replace_graph(self, session: Session, portrait: Portrait) -> Sent:
+        """Put another cluster graph in the old one's place; no subsystem is on it then."""
+        # From here to the second call every Satisfy of the fleet fails on the real server: nothing
+        # comes in between, and a start after a crash there does it again.
+        self._remember(Sent(session.registration))
+        self._drop(session, DOMINANT)
+        reach(CrashPoint.GRAPH_DROPPED)
+        self._put(session, portrait.graph)
+        for name in {*SUBSYSTEMS, *(part.name for part in portrait.subsystems)}:
+            self._drop(session, name)
+        sent = Sent(session.registration, portrait.graph.digest)
+        self._remember(sent)
+        return sent
+
+    def _send_subsystems(self, session: Session, sent: Sent, portrait: Portrait) -> None:
+        due = [
+            part
+            for part in portrait.subsystems
+            if self._may_offer(part)
+            and sent.subsystems.get(part.name) != Entry(part.digest, part.anchors)
+        ]
+        if not due:
+            return
+        unsure = {part.name: Entry(None, part.anchors) for part in due}
+        self._remember(replace(sent, subsystems={**sent.subsystems, **unsure}))
+        done = {}
+        for part in due:
+            if part.name in sent.subsystems:
+                self._drop(session, part.name)
+            if self._offer(session, part):
+                done[part.name] = Entry(part.digest, part.anchors)
+        # One that was refused stays unsure: what refused it may have let it through, or an old one.
+        self._remember(replace(sent, subsystems={**sent.subsystems, **unsure, **done}))
+        self._log_sent(due, done)
+        self._say_refused(portrait)
+
+    def _may_offer(self, part: Sendable) -> bool:
+        """Whether it was not refused, or that is long enough ago."""
+        refused = self._refused.get(part.digest)
+        return refused is None or refused.due <= self._clock.monotonic()
+
+    def _due_again(self, portrait: Portrait) -> bool:
+        """Whether something that was refused should be offered once more."""
+        return any(
+            part.digest in self._refused and self._may_offer(part) for part in portrait.subsystems
+        )
+
+    def _say_refused(self, portrait: Portrait) -> None:
+        """The condition while rainbow does not have all of what this cluster is."""
+        names = [part.name for part in portrait.subsystems if part.digest in self._refused]
+        if names:
+            self._conditions.set(
+                SUBSYSTEM_REFUSED,
+                f"rainbow refuses {', '.join(names)} of this cluster: jobs that require it will not"
+                " come here; the log has rainbow's words",
+            )
+        else:
+            self._conditions.clear(SUBSYSTEM_REFUSED)
+
+    def _offer(self, session: Session, part: Sendable) -> bool:
+        """Add a subsystem. One that the server refuses must not cost the others."""
+        try:
+            try:
+                self._put(session, part)
+            except Rejected as exc:
+                if "already exists" not in str(exc):  # a lost answer, or an unclean end
+                    raise
+                self._drop(session, part.name)
+                self._put(session, part)
+        except Rejected as exc:
+            first, most = OFFER_AGAIN
+            before = self._refused.get(part.digest)
+            pause = min(before.pause * 2, most) if before else first
+            self._refused[part.digest] = Refusal(pause, self._clock.monotonic() + pause)
+            log.error(  # noqa: TRY400 - the sentence is all there is to know
+                "Rainbow refuses subsystem %s of this cluster: %s",
+                part.name,
+                exc,
+                extra={"action": "subsystem_refused", "subsystem": part.name},
+            )
+            return False
+        self._refused.pop(part.digest, None)
+        return True
+
+    def _put(self, session: Session, part: Sendable) -> None:
+        self._scheduler.register_subsystem(
+            session.cluster, session.secret.reveal(), part.name, part.text
+        )
+        self._times[part.name] = self._clock.now()
+
+    def _drop(self, session: Session, name: str) -> None:
+        """Remove a subsystem; one that is not there is as good."""
+        try:
+            self._scheduler.delete_subsystem(session.cluster, session.secret.reveal(), name)
+        except Rejected as exc:
+            there = "does not have subsystem" not in str(exc)
+            log.log(
+                logging.WARNING if there else logging.DEBUG,
+                "Subsystem %s was not deleted: %s",
+                name,
+                exc,
+                extra={"action": "not_deleted", "subsystem": name},
+            )
+
+    def _known(self, registration: str) -> Sent:
+        if self._sent is None or self._sent.registration != registration:
+            self._sent = Sent.from_note(self._ledger.note(_NOTE), registration)
+        return self._sent
+
+    def _remember(self, sent: Sent) -> None:
+        self._sent, self._shown = sent, None
+        self._ledger.put_note(_NOTE, sent.to_note())
+
+    def _log_renewal(self, portrait: Portrait) -> None:
+        log.info(
+            "The cluster's graph changed; rainbow gets it anew: %s",
+            portrait.graph.note,
+            extra={
+                "action": "graph_changed",
+                "nodes": len(portrait.survey.counted),
+                "form": portrait.graph.form,
+                "bytes": len(portrait.graph.text),
+            },
+        )
+
+    def _log_sent(self, due: Iterable[Sendable], done: Mapping[str, Entry]) -> None:
+        names = [part.name for part in due if part.name in done]
+        if names:
+            log.info(
+                "Told rainbow of this cluster's %s",
+                ", ".join(names),
+                extra={"action": "subsystems_sent", "subsystems": names},
+            )

@@ -1,0 +1,191 @@
+"""What rainbow's answers mean: one place sorts every refusal into rainbow_agent.core.errors.
+
+Three things say no: gRPC's status code, the text that goes with code UNKNOWN (the Go server
+returns plain errors, and gRPC gives all of them that code), and the `status` that each reply
+carries, with another meaning in each reply. Source: converged-computing/rainbow 075ee23,
+pkg/server/endpoint.go, pkg/database and plugins/backends/memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from google.protobuf.message import Message
+
+from rainbow_agent.core.errors import (
+    ClusterExists,
+    ClusterUnknown,
+    RainbowAgentError,
+    Rejected,
+    RequestDenied,
+    Unavailable,
+)
+from rainbow_agent.fleet.grpc import rpc as rainbow_rpc
+from rainbow_agent.fleet.grpc.quiet_grpc import grpc
+from rainbow_agent.fleet.grpc.rpc import Rpc
+from rainbow_agent.fleet.grpc.stubs import memory_pb2, rainbow_pb2
+
+_ErrorType = type[RainbowAgentError]
+
+#: INTERNAL and DATA_LOSS are broken connections, not broken requests: HTTP/2 resets and proxies
+#: that restart show so. CANCELLED is a server that shuts down. Rainbow itself refuses with UNKNOWN
+#: only: PERMISSION_DENIED and UNAUTHENTICATED come from what stands before it (a service mesh, a
+#: gateway), say nothing of our secret, and must not cost the cluster its registration.
+BY_CODE: Final[Mapping[grpc.StatusCode, _ErrorType]] = {
+    grpc.StatusCode.CANCELLED: Unavailable,
+    grpc.StatusCode.UNKNOWN: Rejected,  # unless its text says otherwise: _BY_TEXT
+    grpc.StatusCode.INVALID_ARGUMENT: Rejected,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
+    grpc.StatusCode.NOT_FOUND: Rejected,
+    grpc.StatusCode.ALREADY_EXISTS: Rejected,
+    grpc.StatusCode.PERMISSION_DENIED: Rejected,
+    grpc.StatusCode.UNAUTHENTICATED: Rejected,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Unavailable,  # unless a message is too large: _BY_TEXT
+    grpc.StatusCode.FAILED_PRECONDITION: Rejected,
+    grpc.StatusCode.ABORTED: Unavailable,
+    grpc.StatusCode.OUT_OF_RANGE: Rejected,
+    grpc.StatusCode.UNIMPLEMENTED: Rejected,
+    grpc.StatusCode.INTERNAL: Unavailable,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DATA_LOSS: Unavailable,
+}
+
+_TOO_LARGE: Final = re.compile("larger than max", re.IGNORECASE)
+#: States of the server's sqlite, none of them about the request; sqlite's own words
+#: (sqlite3_errstr). `no such table`: its file was deleted under it, a restart makes it again.
+_DATABASE: Final = re.compile(
+    "database is locked|database table is locked|unable to open database file|disk I/O error"
+    "|database or disk is full|attempt to write a readonly database|database disk image"
+    "|no such table",
+    re.IGNORECASE,
+)
+_BY_TEXT: Final[Mapping[grpc.StatusCode, tuple[tuple[re.Pattern[str], _ErrorType], ...]]] = {
+    grpc.StatusCode.UNKNOWN: (
+        (re.compile("^request denied$"), RequestDenied),
+        (
+            re.compile("^cluster (graph )?[^ ]* (to register subsytem )?does not exist$"),
+            ClusterUnknown,
+        ),
+        # Somebody replaces a cluster's graph at this moment: every Satisfy fails meanwhile.
+        (re.compile("^the subsystem cluster does not exist$"), Unavailable),
+        (_DATABASE, Unavailable),
+        # gRPC's own words when the connection breaks in the middle of an answer.
+        (re.compile("stream removed|socket closed|connection reset", re.IGNORECASE), Unavailable),
+    ),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ((_TOO_LARGE, Rejected),),
+}
+
+_ADVICE: Final[Mapping[_ErrorType, str]] = {
+    Unavailable: "check RAINBOW_HOST and that the scheduler runs; the call may succeed later",
+    RequestDenied: "the secret or token is wrong, or rainbow does not know the cluster",
+    ClusterUnknown: "rainbow was restarted and lost the cluster's graph; it must be loaded again",
+    ClusterExists: "rainbow gives its secret only once; use another name or the stored secret",
+}
+
+#: Codes that rainbow never gives.
+_BETWEEN: Final = frozenset({grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED})
+_BETWEEN_ADVICE: Final = (
+    "rainbow itself never answers so: a gateway or service mesh before it does; ask who runs that"
+)
+
+_Register = rainbow_pb2.RegisterResponse
+_Delete = rainbow_pb2.DeleteResponse
+_Submit = rainbow_pb2.SubmitJobResponse
+_Update = rainbow_pb2.UpdateStateResponse
+_Receive = rainbow_pb2.ReceiveJobsResponse
+_Accept = rainbow_pb2.AcceptJobsResponse
+_Satisfy = memory_pb2.SatisfyResponse
+_Load = memory_pb2.Response
+
+#: None: all is well. A number that is not here is Rejected.
+BY_STATUS: Final[Mapping[Rpc[Any, Any], Mapping[int, _ErrorType | None]]] = {
+    rainbow_rpc.REGISTER: {
+        _Register.REGISTER_SUCCESS: None,
+        _Register.REGISTER_DENIED: RequestDenied,
+        _Register.REGISTER_EXISTS: ClusterExists,
+    },
+    rainbow_rpc.REGISTER_SUBSYSTEM: {
+        _Register.REGISTER_SUCCESS: None,
+        _Register.REGISTER_DENIED: RequestDenied,
+    },
+    rainbow_rpc.DELETE: {
+        _Delete.DELETE_SUCCESS: None,
+        _Delete.DELETE_NO_EXISTS: None,
+        _Delete.DELETE_DENIED: RequestDenied,
+    },
+    rainbow_rpc.DELETE_SUBSYSTEM: {
+        _Delete.DELETE_SUCCESS: None,
+        _Delete.DELETE_DENIED: RequestDenied,
+    },
+    rainbow_rpc.SUBMIT_JOB: {
+        _Submit.SUBMIT_SUCCESS: None,
+        _Submit.SUBMIT_DENIED: RequestDenied,
+    },
+    rainbow_rpc.UPDATE_STATE: {
+        _Update.UPDATE_STATE_SUCCESS: None,
+        _Update.UPDATE_STATE_PARTIAL: None,
+    },
+    rainbow_rpc.RECEIVE_JOBS: {
+        _Receive.REQUEST_JOBS_SUCCESS: None,
+        _Receive.REQUEST_JOBS_NORESULTS: None,
+        _Receive.REQUEST_JOBS_DENIED: RequestDenied,
+    },
+    # PARTIAL: some ids were gone already, which is what accepting twice looks like.
+    rainbow_rpc.ACCEPT_JOBS: {
+        _Accept.RESULT_TYPE_SUCCESS: None,
+        _Accept.RESULT_TYPE_PARTIAL: None,
+    },
+    rainbow_rpc.SATISFY: {_Satisfy.RESULT_TYPE_SUCCESS: None},
+    # The Go server leaves the status of a graph that it loaded at its default.
+    rainbow_rpc.LOAD_GRAPH: {_Load.RESULT_TYPE_UNSPECIFIED: None, _Load.RESULT_TYPE_SUCCESS: None},
+}
+
+
+def is_too_large(code: grpc.StatusCode, text: str) -> bool:
+    """Whether an answer is no because a message is over one side's limit."""
+    return code is grpc.StatusCode.RESOURCE_EXHAUSTED and bool(_TOO_LARGE.search(text))
+
+
+def sort_failure(code: grpc.StatusCode, text: str) -> _ErrorType:
+    """The class of error that a failed call is."""
+    for pattern, kind in _BY_TEXT.get(code, ()):
+        if pattern.search(text):
+            return kind
+    return BY_CODE.get(code, Rejected)
+
+
+def from_failure(
+    rpc: Rpc[Any, Any], host: str, code: grpc.StatusCode, text: str
+) -> RainbowAgentError:
+    """The error to raise for a call that ended with a status code.
+
+    Args:
+        rpc: what was called.
+        host: host:port of the scheduler, for the message.
+        code: gRPC's status code.
+        text: what came with it.
+    """
+    kind = sort_failure(code, text)
+    words = " ".join(text.split())[:500] or "no reason given"
+    said = words if code is grpc.StatusCode.UNKNOWN else f"{code.name}: {words}"
+    advice = _BETWEEN_ADVICE if code in _BETWEEN else _ADVICE.get(kind)
+    return kind(f"{rpc} at rainbow {host}: {said}" + (f"; {advice}" if advice else ""))
+
+
+def check_status(rpc: Rpc[Any, Any], host: str, reply: Message) -> None:
+    """Raise what a reply's own status says, if it says no.
+
+    Raises:
+        RequestDenied, ClusterExists, Rejected: by the table above.
+    """
+    # mypy: every reply of rainbow has this field, but Message does not say so.
+    status: int = reply.status  # type: ignore[attr-defined]
+    kind = BY_STATUS[rpc].get(status, Rejected)
+    if kind is None:
+        return
+    enum = rpc.reply.DESCRIPTOR.fields_by_name["status"].enum_type.values_by_number
+    said = enum[status].name if status in enum else f"status {status}"
+    advice = f"; {_ADVICE[kind]}" if kind in _ADVICE else ""
+    raise kind(f"{rpc} at rainbow {host}: {said}{advice}")

@@ -1,0 +1,78 @@
+"""Rainbow's remote procedures, each once: its path and the types of its two messages.
+
+The client (rainbow_grpc) and the embedded server both read this table, so neither needs gRPC's
+generated service classes. Source: the `.proto` files in `stubs`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from rainbow_agent.fleet.grpc import stubs
+from rainbow_agent.fleet.grpc.stubs import memory_pb2, rainbow_pb2
+
+RequestT = TypeVar("RequestT", bound=Message)
+ReplyT = TypeVar("ReplyT", bound=Message)
+
+
+@dataclass(frozen=True)
+class Rpc(Generic[RequestT, ReplyT]):
+    """One remote procedure: a message goes there, a message comes back."""
+
+    service: str  # full name, as in the .proto file
+    name: str
+    request: type[RequestT]
+    reply: type[ReplyT]
+
+    @property
+    def path(self) -> str:
+        """What gRPC calls it on the wire."""
+        return f"/{self.service}/{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.service.rpartition('.')[2]}.{self.name}"
+
+
+REGISTER: Final = Rpc(
+    stubs.SCHEDULER, "Register", rainbow_pb2.RegisterRequest, rainbow_pb2.RegisterResponse
+)
+DELETE: Final = Rpc(
+    stubs.SCHEDULER, "Delete", rainbow_pb2.DeleteRequest, rainbow_pb2.DeleteResponse
+)
+REGISTER_SUBSYSTEM: Final = Rpc(
+    stubs.SCHEDULER, "RegisterSubsystem", rainbow_pb2.RegisterRequest, rainbow_pb2.RegisterResponse
+)
+DELETE_SUBSYSTEM: Final = Rpc(
+    stubs.SCHEDULER, "DeleteSubsystem", rainbow_pb2.DeleteRequest, rainbow_pb2.DeleteResponse
+)
+SUBMIT_JOB: Final = Rpc(
+    stubs.SCHEDULER, "SubmitJob", rainbow_pb2.SubmitJobRequest, rainbow_pb2.SubmitJobResponse
+)
+UPDATE_STATE: Final = Rpc(
+    stubs.SCHEDULER, "UpdateState", rainbow_pb2.UpdateStateRequest, rainbow_pb2.UpdateStateResponse
+)
+RECEIVE_JOBS: Final = Rpc(
+    stubs.SCHEDULER, "ReceiveJobs", rainbow_pb2.ReceiveJobsRequest, rainbow_pb2.ReceiveJobsResponse
+)
+ACCEPT_JOBS: Final = Rpc(
+    stubs.SCHEDULER, "AcceptJobs", rainbow_pb2.AcceptJobsRequest, rainbow_pb2.AcceptJobsResponse
+)
+SATISFY: Final = Rpc(stubs.GRAPH, "Satisfy", memory_pb2.SatisfyRequest, memory_pb2.SatisfyResponse)
+LOAD_GRAPH: Final = Rpc(stubs.GRAPH, "Register", memory_pb2.RegisterRequest, memory_pb2.Response)
+
+#: All that a rainbow scheduler answers. Any: a table of procedures with messages of all kinds.
+ALL: Final[tuple[Rpc[Any, Any], ...]] = (
+    REGISTER,
+    DELETE,
+    REGISTER_SUBSYSTEM,
+    DELETE_SUBSYSTEM,
+    SUBMIT_JOB,
+    UPDATE_STATE,
+    RECEIVE_JOBS,
+    ACCEPT_JOBS,
+    SATISFY,
+    LOAD_GRAPH,
+)

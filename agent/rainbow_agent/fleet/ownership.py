@@ -1,0 +1,324 @@
+"""Whether this agent is the one that receives the cluster's jobs (docs/decisions/0042).
+
+Who registered the cluster is, and stays so with its state folder. Whoever finds credentials beside
+a folder that never held the cluster asks first: through a row in rainbow's list of jobs, which
+only agents of this cluster read. The one that holds it answers, and the other one ends with 42. If
+nobody answers the holder is gone: the new one goes on in its place, and has rainbow give it
+another secret, so that the old one could not come back unnoticed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+from rainbow_agent.core.errors import (
+    ClusterUnknown,
+    Fatal,
+    Refused,
+    RequestDenied,
+    Transient,
+    UsageError,
+)
+from rainbow_agent.core.model import Offer
+from rainbow_agent.core.ports import Clock, Scheduler
+from rainbow_agent.fleet import ownership_messages
+from rainbow_agent.fleet.ownership_messages import Answer, Card, Holding, Question
+from rainbow_agent.fleet.registration import Session
+from rainbow_agent.runtime.conditions import Conditions
+from rainbow_agent.runtime.logs import clean, when
+
+log = logging.getLogger(__name__)
+
+#: Seconds that an answer is waited for, at least.
+LEAST: Final = 2.0
+#: By how much a poll of the other agent may be late, as a multiple of the time between two.
+POLLS: Final = 3.0
+#: Seconds after which an answer that nobody took is taken away.
+STALE: Final = 60.0
+#: Seconds that another agent, if there is one, gets to load the cluster's graph again.
+GRAPHLESS: Final = 40.0
+#: Seconds between looks at the list while no jobs are asked for.
+LISTEN: Final = 5.0
+#: The condition while it is not known.
+ASKING: Final = "asking-who-receives"
+
+
+class HoldingStore(Protocol):
+    """Where that is kept (adapters.holding): in the folder, and not in a copy of the folder."""
+
+    def load(self) -> Holding | None:
+        """What was saved here; None where nothing was, or somewhere else."""
+
+    def save(self, holding: Holding) -> None:
+        """Keep it; durable when it returns."""
+
+
+class Claim:
+    """Used by the main loop; `held` by any thread.
+
+    Args:
+        scheduler: the main loop's connection.
+        store: the state folder's memory.
+        token: what submits to this cluster; "" when it is not known, and nothing can be asked.
+        card: who we are.
+        poll_max: seconds between polls at most, here and, so it is taken, over there.
+        clock: measures patience.
+        conditions: where it is said that we ask.
+    """
+
+    def __init__(
+        self,
+        *,
+        scheduler: Scheduler,
+        store: HoldingStore,
+        token: Callable[[], str],
+        card: Card,
+        poll_max: float,
+        clock: Clock,
+        conditions: Conditions,
+    ) -> None:
+        self._scheduler = scheduler
+        self._store = store
+        self._token = token
+        self._card = card
+        self._clock = clock
+        self._conditions = conditions
+        self._patience = max(LEAST, POLLS * poll_max)
+        self._holding: Holding | None = None
+        self._asked: float | None = None
+        self._waiting: set[int] = set()  # jobs in rainbow's list, when we asked and looked
+        self._lost = 0  # how often our question was gone without an answer
+        self._first_seen: dict[int, float] = {}  # rows of others, by id
+        self._graphless: float | None = None
+        self._told = float("-inf")  # when all have heard
+        self._listened = float("-inf")
+
+    @property
+    def held(self) -> bool:
+        """Whether we are the one."""
+        return self._holding is not None and self._holding.held
+
+    @property
+    def wants_fence(self) -> bool:
+        """Whether another secret is due: somebody else may have the one that we have."""
+        fenced = self._holding is None or self._holding.fenced
+        return self.held and not fenced and self.may_renew()
+
+    def may_renew(self) -> bool:
+        """Whether whoever asked at the same time as we did has heard that we are the one.
+
+        Else they would hear of a denied secret, and not of us.
+        """
+        return self.held and self._clock.monotonic() >= self._told
+
+    # -- the registrar says where credentials come from (registration.Holder) ----------------------
+
+    def found(self, registration: str, *, known: bool) -> None:
+        """There are credentials; `known`: the ledger knew them before."""
+        kept = self._store.load()
+        if kept is not None and kept.registration == registration:
+            self._holding = kept
+        elif kept is None and known:  # of a version that kept no such note
+            self._keep(Holding(registration, held=True))
+        else:
+            self._keep(Holding(registration, held=False))
+
+    def registered(self, registration: str) -> None:
+        """Rainbow gave us this secret, and nobody else."""
+        self._keep(Holding(registration, held=True))
+
+    def replaced(self, registration: str) -> None:
+        """Somebody put another secret into the place of ours."""
+        self._asked, self._lost = None, 0
+        self._keep(Holding(registration, held=False))
+
+    def fenced(self) -> None:
+        """It is settled, as far as it can be."""
+        if self._holding is not None:
+            self._keep(replace(self._holding, fenced=True))
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def settle(self, session: Session) -> bool:
+        """One step on the way to know it; True when we are the one.
+
+        Raises:
+            Fatal: another agent is.
+            Transient, Refused: as the scheduler.
+        """
+        if self.held:
+            return True
+        token = self._token()
+        if not token:
+            log.warning(
+                "This state folder never held cluster %s, and without a token nobody can be asked"
+                " whether another agent does: going on",
+                session.cluster,
+                extra={"action": "cannot_ask"},
+            )
+            return self._take_over()
+        offers = self._scheduler.receive(session.cluster, session.secret.reveal(), 0)
+        jobs, questions, answers = ownership_messages.heard(offers)
+        if self._asked is None:
+            self._waiting = {job.id for job in jobs}
+            return self._ask(session, token)
+        self._look_who_works(jobs)
+        return self._look(session, token, questions, answers)
+
+    def _look_who_works(self, jobs: Sequence[Offer]) -> None:
+        """Jobs that vanish were taken: somebody works off a list, and our question is at its end.
+
+        Its polls come to so many rows at a time.
+        """
+        before, self._waiting = self._waiting, {job.id for job in jobs}
+        if before - self._waiting:
+            self._asked = self._clock.monotonic()
+
+    def _ask(self, session: Session, token: str) -> bool:
+        said = (
+            f"this state folder never held cluster {session.cluster}: asking whether another agent"
+            f" does, for {self._patience:g} s; no jobs are taken meanwhile"
+        )
+        if self._conditions.set(ASKING, said):
+            log.warning("%s", said, extra={"action": "asking", "seconds": self._patience})
+        try:
+            self._say(session, token, ownership_messages.question(self._card))
+        except ClusterUnknown:
+            # An agent that lives loads the graph again with its next report.
+            self._graphless = self._graphless or self._clock.monotonic()
+            if self._clock.monotonic() - self._graphless > GRAPHLESS:
+                raise
+        except RequestDenied:
+            log.warning("Nobody can be asked, since the token is denied; going on")
+            return self._take_over()
+        else:
+            self._asked = self._clock.monotonic()
+        return False
+
+    def _look(
+        self,
+        session: Session,
+        token: str,
+        questions: Sequence[Question],
+        answers: Sequence[Answer],
+    ) -> bool:
+        now, asked = self._clock.monotonic(), self._asked or 0.0
+        ours = [q.row for q in questions if q.by.id == self._card.id]
+        told = [a for a in answers if a.to == self._card.id]
+        if told:
+            self._remove(session, [*ours, *(a.row for a in told)])
+            raise Fatal(_held_by(session, told[0].by))
+        if not ours and not self._waiting:
+            self._lost += 1
+            if self._lost > 1:
+                raise Fatal(_held_by(session, None))
+            return self._ask(session, token)
+        # Of a list that is too large for one answer the end is not seen, where our question is.
+        before = [q.row for q in questions if not ours or q.row < min(ours)]
+        if any(row not in before for row in self._first_seen):
+            # One that asked first has its answer; if that is that it is the one, it answers us.
+            self._asked = asked = now
+        self._first_seen = {row: self._first_seen.get(row, now) for row in before}
+        if any(now - at < 2 * self._patience for at in self._first_seen.values()):
+            return False
+        if now - asked < self._patience:
+            return False
+        self._remove(session, [*ours, *before])
+        log.warning(
+            "No other agent receives the jobs of cluster %s: this one does from now on",
+            session.cluster,
+            extra={"action": "took_over"},
+        )
+        return self._take_over()
+
+    def _take_over(self) -> bool:
+        self._first_seen, self._told = {}, self._clock.monotonic() + 2 * self._patience
+        self._conditions.clear(ASKING)
+        if self._holding is not None:
+            self._keep(replace(self._holding, held=True, fenced=False))
+        return True
+
+    # -- answering ---------------------------------------------------------------------------------
+
+    def hear(self, session: Session, offers: list[Offer]) -> list[Offer]:
+        """Answer who asks; the jobs among these rows.
+
+        What goes wrong with that is no reason to take no jobs: it is tried again with the next.
+        """
+        self._listened = self._clock.monotonic()
+        jobs, questions, answers = ownership_messages.heard(offers)
+        if questions or answers:
+            try:
+                self._reply(session, questions)
+                self._clear(session, answers)
+            except (Transient, Refused) as exc:
+                log.warning("Another agent asks who receives these jobs; no answer yet: %s", exc)
+        return jobs
+
+    def listen(self, session: Session) -> None:
+        """While no jobs are asked for: look whether somebody asks, now and then."""
+        if not self.held or self._clock.monotonic() - self._listened < LISTEN:
+            return
+        self._listened = self._clock.monotonic()
+        try:
+            rows = self._scheduler.receive(session.cluster, session.secret.reveal(), 0)
+        except (Transient, Refused):
+            return  # whoever asks rainbow for something that is needed says so
+        self.hear(session, rows)
+
+    def _reply(self, session: Session, questions: Sequence[Question]) -> None:
+        for asked in questions:
+            token = self._token()
+            if token and asked.by.id != self._card.id:
+                log.warning(
+                    "Another agent has this cluster's credentials (%s); it is told to leave. Was"
+                    " rainbow-config.yaml copied?",
+                    clean(str(asked.by)),
+                    extra={"action": "second_agent", "host": asked.by.host, "pid": asked.by.pid},
+                )
+                try:
+                    self._say(session, token, ownership_messages.answer(self._card, asked.by.id))
+                except RequestDenied:
+                    log.warning("It cannot be told, since the token is denied")
+            # In this order: a question that is gone was answered, if it could be.
+            self._remove(session, [asked.row])
+
+    def _clear(self, session: Session, answers: Sequence[Answer]) -> None:
+        now = self._clock.monotonic()
+        self._first_seen = {a.row: self._first_seen.get(a.row, now) for a in answers}
+        self._remove(session, [row for row, at in self._first_seen.items() if now - at > STALE])
+
+    # -- rows --------------------------------------------------------------------------------------
+
+    def _say(self, session: Session, token: str, text: str) -> None:
+        # `random` of one cluster: whatever this server selects by is left alone.
+        self._scheduler.submit(
+            ownership_messages.NAME, {session.cluster: token}, text, select="random"
+        )
+
+    def _remove(self, session: Session, rows: Sequence[int]) -> None:
+        self._scheduler.accept(session.cluster, session.secret.reveal(), rows)
+
+    def _keep(self, holding: Holding) -> None:
+        if holding == self._holding:
+            return
+        self._holding = holding
+        try:
+            self._store.save(holding)
+        except UsageError as exc:
+            log.warning("The next start will ask again who receives these jobs: %s", exc)
+
+
+def _held_by(session: Session, other: Card | None) -> str:
+    if other is None:
+        who = "another program, which did not say who it is, and which takes rows off its list"
+    else:
+        who = f"another agent ({clean(str(other))}, since {when(other.since)})"
+    return (
+        f"cluster {session.cluster} is held by {who}: it receives this cluster's jobs, so this"
+        " agent does not. Stop that one first, or give this one another RAINBOW_CLUSTER and no copy"
+        " of its rainbow-config.yaml"
+    )

@@ -1,0 +1,64 @@
+"""Whether this state folder holds the cluster: `holder.json` in it (claim.HoldingStore).
+
+The file says which file it is (its device and inode), so that a copy of the folder is told from
+the folder: a copy never held anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import Final
+
+from rainbow_agent.core.errors import UsageError
+from rainbow_agent.fleet.ownership_messages import Card, Holding
+
+_FILE: Final = "holder.json"
+
+
+def card(folder: Path, since: float) -> Card:
+    """Who this process is; `since` in epoch seconds."""
+    return Card(secrets.token_hex(8), socket.gethostname(), os.getpid(), since, str(folder))
+
+
+class HoldingFile:
+    """holder.json in one state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _FILE
+
+    def load(self) -> Holding | None:
+        """What was saved here; None where nothing was, or in a copy."""
+        try:
+            with self._path.open("rb") as file:
+                facts = os.fstat(file.fileno())
+                entry = json.loads(file.read())
+            if entry["file"] != [facts.st_dev, facts.st_ino]:
+                return Holding("", held=False)
+            held, fenced = entry["held"] is True, entry["fenced"] is True
+            return Holding(str(entry["registration"]), held, fenced)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return Holding("", held=False)  # somebody wrote one: it is not known whether here
+
+    def save(self, holding: Holding) -> None:
+        """Write it; on the disk when this returns.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        fresh = self._path.with_name(f"{_FILE}.new")
+        try:
+            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "w") as file:
+                facts = os.fstat(file.fileno())
+                json.dump({**vars(holding), "file": [facts.st_dev, facts.st_ino]}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+        except OSError as exc:
+            raise UsageError(f"{self._path} cannot be written: {exc.strerror}") from exc

@@ -1,0 +1,127 @@
+"""Two agents with one cluster's credentials: how they hear of each other. Pure.
+
+Rainbow (075ee23) lets an agent read back nothing but the rows of its own list of jobs, and everyone
+who has the cluster's secret reads the same list. So a question is a row, and so is its answer
+(docs/decisions/0042). Their text is YAML without double quotes, as SubmitJob needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, unquote
+
+from rainbow_agent.core.model import Offer
+
+#: The name of every such row.
+NAME: Final = "rainbow-agent roll call"
+_ASKS: Final = "asks-who-receives"
+_ANSWERS: Final = "receives"
+_SAFE: Final = "/.:-_"
+
+
+@dataclass(frozen=True)
+class Card:
+    """Who an agent is."""
+
+    id: str  # random, of one run
+    host: str  # its host's name
+    pid: int
+    since: float  # epoch seconds: since when this run
+    folder: str  # its state folder
+
+    def __str__(self) -> str:
+        return f"host {self.host}, pid {self.pid}, state folder {self.folder}"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a state folder says of itself."""
+
+    registration: str
+    held: bool  # False: others were asked, and it is not known yet
+    fenced: bool = True  # whether nobody else can have this registration's secret
+
+
+@dataclass(frozen=True)
+class Question:
+    """Somebody asks who receives the jobs."""
+
+    row: int  # rainbow's id of it
+    by: Card
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Somebody does."""
+
+    row: int
+    by: Card
+    to: str  # Card.id of who asked
+
+
+def question(by: Card) -> str:
+    """The text of a row that asks."""
+    return _text(_ASKS, by, "")
+
+
+def answer(by: Card, to: str) -> str:
+    """The text of a row that answers."""
+    return _text(_ANSWERS, by, to)
+
+
+def heard(offers: Iterable[Offer]) -> tuple[list[Offer], list[Question], list[Answer]]:
+    """Sort rows: the jobs, the questions and the answers, each in order.
+
+    Only what is word for word such a row is none of the jobs.
+    """
+    jobs: list[Offer] = []
+    questions: list[Question] = []
+    answers: list[Answer] = []
+    for offer in offers:
+        found = _read(offer) if offer.name == NAME else None
+        if found is None:
+            jobs.append(offer)
+        elif isinstance(found, Question):
+            questions.append(found)
+        else:
+            answers.append(found)
+    return jobs, questions, answers
+
+
+def _text(kind: str, by: Card, to: str) -> str:
+    fields = {
+        "rainbow-agent": kind,
+        "id": by.id,
+        "to": to or "everyone",
+        "host": by.host,
+        "pid": str(by.pid),
+        "since": repr(by.since),
+        "folder": by.folder,
+    }
+    lines = (f"{name}: {quote(value, safe=_SAFE)}\n" for name, value in fields.items())
+    return "# No job: rainbow-agents ask each other who receives this cluster's jobs.\n" + "".join(
+        lines
+    )
+
+
+def _read(offer: Offer) -> Question | Answer | None:
+    lines = (line.partition(": ") for line in offer.jobspec.splitlines()[1:])
+    fields = {name: unquote(value) for name, _, value in lines}
+    try:
+        by = Card(
+            id=fields["id"],
+            host=fields["host"],
+            pid=int(fields["pid"]),
+            since=float(fields["since"]),
+            folder=fields["folder"],
+        )
+        kind, to = fields["rainbow-agent"], fields["to"]
+    except (KeyError, ValueError):
+        return None
+    if kind == _ASKS and offer.jobspec == question(by):
+        return Question(offer.id, by)
+    if kind == _ANSWERS and offer.jobspec == answer(by, to):
+        return Answer(offer.id, by, to)
+    return None

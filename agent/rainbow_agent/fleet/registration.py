@@ -1,0 +1,394 @@
+"""The cluster's membership in the fleet: get a secret once, keep it, heal what can be healed.
+
+What the server does (rainbow at 075ee23) and what follows from it:
+
+- Register gives a secret once, EXISTS ever after: the secret is on disk before anything else.
+- Restarted with its database, the server has lost the graph only: `ClusterUnknown`; the graph is
+  loaded again and the secret stays good.
+- Restarted without it: `request denied`; a new registration, whose job ids start at 1 again.
+- `request denied` is also what it says while it cannot read its database: only a denial that stays
+  one, of a cluster that is still there, means that the secret was changed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from rainbow_agent.core.errors import (
+    ClusterExists,
+    ClusterUnknown,
+    Fatal,
+    LedgerBlocked,
+    Rejected,
+    RequestDenied,
+    Unavailable,
+    UsageError,
+)
+from rainbow_agent.core.model import Credentials, Registration
+from rainbow_agent.core.ports import Clock, Ledger, Scheduler
+from rainbow_agent.fleet import registration_messages as words
+from rainbow_agent.runtime.fault_injection import CrashPoint, reach, reach_if
+from rainbow_agent.runtime.logs import counted
+from rainbow_agent.runtime.setting_types import Secret
+
+log = logging.getLogger(__name__)
+
+#: How often a secret is denied, by a rainbow that has the cluster, before that is believed.
+DENIALS = 3
+#: A note in the ledger while the answer to a registration is awaited, or was lost.
+REGISTERING: Final = "registering"
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a call to rainbow needs."""
+
+    cluster: str
+    secret: Secret
+    registration: str
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Rainbow's answer to a call with this session says that something is lost over there."""
+
+    session: Session
+    error: ClusterUnknown | RequestDenied
+
+
+class CredentialStore(Protocol):
+    """Where the cluster's secret is kept (adapters.credentials)."""
+
+    def load(self) -> Secret | None:
+        """The stored secret of this cluster; None when there is none."""
+
+    def save(self, credentials: Credentials) -> None:
+        """Store credentials; durable when it returns."""
+
+    def check(self) -> None:
+        """Make sure that save() can work: a secret is given once only.
+
+        Raises:
+            UsageError: it cannot, and why.
+        """
+
+    def describe(self) -> str:
+        """Where that is, for messages."""
+
+
+class Holder(Protocol):
+    """Is told where credentials come from (claim.Claim)."""
+
+    def found(self, registration: str, *, known: bool) -> None:
+        """They were there at the start; `known`: the ledger knew their registration before."""
+
+    def registered(self, registration: str) -> None:
+        """Rainbow gave them to us now."""
+
+    def replaced(self, registration: str) -> None:
+        """Somebody put them there while we ran."""
+
+    def may_renew(self) -> bool:
+        """Whether others who have this secret have heard by now that we hold the cluster."""
+
+
+class GraphRecord(Protocol):
+    """Is told what becomes of our graph on the server (publication.Publication)."""
+
+    def placed(self, registration: str, graph: str) -> None:
+        """The server has this graph now, and no subsystem on it."""
+
+    def lost(self, registration: str) -> None:
+        """The server has no graph of ours; it is about to get one."""
+
+    def kept(self) -> None:
+        """It had one after all: somebody was quicker."""
+
+
+class Registrar:
+    """Owns the session. Used by the main loop only; others read `session`."""
+
+    def __init__(
+        self,
+        *,
+        cluster: str,
+        host: str,
+        secret: Secret,
+        secret_source: str,
+        scheduler: Scheduler,
+        store: CredentialStore,
+        ledger: Ledger,
+        graph: Callable[[], str],
+        registration_id: Callable[[str], str],
+        clock: Clock,
+        record: GraphRecord | None = None,
+        fresh_secret: Callable[[], Secret] | None = None,
+        holder: Holder | None = None,
+    ) -> None:
+        self._holder = holder
+        self._unsaved: Credentials | None = None
+        self._cluster = cluster
+        self._host = host
+        self._fresh_secret = fresh_secret or (lambda: secret)
+        self._secret_source = secret_source
+        self._scheduler = scheduler
+        self._store = store
+        self._ledger = ledger
+        self._graph = graph
+        self._registration_id = registration_id
+        self._clock = clock
+        self._record = record
+        self._denials = 0  # of our secret, one after the other
+        self.session: Session | None = None
+
+    @property
+    def _secret(self) -> Secret:
+        """The registration secret; the file that it came from may have changed."""
+        return self._fresh_secret()
+
+    def ensure(self) -> Session:
+        """The session: the stored one, or a new registration.
+
+        Raises:
+            Fatal: only a human can help; the message says how.
+            Transient: rainbow cannot be reached now.
+        """
+        if self.session is None:
+            stored = self._store.load()
+            self.session = self._find(stored) if stored else self._register()
+        return self.session
+
+    def resume(self) -> None:
+        """Take up the stored session, if there is one, without asking rainbow.
+
+        What cannot be read or written now is ensure()'s to say.
+        """
+        try:
+            stored = None if self.session else self._store.load()
+            if stored:
+                self.session = self._find(stored)
+        except (UsageError, LedgerBlocked):
+            return
+
+    def _find(self, stored: Secret) -> Session:
+        """The session of credentials that are there at the start."""
+        registration = self._registration_id(stored.reveal())
+        known = registration in self._ledger.registrations()
+        if self._holder:
+            self._holder.found(registration, known=known)
+        return self._adopt(stored)
+
+    def heal(self, doubt: Doubt) -> None:
+        """Put right what rainbow lost; nothing to do when it was since the doubt arose."""
+        if doubt.session != self.session:
+            return
+        if isinstance(doubt.error, ClusterUnknown):
+            self._restore_graph()
+        elif not (self._adopt_replaced(doubt.session) or self._takes(doubt.session)):
+            self._register_again(doubt.session)
+
+    def _adopt_replaced(self, session: Session) -> bool:
+        """Whether the store has another secret by now: somebody put it there, and it counts."""
+        try:
+            stored = self._store.load()
+        except UsageError as exc:
+            log.warning("The stored secret cannot be read: %s", exc)
+            return False
+        if stored is None or stored == session.secret:
+            return False
+        log.warning(
+            "The secret in %s was replaced; going on with the new one",
+            self._store.describe(),
+            extra={"action": "secret_replaced", "cluster": self._cluster},
+        )
+        self.session = self._adopt(stored)
+        if self._holder:
+            self._holder.replaced(self.session.registration)
+        return True
+
+    def _takes(self, session: Session) -> bool:
+        """Whether rainbow takes our secret after all. Asking for a job changes nothing there."""
+        try:
+            self._scheduler.receive(session.cluster, session.secret.reveal(), 1)
+        except RequestDenied:
+            return False
+        self._denials = 0
+        log.warning(
+            "Rainbow denied our secret and takes it again; going on with it",
+            extra={"action": "denied_once", "cluster": self._cluster},
+        )
+        return True
+
+    def may_renew(self) -> bool:
+        """Whether nobody waits for a word under this registration."""
+        return self._holder is None or self._holder.may_renew()
+
+    def renew(self) -> bool:
+        """Register the cluster again, with its graph as it is now; there is a new session then.
+
+        A graph that the server has cannot be changed safely while others use the server
+        (docs/decisions/0005). To be called only when no job of this registration waits to be
+        accepted: under the new one it would come again as another job.
+
+        Returns:
+            False, and nothing has changed, when rainbow would not take us back.
+        """
+        session, graph = self.ensure(), self._graph()
+        if not self._secret:
+            return False
+        self._store.check()
+        try:
+            given = self._scheduler.register(self._cluster, self._secret.reveal(), graph)
+        except RequestDenied:
+            return False
+        except ClusterExists:  # as it should be: the name is ours, and the registration secret good
+            self._scheduler.deregister(session.cluster, session.secret.reveal())
+            reach(CrashPoint.DEREGISTERED)
+            # Whatever stops us here, the next call to rainbow is denied, and heal() registers.
+            self.session = self._register()
+        else:  # rainbow had forgotten us, and this was a registration
+            self.session = self._keep(given, graph)
+        return True
+
+    def _register_again(self, session: Session) -> None:
+        """Rainbow answered `request denied` to our secret: register again, if it lets us.
+
+        Raises:
+            Unavailable: it has the cluster, and may yet take the secret.
+            Fatal: it has the cluster, and denied the secret again and again.
+        """
+        log.warning(
+            "Rainbow does not know our secret any more; registering again",
+            extra={"action": "reregister", "cluster": self._cluster},
+        )
+        if not self._secret:
+            raise Fatal(
+                f"rainbow at {self._host} denies the secret of cluster {self._cluster} that is in"
+                f" {self._store.describe()}, and without a registration secret there is no other:"
+                " set RAINBOW_SECRET or RAINBOW_SECRET_FILE"
+            )
+        try:
+            fresh = self._register(exists=ClusterExists)
+        except ClusterExists as exc:
+            self._denials += 1
+            if self._denials >= DENIALS:
+                raise Fatal(
+                    words.denied(self._host, self._cluster, self._store.describe())
+                ) from exc
+            raise Unavailable(
+                f"rainbow at {self._host} denies the secret of cluster {session.cluster} and has"
+                f" the cluster; it is asked {counted(DENIALS - self._denials, 'more time')}"
+            ) from exc
+        self._denials = 0
+        self.session = fresh
+
+    def _restore_graph(self) -> None:
+        """Rainbow kept our row and lost our graph: load it again."""
+        log.warning(
+            "Rainbow lost this cluster's graph (it was restarted); loading it again",
+            extra={"action": "restore_graph", "cluster": self._cluster},
+        )
+        graph, registration = self._graph(), self.ensure().registration
+        if self._record:
+            self._record.lost(registration)
+        try:
+            self._scheduler.restore_graph(self._cluster, graph)
+        except Rejected as exc:
+            if "already exists" not in str(exc):  # somebody was quicker: as good
+                raise
+            if self._record:
+                self._record.kept()
+        else:
+            if self._record:
+                self._record.placed(registration, graph)
+
+    def _register(self, exists: type[Exception] = Fatal) -> Session:
+        """A new registration; `exists` is raised when the name is taken."""
+        if not self._secret:
+            raise Fatal(
+                f"cluster {self._cluster} has no stored secret in {self._store.describe()} and"
+                " no registration secret was given: set RAINBOW_SECRET or RAINBOW_SECRET_FILE"
+            )
+        if self._unsaved is not None:
+            return self._keep(self._unsaved, self._graph())
+        self._check_store()
+        graph = self._graph()
+        asked = self._ledger.note(REGISTERING)
+        self._ledger.put_note(REGISTERING, {"host": self._host, "at": self._clock.now()})
+        try:
+            given = self._scheduler.register(self._cluster, self._secret.reveal(), graph)
+        except ClusterExists as exc:
+            self._ledger.put_note(REGISTERING, asked)
+            said = words.exists(self._host, self._cluster, self._store.describe(), asked)
+            raise exists(said) from exc
+        except Rejected as exc:
+            if "cannot be added again" not in str(exc):
+                raise
+            # 075ee23 makes the row first, then finds the graph of the one before, and answers with
+            # that error in the place of the secret.
+            said = words.kept_back(self._host, self._cluster, self._store.describe())
+            raise Fatal(said) from exc
+        except RequestDenied as exc:
+            self._ledger.put_note(REGISTERING, asked)
+            raise Fatal(
+                f"rainbow at {self._host} refuses the registration secret"
+                f" ({self._secret_source}): use the one that its --secret was started with"
+            ) from exc
+        return self._keep(given, graph)
+
+    def _keep(self, given: Credentials, graph: str) -> Session:
+        """A session from what Register gave, once: first of all it is stored."""
+        reach(CrashPoint.REGISTERED)
+        try:
+            self._store.save(given)
+        except (UsageError, OSError) as exc:
+            self._unsaved = given
+            raise Unavailable(
+                f"the secret that rainbow gave (once only) cannot be stored in"
+                f" {self._store.describe()}: {exc}; it is kept in memory and tried again: do not"
+                " stop the agent before"
+            ) from exc
+        self._unsaved = None
+        self._ledger.put_note(REGISTERING, None)
+        if self._holder:
+            self._holder.registered(self._registration_id(given.secret))
+        reach(CrashPoint.STORED)
+        log.info(
+            "Registered cluster %s with rainbow at %s",
+            self._cluster,
+            self._host,
+            extra={"action": "registered", "cluster": self._cluster},
+        )
+        session = self._adopt(Secret(given.secret))
+        if self._record:
+            self._record.placed(session.registration, graph)
+        return session
+
+    def _adopt(self, secret: Secret) -> Session:
+        registration, before = self._registration_id(secret.reveal()), self._ledger_knows()
+        self._ledger.open_registration(
+            Registration(registration, self._cluster, self._host, self._clock.now())
+        )
+        reach_if(CrashPoint.OPENED, lambda: before not in (None, registration))
+        return Session(self._cluster, secret, registration)
+
+    def _ledger_knows(self) -> str | None:
+        known = self._ledger.current_registration()
+        return known.id if known else None
+
+    def _check_store(self) -> None:
+        """Before a secret is given: see that it can be kept.
+
+        Raises:
+            UsageError: it cannot, and whoever started the agent can see to it.
+            Unavailable: likewise, in an agent that has run for a while.
+        """
+        try:
+            self._store.check()
+        except UsageError as exc:
+            if self.session is None:
+                raise
+            raise Unavailable(str(exc)) from exc

@@ -1,0 +1,295 @@
+"""From the ledger to rainbow: what this cluster has, and what became of its jobs.
+
+UpdateState merges keys and never removes one, so every report is whole: `constraint` selection
+reads the flat numbers, people and tools the nested ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any
+
+from rainbow_agent import __version__
+from rainbow_agent.core.errors import (
+    ClusterUnknown,
+    LedgerBlocked,
+    LedgerDamaged,
+    Refused,
+    RequestDenied,
+    Transient,
+    WorkloadUnavailable,
+)
+from rainbow_agent.core.model import JobKey, JobRow
+from rainbow_agent.core.node_resources import PoolView
+from rainbow_agent.core.ports import Clock, Ledger, Scheduler, Workload
+from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
+from rainbow_agent.fleet.registration import Doubt, Session
+from rainbow_agent.runtime.backoff import Pace
+from rainbow_agent.runtime.fault_injection import CrashPoint, reach_if
+from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.storage.ledger_unwritable import cannot_write
+
+log = logging.getLogger(__name__)
+
+#: Jobs whose states are in a report: the last ones that came, and of others those that rainbow was
+#: not told of, as many as these; what is more goes into the next one.
+RECENT = 100
+UNTOLD = 1000
+#: A number that no event reaches.
+_NO_EVENT = 2**62
+#: Seconds between reports at least; changes meanwhile are gathered.
+GATHER = 1.0
+#: The condition while rainbow does not know how the cluster does.
+UNDELIVERED = "report-undelivered"
+
+
+def state_payload(
+    *,
+    pool: PoolView | None,
+    memory_per_node: int | None,
+    counts: Mapping[JobState, int],
+    recent: list[JobRow],
+    operator: Mapping[str, float | str],
+    at: float,
+    draining: bool = False,
+) -> dict[str, Any]:
+    """The state that is reported (docs/commands.md lists the keys).
+
+    Args:
+        pool: what the workload manager can schedule; None when it cannot be asked now.
+        memory_per_node: bytes, of the node with the least; None when not known.
+        counts: jobs per state.
+        recent: the last jobs, newest first.
+        operator: the operator's own values; they win over the agent's.
+        at: epoch seconds.
+        draining: whether the cluster takes no new jobs; a number, so that a selection can ask.
+    """
+    state: dict[str, Any] = {"agent_version": __version__, "reported": round(at, 3)}
+    state["draining"] = int(draining)
+    if pool is not None:
+        state.update(pool.totals())
+    if memory_per_node is not None:
+        state["memory_per_node"] = memory_per_node
+        state["memory_gb_per_node"] = round(memory_per_node / 1e9, 3)
+    state.update({f"jobs_{s.value}": n for s, n in counts.items()})
+    state["jobs"] = {str(job.key.id): job.state.value for job in reversed(recent)}
+    state.update(operator)
+    return state
+
+
+class Reporter:
+    """The thread that tells rainbow. `changed()` may be called from any thread."""
+
+    def __init__(
+        self,
+        *,
+        session: Callable[[], Session | None],
+        open_scheduler: Callable[[], Scheduler],
+        open_ledger: Callable[[], Ledger],
+        open_workload: Callable[[], Workload],
+        memory_per_node: Callable[[], int | None],
+        operator: Mapping[str, float | str],
+        every: float,
+        clock: Clock,
+        stop: Stop,
+        doubt: Callable[[Doubt], None],
+        draining: Callable[[], bool] = lambda: False,
+        vitals: Vitals | None = None,
+    ) -> None:
+        self._session = session
+        self._open_scheduler = open_scheduler
+        self._open_ledger = open_ledger
+        self._open_workload = open_workload
+        self._memory_per_node = memory_per_node
+        self._operator = operator
+        self._every = every
+        self._clock = clock
+        self._vitals = vitals or Vitals(clock)
+        self._stop = self._vitals.loop("reporter", stop)
+        self._doubt = doubt
+        self._draining = draining
+        self._changed = threading.Event()
+        self._bell = stop.bell()
+        self._workload: Workload | None = None
+        self._problem = ""
+        self._told: dict[JobKey, JobState] = {}  # of the last report that rainbow took
+        #: Jobs that moved since rainbow was told of them, in that order; None: not looked yet.
+        self._untold: dict[JobKey, None] | None = None
+        self._seen = 0  # the last event of the ledger that was looked at
+        #: The last answer of the workload manager.
+        self.pool: PoolView | None = None
+        #: When that was, by the monotonic clock; None: never.
+        self.looked: float | None = None
+        #: When rainbow took a report last, epoch seconds.
+        self.delivered: float | None = None
+        #: The same by the monotonic clock.
+        self.delivered_at: float | None = None
+        #: Set while everything that changed was reported.
+        self.flushed = threading.Event()
+
+    def changed(self) -> None:
+        """There is something to report."""
+        self.flushed.clear()
+        self._changed.set()
+        self._bell.set()
+
+    def run(self) -> None:
+        """Report until the stop."""
+        ledger, scheduler = self._open_ledger(), self._open_scheduler()
+        pace = Pace(GATHER, self._every)
+        try:
+            self._changed.set()
+            while not self._stop.is_set():
+                try:
+                    self._report_once(ledger, scheduler, pace)
+                except LedgerBlocked as exc:  # rainbow may know already; it is told again
+                    cannot_write(self._vitals.conditions, exc)
+                    self._vitals.meters.errors.add(exc.kind)
+                    self._changed.set()
+                self._stop.wait_for(self._bell, self._every)
+                self._bell.clear()
+                self._stop.wait(GATHER)
+            self._vitals.ended("reporter")
+        finally:
+            self._close(ledger, scheduler)
+
+    def report_last(self) -> None:
+        """Report once more, after all other threads ended: what rainbow keeps of this run."""
+        try:
+            ledger, scheduler = self._open_ledger(), self._open_scheduler()
+            try:
+                pace = Pace(GATHER, self._every)
+                while self._report_once(ledger, scheduler, pace) and self._untold:
+                    pass
+            finally:
+                self._close(ledger, scheduler)
+        except LedgerDamaged as exc:
+            log.warning("The last report is not noted; the next start reports again: %s", exc)
+
+    def _close(self, ledger: Ledger, scheduler: Scheduler) -> None:
+        if self._workload is not None:
+            self._workload.close()
+            self._workload = None
+        scheduler.close()
+        ledger.close()
+
+    def _report_once(self, ledger: Ledger, scheduler: Scheduler, pace: Pace) -> bool:
+        """One report; whether rainbow took it."""
+        session = self._session()
+        if session is None:
+            return False
+        self._changed.clear()
+        try:
+            self.pool = self._look()
+            recent = self._to_tell(ledger)
+            payload = self._payload(ledger, recent)
+            reach_if(CrashPoint.REPORT_MADE, lambda: _tells_an_end(recent))
+            scheduler.update_state(session.cluster, session.secret.reveal(), payload)
+            reach_if(CrashPoint.REPORTED, lambda: _tells_an_end(recent))
+        except (ClusterUnknown, RequestDenied) as exc:
+            self._record(ledger, [], str(exc))
+            self._doubt(Doubt(session, exc))
+        except (Transient, Refused) as exc:
+            self._vitals.meters.errors.add(exc.kind)
+            self._vitals.meters.retries.add("report")
+            self._vitals.meters.reports.add("failed")
+            self._record(ledger, [], str(exc))
+            self._failed(str(exc), pace)
+        else:
+            self._record(ledger, recent, None)
+            reach_if(CrashPoint.REPORT_NOTED, lambda: _tells_an_end(recent))
+            self._problem, self.delivered = "", self._clock.now()
+            self.delivered_at = self._clock.monotonic()
+            self._vitals.conditions.clear(UNDELIVERED)
+            self._vitals.meters.reports.add("delivered")
+            pace.worked(self._clock.monotonic())
+            self._forget(recent)
+            if self._untold:
+                self._bell.set()  # the rest of it follows
+            elif not self._changed.is_set():
+                self.flushed.set()
+            return True
+        return False
+
+    def _to_tell(self, ledger: Ledger) -> list[JobRow]:
+        """The jobs of the next report, the newest first.
+
+        Those that rainbow was not told of come in the order in which they moved, however many jobs
+        came after them: what ends during an outage is told when it is over.
+        """
+        if self._untold is None:
+            self._seen, _ = ledger.moved(_NO_EVENT)
+            self._untold = dict.fromkeys(ledger.untold())
+        self._seen, moved = ledger.moved(self._seen)
+        for key in moved:
+            self._untold.pop(key, None)
+            self._untold[key] = None
+        recent = ledger.jobs(limit=RECENT, newest_first=True, with_tasks=False)
+        listed = {job.key for job in recent}
+        others = [key for key in islice(self._untold, UNTOLD) if key not in listed]
+        hidden = {key for key in others if ledger.find_jobs(key.id)[0] != key}
+        for key in hidden:  # a newer registration has another job under its id: that is the one
+            del self._untold[key]
+        return recent + ledger.rows([key for key in others if key not in hidden])[::-1]
+
+    def _forget(self, told: list[JobRow]) -> None:
+        for job in told:
+            if self._untold is not None:
+                self._untold.pop(job.key, None)
+
+    def _record(self, ledger: Ledger, recent: list[JobRow], problem: str | None) -> None:
+        """Keep what rainbow was told, for `explain`; what it knows already is not written again.
+
+        Of two jobs with one id only the newer is told: ids start over with a registration.
+        """
+        told = {job.key.id: job for job in reversed(recent)}
+        fresh = {
+            job.key: job.state for job in told.values() if self._told.get(job.key) is not job.state
+        }
+        ledger.record_report(fresh, self._clock.now(), problem)
+        if problem is None:
+            self._told = {job.key: job.state for job in told.values()}
+
+    def _failed(self, problem: str, pace: Pace) -> None:
+        if problem != self._problem:
+            log.warning("A report could not be delivered; it is kept: %s", problem)
+        self._problem = problem
+        self._vitals.conditions.set(UNDELIVERED, problem)
+        pace.failed()
+        self._stop.wait(pace.wait())
+        self._bell.set()
+
+    def _look(self) -> PoolView | None:
+        """What the workload manager has; None when it cannot say (the report goes anyway)."""
+        try:
+            if self._workload is None:
+                self._workload = self._open_workload()
+            return self._asked(self._workload.resources())
+        except WorkloadUnavailable:
+            if self._workload is not None:
+                self._workload.close()
+                self._workload = None
+            return None
+
+    def _asked(self, pool: PoolView) -> PoolView:
+        self.looked = self._clock.monotonic()
+        return pool
+
+    def _payload(self, ledger: Ledger, recent: list[JobRow]) -> dict[str, Any]:
+        return state_payload(
+            pool=self.pool,
+            memory_per_node=self._memory_per_node(),
+            counts=ledger.counts(),
+            recent=recent,
+            operator=self._operator,
+            at=self._clock.now(),
+            draining=self._draining(),
+        )
+
+
+def _tells_an_end(jobs: list[JobRow]) -> bool:
+    return any(job.state in FINAL_JOB_STATES for job in jobs)

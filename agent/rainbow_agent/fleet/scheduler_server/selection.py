@@ -1,0 +1,210 @@
+"""Which of the clusters that fit gets the job: the algorithms `random` and `constraint`.
+
+As the Go server's (plugins/selection), with its intent where its code does something else: there
+a filter keeps clusters for which it is false, sorting has no effect, and what one request
+calculates, or gives as its priorities, stays for the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+import yaml
+
+from rainbow_agent.fleet.scheduler_server.expression import CannotEvaluate, Expression
+from rainbow_agent.fleet.scheduler_server.failure import Failure
+
+log = logging.getLogger(__name__)
+
+State = Mapping[str, Any]
+States = Mapping[str, State]
+Choose = Callable[[Sequence[str]], str]
+
+
+class Algorithm(str, Enum):
+    """Names of the algorithms, as they stand in a request."""
+
+    RANDOM = "random"
+    CONSTRAINT = "constraint"
+
+
+def select(
+    algorithm: str,
+    options: Mapping[str, str],
+    states: States,
+    jobspec: str,
+    *,
+    satisfy_only: bool,
+    choose: Choose = secrets.choice,
+) -> list[str]:
+    """The cluster that gets the job.
+
+    Args:
+        algorithm: `random` or `constraint`.
+        options: for `constraint`: `priorities`, YAML text (see `_parse`).
+        states: the candidates, in order, with what each last reported.
+        jobspec: YAML text; `constraint` reads `attributes.parameter` from it.
+        satisfy_only: whether to return all that could be chosen instead.
+        choose: picks one of several.
+
+    Returns:
+        One name, or none if no cluster passes; all that pass with `satisfy_only`.
+
+    Raises:
+        Failure: the algorithm is unknown, or its options cannot be read.
+    """
+    if algorithm == Algorithm.RANDOM:
+        names = list(states)
+        return names if satisfy_only or not names else [choose(names)]
+    if algorithm == Algorithm.CONSTRAINT:
+        found = _constrained(_parse(options), states, _parameters(jobspec), satisfy_only, choose)
+        return [name for name in found if name in states]
+    raise Failure(f"did not find algorithm named {algorithm}")
+
+
+def check(algorithm: str, options: Mapping[str, str]) -> None:
+    """Raise Failure if an algorithm cannot be used with these options."""
+    select(algorithm, options, {}, "", satisfy_only=True)
+
+
+@dataclass(frozen=True)
+class _Step:
+    kind: str
+    argument: str
+
+
+_Priority = tuple[_Step, ...]
+_Ranked = dict[str, dict[str, Any]]  # the clusters that are left, in order, with their names
+
+
+def _constrained(
+    priorities: Sequence[_Priority],
+    states: States,
+    parameters: Mapping[str, Any],
+    satisfy_only: bool,
+    choose: Choose,
+) -> list[str]:
+    """Go through the priorities until one leaves clusters; each starts from all of them."""
+    left: _Ranked = {}
+    for steps in priorities if states else ():
+        left = {name: {**parameters, **state} for name, state in states.items()}
+        for step in steps:
+            if step.kind == "select":
+                names = list(left)
+                return names if satisfy_only else [_PICKS[step.argument](names, choose)]
+            left = _STEPS[step.kind](step.argument, left)
+            if not left:
+                break
+    return list(left)
+
+
+def _filter(text: str, left: _Ranked) -> _Ranked:
+    expression = Expression(text)
+    return {name: known for name, known in left.items() if _value(expression, name, known) is True}
+
+
+def _calc(text: str, left: _Ranked) -> _Ranked:
+    variable, expression = _assignment(text)
+    for name, known in left.items():
+        value = _value(expression, name, known)
+        if value is not None:
+            known[variable] = value
+    return left
+
+
+def _assignment(text: str) -> tuple[str, Expression]:
+    variable, equals, formula = text.partition("=")
+    if not equals or not variable.strip():
+        raise Failure(f"logic expression {text} is not valid, should be in format var=expr")
+    return variable.strip(), Expression(formula)
+
+
+def _sort(variable: str, left: _Ranked, *, descending: bool) -> _Ranked:
+    """Order by a number; a cluster that has none is out."""
+    numbered = [
+        (known[variable], name)
+        for name, known in left.items()
+        if isinstance(known.get(variable), (int, float))
+    ]
+    numbered.sort(key=lambda pair: pair[0], reverse=descending)
+    return {name: left[name] for _, name in numbered}
+
+
+_STEPS: Final[Mapping[str, Callable[[str, _Ranked], _Ranked]]] = {
+    "filter": _filter,
+    "calc": _calc,
+    "sort_descending": lambda variable, left: _sort(variable, left, descending=True),
+    "sort_ascending": lambda variable, left: _sort(variable, left, descending=False),
+}
+
+
+_PICKS: Final[Mapping[str, Callable[[list[str], Choose], str]]] = {
+    "random": lambda names, choose: choose(names),
+    "first": lambda names, _: names[0],
+    "last": lambda names, _: names[-1],
+}
+
+
+def _value(expression: Expression, name: str, known: Mapping[str, Any]) -> Any:
+    """An expression's value for one cluster; None where it has none there."""
+    try:
+        return expression.evaluate(known)
+    except CannotEvaluate as exc:
+        log.info("Cluster %s: %s", name, exc, extra={"action": "no_value", "cluster": name})
+        return None
+
+
+def _parse(options: Mapping[str, str]) -> list[_Priority]:
+    """Priorities from YAML text, the lowest number first.
+
+    `[{priority: 1, steps: [{filter: EXPR}, {calc: "VAR=EXPR"}, {sort_ascending: VAR},
+    {select: random|first|last}]}]`
+    """
+    if "priorities" not in options:
+        raise Failure(
+            "the constraint selection algorithm requires priorities to be defined in options"
+        )
+    try:
+        entries = yaml.safe_load(options["priorities"])
+        ranked = sorted(entries or [], key=lambda entry: int(entry.get("priority", 0)))
+        return [
+            tuple(
+                _step(str(kind), str(argument).strip())
+                for step in entry["steps"]
+                for kind, argument in step.items()
+            )
+            for entry in ranked
+        ]
+    except (yaml.YAMLError, RecursionError) as exc:
+        raise Failure(f"yaml: the priorities cannot be read: {exc}") from exc
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise Failure("priorities must be a list of {priority, steps: [{KIND: TEXT}]}") from exc
+
+
+def _step(kind: str, argument: str) -> _Step:
+    """A step that can be taken: what is wrong with it is said before any job depends on it."""
+    if kind == "select" and argument not in _PICKS:
+        raise Failure(f"{argument} is not a valid select method")
+    if kind not in _STEPS and kind != "select":
+        raise Failure(f"{kind} is not a step: use {', '.join(_STEPS)} or select")
+    if kind == "filter":
+        Expression(argument)
+    if kind == "calc":
+        _assignment(argument)
+    return _Step(kind, argument)
+
+
+def _parameters(jobspec: str) -> Mapping[str, Any]:
+    """`attributes.parameter` of the jobspec: names for the expressions."""
+    try:
+        found = yaml.safe_load(jobspec)["attributes"]["parameter"]
+    except (KeyError, TypeError):
+        return {}
+    except (yaml.YAMLError, RecursionError) as exc:
+        raise Failure(f"yaml: the jobspec cannot be read: {exc}") from exc
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,92 @@
+"""Joins what describes the cluster itself; a part of bootstrap."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rainbow_agent.core.ports import Workload
+from rainbow_agent.inventory.description import Portrait
+from rainbow_agent.inventory.extractors import FluxExtractor, LocalExtractor
+from rainbow_agent.inventory.files import CompspecDir
+from rainbow_agent.inventory.spack_watch import SpackWatch, spack_files
+from rainbow_agent.inventory.survey import Discovery, Extractor
+from rainbow_agent.inventory.user_subsystems import UserSubsystems
+from rainbow_agent.inventory.watcher import Lookout
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.debounce import Settle
+from rainbow_agent.runtime.environment import job_environment
+from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.settings import Settings
+from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.workload.choose import Choice
+from rainbow_agent.workload.flux.install import find_command
+from rainbow_compspec import overrides
+
+#: Would change which Python modules a rank's process finds.
+_NOT_FOR_PYTHON = ("PYTHONPATH", "PYTHONHOME")
+
+
+class _ReadOnly(CompspecDir):
+    """What an agent left there is read, and left alone."""
+
+    def keep_node(self, rank: int, text: str) -> None:
+        """Keep nothing."""
+
+    def keep_cluster(self, portrait: Portrait) -> None:
+        """Keep nothing."""
+
+
+def assemble_lookout(
+    settings: Settings,
+    choice: Choice,
+    open_workload: Callable[[], Workload],
+    stop: Stop,
+    vitals: Vitals | None = None,
+    *,
+    keep: bool = True,
+) -> Lookout:
+    """What watches the nodes of this cluster; with `keep` it leaves what it finds as files."""
+    clock = SystemClock()
+    shelf = CompspecDir(settings.compspec_dir) if keep else _ReadOnly(settings.compspec_dir)
+    files = spack_files(os.environ)
+    return Lookout(
+        cluster=settings.cluster,
+        open_workload=open_workload,
+        discovery=Discovery(
+            extractor=_extractor(settings, choice, files, stop),
+            keep=shelf.keep_node,
+            clock=clock,
+            recall=shelf.read_node,
+        ),
+        software=SpackWatch(files),
+        shelf=shelf,
+        clock=clock,
+        stop=stop,
+        settle=Settle(clock),
+        vitals=vitals,
+        everywhere=UserSubsystems(settings.subsystems_dir).read,
+    )
+
+
+def _extractor(settings: Settings, choice: Choice, files: Sequence[Path], stop: Stop) -> Extractor:
+    environ = child_environment(os.environ, settings.secret_values)
+    limit = settings.extract_timeout
+    if choice.kind != "flux":
+        extractor = LocalExtractor(environ, limit)
+        extractor.begin(stop)
+        return extractor
+    if choice.uri:
+        environ["FLUX_URI"] = choice.uri
+    return FluxExtractor(find_command(os.environ) or "flux", environ, limit, files)
+
+
+def child_environment(environ: Mapping[str, str], secrets: frozenset[str]) -> dict[str, str]:
+    """The environment in which a node describes itself: what jobs get, and overrides of values.
+
+    Neither the agent's settings nor its secrets are in it, and no PYTHONPATH.
+    """
+    kept = job_environment(environ, secrets)
+    given = {n: value for n, value in environ.items() if n.startswith(overrides.PREFIX)}
+    return {n: v for n, v in {**kept, **given}.items() if n not in _NOT_FOR_PYTHON}

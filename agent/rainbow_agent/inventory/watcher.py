@@ -1,0 +1,324 @@
+"""The thread that watches the cluster itself: nodes that come and go, software that appears.
+
+It publishes a portrait; the main loop compares it with what rainbow has and sends what differs.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Protocol
+
+from rainbow_agent.core.errors import Fatal, WorkloadUnavailable
+from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.core.ports import Clock, StopSignal, Workload
+from rainbow_agent.core.site import Site, Subsystems
+from rainbow_agent.inventory.description import Portrait, portray, site_of
+from rainbow_agent.inventory.survey import Condition, Discovery, Survey, Surveyed
+from rainbow_agent.runtime.debounce import Settle
+from rainbow_agent.runtime.logs import counted
+from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.stop import Stop
+from rainbow_compspec.errors import CompspecError
+
+log = logging.getLogger(__name__)
+
+#: Seconds between looks at the nodes.
+LOOK = 5.0
+#: Seconds between them while there is nothing to register yet.
+_FIRST_LOOK = 0.5
+#: Seconds between them at least, whatever is due.
+_LEAST = 0.05
+#: Seconds between looks at other nodes' software, after jobs ended.
+ELSEWHERE = 10.0
+#: Nodes named in `status` for each thing that can be wrong.
+_NAMED = 20
+#: The conditions while the cluster cannot be described, and while some of its nodes are not.
+NOT_DESCRIBED = "cluster-not-described"
+SILENT = "nodes-silent"
+
+
+class Software(Protocol):
+    """Tells when what is installed may have changed (adapters.spack_watch)."""
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Begin; `changed` is called from any thread."""
+
+    def look(self) -> bool:
+        """Whether it changed since the last look, for file systems that tell nobody."""
+
+    def stop(self) -> None:
+        """End."""
+
+
+class Shelf(Protocol):
+    """Keeps descriptions as files, for people and other tools (adapters.compspec_dir)."""
+
+    def keep_cluster(self, portrait: Portrait) -> None:
+        """Replace the files of the cluster and its subsystems."""
+
+
+class Lookout:
+    """One thread runs `run`; the others read `portrait`, which is replaced, never changed."""
+
+    def __init__(
+        self,
+        *,
+        cluster: str,
+        open_workload: Callable[[], Workload],
+        discovery: Discovery,
+        software: Software,
+        shelf: Shelf,
+        clock: Clock,
+        stop: Stop,
+        settle: Settle,
+        vitals: Vitals | None = None,
+        everywhere: Callable[[], Subsystems] = dict,
+    ) -> None:
+        self._cluster = cluster
+        self._open_workload = open_workload
+        self._discovery = discovery
+        self._software = software
+        self._shelf = shelf
+        self._clock = clock
+        self._vitals = vitals or Vitals(clock)
+        self._stop = self._vitals.loop("lookout", stop)
+        self._end = stop
+        self._settle = settle
+        self._everywhere = everywhere
+        self._placed: tuple[Portrait, Subsystems, Site] | None = None
+        self._bell = stop.bell()
+        self._software_changed = threading.Event()
+        self._again: set[int] = set()  # ranks to be asked again
+        self._jobs_ended = threading.Event()
+        self._looked_elsewhere = float("-inf")
+        self._workload: Workload | None = None
+        self._nodes: tuple[NodeView, ...] = ()
+        self._ready = threading.Condition()
+        self._problem: Exception | None = None
+        #: Is called when there is a new portrait.
+        self.on_portrait: Callable[[], None] = lambda: None
+        #: The cluster as it is; None until the first survey ended.
+        self.portrait: Portrait | None = None
+
+    def graph_text(self, stop: StopSignal | None = None) -> str:
+        """The cluster graph to register with; waits for the first survey.
+
+        Args:
+            stop: the signal of the loop that waits; None for the daemon's.
+
+        Raises:
+            WorkloadUnavailable: there is nothing to register yet, or a stop was asked for.
+        """
+        return self._awaited(stop).graph.text
+
+    def site(self, stop: StopSignal | None = None) -> Site:
+        """The nodes that jobs are placed on; waits for the first survey.
+
+        Args:
+            stop: as of graph_text.
+
+        Raises:
+            WorkloadUnavailable: they are not known yet, or a stop was asked for.
+        """
+        portrait, everywhere = self._awaited(stop), self._everywhere()
+        known = self._placed
+        if known is None or known[0] is not portrait or known[1] is not everywhere:
+            known = self._placed = (portrait, everywhere, site_of(portrait.survey, everywhere))
+        return known[2]
+
+    def _awaited(self, stop: StopSignal | None) -> Portrait:
+        stop = stop or self._end  # not this loop's own: another thread must not beat for it
+        with self._ready:
+            while self.portrait is None and self._problem is None and not stop.is_set():
+                self._ready.wait(0.1)
+            if self.portrait is not None:
+                return self.portrait
+        raise self._problem or WorkloadUnavailable("stopped before the nodes were described")
+
+    def memory_per_node(self) -> int | None:
+        """Bytes of the node with the least; None while no node's is known."""
+        return self.portrait.memory_per_node if self.portrait else None
+
+    def run(self) -> None:
+        """Watch until the stop.
+
+        Raises:
+            Fatal: the workload manager can never be reached.
+        """
+        self._software.start(self._software_is_new)
+        try:
+            while not self._stop.is_set():
+                self.tick()
+                self._stop.wait_for(self._bell, self._pause())
+                self._bell.clear()
+            self._vitals.ended("lookout")
+        finally:
+            self._software.stop()
+            self._close()
+
+    def jobs_ended(self) -> None:
+        """Jobs ended, and may have installed something on their nodes; from any thread."""
+        self._jobs_ended.set()
+        self._bell.set()
+
+    @contextmanager
+    def once(self) -> Iterator[None]:
+        """One survey, without a thread: for a command that registers and ends.
+
+        Raises:
+            WorkloadUnavailable, Fatal: there is nothing to register.
+        """
+        try:
+            self.tick()
+            if self._problem is not None:
+                raise self._problem
+            yield
+        finally:
+            self._close()
+
+    def tick(self) -> None:
+        """One look, and a survey when one is due."""
+        try:
+            pool = self._look()
+        except WorkloadUnavailable as exc:
+            self._fail(exc)
+            return
+        except Fatal as exc:
+            self._fail(exc)
+            raise
+        self._notice(pool)
+        due = self._discovery.next_due() <= self._clock.monotonic()
+        if self.portrait is None or self._settle.due() or due:
+            self._survey(pool)
+
+    def facts(self) -> dict[str, Any] | None:
+        """The `nodes` object of `status`; None before the first survey."""
+        portrait = self.portrait
+        return None if portrait is None else nodes_view(portrait.survey.nodes)
+
+    def _software_is_new(self) -> None:
+        self._software_changed.set()
+        self._bell.set()
+
+    def _pause(self) -> float:
+        now = self._clock.monotonic()
+        look = LOOK if self.portrait else _FIRST_LOOK
+        return max(_LEAST, min(look, self._settle.left(), self._discovery.next_due() - now))
+
+    def _look(self) -> PoolView:
+        try:
+            if self._workload is None:
+                self._workload = self._open_workload()
+            return self._workload.resources()
+        except WorkloadUnavailable:
+            self._close()
+            raise
+
+    def _notice(self, pool: PoolView) -> None:
+        nodes = tuple(replace(view, cores_free=0, gpus_free=0) for view in pool.nodes)
+        if nodes != self._nodes:
+            self._nodes = nodes
+            self._settle.touch()
+        if self._software.look() or self._software_changed.is_set():
+            self._software_changed.clear()
+            # Other nodes may share the file system, and nobody says whether they do.
+            self._again |= {view.rank for view in pool.nodes}
+            self._settle.touch()
+        if self._jobs_ended.is_set():
+            self._look_elsewhere()
+
+    def _look_elsewhere(self) -> None:
+        """A job may have installed something on the disk of a node that only it can see."""
+        now = self._clock.monotonic()
+        if now - self._looked_elsewhere < ELSEWHERE:
+            return
+        self._looked_elsewhere = now
+        self._jobs_ended.clear()
+        changed = self._discovery.changed_elsewhere(self._stop)
+        if changed:
+            self._again |= changed
+            self._settle.touch()
+
+    def _survey(self, pool: PoolView) -> None:
+        again, self._again = self._again, set()
+        self._settle.reset()
+        survey = self._discovery.survey(pool, self._stop, ask_again=again)
+        self._say_who_is_missing(survey)
+        if self._stop.is_set():
+            return
+        if self.portrait and self.portrait.survey == survey:
+            self._vitals.conditions.clear(NOT_DESCRIBED)
+            return
+        try:
+            portrait = portray(self._cluster, survey)
+        except (WorkloadUnavailable, CompspecError) as exc:
+            self._vitals.conditions.set(NOT_DESCRIBED, str(exc))
+            self._fail(exc)
+            return
+        self._publish(portrait)
+
+    def _publish(self, portrait: Portrait) -> None:
+        graph = portrait.graph
+        log.info(
+            "The cluster has %s; its graph is sent in form %s: %s",
+            counted(len(portrait.survey.counted), "node"),
+            graph.form,
+            graph.note,
+            extra={"action": "cluster_described", "form": graph.form, "bytes": len(graph.text)},
+        )
+        with self._ready:
+            self.portrait, self._problem = portrait, None
+            self._ready.notify_all()
+        self._vitals.conditions.clear(NOT_DESCRIBED)
+        self.on_portrait()
+        self._shelf.keep_cluster(portrait)
+
+    def _say_who_is_missing(self, survey: Survey) -> None:
+        """The condition that names nodes which rainbow does not hear of: they do not answer."""
+        missing = [node for node in survey.nodes if node.silent]
+        if self._stop.is_set():
+            return
+        if not missing:
+            self._vitals.conditions.clear(SILENT)
+            return
+        names = ", ".join(node.view.name for node in missing[:_NAMED])
+        more = ", ..." if len(missing) > _NAMED else ""
+        self._vitals.conditions.set(
+            SILENT,
+            f"no description of {counted(len(missing), 'node')} ({names}{more}):"
+            f" {missing[0].problem}; jobs are not matched to them. They are asked again",
+        )
+
+    def _fail(self, exc: Exception) -> None:
+        with self._ready:
+            if str(exc) != str(self._problem):
+                log.warning("The nodes cannot be looked at: %s", exc)
+            self._problem = exc
+            self._ready.notify_all()
+
+    def _close(self) -> None:
+        if self._workload is not None:
+            self._workload.close()
+            self._workload = None
+
+
+def nodes_view(nodes: tuple[Surveyed, ...]) -> dict[str, Any]:
+    """How the nodes are, for `status`: counts, and those that are not as they should be."""
+    troubled = [each for each in nodes if each.condition is not Condition.UP or each.problem]
+    return {
+        **{c.value: sum(each.condition is c for each in nodes) for c in Condition},
+        "described": sum(each.facts is not None for each in nodes),
+        "troubled": [
+            {
+                "rank": each.view.rank,
+                "name": each.view.name,
+                "condition": each.condition.value,
+                "problem": each.problem or None,
+            }
+            for each in troubled[:_NAMED]
+        ],
+    }

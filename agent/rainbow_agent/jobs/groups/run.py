@@ -1,0 +1,270 @@
+"""A group's run: the same plan, order, submissions and journal as the agent's, one level down.
+
+The runner lives as long as its instance does and no longer, so that nothing needs to be on disk
+here: what became of its tasks goes to whoever follows the group from outside
+(core/group_events.py). A runner that dies takes its instance with it, and with that its tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+from rainbow_agent.core.errors import WorkloadUnavailable
+from rainbow_agent.core.model import (
+    Plan,
+    PlannedTask,
+    Submission,
+    SubmitOutcome,
+    Submitted,
+    TaskChange,
+    TaskKey,
+    TaskKind,
+    WorkloadEvent,
+)
+from rainbow_agent.core.ports import Clock, StopSignal, Workload
+from rainbow_agent.core.states import FINAL_TASK_STATES, TASK_MOVES, TaskState
+from rainbow_agent.jobs.dispatcher import complete
+from rainbow_agent.jobs.order import JobOrder, Ready, rows_of
+from rainbow_agent.jobs.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+#: Submissions in flight at most.
+_WINDOW = 1024
+#: Seconds one wait for news may take.
+_PATIENCE = 0.5
+#: Seconds that what is canceled has to end before the runner leaves all the same.
+_FAREWELL = 3.0
+_DOOMED = "a task that it depends on did not end well"
+
+
+class InPlace(Protocol):
+    """Runs local tasks: processes beside the runner."""
+
+    def start(self, key: TaskKey, task: PlannedTask) -> None:
+        """Start one; its beginning and its end come as news, from any thread."""
+
+    def cancel(self, keys: Collection[TaskKey]) -> None:
+        """End those that run."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a group's run works with."""
+
+    workload: Workload
+    environment: Mapping[str, str]  # of jobs, under their own
+    clock: Clock
+    stop: StopSignal
+    tell: Callable[[Sequence[TaskChange]], None]
+    #: Is given each task that has ended and whose output is to outlive the instance.
+    keep: Callable[[TaskKey, int], None] = lambda _key, _flux_id: None
+
+
+class GroupRun:
+    """The run of one group.
+
+    Args:
+        key: the group's own.
+        tasks: those in it.
+        means: what it works with.
+        in_place: makes the runner of local tasks; it is given where to put their news.
+        unplaceable: why none of the group's nodes can run a task, by its name.
+    """
+
+    def __init__(
+        self,
+        key: TaskKey,
+        tasks: Sequence[PlannedTask],
+        means: Means,
+        in_place: Callable[[Callable[[TaskChange], None]], InPlace],
+        unplaceable: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        plan = Plan(key.task, tuple(tasks))
+        rows = rows_of(plan, key.job)
+        self._means = means
+        self._order = JobOrder(plan, rows)
+        self._states: dict[TaskKey, TaskState] = {row.key: row.state for row in rows}
+        self._ids: dict[TaskKey, int] = {}
+        self._left = len(rows)
+        self._unplaceable = unplaceable
+        self._ready: deque[Ready] = deque()
+        self._news: queue.Queue[TaskChange | WorkloadUnavailable] = queue.Queue()
+        self._in_place = in_place(self._news.put)
+        self._has_jobs = any(task.kind is not TaskKind.LOCAL for task in tasks)
+        # A local task writes to the group's own output; a group in this one may hold such tasks.
+        self._kept = {
+            task.name
+            for task in tasks
+            if task.kind is TaskKind.GROUP or (task.watch and task.kind is TaskKind.JOB)
+        }
+
+    def run(self) -> bool:
+        """Run every task that can run; whether all of them ended well.
+
+        Raises:
+            WorkloadUnavailable: the instance is gone, and with it what ran.
+        """
+        ended = threading.Event()
+        reader = threading.Thread(target=self._read_journal, args=(ended,), daemon=True)
+        if self._has_jobs:
+            reader.start()
+        try:
+            ready, doomed = self._order.start()
+            self._ready += ready
+            self._cancel(doomed)
+            while self._left and not self._means.stop.is_set():
+                self._turn()
+            if self._left:
+                self._give_up()
+        finally:
+            ended.set()
+            if self._has_jobs:
+                reader.join(_PATIENCE * 4)
+        return all(state is TaskState.COMPLETED for state in self._states.values())
+
+    def _turn(self) -> None:
+        workload = self._means.workload
+        while self._ready and workload.in_flight() < _WINDOW:
+            self._start(self._ready.popleft())
+        if workload.in_flight():
+            for outcome in workload.collect_outcomes(0.05):
+                self._settle(outcome)
+        busy = bool(workload.in_flight() or self._ready)
+        self._take(self._heard(0.0 if busy else _PATIENCE))
+
+    def _start(self, ready: Ready) -> None:
+        if ready.task.name in self._unplaceable:
+            at, reason = self._means.clock.now(), self._unplaceable[ready.task.name]
+            failed = TaskChange(
+                ready.key,
+                TaskState.FAILED,
+                at,
+                reason,
+                reason=reason,
+                finished=at,
+                inside=True,
+                unsatisfiable=True,
+            )
+            self._take([failed])
+            return
+        if ready.task.kind is TaskKind.LOCAL:
+            self._in_place.start(ready.key, ready.task)
+            return
+        jobspec = complete(ready.task, ready.key, self._means.environment)
+        self._means.workload.start_submit(Submission(ready.key, jobspec, ready.afterok))
+
+    def _settle(self, outcome: SubmitOutcome) -> None:
+        at, key = self._means.clock.now(), outcome.key
+        if isinstance(outcome, Submitted):
+            self._ids[key] = outcome.flux_id
+            news = TaskChange(
+                key, TaskState.SUBMITTED, at, "submitted", flux_id=outcome.flux_id, inside=True
+            )
+            self._take([news])
+            self._ready += self._order.submitted(key, outcome.flux_id)
+            return
+        # A dependency that has failed meanwhile is no fault of this task.
+        doomed = outcome.reason.startswith("dependency")
+        state = TaskState.CANCELED if doomed else TaskState.FAILED
+        news = TaskChange(
+            key, state, at, outcome.reason, reason=outcome.reason, finished=at, inside=True
+        )
+        self._take([news])
+
+    def _cancel(self, keys: Iterable[TaskKey], reason: str = _DOOMED) -> None:
+        at = self._means.clock.now()
+        self._take(
+            TaskChange(key, TaskState.CANCELED, at, reason, reason=reason, finished=at, inside=True)
+            for key in keys
+        )
+
+    def _take(self, news: Iterable[TaskChange]) -> None:
+        """Note what is new, tell it, and queue what can start because of it."""
+        told = []
+        for change in news:
+            was = self._states.get(change.key)
+            if was is None:  # of a task in a group of ours: that one's runner knows its order
+                told.append(change)
+                continue
+            if (was, change.state) not in TASK_MOVES:
+                continue
+            self._states[change.key] = change.state
+            told.append(change)
+            if change.state in FINAL_TASK_STATES:
+                self._left -= 1
+                if change.key in self._ids and change.key.task in self._kept:
+                    self._means.keep(change.key, self._ids[change.key])
+                well = change.state is TaskState.COMPLETED
+                ready, doomed = self._order.ended(change.key, well=well)
+                self._ready += ready
+                self._cancel(doomed)
+        if told:
+            self._means.tell(told)
+
+    def _heard(self, patience: float) -> list[TaskChange]:
+        """The news that is there; waits for the first.
+
+        Raises:
+            WorkloadUnavailable: the journal ended.
+        """
+        found: list[TaskChange] = []
+        try:
+            item = self._news.get(timeout=patience) if patience else self._news.get_nowait()
+            while True:
+                if isinstance(item, WorkloadUnavailable):
+                    if not found:
+                        raise item
+                    self._news.put(item)
+                    return found
+                found.append(item)
+                item = self._news.get_nowait()
+        except queue.Empty:
+            return found
+
+    def _read_journal(self, ended: threading.Event) -> None:
+        tracker = Tracker()
+        try:
+            journal = self._means.workload.open_journal(lambda _: True)
+            try:
+                while not ended.is_set():
+                    for event in journal.next_events(_PATIENCE):
+                        self._hear(tracker, event)
+            finally:
+                journal.close()
+        except WorkloadUnavailable as exc:
+            self._news.put(exc)
+
+    def _hear(self, tracker: Tracker, event: WorkloadEvent) -> None:
+        news = tracker.feed(event)
+        if news is not None:
+            self._news.put(news)
+
+    def _give_up(self) -> None:
+        """The group is ended from outside: end what runs, and tell what became of it."""
+        reason = "its group was ended"
+        log.warning("The group is ended; what runs in it ends too")
+        self._ready.clear()
+        live = [k for k, state in self._states.items() if state not in FINAL_TASK_STATES]
+        self._cancel((k for k in live if self._states[k] is TaskState.PENDING), reason)
+        self._in_place.cancel(live)
+        try:
+            ids = [self._ids[key] for key in live if key in self._ids]
+            if ids:
+                self._means.workload.cancel(ids, reason)
+            deadline = self._means.clock.monotonic() + _FAREWELL
+            while self._left and self._means.clock.monotonic() < deadline:
+                self._take(self._heard(0.1))
+                self._ready.clear()
+        except WorkloadUnavailable as exc:
+            log.warning("The instance is gone: %s", exc)
+        self._cancel(
+            (k for k, state in self._states.items() if state not in FINAL_TASK_STATES), reason
+        )

@@ -1,0 +1,196 @@
+"""Where each answer comes from: what is live in this process, and the ledger, read anew."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from rainbow_agent.core.model import JobKey
+from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.core.ports import Clock, Ledger
+from rainbow_agent.core.states import JobState
+from rainbow_agent.monitoring.explain import explain_text, explain_view, history_of
+from rainbow_agent.monitoring.health import Verdict
+from rainbow_agent.monitoring.http.answers import (
+    Answer,
+    BadRequestError,
+    NotFoundError,
+    Request,
+    as_json,
+    as_text,
+)
+from rainbow_agent.monitoring.http.jobs import job_detail, page_view
+from rainbow_agent.monitoring.metrics import JobHistory, Now, Render, measure
+from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.storage.ledger_metrics import Measures
+from rainbow_agent.storage.ledger_paging import Page
+
+T = TypeVar("T")
+
+#: Seconds that an answer may be given again: who asks a thousand times costs as who asks twice.
+FRESH = 0.5
+#: Jobs in one answer at most, and when nobody says how many.
+MOST, USUAL = 500, 50
+
+
+class Pages(Protocol):
+    """Jobs, some at a time (adapters.sqlite_ledger_pages)."""
+
+    def page(
+        self, *, states: tuple[JobState, ...], before: int | None, text: str, limit: int
+    ) -> Page:
+        """The newest jobs before a place."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """What the daemon's process knows, and how to look at the rest. From any thread."""
+
+    clock: Clock
+    vitals: Vitals
+    live: Callable[[], Verdict]
+    ready: Callable[[Measures], Verdict]
+    now: Callable[[Measures, Verdict], Now]
+    status: Callable[[], Mapping[str, Any]]
+    pool: Callable[[], PoolView | None]
+    open_ledger: Callable[[], Ledger]
+    open_pages: Callable[[], Pages]
+    open_measures: Callable[[], Measures]
+    render: Render
+    page: Callable[[], Answer]
+
+
+class _Kept(Generic[T]):
+    """A value that is made again when it is asked for and too old."""
+
+    def __init__(self, make: Callable[[], T], clock: Clock) -> None:
+        self._make, self._clock = make, clock
+        self._guard = threading.Lock()
+        self._at = float("-inf")
+        self._value: T | None = None
+
+    def get(self) -> T:
+        with self._guard:
+            if self._value is None or self._clock.monotonic() - self._at >= FRESH:
+                self._value = self._make()
+                self._at = self._clock.monotonic()
+            return self._value
+
+
+class Places:
+    """The routes' answers."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        with self._measures() as ledger:
+            self._history = JobHistory(ledger.newest())
+        self._ready = _Kept(self._judge, live.clock)
+        self._measured = _Kept(self._measure, live.clock)
+        self._status = _Kept(live.status, live.clock)
+
+    def routes(self) -> dict[str, Callable[[Request, tuple[str, ...]], Answer]]:
+        """Every place and its answer."""
+        return {
+            "/": lambda _, __: self._live.page(),
+            "/livez": lambda request, _: _verdict(self._live.live(), request),
+            "/readyz": lambda request, _: _verdict(self._ready.get(), request),
+            "/metrics": lambda request, _: self._metrics(request),
+            "/status.json": lambda _, __: as_json(self._status.get()),
+            "/api/nodes": lambda _, __: self._nodes(),
+            "/api/jobs": lambda request, _: self._jobs(request),
+            "/api/jobs/*/*": lambda _, taken: self._job(taken),
+            "/api/jobs/*/*/explain": lambda _, taken: self._explain(taken),
+        }
+
+    def _judge(self) -> Verdict:
+        with self._measures() as ledger:
+            return self._live.ready(ledger)
+
+    def _measure(self) -> Any:
+        with self._measures() as ledger:
+            self._history.catch_up(ledger)
+            now = self._live.now(ledger, self._live.ready(ledger))
+        return measure(now, self._live.vitals, self._history)
+
+    def _metrics(self, request: Request) -> Answer:
+        content_type, text = self._live.render(self._measured.get(), request.accept)
+        return Answer(200, content_type, text)
+
+    def _nodes(self) -> Answer:
+        pool = self._live.pool()
+        nodes = [] if pool is None else [_node(view) for view in pool.nodes]
+        return as_json({"known": pool is not None, "nodes": nodes})
+
+    def _jobs(self, request: Request) -> Answer:
+        try:
+            states = tuple(JobState(text) for text in request.query.get("state", ()))
+        except ValueError as exc:
+            raise BadRequestError(f"state: {exc}") from None
+        before = _number(request, "before", 0, 2**62)
+        limit = _number(request, "limit", 1, MOST) or USUAL
+        with closing(self._live.open_pages()) as ledger:
+            page = ledger.page(
+                states=states, before=before, text=request.first("text")[:200], limit=limit
+            )
+        return as_json(page_view(page))
+
+    def _job(self, taken: tuple[str, ...]) -> Answer:
+        with closing(self._live.open_ledger()) as ledger:
+            row = ledger.job(_key(taken))
+        if row is None:
+            raise NotFoundError(f"no job {'/'.join(taken)[:100]} in the ledger")
+        return as_json(job_detail(row))
+
+    def _explain(self, taken: tuple[str, ...]) -> Answer:
+        with closing(self._live.open_ledger()) as ledger:
+            history = history_of(ledger, _key(taken))
+        if history is None:
+            raise NotFoundError(f"no job {'/'.join(taken)[:100]} in the ledger")
+        return as_text(explain_text(explain_view(history, self._live.clock.now())) + "\n")
+
+    @contextmanager
+    def _measures(self) -> Iterator[Measures]:
+        with closing(self._live.open_measures()) as ledger:
+            yield ledger
+
+
+def _verdict(verdict: Verdict, request: Request) -> Answer:
+    status = 200 if verdict.ok else 503
+    if request.wants_json:
+        return as_json(verdict.as_json(), status)
+    return as_text(verdict.as_text(), status)
+
+
+def _node(view: NodeView) -> dict[str, Any]:
+    state = "up" if view.up else "drained" if view.drained else "down"
+    return {
+        "rank": view.rank,
+        "name": view.name,
+        "state": state,
+        "cores": view.cores,
+        "cores_used": view.cores - view.cores_free if view.up else 0,
+        "gpus": view.gpus,
+        "gpus_used": view.gpus - view.gpus_free if view.up else 0,
+    }
+
+
+def _key(taken: tuple[str, ...]) -> JobKey:
+    registration, number = taken
+    if not number.isascii() or not number.isdigit() or len(number) > 18:
+        raise NotFoundError(f"{number[:40]!r} is no job id")
+    return JobKey(registration, int(number))
+
+
+def _number(request: Request, name: str, least: int, most: int) -> int | None:
+    text = request.first(name)
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise BadRequestError(f"{name} must be a whole number from {least} to {most}")
+    return int(text)

@@ -1,0 +1,225 @@
+"""The truth at a glance: one object, from the state folder alone, also while the daemon is down.
+
+The lock says whether a daemon runs (the kernel frees it however the daemon ended), runtime.json
+what it last said of itself, the ledger what became of the jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rainbow_agent.core.model import Drain, JobRow
+from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
+from rainbow_agent.monitoring.views import job_view
+from rainbow_agent.runtime.conditions import Condition
+from rainbow_agent.runtime.logs import clean, when
+from rainbow_agent.runtime.settings import Settings
+
+#: The words, each with what it means (docs/operations.md).
+WORDS: Final[Mapping[str, str]] = {
+    "working": "the daemon runs, and has jobs that are not over",
+    "idle": "the daemon runs, and every job that it has is over",
+    "draining": "the daemon runs and takes no new jobs, until `rainbow-agent resume`",
+    "degraded": "the daemon runs, and something is wrong: each reason follows, with since when",
+    "stopped": "no daemon runs on this state folder",
+}
+#: Seconds without a sign of life after which a daemon is called stuck, where its main loop has no
+#: limit of its own in runtime.json.
+SILENCE: Final = 45.0
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What was found in the state folder."""
+
+    pid: int | None  # of the running daemon
+    since: float | None  # epoch seconds, of the daemon that runs or ran last
+    runtime: Mapping[str, Any]
+    counts: Mapping[JobState, int] | None  # None: the ledger cannot be read
+    registration: str | None
+    #: Why the ledger cannot be read; "" when it can.
+    ledger_problem: str = ""
+    #: The wish that it takes no new jobs; it holds while the daemon is down too.
+    drain: Drain | None = None
+    #: Jobs that ended badly, the last first.
+    errors: Sequence[JobRow] = ()
+    #: Whether the kernel says that the process is stopped (SIGSTOP, a debugger).
+    halted: bool = False
+
+
+def word_of(found: Sources, reasons: Sequence[Condition]) -> str:
+    """One of WORDS. What is wrong comes before everything but not running at all."""
+    if found.pid is None:
+        return "stopped"
+    if reasons:
+        return "degraded"
+    if found.drain is not None or found.runtime.get("draining"):
+        return "draining"
+    counts = found.counts or {}
+    return "working" if any(n for s, n in counts.items() if s not in FINAL_JOB_STATES) else "idle"
+
+
+def reasons_of(found: Sources, now: float) -> list[Condition]:
+    """What is wrong, the oldest first: what the daemon says, and what it cannot say any more.
+
+    A daemon that holds its lock and is silent is not believed: whatever it said last is old.
+    """
+    reasons = list(_seen_from_outside(found, now))
+    if found.pid is not None:
+        reasons += _said(found.runtime.get("conditions"))
+    return sorted(reasons, key=lambda each: (each.since, each.name))
+
+
+def _seen_from_outside(found: Sources, now: float) -> Iterator[Condition]:
+    if found.ledger_problem:
+        yield Condition("ledger-unreadable", found.ledger_problem, now)
+    if found.pid is None:
+        return
+    said = _of_this_run(found)
+    last = said if said is not None else (found.since or now)
+    if found.halted:
+        yield Condition(
+            "process-stopped",
+            f"process {found.pid} was stopped by a signal or a debugger: `kill -CONT {found.pid}`",
+            last,
+        )
+    limit = _limit(found.runtime)
+    if now - last > limit:
+        yield Condition(
+            "heartbeat-old",
+            f"process {found.pid} holds the lock and has said nothing for {now - last:.0f} s"
+            f" ({limit:.0f} s are allowed): it is stuck; its log may say why, and a restart loses"
+            " nothing",
+            last,
+        )
+
+
+def _of_this_run(found: Sources) -> float | None:
+    """The heartbeat, if it is of the daemon that runs and not of the one before."""
+    heartbeat, run = found.runtime.get("heartbeat"), found.runtime.get("run")
+    if not isinstance(heartbeat, (int, float)):
+        return None
+    if isinstance(run, (int, float)):  # times do not tell when the clock was set meanwhile
+        return float(heartbeat) if run == found.since else None
+    return None if found.since and heartbeat < found.since else float(heartbeat)
+
+
+def _limit(runtime: Mapping[str, Any]) -> float:
+    """Seconds that the main loop may be silent."""
+    loops = runtime.get("loops")
+    main = loops.get("main") if isinstance(loops, Mapping) else None
+    limit = main.get("limit") if isinstance(main, Mapping) else None
+    return float(limit) if isinstance(limit, (int, float)) else SILENCE
+
+
+def _said(conditions: Any) -> Iterator[Condition]:
+    for each in conditions if isinstance(conditions, list) else ():
+        if isinstance(each, Mapping) and isinstance(each.get("since"), (int, float)):
+            reason = str(each.get("reason"))
+            yield Condition(str(each.get("name")), reason, float(each["since"]))
+
+
+def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any]:
+    """The `status` object (docs/commands.md).
+
+    What only a running daemon can know (`reachable`, free resources) is null when none runs.
+    """
+    running = found.pid is not None
+    rainbow: Mapping[str, Any] = found.runtime.get("rainbow") or {}
+    workload: Mapping[str, Any] = found.runtime.get("workload") or {}
+    heartbeat = found.runtime.get("heartbeat")
+    contact = rainbow.get("last_contact")
+    reasons = reasons_of(found, now)
+    return {
+        "state": word_of(found, reasons),
+        "reasons": [{**vars(each), "since": when(each.since)} for each in reasons],
+        "draining": _draining(found.drain),
+        "cluster": settings.cluster,
+        "registration": found.registration,
+        "rainbow": {
+            "host": settings.host,
+            "reachable": rainbow.get("reachable") if running else None,
+            "last_contact": when(contact) if contact else None,
+            "problem": rainbow.get("problem") or None,
+        },
+        "workload": {
+            "kind": workload.get("kind"),
+            "uri": workload.get("uri"),
+            "reachable": workload.get("reachable") if running else None,
+            "problem": workload.get("problem") or None,
+        },
+        "daemon": {
+            "running": running,
+            "pid": found.pid,
+            "since": when(found.since) if found.since else None,
+            "heartbeat_age": round(now - heartbeat, 1) if heartbeat else None,
+        },
+        "http": _served(found.runtime.get("http")) if running else None,
+        "resources": _resources(found.runtime, running=running),
+        "nodes": found.runtime.get("nodes"),
+        "graph": _graph(found.runtime.get("graph")),
+        "jobs": None
+        if found.counts is None
+        else {state.value: n for state, n in found.counts.items()},
+        "errors": [_error(job) for job in found.errors],
+    }
+
+
+def _served(told: Any) -> str | None:
+    """Where the daemon can be looked at with a browser; None while that is nowhere."""
+    address = told.get("address") if isinstance(told, Mapping) else None
+    return f"http://{address}/" if isinstance(address, str) else None
+
+
+def _draining(drain: Drain | None) -> dict[str, Any] | None:
+    if drain is None:
+        return None
+    return {"since": when(drain.since) if drain.since else None, "reason": drain.reason or None}
+
+
+def _error(job: JobRow) -> dict[str, Any]:
+    view = job_view(job)
+    return {name: view[name] for name in ("id", "registration", "name", "state", "reason")} | {
+        "finished": view["finished"]
+    }
+
+
+def _resources(runtime: Mapping[str, Any], *, running: bool) -> dict[str, int | None]:
+    known: Mapping[str, int] = runtime.get("resources") or {}
+    return {
+        f"{kind}_{part}": known.get(f"{kind}_{part}") if running or part == "total" else None
+        for kind in ("nodes", "cores", "gpus")
+        for part in ("total", "free")
+    }
+
+
+def _graph(told: Any) -> dict[str, Any] | None:
+    """What rainbow knows of this cluster: each graph's form and size, and when it was sent."""
+    if not isinstance(told, Mapping):
+        return None
+    subsystems = told.get("subsystems") or {}
+    return {**_sent(told), "subsystems": {name: _sent(part) for name, part in subsystems.items()}}
+
+
+def _sent(part: Mapping[str, Any]) -> dict[str, Any]:
+    sent = part.get("sent")
+    return {**part, "sent": when(sent) if sent else None}
+
+
+def status_line(cluster: str, facts: Mapping[str, Any]) -> str:
+    """What a running daemon tells the service manager of itself, from its runtime facts."""
+    parts = [f"cluster {cluster}"]
+    if not facts.get("registration"):
+        parts.append("not registered yet")
+    if facts.get("draining"):
+        parts.append("draining")
+    for name in ("rainbow", "workload"):
+        side: Mapping[str, Any] = facts.get(name) or {}
+        if side.get("reachable") is False:
+            parts.append(f"{name} not reachable: {side.get('problem')}")
+    resources: Mapping[str, Any] = facts.get("resources") or {}
+    if resources:
+        parts.append(f"{resources['cores_free']} of {resources['cores_total']} cores free")
+    return clean("; ".join(parts))

@@ -1,0 +1,149 @@
+"""`status` for people: the word first, no line longer than the terminal, colour as an extra."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from rainbow_agent.monitoring.views import ago, bar, seconds_since, wrapped
+from rainbow_agent.runtime.logs import clean, counted
+
+#: Columns that every terminal has.
+WIDTH: Final = 80
+#: Where a line's text begins.
+INDENT: Final = 11
+#: Characters of a bar of resources.
+BAR: Final = 20
+
+Paint = Callable[[str], str]
+
+
+def status_text(
+    view: Mapping[str, Any], now: float, *, width: int = WIDTH, paint: Paint = str
+) -> str:
+    """The `status` object for people.
+
+    Args:
+        view: the object.
+        now: epoch seconds, for how long something has lasted.
+        width: columns of the terminal.
+        paint: puts colour on the word; the word itself stays.
+    """
+    lines = [paint(view["state"]) + _after(view)]
+    for reason in view["reasons"]:
+        since = ago(seconds_since(reason["since"], now))
+        lines += wrapped(f"! {reason['name']}", f"for {since}: {reason['reason']}", width, 2)
+    for name, text in _facts(view, now):
+        lines += wrapped(name, text, width, INDENT)
+    return "\n".join(lines)
+
+
+def _after(view: Mapping[str, Any]) -> str:
+    """What belongs beside the word."""
+    daemon = view["daemon"]
+    if view["state"] != "stopped":
+        return ""
+    age = daemon["heartbeat_age"]
+    if age is None:
+        return "  the daemon never ran here"
+    return f"  the daemon was last heard of {ago(max(age, 0.0))} ago"
+
+
+def _facts(view: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
+    draining = view["draining"]
+    if draining:
+        since = f"for {ago(seconds_since(draining['since'], now))}" if draining["since"] else ""
+        reason = draining["reason"] or "no reason given"
+        yield "draining", f"{since}: {reason}; `rainbow-agent resume` ends it".lstrip(": ")
+    registration = f"  registration {view['registration']}" if view["registration"] else ""
+    yield "cluster", f"{view['cluster']}{registration or '  not registered'}"
+    if view["daemon"]["running"]:
+        yield "daemon", _daemon(view["daemon"])
+    yield "rainbow", f"{view['rainbow']['host']}  {_reach(view['rainbow'])}"
+    workload = view["workload"]
+    yield workload["kind"] or "workload", f"{workload['uri'] or '-'}  {_reach(workload)}"
+    yield from _resources(view["resources"])
+    yield from _nodes(view["nodes"] or {})
+    yield from _graph(view["graph"])
+    yield "jobs", _jobs(view["jobs"])
+    for n, error in enumerate(view["errors"]):
+        yield "" if n else "errors", _error(error, now)
+
+
+def _daemon(daemon: Mapping[str, Any]) -> str:
+    age = daemon["heartbeat_age"]
+    seen = "" if age is None else f", last heard of {ago(max(age, 0.0))} ago"
+    return f"pid {daemon['pid']}, since {daemon['since']}{seen}"
+
+
+def _reach(side: Mapping[str, Any]) -> str:
+    if side["reachable"] is None:
+        return "(not known)"
+    if side["reachable"]:
+        return "reachable"
+    return f"NOT REACHABLE: {side['problem']}" if side["problem"] else "NOT REACHABLE"
+
+
+def _resources(resources: Mapping[str, int | None]) -> Iterator[tuple[str, str]]:
+    """A bar for each kind that there is: how much of it is in use."""
+    for kind in ("nodes", "cores", "gpus"):
+        total, free = resources[f"{kind}_total"], resources[f"{kind}_free"]
+        if total is None:
+            if kind != "gpus":
+                yield kind, "not known"
+        elif free is None:
+            yield kind, str(total)
+        elif total or kind != "gpus":
+            yield kind, f"{bar(total - free, total, BAR)} {total - free} of {total} in use"
+
+
+def _nodes(nodes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """How many nodes are how, and each that is not as it should be."""
+    if not nodes:
+        return
+    states = ("up", "drained", "down", "silent")
+    counts = ", ".join(f"{nodes.get(state, 0)} {state}" for state in states if nodes.get(state))
+    yield "", f"{counts or 'none'}; {nodes.get('described', 0)} described"
+    for each in nodes.get("troubled") or ():
+        problem = f": {each['problem']}" if each.get("problem") else ""
+        yield "", f"{each.get('name')} (rank {each.get('rank')}) {each.get('condition')}{problem}"
+
+
+def _graph(graph: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if graph is None:
+        return
+    sent = f"sent {graph['sent']}" if graph["sent"] else "not sent by this daemon"
+    size = f"{counted(graph.get('nodes') or 0, 'node')}, {graph.get('bytes')} bytes"
+    known = ", ".join(graph["subsystems"]) or "no subsystem"
+    yield "graph", f"{graph.get('form')}, {size}, {sent}; {known}"
+
+
+def _jobs(jobs: Mapping[str, int] | None) -> str:
+    if jobs is None:
+        return "not known: the ledger cannot be read"
+    return ", ".join(f"{n} {state}" for state, n in jobs.items() if n) or "none"
+
+
+def _error(error: Mapping[str, Any], now: float) -> str:
+    since = f"{ago(seconds_since(error['finished'], now))} ago  " if error["finished"] else ""
+    name = f" ({error['name']})" if error["name"] else ""
+    reason = f": {error['reason']}" if error["reason"] else ""
+    return f"{since}job {error['id']}{name} {error['state']}{reason}"
+
+
+def progress_lines(jobs: Sequence[Mapping[str, Any]], width: int = WIDTH) -> list[str]:
+    """Jobs that are not over, one a line with a bar of their tasks that are.
+
+    Args:
+        jobs: job objects as in `jobs -o json`.
+        width: columns of the terminal.
+    """
+    lines = []
+    for job in jobs:
+        tasks = job["tasks"]
+        over = sum(task["finished"] is not None for task in tasks)
+        running = sum(task["state"] == "running" for task in tasks)
+        done = f"{bar(over, len(tasks), BAR)} {over}/{len(tasks)} tasks, {running} running"
+        line = f"{job['id']:>6}  {job['state']:<9}  {done if tasks else 'not planned yet'}"
+        lines.append(clean(f"{line}  {job['name']}")[:width])
+    return lines

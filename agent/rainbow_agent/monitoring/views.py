@@ -1,0 +1,108 @@
+"""What people and programs read: rows of the ledger as stable JSON objects (docs/commands.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rainbow_agent.core.model import JobRow, StoryLine, TaskRow
+from rainbow_agent.core.notation import f58
+from rainbow_agent.runtime.logs import clean, when
+
+
+def _time(epoch: float | None) -> str | None:
+    return None if epoch is None else when(epoch)
+
+
+def task_view(task: TaskRow) -> dict[str, Any]:
+    """One replica of one task."""
+    return {
+        "name": task.key.task,
+        "replica": task.key.replica,
+        "state": task.state.value,
+        "flux_id": None if task.flux_id is None else f58(task.flux_id),
+        "exit_code": task.exit_code,
+        "depends_on": list(task.depends_on),
+        "submitted": _time(task.submitted),
+        "started": _time(task.started),
+        "finished": _time(task.finished),
+        "reason": task.reason,
+    }
+
+
+def job_view(job: JobRow) -> dict[str, Any]:
+    """One job with its tasks."""
+    return {
+        "id": job.key.id,
+        "registration": job.key.registration,
+        "name": job.name,
+        "state": job.state.value,
+        "reason": job.reason,
+        "received": _time(job.received),
+        "accepted": _time(job.accepted),
+        "finished": _time(job.finished),
+        "tasks": [task_view(task) for task in job.tasks],
+    }
+
+
+def story_view(line: StoryLine) -> dict[str, Any]:
+    """One entry of a job's story."""
+    return {
+        "time": _time(line.at),
+        "task": line.task,
+        "replica": line.replica,
+        "was": line.was,
+        "now": line.now,
+        "cause": line.cause,
+    }
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Columns for people, two spaces apart; control characters shown, not sent."""
+    cells = [[clean(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def ago(seconds: float) -> str:
+    """A duration for people: 3 s, 5 min, 2 h, 4 d."""
+    for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (172800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"
+
+
+def bar(part: int, whole: int, width: int) -> str:
+    """`[#####.....]`: how much of a whole; plain characters, so that it reads the same anywhere."""
+    full = round(width * part / whole) if whole else 0
+    if 0 < part < whole:  # a little is not nothing, and not quite all is not all
+        full = min(max(full, 1), width - 1)
+    return "[" + "#" * full + "." * (width - full) + "]"
+
+
+def wrapped(name: str, text: str, width: int, indent: int) -> list[str]:
+    """A name and its text, in lines of at most `width` columns, the text set in by `indent`.
+
+    A text that is longer than its column goes on below. Words longer than a line stay whole: an
+    address or a path must be one piece to be copied.
+    """
+    import textwrap  # noqa: PLC0415 - regular expressions: not for --help
+
+    head = clean(name)
+    first = f"{head:<{indent - 1}} " if len(head) < indent else f"{head}  "
+    lines = textwrap.wrap(
+        clean(text),
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return lines or [first.rstrip()]
+
+
+def seconds_since(time: str, now: float) -> float:
+    """Seconds since an RFC 3339 time; none when it is to come."""
+    from datetime import datetime  # noqa: PLC0415
+
+    return max(now - datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp(), 0.0)

@@ -1,0 +1,335 @@
+"""Every setting, declared once: its name, type, default, help; read once, each with its source.
+
+Order of precedence: a flag, the environment (`RAINBOW_X`, or the file that `RAINBOW_X_FILE`
+names), upstream's rainbow-config.yaml, the default. Nobody else reads the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from rainbow_agent.core.errors import UsageError
+from rainbow_agent.runtime import clock, fault_injection
+from rainbow_agent.runtime import setting_types as parsing
+from rainbow_agent.runtime.setting_types import Address, Secret
+
+PREFIX = "RAINBOW_"
+#: Numbers that the operator wants reported as they are: RAINBOW_STATE_cost_per_node_hour=3
+STATE_PREFIX = "RAINBOW_STATE_"
+#: Overrides of probed values belong to rainbow-compspec, which reads them itself.
+COMPSPEC_PREFIX = "RAINBOW_COMPSPEC_"
+#: Kubernetes puts these into every pod when a Service is called `rainbow...` (service links).
+_SERVICE_LINKS = re.compile(
+    r"RAINBOW_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)$"
+)
+
+
+def _setting(
+    parse: Callable[[str], Any], default: Any, help_text: str, *, secret: bool = False
+) -> Any:
+    return field(default=default, metadata={"parse": parse, "help": help_text, "secret": secret})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one run. A field `x` is the variable `RAINBOW_X` (see docs/settings.md)."""
+
+    host: str = _setting(parsing.host, "127.0.0.1:50051", "the rainbow scheduler, host:port")
+    cluster: str = _setting(
+        parsing.cluster,
+        "",
+        "this cluster's name; else CLUSTER_NAME, else the hostname without ordinal",
+    )
+    secret: Secret = _setting(
+        parsing.secret, Secret(""), "the secret that allows registration with rainbow", secret=True
+    )
+    token: Secret = _setting(
+        parsing.secret,
+        Secret(""),
+        "submits to clusters that the config file has no token for",
+        secret=True,
+    )
+    config: Path = _setting(
+        parsing.path, Path(), "upstream's rainbow-config.yaml; default: in the state folder"
+    )
+    state_dir: Path = _setting(
+        parsing.path,
+        Path(),
+        "ledger, credentials and lock; put it on a volume that outlives the pod",
+    )
+    poll_min: float = _setting(parsing.seconds, 0.25, "seconds between polls while there is work")
+    poll_max: float = _setting(parsing.seconds, 5.0, "seconds between polls when idle")
+    max_jobs: int = _setting(parsing.count, 1024, "jobs asked for in one poll")
+    timeout: float = _setting(parsing.seconds, 10.0, "seconds until a call to rainbow is given up")
+    tls_ca: Path | None = _setting(
+        parsing.path,
+        None,
+        "the authority that signed the server's certificate (PEM); with it TLS is used",
+    )
+    tls_cert: Path | None = _setting(
+        parsing.path, None, "our own certificate (PEM), for mutual TLS"
+    )
+    tls_key: Path | None = _setting(parsing.path, None, "the private key to it (PEM, no password)")
+    tls_name: str = _setting(
+        parsing.text, "", "the name in the server's certificate, where it is not the host's"
+    )
+    grace: float = _setting(parsing.seconds, 25.0, "seconds a stop may take (Kubernetes gives 30)")
+    on_stop: str = _setting(
+        parsing.one_of("leave", "cancel"),
+        "leave",
+        "what becomes of jobs that run when the agent is stopped: leave or cancel",
+    )
+    on_lost: str = _setting(
+        parsing.one_of("resubmit", "fail"),
+        "fail",
+        "tasks that ran in a Flux instance that was replaced: resubmit or fail",
+    )
+    black_hole: int = _setting(
+        parsing.count, 10, "jobs that fail within a second, one after another, until polling stops"
+    )
+    report_every: float = _setting(
+        parsing.seconds, 30.0, "seconds between reports when nothing changes"
+    )
+    workload: str = _setting(
+        parsing.one_of("auto", "flux", "local"), "auto", "where tasks run: auto, flux or local"
+    )
+    shared_fs: str = _setting(
+        parsing.one_of("auto", "yes", "no"),
+        "auto",
+        "whether the nodes share their files, so that stage has nothing to do: auto looks",
+    )
+    local_cores: int = _setting(
+        parsing.count, 0, "cores of the local workload manager; default: this process's"
+    )
+    compspec_dir: Path = _setting(
+        parsing.path, Path(), "where the nodes' descriptions are kept; default: the state folder"
+    )
+    extract_timeout: float = _setting(
+        parsing.seconds, 10.0, "seconds that a node may take to describe itself"
+    )
+    subsystems_dir: Path = _setting(
+        parsing.path,
+        Path(),
+        "the user's own subsystems, for `requires`; default: ~/.compspec/subsystems",
+    )
+    http: Address | None = _setting(
+        parsing.listen,
+        Address("127.0.0.1", 8788),
+        "where health, metrics and a page are served, host:port; port 0 takes any; or off",
+    )
+    log_level: str = _setting(
+        parsing.one_of("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
+    )
+    log_format: str = _setting(
+        parsing.one_of("auto", "text", "json"),
+        "auto",
+        "auto (text on a terminal, else json), text, json",
+    )
+    flux_uri: str = field(
+        default="", metadata={"env": "FLUX_URI", "parse": parsing.text, "help": "the Flux instance"}
+    )
+    #: RAINBOW_STATE_<key>: reported to rainbow under <key>, as numbers where they are.
+    operator_state: Mapping[str, float | str] = field(default_factory=dict)
+    #: Where each value came from: `default`, `environment RAINBOW_HOST`, `flag --host`, ...
+    sources: Mapping[str, str] = field(default_factory=dict)
+    #: Secrets that `<variable>_FILE` named a file for, by field: it may change while we run.
+    secret_files: Mapping[str, Path] = field(default_factory=dict)
+    #: What is odd but not wrong: unknown names, with the nearest known one.
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ledger_path(self) -> Path:
+        """The ledger's database file."""
+        return self.state_dir / "ledger.sqlite"
+
+    @property
+    def secret_values(self) -> frozenset[str]:
+        """Texts that must not reach a job's environment or a log."""
+        return frozenset(s.reveal() for s in (self.secret, self.token) if s)
+
+
+def env_name(name: str) -> str:
+    """The environment variable of a field: `host` is RAINBOW_HOST."""
+    for spec in fields(Settings):
+        if spec.name == name:
+            return str(spec.metadata.get("env", PREFIX + name.upper()))
+    raise KeyError(name)
+
+
+def setting_fields() -> list[Any]:
+    """The dataclass fields that are settings, in order."""
+    return [spec for spec in fields(Settings) if "parse" in spec.metadata]
+
+
+def load(
+    environ: Mapping[str, str],
+    flags: Mapping[str, str | None] | None = None,
+    *,
+    hostname: str | None = None,
+    from_config: Callable[[Path], Mapping[str, str]] = lambda _: {},
+) -> Settings:
+    """Settings from flags, environment, config file and defaults.
+
+    Args:
+        environ: the environment.
+        flags: field name to text, from the command line; None where not given.
+        hostname: this machine's name; asked of the system when None.
+        from_config: reads `host`, `cluster` and `secret` out of a rainbow-config.yaml; what the
+            file does not have is left out.
+
+    Raises:
+        UsageError: a value cannot be used; the message has its source.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for spec in setting_fields():
+        found = _look_up(spec.name, environ, flags or {})
+        if found is None:
+            sources[spec.name] = "default"
+            continue
+        _put(values, sources, spec.name, *found)
+    _derive_paths(values, environ)
+    if "cluster" not in values and environ.get("CLUSTER_NAME"):
+        _put(values, sources, "cluster", environ["CLUSTER_NAME"], "environment CLUSTER_NAME")
+    for name, text in from_config(values["config"]).items():
+        if name not in values and text:
+            _put(values, sources, name, text, f"file {values['config']}")
+    if "cluster" not in values:
+        host = (hostname or socket.gethostname()).split(".")[0].lower()
+        _put(values, sources, "cluster", re.sub(r"-\d+$", "", host), f"hostname {host}")
+    if values.get("poll_min", 0.25) > values.get("poll_max", 5.0):
+        raise UsageError("RAINBOW_POLL_MIN is above RAINBOW_POLL_MAX: lower it or raise the other")
+    _check_tls(values)
+    return Settings(
+        **values,
+        sources=sources,
+        operator_state=_operator_state(environ),
+        secret_files={
+            name: Path(environ[env_name(name) + "_FILE"])
+            for name, source in sources.items()
+            if source.endswith(f"({env_name(name)}_FILE)")
+        },
+        warnings=tuple(unknown_names(environ)),
+    )
+
+
+def _check_tls(values: Mapping[str, Any]) -> None:
+    """Rainbow's TLS is mutual: it needs all three files.
+
+    Raises:
+        UsageError: some are given and some are not.
+    """
+    names = ("tls_ca", "tls_cert", "tls_key")
+    absent = [env_name(name) for name in names if not values.get(name)]
+    given = [env_name(name) for name in (*names, "tls_name") if values.get(name)]
+    if given and absent:
+        raise UsageError(
+            f"{', '.join(given)} is set and {', '.join(absent)} is not: rainbow's TLS is mutual and"
+            " needs a CA, a certificate and a key; set all three, or none"
+        )
+
+
+def _look_up(
+    name: str, environ: Mapping[str, str], flags: Mapping[str, str | None]
+) -> tuple[str, str] | None:
+    flag = flags.get(name)
+    if flag is not None:
+        return flag, f"flag --{name.replace('_', '-')}"
+    env = env_name(name)
+    if environ.get(env):
+        return environ[env], f"environment {env}"
+    file = environ.get(env + "_FILE") if _is_secret(name) else None
+    if file:
+        try:
+            text = Path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise UsageError(f"{env}_FILE={file}: cannot read the secret: {exc}") from exc
+        if not text.strip():
+            raise UsageError(f"{env}_FILE={file}: the file is empty; write the secret into it")
+        return text, f"file {file} ({env}_FILE)"
+    return None
+
+
+def _is_secret(name: str) -> bool:
+    return any(s.name == name and s.metadata.get("secret") for s in fields(Settings))
+
+
+def _put(
+    values: dict[str, Any], sources: dict[str, str], name: str, text: str, source: str
+) -> None:
+    """Parse one value and note where it came from."""
+    spec = next(s for s in setting_fields() if s.name == name)
+    try:
+        values[name] = spec.metadata["parse"](text)
+    except ValueError as exc:
+        shown = "" if spec.metadata.get("secret") else f" {text[:80]!r}"
+        raise UsageError(f"{env_name(name)} (from {source}){shown} {exc}") from exc
+    sources[name] = source
+
+
+def _derive_paths(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    if "state_dir" not in values:
+        values["state_dir"] = default_state_dir(environ)
+    if "config" not in values:
+        values["config"] = values["state_dir"] / "rainbow-config.yaml"
+    if "compspec_dir" not in values:
+        values["compspec_dir"] = values["state_dir"]
+    if "subsystems_dir" not in values:
+        try:
+            home = Path("~").expanduser()
+        except RuntimeError:  # a pod's user may be in no list of users
+            home = values["state_dir"]
+        values["subsystems_dir"] = home / ".compspec" / "subsystems"
+
+
+def default_state_dir(environ: Mapping[str, str]) -> Path:
+    """The unit's StateDirectory, else /var/lib for root, else the user's state folder."""
+    if environ.get("STATE_DIRECTORY"):
+        return Path(environ["STATE_DIRECTORY"].split(":")[0])
+    if os.geteuid() == 0:
+        return Path("/var/lib/rainbow-agent")
+    base = environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "rainbow-agent"
+
+
+def _operator_state(environ: Mapping[str, str]) -> dict[str, float | str]:
+    state: dict[str, float | str] = {}
+    for name, value in environ.items():
+        if name.startswith(STATE_PREFIX) and name != env_name("state_dir"):
+            state[name[len(STATE_PREFIX) :]] = _number_or_text(value)
+    return state
+
+
+def _number_or_text(value: str) -> float | str:
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return number if math.isfinite(number) else value  # JSON has no NaN and no infinity
+
+
+def unknown_names(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each RAINBOW_* variable that is no setting, with the nearest that is."""
+    known = {env_name(s.name) for s in setting_fields()}
+    known |= {env_name(s.name) + "_FILE" for s in setting_fields() if s.metadata.get("secret")}
+    if fault_injection.allowed(environ):
+        known |= {fault_injection.POINT, fault_injection.ALLOWED}
+        known |= {fault_injection.HOLD, fault_injection.LOOP_LIMIT, *clock.NAMES}
+    sentences = []
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or name in known or _SERVICE_LINKS.match(name):
+            continue
+        if name.startswith((STATE_PREFIX, COMPSPEC_PREFIX)):
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        sentences.append(f"{name} is not a setting of rainbow-agent and does nothing{hint}")
+    return sentences

@@ -1,0 +1,71 @@
+"""Whether the state folder's file system has room for what must not be lost."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rainbow_agent.runtime.conditions import Conditions
+
+#: The condition while there is little room.
+NEARLY_FULL: Final = "disk-nearly-full"
+_MIB: Final = 2**20
+#: Room under which it is said, in bytes; a tenth of a file system that is smaller than ten times
+#: that.
+LOW: Final = 256 * _MIB
+
+
+@dataclass(frozen=True)
+class Space:
+    """Room on a file system, in bytes, as this user may use it."""
+
+    free: int
+    total: int
+
+    @property
+    def low(self) -> int:
+        """Under so much it is nearly full."""
+        return min(LOW, self.total // 10)
+
+    @property
+    def nearly_full(self) -> bool:
+        """Whether there is little room."""
+        return self.free < self.low
+
+
+def space(path: Path) -> Space:
+    """The room where this path is (statvfs(3): f_bavail is what others than root may use).
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    found = os.statvfs(path)
+    return Space(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+class DiskWatch:
+    """Keeps the condition true."""
+
+    def __init__(self, folder: Path, conditions: Conditions) -> None:
+        self._folder = folder
+        self._conditions = conditions
+
+    def look(self) -> None:
+        """Look once; takes microseconds."""
+        try:
+            room = space(self._folder)
+        except OSError as exc:
+            self._conditions.set(
+                NEARLY_FULL, f"{self._folder} cannot be looked at: {exc.strerror}; is it mounted?"
+            )
+            return
+        if room.nearly_full:
+            self._conditions.set(
+                NEARLY_FULL,
+                f"{room.free // _MIB} MiB are free where {self._folder} is: free some, or what is"
+                " received can soon not be written down",
+            )
+        else:
+            self._conditions.clear(NEARLY_FULL)

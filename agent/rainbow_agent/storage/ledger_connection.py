@@ -1,0 +1,177 @@
+"""One connection to the ledger's file: transactions on it, and its errors in words.
+
+A connection belongs to one thread; each thread and each process opens its own.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rainbow_agent.core.errors import LedgerBlocked, LedgerCorrupt, LedgerDamaged, UsageError
+
+#: What passes while a connection is open: it is waited for. All else needs another connection.
+_PASSES = ("disk is full", "locked")
+#: What to do, by a piece of sqlite's own message (it has no codes in Python 3.10).
+_CURES = (
+    (
+        "disk is full",
+        "free space on its file system; an agent that runs goes on then, another has to be started",
+    ),
+    ("locked", "another process has held it for too long: see `fuser FILE`"),
+    ("readonly", "make the file and its folder writable for the user that runs the agent"),
+    ("unable to open", "make the file and its folder accessible to the user that runs the agent"),
+)
+#: Damage of the file itself, in sqlite's words; all else may be the disk's or the moment's.
+_CORRUPT = re.compile(
+    r"malformed|not a database|\*\*\*|file format|no such (table|column)|Tree \d|Page \d"
+    r"|missing from index|wrong # of entries|invalid page number|non-unique"
+    r"|Could not decode to UTF-8|unknown function"
+)
+_REPAIR = (
+    "an agent that runs puts the file aside and rebuilds what Flux and rainbow still know, one that"
+    " is started does it first of all (to look into what it holds, copy it and its -wal and use "
+    "`sqlite3 COPY .recover`)"
+)
+
+
+class Store:
+    """A connection and the transaction that is open on it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._depth = 0
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """All of the block or nothing of it; inside another `write`, a part of that one.
+
+        Raises:
+            LedgerDamaged: it could not be written.
+        """
+        with errors_in_words(self._path):
+            self._begin()
+            self._depth += 1
+            try:
+                yield self._connection
+                self._connection.execute("RELEASE part" if self._depth > 1 else "COMMIT")
+            except BaseException:  # whatever it is; raised again
+                self._undo()
+                raise
+            finally:
+                self._depth -= 1
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """All queries of the block see the ledger at one moment.
+
+        Raises:
+            LedgerDamaged: it could not be read, or holds what nobody has written.
+        """
+        with errors_in_words(self._path), _sense(self._path):
+            if self._connection.in_transaction:
+                yield self._connection
+                return
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def try_to_write(self) -> None:
+        """Write something and take it back: nothing is left, and nothing goes to the disk.
+
+        Raises:
+            LedgerDamaged: it cannot be written.
+        """
+        with errors_in_words(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.execute("INSERT OR REPLACE INTO note VALUES ('probe', 'null')")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def save(self, copy: Path) -> None:
+        """Write the database into a new file (VACUUM INTO), mode 0600.
+
+        Raises:
+            LedgerDamaged: it could not be.
+        """
+        with errors_in_words(self._path):
+            self._connection.execute("VACUUM INTO ?", (str(copy),))
+        copy.chmod(0o600)
+
+    def close(self) -> None:
+        """End the connection; again is no error."""
+        self._connection.close()
+
+    def _begin(self) -> None:
+        if self._depth == 0:
+            # IMMEDIATE waits for other writers here; a later upgrade from reading could not wait.
+            self._connection.execute("BEGIN IMMEDIATE")
+        elif self._connection.in_transaction:
+            self._connection.execute("SAVEPOINT part")
+        else:
+            # sqlite gave the whole transaction up (disk full, I/O error) and that was not heard.
+            raise LedgerDamaged(f"{self._path}: the transaction failed before; start it again")
+
+    def _undo(self) -> None:
+        if not self._connection.in_transaction:
+            return
+        if self._depth > 1:
+            self._connection.execute("ROLLBACK TO part")
+            self._connection.execute("RELEASE part")
+        else:
+            self._connection.execute("ROLLBACK")
+
+
+@contextmanager
+def errors_in_words(path: Path) -> Iterator[None]:
+    """Turn sqlite's errors into LedgerDamaged: the file, what is wrong, what to do.
+
+    What cannot be asked for or written (text with bytes that are none, a number beyond 64 bits) is
+    a UsageError: that is no fault of the file's. sqlite's ProgrammingError (a wrong thread, a
+    closed connection) is a mistake of ours and passes.
+    """
+    try:
+        yield
+    except sqlite3.ProgrammingError:
+        raise
+    except sqlite3.DatabaseError as exc:
+        raise damaged(path, str(exc)) from exc
+    except UnicodeDecodeError as exc:  # Python cannot read what sqlite says of broken text
+        raise damaged(path, f"malformed text: {exc.reason}") from exc
+    except UnicodeEncodeError as exc:
+        raise UsageError(f"{exc.object!r} is no text: its bytes are not UTF-8") from exc
+    except OverflowError as exc:
+        raise UsageError(f"a number is too large for the ledger {path}: {exc}") from exc
+
+
+@contextmanager
+def _sense(path: Path) -> Iterator[None]:
+    """Turn a value that makes no sense (a state that is none, broken JSON) into LedgerCorrupt.
+
+    sqlite finds broken pages; what is broken inside of a value shows when it is read.
+    """
+    try:
+        yield
+    except UnicodeEncodeError:  # of what was asked for
+        raise
+    except ValueError as exc:
+        raise damaged(path, f"malformed value: {exc}") from exc
+
+
+def damaged(path: Path, what: str) -> LedgerDamaged:
+    """The error that names a ledger, what is wrong with it in sqlite's words, and the cure."""
+    cure = next((cure for piece, cure in _CURES if piece in what), None)
+    kind = LedgerBlocked if any(piece in what for piece in _PASSES) else LedgerDamaged
+    if not cure and _CORRUPT.search(what):
+        kind = LedgerCorrupt
+    words = f"ledger {path}: {what}; {cure or _REPAIR}"
+    return kind(words.replace("FILE", str(path)))

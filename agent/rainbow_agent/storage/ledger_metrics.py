@@ -1,0 +1,164 @@
+"""What the metrics want to know of the ledger, at a cost that does not grow with its age.
+
+A connection of its own, opened for one look (a scrape, a probe) by the thread that looks.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from rainbow_agent.core.errors import Fatal
+from rainbow_agent.core.states import FINAL_JOB_STATES, FINAL_TASK_STATES, JobState, TaskState
+from rainbow_agent.storage.ledger_connection import Store, errors_in_words
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that is over. Times are epoch seconds."""
+
+    state: JobState
+    received: float
+    submitted: float | None  # its first task; None: none ever was
+    started: float | None  # likewise
+    finished: float | None  # its last task; None: it never ran
+
+
+@dataclass(frozen=True)
+class News:
+    """What became of jobs since a look before."""
+
+    upto: int  # the number of the last event that was looked at
+    received: int = 0
+    ended: tuple[Ended, ...] = ()
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits, and where."""
+
+    unplanned: int = 0  # jobs without tasks yet
+    unaccepted: int = 0  # jobs that rainbow was not told of
+    tasks: Mapping[TaskState, int] = field(default_factory=dict)  # those that are not over
+
+
+class Measures(Protocol):
+    """The ledger, for one look (adapters.sqlite_ledger_measures). All may raise LedgerDamaged."""
+
+    def newest(self) -> int:
+        """The number of the last event."""
+
+    def news(self, since: int) -> News:
+        """What became of jobs after an event; of a great many, a part."""
+
+    def backlog(self) -> Backlog:
+        """What waits, and where."""
+
+    def problem(self) -> str:
+        """Why the ledger cannot be written; "" when it can. Nothing is written."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+#: Events read in one look; the rest is read by the next, so that one look stays short.
+PORTION: Final = 200_000
+#: Seconds to wait for who holds the ledger; a probe does not wait longer for its answer.
+BUSY_S: Final = 2.0
+
+_NEWEST = "SELECT coalesce(max(seq), 0) FROM event"
+_UP_TO = "SELECT max(seq) FROM (SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT ?)"
+_NEWS = """
+SELECT job, was, now FROM event
+WHERE seq > ? AND seq <= ? AND task IS NULL ORDER BY seq
+"""
+_ENDED = """
+SELECT j.state, j.received, min(r.submitted), min(r.started), j.finished
+FROM job AS j LEFT JOIN replica AS r ON r.job = j.seq
+WHERE j.seq IN (SELECT value FROM json_each(?))
+GROUP BY j.seq
+"""
+_TASKS = """
+SELECT state, count(*) FROM replica
+WHERE state IN (SELECT value FROM json_each(?)) GROUP BY state
+"""
+_UNPLANNED = """
+SELECT count(*) FROM job
+WHERE state = 'received' AND NOT EXISTS (SELECT 1 FROM task WHERE task.job = job.seq)
+"""
+_UNACCEPTED = """
+SELECT count(*) FROM job
+WHERE accepted IS NULL AND registration IN (SELECT id FROM registration WHERE closed IS NULL)
+"""
+_OPEN_TASKS = json.dumps([s.value for s in TaskState if s not in FINAL_TASK_STATES])
+_FINAL: Final = frozenset(state.value for state in FINAL_JOB_STATES)
+
+
+class LedgerMeasures:
+    """One look at the ledger; close it afterwards."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, path: Path) -> LedgerMeasures:
+        """A connection that can write, because that it can is one of the questions.
+
+        Raises:
+            LedgerDamaged: it cannot be opened.
+        """
+        uri = f"{path.absolute().as_uri()}?mode=rw"  # never makes one
+        with errors_in_words(path):
+            connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
+        return cls(Store(connection, path))
+
+    def newest(self) -> int:
+        """The number of the last event."""
+        with self._store.read() as db:
+            return int(db.execute(_NEWEST).fetchone()[0])
+
+    def news(self, since: int) -> News:
+        """What became of jobs after event number `since`, up to PORTION events."""
+        with self._store.read() as db:
+            (upto,) = db.execute(_UP_TO, (since, PORTION)).fetchone()
+            if upto is None:
+                return News(since)
+            rows = db.execute(_NEWS, (since, upto)).fetchall()
+            over = [job for job, _, now in rows if now in _FINAL]
+            return News(
+                upto,
+                received=sum(was is None for _, was, _ in rows),
+                ended=tuple(_ended(db, over)),
+            )
+
+    def backlog(self) -> Backlog:
+        """What waits, and where."""
+        with self._store.read() as db:
+            return Backlog(
+                unplanned=int(db.execute(_UNPLANNED).fetchone()[0]),
+                unaccepted=int(db.execute(_UNACCEPTED).fetchone()[0]),
+                tasks={TaskState(state): n for state, n in db.execute(_TASKS, (_OPEN_TASKS,))},
+            )
+
+    def problem(self) -> str:
+        """Why the ledger cannot be written; "" when it can. Nothing is written."""
+        try:
+            self._store.try_to_write()
+        except Fatal as exc:
+            return str(exc)
+        return ""
+
+    def close(self) -> None:
+        """End the connection."""
+        self._store.close()
+
+
+def _ended(db: sqlite3.Connection, jobs: Sequence[int]) -> list[Ended]:
+    if not jobs:
+        return []
+    found = db.execute(_ENDED, (json.dumps(jobs),))
+    return [Ended(JobState(state), *times) for state, *times in found]

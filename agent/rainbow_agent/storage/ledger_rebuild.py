@@ -1,0 +1,110 @@
+"""What a lost ledger can be rebuilt from: the jobs that stand in the workload manager's journal.
+
+Each Flux job of ours carries its key and its origin (the job's name, the plan's size, the task's
+place and dependencies). Pure. What cannot be rebuilt stands in docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from rainbow_agent.core.model import (
+    EventKind,
+    FoundJob,
+    JobKey,
+    Origin,
+    PlannedTask,
+    TaskKey,
+    TaskKind,
+    WorkloadEvent,
+)
+
+#: Notes in the ledger: the instance whose history was read last, and its lineage; that the ledger
+#: is a new one in the place of one that was lost; tasks in the journal whose jobs are not in the
+#: ledger yet.
+INSTANCE: Final = "instance"
+LINEAGE: Final = "lineage"
+REBUILD: Final = "rebuild"
+STRAYS: Final = "strays"
+
+
+@dataclass
+class _Gathered:
+    """What was seen of one job."""
+
+    first: float
+    origins: dict[str, Origin] = field(default_factory=dict)  # by task
+    replicas: dict[str, set[int]] = field(default_factory=dict)  # by task
+    groups: set[str] = field(default_factory=set)  # names of tasks
+
+    def whole(self) -> bool:
+        """Whether every replica of every task was seen."""
+        total = next(iter(self.origins.values())).tasks
+        return len(self.origins) == total and all(
+            len(self.replicas[name]) == origin.replicas for name, origin in self.origins.items()
+        )
+
+    def keys(self, job: JobKey) -> Iterable[TaskKey]:
+        """All that was seen."""
+        for name, replicas in self.replicas.items():
+            yield from (TaskKey(job, name, replica) for replica in sorted(replicas))
+
+    def as_found(self, key: JobKey) -> FoundJob:
+        """The job, as far as it was seen."""
+        ordered = sorted(self.origins.items(), key=lambda item: item[1].position)
+        tasks = tuple(
+            PlannedTask(
+                name,
+                max(self.replicas[name]) + 1,
+                origin.depends_on,
+                {},
+                kind=TaskKind.GROUP if name in self.groups else TaskKind.JOB,
+            )
+            for name, origin in ordered
+        )
+        origin = ordered[0][1]
+        return FoundJob(key, origin.cluster, origin.name, self.first, tasks)
+
+
+class Finds:
+    """Gathers the jobs of a history that may have to be stored anew."""
+
+    def __init__(self, ours: Callable[[JobKey, Origin], bool]) -> None:
+        """`ours`: whether a job of this registration and cluster is this agent's business."""
+        self._ours = ours
+        self._jobs: dict[JobKey, _Gathered] = {}
+
+    def note(self, events: Iterable[WorkloadEvent]) -> None:
+        """Take in events of the history."""
+        for event in events:
+            if event.kind is EventKind.SUBMIT and event.key and event.origin:
+                self._take(event.key, event.origin, event)
+
+    def jobs(self) -> set[JobKey]:
+        """All that were seen."""
+        return set(self._jobs)
+
+    def whole(self, missing: Iterable[JobKey]) -> list[FoundJob]:
+        """Of these, the jobs of which every task was seen."""
+        return [self._jobs[key].as_found(key) for key in sorted(missing) if self._jobs[key].whole()]
+
+    def partly(self, missing: Iterable[JobKey]) -> list[FoundJob]:
+        """Of these, the jobs of which tasks were not seen: they never came to be, or are gone."""
+        keys = (key for key in sorted(missing) if not self._jobs[key].whole())
+        return [self._jobs[key].as_found(key) for key in keys]
+
+    def strays(self, missing: Iterable[JobKey]) -> list[TaskKey]:
+        """The tasks that were seen of jobs that partly() tells."""
+        keys = (key for key in sorted(missing) if not self._jobs[key].whole())
+        return [task for key in keys for task in self._jobs[key].keys(key)]
+
+    def _take(self, key: TaskKey, origin: Origin, event: WorkloadEvent) -> None:
+        if not self._ours(key.job, origin):
+            return
+        job = self._jobs.setdefault(key.job, _Gathered(event.time))
+        job.origins.setdefault(key.task, origin)
+        job.replicas.setdefault(key.task, set()).add(key.replica)
+        if event.group:
+            job.groups.add(key.task)

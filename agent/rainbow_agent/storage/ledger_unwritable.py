@@ -1,0 +1,39 @@
+"""When the ledger cannot be written: said once, and whether it can be again."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from rainbow_agent.core.errors import LedgerBlocked
+from rainbow_agent.core.ports import Clock, Ledger
+from rainbow_agent.runtime.conditions import LEDGER_UNWRITABLE, Conditions
+
+log = logging.getLogger(__name__)
+
+#: The note that is written to see it.
+_NOTE: Final = "written"
+#: Bytes that have to fit: a little does even where nothing else would.
+_ROOM: Final = 256 * 1024
+
+
+def cannot_write(conditions: Conditions, exc: LedgerBlocked) -> None:
+    """The ledger cannot be written; whoever meets it says so."""
+    if conditions.set(LEDGER_UNWRITABLE, str(exc)):
+        log.error("%s", exc, extra={"action": "ledger_unwritable"})
+
+
+def write_again(ledger: Ledger, clock: Clock, conditions: Conditions) -> bool:
+    """While the ledger could not be written, write something; True when that is over now.
+
+    Raises:
+        LedgerBlocked: it still cannot be.
+    """
+    if not conditions.has(LEDGER_UNWRITABLE):
+        return False
+    at = clock.now()
+    ledger.put_note(_NOTE, [at, " " * _ROOM])
+    ledger.put_note(_NOTE, [at])
+    conditions.clear(LEDGER_UNWRITABLE)
+    log.info("The ledger can be written again", extra={"action": "ledger_writable"})
+    return True

@@ -1,0 +1,113 @@
+"""ports.Records over Flux: eventlogs and output that the KVS keeps (RFC 18, RFC 21, RFC 24).
+
+By the RPCs of the module job-info, `job-info.lookup` and `job-info.eventlog-watch`, which 0.62
+has. Output is the eventlog `guest.output`: `data` events with text, or base64 where it is none.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
+from rainbow_agent.core.model import OutputPiece, TaskEvent
+from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.workload.flux.connection import Connection
+
+_OUTPUT: Final = "guest.output"
+#: FLUX_JOB_EVENT_WATCH_WAITCREATE (flux-core src/common/libjob/job.h): wait for the first event.
+_WAIT_CREATE: Final = 1
+#: Seconds until a question about one job is given up.
+_PATIENCE: Final = 10.0
+#: The end of an eventlog; a job that never wrote; a job that Flux does not know.
+_OVER: Final = frozenset({errno.ENODATA, errno.ENOENT, errno.ESRCH})
+
+
+class FluxRecords:
+    """A connection of its own to what Flux keeps.
+
+    Args:
+        uri: a Flux URI; None for Flux's own default.
+        stop: ends a follow and shortens waits.
+    """
+
+    def __init__(self, uri: str | None, stop: Stop | None = None) -> None:
+        self._stop = stop
+        self._connection = Connection(uri, stop)
+
+    def eventlog(self, flux_id: int) -> list[TaskEvent]:
+        """See ports.Records."""
+        return [
+            TaskEvent(float(entry["timestamp"]), str(entry["name"]), entry.get("context") or {})
+            for entry in _entries(self._look_up(flux_id, "eventlog"))
+        ]
+
+    def output(self, flux_ids: Sequence[int], *, follow: bool) -> Iterator[OutputPiece]:
+        """See ports.Records."""
+        if follow:
+            yield from self._follow(flux_ids)
+            return
+        for flux_id in flux_ids:
+            for entry in _entries(self._look_up(flux_id, _OUTPUT)):
+                yield from _piece(flux_id, entry)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+    def _look_up(self, flux_id: int, key: str) -> str:
+        """An eventlog's text; "" where there is none."""
+        question = {"id": flux_id, "keys": [key], "flags": 0}
+        number = self._connection.request("job-info.lookup", question)
+        answer = self._connection.answer(number, _PATIENCE)
+        if answer is None:
+            raise WorkloadUnavailable(f"Flux at {self._connection.where} does not answer")
+        if answer.error in _OVER:
+            return ""
+        if answer.error:
+            raise WorkloadUnavailable(
+                f"Flux at {self._connection.where} cannot show {key}: {answer.text}"
+            )
+        return str(json.loads(answer.text).get(key, ""))
+
+    def _follow(self, flux_ids: Sequence[int]) -> Iterator[OutputPiece]:
+        watched = {
+            self._connection.request(
+                "job-info.eventlog-watch",
+                {"id": flux_id, "path": _OUTPUT, "flags": _WAIT_CREATE},
+                streaming=True,
+            ): flux_id
+            for flux_id in flux_ids
+        }
+        while watched and not (self._stop is not None and self._stop.is_set()):
+            for answer in self._connection.receive(0.5):
+                flux_id = watched.get(answer.request)
+                if flux_id is None:
+                    continue
+                if answer.error:
+                    del watched[answer.request]
+                    if answer.error not in _OVER:
+                        raise Rejected(f"Flux does not show the output: {answer.text}")
+                    continue
+                yield from _piece(flux_id, json.loads(json.loads(answer.text)["event"]))
+
+
+def _entries(text: str) -> Iterator[Mapping[str, Any]]:
+    return (json.loads(line) for line in text.splitlines() if line.strip())
+
+
+def _piece(flux_id: int, entry: Mapping[str, Any]) -> Iterator[OutputPiece]:
+    """What a `data` event holds, and a word about output that went elsewhere (`redirect`)."""
+    context: Mapping[str, Any] = entry.get("context") or {}
+    if entry.get("name") == "redirect":
+        text = f"[its {context.get('stream')} went to {context.get('path')}]\n"
+        yield OutputPiece(flux_id, "stderr", text.encode(), str(context.get("rank", "0")))
+    if entry.get("name") != "data" or "data" not in context:
+        return
+    text = str(context["data"])
+    data = base64.b64decode(text) if context.get("encoding") == "base64" else text.encode()
+    data *= int(context.get("repeat", 1))
+    yield OutputPiece(flux_id, str(context.get("stream")), data, str(context.get("rank", "0")))

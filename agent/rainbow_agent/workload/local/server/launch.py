@@ -1,0 +1,161 @@
+"""Getting a connection to the server of a folder, which is started when there is none.
+
+Two programs that start one at the same time get the same: the server's lock lets only one live,
+and the other's attempt ends in another try to connect.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from rainbow_agent.core.errors import Fatal, UsageError, WorkloadUnavailable
+from rainbow_agent.runtime import clock, fault_injection
+from rainbow_agent.workload.local.server import folder as folders
+from rainbow_agent.workload.local.server.client import Channel
+from rainbow_agent.workload.local.server.protocol import VERSION, Op
+
+log = logging.getLogger(__name__)
+
+#: Of the environment, what the server needs; not the agent's secrets.
+_KEPT = frozenset(
+    {
+        *("HOME", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"),
+        *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE"),
+        *("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONUTF8", "VIRTUAL_ENV"),
+    }
+)
+#: Seconds: for all tries together, between two of them, and for an answer to the first request.
+_PATIENCE = 20.0
+_PAUSE = 0.05
+_ANSWER = 10.0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a server is started where none listens."""
+
+    cores: int | None = None  # None: those the server may run on
+    idle_exit: float = 60.0  # seconds
+    cwd: str | None = None  # of jobs that name none; None: the folder of whoever starts it
+    #: The reading end of a pipe: a server that is started here ends, with all its jobs, when
+    #: nobody holds the other end any more. None: it lives on.
+    lifeline: int | None = None
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What a server says of itself."""
+
+    pid: int
+    instance: str  # differs when the folder was made anew
+
+
+def reach(folder: Path, launch: Launch | None) -> tuple[Channel, Greeting]:
+    """A connection to the server of a folder.
+
+    Args:
+        folder: the server's folder.
+        launch: how to start a server if there is none; None to be content without.
+
+    Raises:
+        WorkloadUnavailable: there is none, and none could be started in time.
+        UsageError: the folder cannot be used.
+        Fatal: the journal in the folder cannot be used, or the server is of another version.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return _greet(folder)
+        except (OSError, WorkloadUnavailable) as exc:
+            if launch is None or time.monotonic() > deadline:
+                raise WorkloadUnavailable(
+                    f"no local workload manager answers at {folder}: {exc}; its log is"
+                    f" {folder / folders.LOG}"
+                ) from exc
+        if not _start(folder, launch):
+            Event().wait(_PAUSE)  # another one holds the folder: it is about to listen, or to leave
+
+
+def _greet(folder: Path) -> tuple[Channel, Greeting]:
+    """Connect, and see that it is a server of our version.
+
+    Raises:
+        OSError: none listens.
+        WorkloadUnavailable: it left, or does not answer.
+        Fatal: it is of another version.
+    """
+    channel = Channel(folders.connect(folder), str(folder))
+    try:
+        channel.send({"id": 0, "op": Op.HELLO.value})
+        return channel, _greeting(channel.receive(_ANSWER), folder)
+    except BaseException:  # whatever it is; raised again
+        channel.close()
+        raise
+
+
+def _greeting(answers: Sequence[Mapping[str, Any]], folder: Path) -> Greeting:
+    if not answers:
+        raise WorkloadUnavailable(f"the local workload manager at {folder} does not answer")
+    result = answers[0].get("result") or {}
+    if result.get("version") != VERSION:
+        raise Fatal(
+            f"the local workload manager at {folder} (pid {result.get('pid')}) is of another"
+            f" version ({result.get('version')}, not {VERSION}); it leaves by itself when its"
+            " jobs are over and no client is left, or at once on SIGTERM"
+        )
+    return Greeting(int(result["pid"]), str(result["instance"]))
+
+
+def _start(folder: Path, launch: Launch) -> bool:
+    """Start a server; False when another one holds the folder.
+
+    Raises:
+        WorkloadUnavailable, UsageError, Fatal: as the server's exit code says, in its words.
+    """
+    command = [sys.executable, "-m", "rainbow_agent.workload.local.server", "--detach"]
+    command += ["--dir", str(folder.absolute()), "--idle-exit", str(launch.idle_exit)]
+    command += ["--cwd", launch.cwd or str(Path.cwd())]
+    if launch.cores is not None:
+        command += ["--cores", str(launch.cores)]
+    if launch.lifeline is not None:
+        command += ["--lifeline", str(launch.lifeline)]
+    try:
+        # In / , since `python -m` looks for modules in the working folder first.
+        done = subprocess.run(
+            command,
+            cwd="/",
+            env=_environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_PATIENCE,
+            check=False,
+            pass_fds=() if launch.lifeline is None else (launch.lifeline,),
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise WorkloadUnavailable(f"cannot start the local workload manager: {exc}") from exc
+    words = done.stderr.decode(errors="replace").strip()
+    if done.returncode == folders.FolderHeld.exit_code:
+        return False
+    if done.returncode == UsageError.exit_code:
+        raise UsageError(words)
+    if done.returncode == Fatal.exit_code:
+        raise Fatal(words)
+    if done.returncode:
+        raise WorkloadUnavailable(f"cannot start the local workload manager: {words}")
+    log.info("Started a local workload manager in %s", folder, extra={"action": "workload_started"})
+    return True
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    kept = (*_KEPT, *(clock.NAMES if fault_injection.allowed(environ) else ()))
+    return {name: value for name, value in environ.items() if name in kept}

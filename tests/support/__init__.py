@@ -1,0 +1,1 @@
+"""What tests share: fakes, servers, oracles, programs. Nothing of the product imports it."""

@@ -1,0 +1,178 @@
+"""For tests: a private Flux instance that lives as long as a `with` block."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from support.common import kill_tree
+
+NO_FLUX = "NO REAL FLUX: put the `flux` command on PATH to run this test"
+
+#: The instance lives until its initial program sees the end of its input.
+_PROGRAM = 'echo "$FLUX_URI" > "$0.new" && mv "$0.new" "$0" && cat > /dev/null'
+_START_SECONDS = 60.0
+_STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class PrivateFlux:
+    """A running instance."""
+
+    uri: str
+    pid: int  # of `flux start`
+    environ: Mapping[str, str]  # for programs that are to find the instance
+
+    def kill(self) -> None:
+        """End all its brokers at once, with what runs in them, as a machine that loses power does.
+
+        What they leave behind, nobody would remove.
+        """
+        kill_tree(self.pid)
+        run = Path(self.uri.removeprefix("local://")).parent
+        if run.name.startswith("flux-") and run.parent == Path(tempfile.gettempdir()):
+            shutil.rmtree(run, ignore_errors=True)
+
+    def broker(self, rank: int) -> int:
+        """The process id of one broker.
+
+        Raises:
+            AssertionError: there is none of that rank.
+        """
+        for child in psutil.Process(self.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if child.environ().get("PMI_RANK") == str(rank) and "broker" in child.cmdline()[0]:
+                    return child.pid
+        raise AssertionError(f"no broker of rank {rank}")
+
+    def run(self, *command: str, timeout: float = 30.0) -> str:
+        """Run a program against the instance; what it prints.
+
+        Raises:
+            AssertionError: it fails; the message has what it said.
+        """
+        done = subprocess.run(
+            command,
+            env=dict(self.environ),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if done.returncode:
+            raise AssertionError(f"{command} exited {done.returncode}: {done.stderr}")
+        return done.stdout
+
+
+def flux_command() -> str | None:
+    """The `flux` command, or None where there is no Flux to test with."""
+    return shutil.which("flux")
+
+
+@contextmanager
+def private_flux(
+    *, size: int = 1, options: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> Iterator[PrivateFlux]:
+    """A fresh instance of `size` brokers on this machine, ended with the block.
+
+    Args:
+        size: how many brokers.
+        options: more options of `flux start`, such as `--conf=KEY=VALUE`.
+        environ: the brokers' environment; this process's by default. Names of Flux's own and of
+            the agent's are left out.
+    """
+    command = flux_command()
+    if command is None:
+        raise RuntimeError(NO_FLUX)
+    given = os.environ if environ is None else environ
+    clean = {n: v for n, v in given.items() if not n.startswith(("FLUX_", "RAINBOW_"))}
+    folder = Path(tempfile.mkdtemp(prefix="flux-test-"))
+    uri_file = folder / "uri"
+    with subprocess.Popen(
+        [command, "start", f"--test-size={size}", *options, "sh", "-c", _PROGRAM, str(uri_file)],
+        stdin=subprocess.PIPE,
+        cwd=folder,
+        env=clean,
+        start_new_session=True,
+    ) as process:
+        try:
+            uri = _wait_for_uri(process, uri_file)
+            yield PrivateFlux(uri, process.pid, {**clean, "FLUX_URI": uri})
+        finally:
+            _end(process)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_uri(process: subprocess.Popen[bytes], path: Path) -> str:
+    deadline = time.monotonic() + _START_SECONDS
+    while not path.exists():
+        if process.poll() is not None:
+            raise RuntimeError(f"`flux start` ended with {process.returncode}")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"`flux start` was not up within {_START_SECONDS:.0f} s")
+        _pause(process)
+    return path.read_text().strip()
+
+
+def _pause(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(0.02)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin:
+        process.stdin.close()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+#: Each broker is a machine of its own here: a hostname, and a folder in the place of another.
+_WRAP = """\
+#!/bin/sh
+exec unshare --mount --uts sh -c '
+mount --bind "{trees}/$PMI_RANK" "{folder}" && hostname "blue-$PMI_RANK" && exec "$@"' sh "$@"
+"""
+
+
+def cannot_differ() -> str:
+    """Why brokers here cannot be machines of their own; "" when they can."""
+    if flux_command() is None:
+        return NO_FLUX
+    done = subprocess.run(
+        ["unshare", "--mount", "--uts", "true"], capture_output=True, check=False, timeout=30.0
+    )
+    return "" if done.returncode == 0 else "NO NAMESPACES: run this test as root"
+
+
+@contextmanager
+def different_nodes(
+    trees: Path, folder: Path, *, environ: Mapping[str, str] | None = None
+) -> Iterator[PrivateFlux]:
+    """An instance whose rank N sees the folder `trees/N` as `folder`, and is called blue-N.
+
+    Args:
+        trees: has a folder `0`, `1`, ... for each broker.
+        folder: an empty one; every rank has its own content there.
+        environ: as of private_flux.
+    """
+    wrap = trees / "wrap.sh"
+    wrap.write_text(_WRAP.format(trees=trees, folder=folder))
+    wrap.chmod(0o755)
+    size = sum(path.is_dir() for path in trees.iterdir())
+    with private_flux(size=size, options=[f"--wrap={wrap}"], environ=environ) as flux:
+        yield flux

@@ -1,0 +1,95 @@
+"""For tests: the journal's thread between a ledger and an in-memory workload manager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from rainbow_agent.core.model import JobChange, JobKey, Submission, Submitted, TaskKey, TaskRow
+from rainbow_agent.core.states import TaskState
+from rainbow_agent.jobs.journal import JournalRoom
+from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.common import Background, FakeClock
+from support.ledger import news
+from support.workload import FakeConnection, FakeWorkload
+
+
+class World:
+    """A ledger, a workload manager, and a journal room between them."""
+
+    def __init__(self, path: Path, ledger: SqliteLedger) -> None:
+        self.path, self.ledger = path, ledger
+        self.server = FakeWorkload()
+        self.changes: list[JobChange] = []
+        self.open_workload: Callable[[], FakeConnection] = self.server.connect
+        self.clock = FakeClock()
+        self.vitals = Vitals(self.clock)
+        self._on_lost = "fail"
+        self._make_room()
+
+    def _make_room(self) -> None:
+        self.stop = Stop()
+        self.room = JournalRoom(
+            open_workload=self._connect,
+            open_ledger=lambda: SqliteLedger.open(self.path),
+            clock=self.clock,
+            stop=self.stop,
+            on_change=self.changes.extend,
+            vitals=self.vitals,
+            on_lost=self._on_lost,
+        )
+        self.room.PATIENCE = 0.05  # seconds; how soon it sees the stop
+        self.thread = Background(self.room.run)
+
+    def _connect(self) -> FakeConnection:
+        return self.open_workload()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The room in its thread until the end of the block; it must not die meanwhile."""
+        self.thread.start()
+        try:
+            yield
+        finally:
+            self.stop.set("the test is over")
+            self.thread.end()
+
+    def on_lost(self, what: str) -> None:
+        """Set RAINBOW_ON_LOST, before the room runs."""
+        self._on_lost = what
+        self._make_room()
+
+    def another_room(self) -> AbstractContextManager[None]:
+        """The agent starts once more."""
+        self._make_room()
+        return self.running()
+
+    def caught_up(self, times: int = 1) -> None:
+        """Wait until the history was read so many times."""
+        self.thread.wait(
+            lambda: self.room.caught_up.is_set() and self.room.generation >= times,
+            f"caught up {times} times",
+        )
+
+    def submitted(self, job: JobKey, task: str = "build") -> int:
+        """A task that the agent submitted before it went down: in the server and the ledger."""
+        flux_id = self.in_server(job, task)
+        self.ledger.apply([news(job, task, TaskState.SUBMITTED, flux_id=flux_id)])
+        return flux_id
+
+    def in_server(self, job: JobKey, task: str = "build") -> int:
+        """A task that the server has, and the ledger does not know of it."""
+        outcome = self.server.admit(Submission(TaskKey(job, task, 0), {}))
+        assert isinstance(outcome, Submitted)
+        return outcome.flux_id
+
+    def task(self, job: JobKey, task: str = "build") -> TaskRow:
+        """What the ledger has of a task now."""
+        return next(row for row in self.ledger.tasks_of(job) if row.key.task == task)
+
+    def reaches(self, job: JobKey, state: TaskState) -> None:
+        """Wait until the ledger has the task `build` in a state."""
+        self.thread.wait(lambda: self.task(job).state is state, f"{job} is {state.value}")

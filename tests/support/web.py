@@ -1,0 +1,227 @@
+"""For tests and benchmarks: the page and its data over a ledger that no daemon runs on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rainbow_agent.core.model import (
+    JobKey,
+    Offer,
+    Plan,
+    PlannedJob,
+    PlannedTask,
+    Registration,
+    TaskChange,
+    TaskKey,
+)
+from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.core.states import TaskState
+from rainbow_agent.monitoring.health import Verdict
+from rainbow_agent.monitoring.http.app import App
+from rainbow_agent.monitoring.http.document import document
+from rainbow_agent.monitoring.http.routes import Live, Places
+from rainbow_agent.monitoring.http.server import HttpServer
+from rainbow_agent.monitoring.http.thread import HttpRoom
+from rainbow_agent.monitoring.metrics import Now, render
+from rainbow_agent.monitoring.status import Sources, status_view
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.conditions import Conditions
+from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.setting_types import Address
+from rainbow_agent.runtime.settings import load
+from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.storage.ledger_metrics import LedgerMeasures, Measures
+from rainbow_agent.storage.ledger_paging import LedgerPages
+from support.common import Background, eventually
+
+#: A job with a diamond, copies, a failure and what follows from it.
+TASKS = (
+    PlannedTask("fetch", 1, (), {}),
+    PlannedTask("build", 1, ("fetch",), {}),
+    PlannedTask("mesh", 1, ("fetch",), {}),
+    PlannedTask("solve", 16, ("build", "mesh"), {}),
+    PlannedTask("plot", 1, ("solve",), {}),
+    PlannedTask("archive", 1, ("solve",), {}),
+)
+#: More jobs than this have only its first task, so that they are soon there.
+MANY = 100
+_NODES = 6
+
+
+class Shop:
+    """A ledger with jobs, a cluster, and what is wrong with both."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "ledger.sqlite"
+        self.clock = SystemClock()
+        self.vitals = Vitals(self.clock)
+        self.settings = load({"RAINBOW_CLUSTER": "blue", "RAINBOW_STATE_DIR": str(folder)})
+        self.pool = PoolView(
+            tuple(
+                NodeView(n, f"blue-{n}", 32, 4 if n < 2 else 0, cores_free=8 * n % 32, up=n < 5)
+                for n in range(_NODES)
+            )
+        )
+        with closing(SqliteLedger.open(self.path)) as ledger:
+            ledger.open_registration(Registration("r1", "blue", "127.0.0.1:1", self.clock.now()))
+
+    @property
+    def conditions(self) -> Conditions:
+        """What is wrong."""
+        return self.vitals.conditions
+
+    def fill(self, jobs: int, name: str = "job-{}") -> list[JobKey]:
+        """Jobs in several states, as a daemon would have written them."""
+        with closing(SqliteLedger.open(self.path)) as ledger, ledger.transaction():
+            now = self.clock.now() - 600
+            first = sum(ledger.counts().values()) + 1
+            offers = [
+                Offer(number, name.format(number), "blue", "version: 1")
+                for number in range(first, first + jobs)
+            ]
+            keys = ledger.record_offers("r1", offers, now)
+            plan = Plan("", TASKS if jobs <= MANY else TASKS[:1])
+            ledger.record_plans([PlannedJob(key, plan) for key in keys], [], now)
+            for key in keys:
+                story = _Story(key, now)
+                ledger.apply(story.whole() if jobs <= MANY else story.short())
+        return keys
+
+    def live(self) -> Live:
+        """What the places are made of."""
+        return Live(
+            clock=self.clock,
+            vitals=self.vitals,
+            live=lambda: Verdict(()),
+            ready=lambda _: Verdict(()),
+            now=self._now,
+            status=self._status,
+            pool=lambda: self.pool,
+            open_ledger=lambda: SqliteLedger.open_readonly(self.path),
+            open_pages=lambda: LedgerPages.open(self.path),
+            open_measures=lambda: LedgerMeasures.open(self.path),
+            render=render,
+            page=document,
+        )
+
+    def _status(self) -> dict[str, object]:
+        now = self.clock.now()
+        with closing(SqliteLedger.open_readonly(self.path)) as ledger:
+            found = Sources(
+                pid=os.getpid(),
+                since=now - 3600,
+                runtime={
+                    "heartbeat": now,
+                    "rainbow": {"reachable": True, "last_contact": now},
+                    "workload": {"kind": "flux", "uri": "local:///run/flux", "reachable": True},
+                    "resources": self.pool.totals(),
+                    **self.vitals.facts(),
+                },
+                counts=ledger.counts(),
+                registration="r1",
+            )
+        return status_view(self.settings, found, now)
+
+    def _now(self, ledger: Measures, verdict: Verdict) -> Now:
+        with closing(SqliteLedger.open_readonly(self.path)) as reader:
+            counts = reader.counts()
+        return Now(
+            cluster="blue",
+            workload="flux",
+            verdict=verdict,
+            draining=False,
+            last_contact=self.clock.now(),
+            pool=self.pool,
+            counts=counts,
+            backlog=ledger.backlog(),
+            free_bytes=2**30,
+            ledger_bytes=self.path.stat().st_size,
+        )
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """The page's URL, for the length of a with block."""
+
+        def open_server(where: Address) -> HttpServer:
+            routes = Places(self.live()).routes()
+            app = App(routes, local=True, counts=self.vitals.meters.requests)
+            return HttpServer(where.host, where.port, app)
+
+        stop = Stop()
+        room = HttpRoom(
+            address=Address("127.0.0.1", 0),
+            open_server=open_server,
+            vitals=self.vitals,
+            stop=stop,
+        )
+        thread = Background(room.run, "http")
+        thread.start()
+        try:
+            eventually(lambda: room.facts()["address"] or thread.died_of, "it serves")
+            yield f"http://{room.facts()['address']}/"
+        finally:
+            stop.set("the test is over")
+            thread.end()
+
+
+class _Story:
+    """What became of a job, by its number: over (0), failed (1), running (2) or waiting (3)."""
+
+    def __init__(self, job: JobKey, begin: float) -> None:
+        self._job, self._begin = job, begin
+        self._kind = job.id % 4
+        self.news: list[TaskChange] = []
+
+    def short(self) -> list[TaskChange]:
+        """Of a job with the first task alone."""
+        self._submit(TASKS[:1])
+        if self._kind != 3:
+            code = 3 if self._kind == 1 else 0
+            self._run("fetch", 2, None if self._kind == 2 else 12, code=code)
+        return self.news
+
+    def whole(self) -> list[TaskChange]:
+        """Of a job with all of TASKS."""
+        self._submit(TASKS)
+        if self._kind == 3:
+            return self.news
+        self._run("fetch", 2, 12)
+        self._run("build", 12, 160)
+        self._run("mesh", 12, 90)
+        for n in range(16):
+            over = None if self._kind == 2 and n > 5 else 300 + 5 * n
+            self._run("solve", 160, over, n, code=3 if (self._kind, n) == (1, 4) else 0)
+        for task in ("plot", "archive"):
+            if self._kind == 0:
+                self._run(task, 380, 400 + 20 * (task == "plot"))
+            elif self._kind == 1:
+                reason = "a task that it depends on did not end well"
+                self._tell(task, TaskState.CANCELED, 380, reason=reason, finished=self._begin + 380)
+        return self.news
+
+    def _submit(self, tasks: Sequence[PlannedTask]) -> None:
+        for number, task in enumerate(tasks):
+            for replica in range(task.replicas):
+                flux_id = self._job.id * 1000 + number * 50 + replica
+                self._tell(task.name, TaskState.SUBMITTED, 1, replica, flux_id=flux_id)
+
+    def _run(
+        self, task: str, start: float, end: float | None, replica: int = 0, *, code: int = 0
+    ) -> None:
+        self._tell(task, TaskState.RUNNING, start, replica, started=self._begin + start)
+        if end is not None:
+            state = TaskState.FAILED if code else TaskState.COMPLETED
+            reason = f"exit code {code}" if code else None
+            facts = {"exit_code": code, "finished": self._begin + end, "reason": reason}
+            self._tell(task, state, end, replica, **facts)
+
+    def _tell(
+        self, task: str, state: TaskState, after: float, replica: int = 0, **facts: Any
+    ) -> None:
+        key, at = TaskKey(self._job, task, replica), self._begin + after
+        self.news.append(TaskChange(key, state, at, f"it is {state.value}", **facts))

@@ -1,0 +1,108 @@
+"""News of tasks in a group: what is read of a log that a job can write to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rainbow_agent.core.group_events import from_entry, to_line
+from rainbow_agent.core.model import (
+    EventKind,
+    JobKey,
+    Plan,
+    PlannedJob,
+    PlannedTask,
+    TaskChange,
+    TaskKey,
+    TaskKind,
+    WorkloadEvent,
+)
+from rainbow_agent.core.states import TaskState
+from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.workload.flux.connection import Response
+from rainbow_agent.workload.flux.group_log import FluxInside
+from support.ledger import add_job, checked_ledger
+
+GROUP = TaskKey(JobKey("r1", 1), "g", 0)
+
+
+def entry(**more: Any) -> Any:
+    """As it stands in the log."""
+    at = more.pop("timestamp", 1002.0)
+    context = {"task": "g/t", "state": "failed", "reason": "exit code 1", **more}
+    text = json.dumps({"timestamp": at, "name": "task", "context": context})
+    return json.loads(text)
+
+
+def test_what_is_written_is_read() -> None:
+    """All that is known of a task comes through."""
+    change = TaskChange(
+        TaskKey(GROUP.job, "g/t", 2),
+        TaskState.FAILED,
+        1002.5,
+        "ended",
+        flux_id=77,
+        exit_code=1,
+        reason="exit code 1",
+        started=1001.0,
+        finished=1002.0,
+        inside=True,
+    )
+    assert from_entry(GROUP, json.loads(to_line(change))) == change
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"reason": "half a character: \ud800"},
+        {"cause": "\udcff"},
+        {"reason": "x" * 1_000_000},
+        {"flux_id": 10**30},
+        {"exit_code": -(10**30)},
+        {"started": float("nan")},
+        {"finished": float("inf")},
+        {"started": True},
+        {"timestamp": float("nan")},
+        {"replica": 10**30},
+        {"replica": -1},
+        {"task": "g/\ud800"},
+    ],
+    ids=range(12),
+)
+def test_what_a_job_writes_there_breaks_no_ledger(tmp_path: Path, odd: dict[str, Any]) -> None:
+    """Text that is none and numbers without end are left out, or the news is."""
+    with checked_ledger(tmp_path / "ledger.sqlite") as ledger:
+        _planned(ledger)
+        news = from_entry(GROUP, entry(**odd))
+        if news is not None:
+            ledger.apply([news])
+            assert len(news.reason or "") < 5000
+
+
+def test_lines_that_are_none_are_passed_over() -> None:
+    """Whatever runs in a group can write to its log under Flux; the journal goes on."""
+    lines = ["{", "7", "[]", "{}", '{"timestamp": "soon"}', '{"timestamp": 1.0}', "[" * 100_000]
+    text = json.dumps({"event": "".join(f"{line}\n" for line in lines)})
+    inside = FluxInside(Wire(), lambda _: True)  # type: ignore[arg-type]
+    assert not inside.keeps(WorkloadEvent(EventKind.SUBMIT, 5, 1.0, key=GROUP, group=True))
+    assert not inside.keeps(WorkloadEvent(EventKind.START, 5, 1.0))
+    events = list(inside.read(Response(1, text)))
+    assert [event.news for event in events] == [{"timestamp": 1.0}]
+
+
+class Wire:
+    """A connection that takes a request."""
+
+    def request(self, *_: Any, **__: Any) -> int:
+        """Its number."""
+        return 1
+
+
+def _planned(ledger: SqliteLedger) -> None:
+    key = add_job(ledger, 1)
+    inside = (PlannedTask("g/t", 1, (), {}),)
+    group = PlannedTask("g", 1, (), {}, kind=TaskKind.GROUP, tasks=inside)
+    ledger.record_plans([PlannedJob(key, Plan("", (group,)))], [], 1001.5)

@@ -1,0 +1,174 @@
+"""When the ledger breaks under a daemon: it begins anew in the same process, not too often."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rainbow_agent.core.errors import Fatal, LedgerBlocked, LedgerCorrupt, LedgerDamaged
+from rainbow_agent.daemon import restart
+from rainbow_agent.daemon.parts import Parts
+from rainbow_agent.daemon.restart import PAUSES, Mending
+from rainbow_agent.runtime.conditions import LEDGER_UNWRITABLE, Conditions
+from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.storage.ledger_unwritable import cannot_write, write_again
+from support.common import FakeClock
+
+BROKEN = LedgerCorrupt("ledger /state/l: malformed")
+
+
+class Runs:
+    """Daemons that end as the test says, one after the other."""
+
+    def __init__(self, *ends: Exception | int) -> None:
+        self.ends = list(ends)
+        self.told: list[dict[str, Any]] = []
+        self.given: list[LedgerDamaged | None] = []
+        self.waited: list[float] = []
+        self.clock = FakeClock()
+        self.stop = Stop()
+        self.vitals = Vitals(self.clock)
+        self.threads: list[threading.Thread] = []
+
+    def run(self, monkeypatch: pytest.MonkeyPatch) -> int:
+        """Until one ends that is not followed by another."""
+        monkeypatch.setattr(restart, "Daemon", self._daemon)
+        monkeypatch.setattr(Stop, "wait", lambda _, seconds: self.clock.advance(seconds))
+        return Mending(
+            self._assemble,
+            stop=self.stop,
+            vitals=self.vitals,
+            clock=self.clock,
+            tell=self.told.append,
+        ).run()
+
+    def _assemble(self, stop: Stop, broken: LedgerDamaged | None) -> Parts:
+        self.given.append(broken)
+        self.waited.append(self.clock.monotonic())
+        if self.ends and isinstance(self.ends[0], Fatal) and self.ends[0].args[0] == "cannot":
+            raise self.ends.pop(0)  # type: ignore[misc] # it was just looked at
+        return stop  # type: ignore[return-value] # all that the daemon below wants of its parts
+
+    def _daemon(self, parts: Any) -> Any:
+        runs = self
+
+        class Daemon:
+            threads = runs.threads
+
+            def run(self) -> int:
+                end = runs.ends.pop(0)
+                if isinstance(end, int):
+                    return end
+                parts.set(str(end), 42, end)
+                return 42
+
+        return Daemon()
+
+
+def test_damage_is_given_to_the_next_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once; the exit code is that of the last."""
+    runs = Runs(BROKEN, 0)
+    assert runs.run(monkeypatch) == 0
+    assert runs.given == [None, BROKEN]
+    assert runs.waited == [runs.waited[0]] * 2
+
+
+def test_the_pauses_grow_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that goes on breaking it is not worn out; ten quiet minutes begin anew."""
+    runs = Runs(*[BROKEN] * 7, 0)
+    assert runs.run(monkeypatch) == 0
+    pauses = [after - before for before, after in zip(runs.waited, runs.waited[1:], strict=False)]
+    assert pauses[: len(PAUSES)] == pytest.approx(PAUSES)
+    assert pauses[len(PAUSES) :] == pytest.approx([60.0, 60.0])
+    assert runs.told[0]["conditions"][0]["name"] == "ledger-broken"
+    assert runs.vitals.conditions.current() == []
+
+
+def test_other_ends_are_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop, or an error that is none of the ledger."""
+    for end, code in ((0, 0), (1, 1), (Fatal("rainbow denies"), 42)):
+        runs = Runs(end)
+        assert runs.run(monkeypatch) == code
+        assert len(runs.given) == 1
+
+
+def test_a_first_start_tells_whoever_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 42, as any start that cannot begin."""
+    with pytest.raises(LedgerDamaged):
+        Runs(LedgerDamaged("cannot")).run(monkeypatch)
+
+
+def test_a_later_beginning_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk may be full at that moment."""
+    blocked = LedgerBlocked("cannot")
+    runs = Runs(BROKEN, blocked, 0)
+    assert runs.run(monkeypatch) == 0
+    assert runs.given == [None, BROKEN, blocked]
+
+
+def test_a_thread_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the old file open: the process ends, with a code that has it started again."""
+    runs = Runs(BROKEN, 0)
+    over = threading.Event()
+    runs.threads = [threading.Thread(target=over.wait, daemon=True)]
+    runs.threads[0].start()
+    try:
+        assert runs.run(monkeypatch) == 1
+    finally:
+        over.set()
+
+
+def test_a_stop_ends_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is no error."""
+    runs = Runs(BROKEN, BROKEN, BROKEN)
+    tell: Callable[[dict[str, Any]], None] = lambda _: runs.stop.set("enough")  # noqa: E731
+    runs.told = type("Told", (list,), {"append": lambda _, facts: tell(facts)})()
+    assert runs.run(monkeypatch) == 0
+    assert len(runs.given) == 2
+
+
+class FullDisk:
+    """A ledger whose notes go through after a while."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.sizes: list[int] = []
+
+    def put_note(self, _: str, value: Any) -> None:
+        """As ports.Ledger."""
+        if self.refusals:
+            self.refusals -= 1
+            raise LedgerBlocked("database or disk is full")
+        self.sizes.append(len(str(value)))
+
+
+def test_it_is_written_before_anything_else_is_begun(caplog: pytest.LogCaptureFixture) -> None:
+    """A good piece, since a little fits where nothing else does; said once, and cleared."""
+    clock = FakeClock()
+    conditions, ledger = Conditions(clock), FullDisk(1)
+    assert not write_again(ledger, clock, conditions)  # type: ignore[arg-type]
+    for _ in range(3):
+        cannot_write(conditions, LedgerBlocked("database or disk is full"))
+    assert caplog.text.count("disk is full") == 1
+    with pytest.raises(LedgerBlocked):
+        write_again(ledger, clock, conditions)  # type: ignore[arg-type]
+    assert conditions.has(LEDGER_UNWRITABLE)
+    assert write_again(ledger, clock, conditions)  # type: ignore[arg-type]
+    assert not conditions.has(LEDGER_UNWRITABLE)
+    assert ledger.sizes[0] > 100_000 > ledger.sizes[-1]
+
+
+def test_a_child_of_a_stop() -> None:
+    """It ends with its parent, for the same reason, and without it for its own."""
+    parent = Stop(5.0)
+    alone, child = parent.child(), parent.child()
+    alone.set("the ledger broke", 42, BROKEN)
+    assert (alone.cause, parent.is_set(), child.is_set()) == (BROKEN, False, False)
+    parent.set("signal SIGTERM")
+    assert (child.reason, child.exit_code, child.cause) == ("signal SIGTERM", 0, None)
+    assert alone.reason == "the ledger broke"
+    assert parent.child().is_set(), "one that comes later, too"

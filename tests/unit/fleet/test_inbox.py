@@ -1,0 +1,222 @@
+"""Receive, then accept: written down before anything else, let go of only when it is safe."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rainbow_agent.core.errors import LedgerDamaged, RequestDenied, Unavailable
+from rainbow_agent.core.model import JobKey, Plan, PlannedJob, PlannedTask, Refusal
+from rainbow_agent.core.states import TaskState
+from rainbow_agent.fleet.inbox import Inbox
+from rainbow_agent.fleet.registration import Session
+from rainbow_agent.runtime.setting_types import Secret
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.common import FakeClock
+from support.ledger import REGISTRATION, checked_ledger, news
+from support.scheduler import REGISTRATION_SECRET, FakeScheduler
+
+TEXT = "version: 1"
+
+
+class Desk:
+    """An inbox with 3 jobs a call, its ledger, and the rainbow that it asks."""
+
+    def __init__(self, ledger: SqliteLedger) -> None:
+        self.ledger = ledger
+        ledger.open_registration(REGISTRATION)
+        self.rainbow = FakeScheduler()
+        given = self.rainbow.register("demo", REGISTRATION_SECRET, "{}")
+        self.session = Session("demo", Secret(given.secret), REGISTRATION.id)
+        self.inbox = Inbox(
+            scheduler=self.rainbow, ledger=ledger, clock=FakeClock(2000.0), max_jobs=3
+        )
+
+    def receive(self) -> list[int]:
+        """Ask once; the ids that are new."""
+        new, _ = self.inbox.receive(self.session)
+        return [key.id for key in new]
+
+    def plan(self, job: int, state: TaskState | None) -> None:
+        """Plan a job of one task, and bring that to a state; None: refuse the job."""
+        key = JobKey(REGISTRATION.id, job)
+        if state is None:
+            self.ledger.record_plans([], [Refusal(key, "no")], 2000.0)
+            return
+        plan = Plan("", (PlannedTask("build", 1, (), {}),))
+        self.ledger.record_plans([PlannedJob(key, plan)], [], 2000.0)
+        if state is not TaskState.PENDING:
+            self.ledger.apply([news(key, "build", state, flux_id=job)])
+
+    def accepted(self, job: int) -> float | None:
+        """When rainbow was told, as the ledger has it."""
+        found = self.ledger.job(JobKey(REGISTRATION.id, job))
+        assert found is not None
+        return found.accepted
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with checked_ledger(tmp_path / "ledger.sqlite") as ledger:
+        yield Desk(ledger)
+
+
+def test_a_job_is_written_down_as_it_came(desk: Desk) -> None:
+    """Name, text and time stand in the ledger; rainbow still has the row."""
+    job = desk.rainbow.put("demo", "version: 1\n# ünïcode", "ior")
+    assert desk.receive() == [job]
+    key = JobKey(REGISTRATION.id, job)
+    found = desk.ledger.job(key)
+    assert found is not None
+    assert (found.name, found.received) == ("ior", 2000.0)
+    assert desk.ledger.jobspecs([key]) == {key: "version: 1\n# ünïcode"}
+    assert desk.rainbow.waiting("demo") == [job]
+    assert desk.rainbow.calls["accept"] == 0
+
+
+def test_an_empty_answer_is_no_news(desk: Desk) -> None:
+    """Nothing waits: nothing new, and not full."""
+    assert desk.inbox.receive(desk.session) == ([], False)
+
+
+def test_a_full_answer_says_that_there_may_be_more(desk: Desk) -> None:
+    """As many as were asked for; fewer is all there is."""
+    for _ in range(2):
+        desk.rainbow.put("demo", TEXT)
+    assert desk.inbox.receive(desk.session)[1] is False
+    desk.rainbow.put("demo", TEXT)
+    assert desk.inbox.receive(desk.session)[1] is True
+
+
+def test_rows_that_come_again_are_recognised(desk: Desk) -> None:
+    """Until they are accepted rainbow sends them with each answer; they are new once."""
+    first = desk.rainbow.put("demo", TEXT)
+    assert desk.receive() == [first]
+    second = desk.rainbow.put("demo", TEXT)
+    assert desk.receive() == [second]
+    assert desk.receive() == []
+
+
+@pytest.mark.parametrize("state", [TaskState.PENDING, TaskState.SUBMITTING])
+def test_what_is_not_in_the_workload_manager_is_not_accepted(desk: Desk, state: TaskState) -> None:
+    """Received, planned, about to be submitted: rainbow keeps its row meanwhile."""
+    job = desk.rainbow.put("demo", TEXT)
+    desk.receive()
+    assert desk.inbox.accept(desk.session) == 0
+    desk.plan(job, state)
+    assert desk.inbox.accept(desk.session) == 0
+    assert desk.rainbow.waiting("demo") == [job]
+    assert desk.rainbow.calls["accept"] == 0, "no ids would be an error of the server"
+
+
+@pytest.mark.parametrize("state", [TaskState.SUBMITTED, TaskState.RUNNING, None])
+def test_what_is_safe_is_accepted_once(desk: Desk, state: TaskState | None) -> None:
+    """With an id in the workload manager, or refused: rainbow may forget it."""
+    job = desk.rainbow.put("demo", TEXT)
+    desk.receive()
+    desk.plan(job, state)
+    assert desk.inbox.accept(desk.session) == 1
+    assert desk.rainbow.waiting("demo") == []
+    assert desk.accepted(job) == 2000.0
+    assert desk.inbox.accept(desk.session) == 0
+    assert desk.rainbow.calls["accept"] == 1
+
+
+def test_only_the_safe_ones_of_several_are_accepted(desk: Desk) -> None:
+    """One job that waits does not hold the others back."""
+    first, second = desk.rainbow.put("demo", TEXT), desk.rainbow.put("demo", TEXT)
+    desk.receive()
+    desk.plan(first, TaskState.PENDING)
+    desk.plan(second, TaskState.SUBMITTED)
+    assert desk.inbox.accept(desk.session) == 1
+    assert desk.rainbow.waiting("demo") == [first]
+
+
+def test_ids_that_are_gone_are_no_error(desk: Desk) -> None:
+    """The reply was lost after rainbow had deleted the row: PARTIAL the second time."""
+    job = desk.rainbow.put("demo", TEXT)
+    desk.receive()
+    desk.plan(job, TaskState.SUBMITTED)
+    desk.rainbow.fail("accept", Unavailable("deadline exceeded"), after=True)
+    with pytest.raises(Unavailable):
+        desk.inbox.accept(desk.session)
+    assert (desk.rainbow.waiting("demo"), desk.accepted(job)) == ([], None)
+    assert desk.inbox.accept(desk.session) == 1
+    assert desk.accepted(job) == 2000.0
+
+
+def test_it_is_marked_as_accepted_only_after_rainbow_was_told(desk: Desk) -> None:
+    """The other order would leave the row there for ever."""
+    job = desk.rainbow.put("demo", TEXT)
+    desk.receive()
+    desk.plan(job, TaskState.SUBMITTED)
+    seen: list[float | None] = []
+    desk.rainbow.watch = lambda _: seen.append(desk.accepted(job))
+    desk.inbox.accept(desk.session)
+    assert seen == [None]
+
+
+def test_an_error_of_rainbow_leaves_all_as_it_was(desk: Desk) -> None:
+    """The same call succeeds later."""
+    job = desk.rainbow.put("demo", TEXT)
+    desk.rainbow.fail("receive", Unavailable("no answer"))
+    with pytest.raises(Unavailable):
+        desk.receive()
+    assert desk.receive() == [job]
+
+
+def test_a_reply_that_was_lost_is_received_again(desk: Desk) -> None:
+    """ReceiveJobs marks nothing on the server."""
+    job = desk.rainbow.put("demo", TEXT)
+    desk.rainbow.fail("receive", Unavailable("no answer"), after=True)
+    with pytest.raises(Unavailable):
+        desk.receive()
+    assert desk.receive() == [job]
+
+
+def test_what_could_not_be_written_down_is_not_lost(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger that cannot be written stops the agent; rainbow still has every row."""
+    job = desk.rainbow.put("demo", TEXT)
+
+    def full(*_: object) -> None:
+        raise LedgerDamaged("disk is full")
+
+    monkeypatch.setattr(desk.ledger, "record_offers", full)
+    with pytest.raises(LedgerDamaged):
+        desk.inbox.receive(desk.session)
+    assert desk.rainbow.waiting("demo") == [job]
+
+
+def test_a_wrong_secret_is_denied(desk: Desk) -> None:
+    """It is passed on for the registrar to heal."""
+    desk.rainbow.restart(keep_database=False)
+    with pytest.raises(RequestDenied):
+        desk.inbox.receive(desk.session)
+
+
+def test_a_row_of_another_cluster_is_told_of(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """It is kept as refused, with the reason; the log has the cluster, cut short."""
+    job = desk.rainbow.put("demo", TEXT, says="x" * 500)
+    with caplog.at_level(logging.WARNING):
+        assert desk.receive() == [job]
+    assert "x" * 80 in caplog.text
+    assert "x" * 81 not in caplog.text
+
+
+def test_nothing_of_a_jobspec_or_secret_is_logged(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Counts are enough."""
+    job = desk.rainbow.put("demo", "environment: {KEY: hush-hush}")
+    with caplog.at_level(logging.DEBUG):
+        desk.receive()
+        desk.plan(job, TaskState.SUBMITTED)
+        desk.inbox.accept(desk.session)
+    assert caplog.records
+    assert "hush-hush" not in caplog.text
+    assert desk.session.secret.reveal() not in caplog.text

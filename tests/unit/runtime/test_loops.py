@@ -1,0 +1,101 @@
+"""A loop beats by asking whether to stop, and by waiting; the others see whether it does."""
+
+from __future__ import annotations
+
+import threading
+
+from rainbow_agent.runtime.loops import LIMIT, SLICE, Vitals, moving
+from rainbow_agent.runtime.stop import Stop
+from support.common import FakeClock
+
+
+class Waits:
+    """A stop signal that lets time pass instead of waiting."""
+
+    def __init__(self, clock: FakeClock, vitals: Vitals) -> None:
+        self.clock, self.vitals = clock, vitals
+        self.waited: list[float] = []
+        self.stuck: list[str] = []
+
+    def is_set(self) -> bool:
+        """Never."""
+        return False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Let it pass."""
+        assert timeout is not None
+        self.waited.append(timeout)
+        self.clock.advance(timeout)
+        self.stuck += self.vitals.pulse.stuck()
+        return False
+
+
+def test_to_ask_whether_to_stop_is_a_beat() -> None:
+    """So every loop that can be stopped beats without further words."""
+    clock = FakeClock()
+    vitals = Vitals(clock)
+    loop = vitals.loop("main", Stop())
+    clock.advance(LIMIT + 1)
+    assert vitals.pulse.stuck() == ["main"]
+    assert not loop.is_set()
+    assert vitals.pulse.stuck() == []
+
+
+def test_a_long_wait_is_many_beats() -> None:
+    """However long a setting makes it, nobody takes who waits for who is stuck."""
+    clock = FakeClock()
+    vitals = Vitals(clock)
+    waits = Waits(clock, vitals)
+    assert not vitals.loop("reporter", waits).wait(3600.0)
+    assert sum(waits.waited) == 3600.0
+    assert max(waits.waited) <= SLICE
+    assert waits.stuck == []
+
+
+def test_a_short_limit_has_short_slices() -> None:
+    """A wait alone never reaches the limit of its loop."""
+    clock = FakeClock()
+    vitals = Vitals(clock, {"main": 2.0})
+    waits = Waits(clock, vitals)
+    vitals.loop("main", waits).wait(10.0)
+    assert max(waits.waited) <= 1.0
+    assert waits.stuck == []
+
+
+def test_a_wait_ends_with_the_stop_or_the_bell() -> None:
+    """And says so."""
+    vitals, stop = Vitals(FakeClock()), Stop()
+    loop = vitals.loop("main", stop)
+    bell = threading.Event()
+    assert not loop.wait_for(bell, 0.0)
+    bell.set()
+    assert loop.wait_for(bell, 60.0)
+    stop.set("the test")
+    assert loop.wait(60.0)
+    assert loop.wait(None)
+    assert loop.is_set()
+
+
+def test_troubles_are_conditions_and_loops_that_do_not_move() -> None:
+    """A stuck loop is wrong since it moved last."""
+    clock = FakeClock()
+    vitals = Vitals(clock)
+    vitals.loop("journal", Stop())
+    began = clock.now()
+    vitals.conditions.set("disk-nearly-full", "1 MiB is free")
+    clock.advance(LIMIT + 5)
+    stuck, disk = vitals.troubles()
+    assert (stuck.name, stuck.since) == ("loop-stuck-journal", began)
+    assert "has not moved for 50 s; 45 s are allowed" in stuck.reason
+    assert disk.name == "disk-nearly-full"
+    assert [c["name"] for c in vitals.facts()["conditions"]] == [stuck.name, disk.name]
+    assert vitals.facts()["loops"] == {"journal": {"age": 50.0, "limit": 45.0}}
+    vitals.ended("journal")
+    assert vitals.facts()["loops"] == {}
+
+
+def test_many_calls_in_one_turn_are_many_beats() -> None:
+    """Planning thousands of jobs is one turn."""
+    beats: list[str] = []
+    assert moving(len, lambda: beats.append("beat"))("abc") == 3
+    assert beats == ["beat"]
