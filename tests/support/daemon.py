@@ -20,13 +20,13 @@ from rainbow_agent.core.states import JobState
 from rainbow_agent.daemon.daemon import Daemon
 from rainbow_agent.daemon.parts import Parts
 from rainbow_agent.fleet.inbox import Inbox
-from rainbow_agent.fleet.registration import Doubt, Registrar
+from rainbow_agent.fleet.registration import Registrar, SessionError
 from rainbow_agent.fleet.reporter import Reporter
 from rainbow_agent.jobs.dispatcher import Dispatcher
-from rainbow_agent.jobs.journal import JournalRoom
-from rainbow_agent.runtime.backoff import Pace
+from rainbow_agent.jobs.journal import JournalFollower
+from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock
-from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -121,7 +121,7 @@ class Agent:
         self.memory_per_node: Callable[[], int | None] = lambda: 8_000_000_000
         self.open_workload: Callable[[], FakeConnection] = world.server.connect
         self.open_ledger: Callable[[], SqliteLedger] = lambda: SqliteLedger.open(world.path)
-        self.vitals = Vitals(SystemClock())
+        self.telemetry = Telemetry(SystemClock())
         self._until_idle = until_idle
         self._built = threading.Event()
         self.thread = Background(self._run, "agent")
@@ -161,7 +161,7 @@ class Agent:
 
     def _parts(self) -> Parts:
         world, clock = self.world, SystemClock()
-        doubts: queue.SimpleQueue[Doubt] = queue.SimpleQueue()
+        session_errors: queue.SimpleQueue[SessionError] = queue.SimpleQueue()
         ledger = SqliteLedger.open(world.path)
         registrar = Registrar(
             cluster="blue",
@@ -175,13 +175,13 @@ class Agent:
             registration_id="of {}".format,
             clock=clock,
         )
-        self.journal = JournalRoom(
+        self.journal = JournalFollower(
             open_workload=self._connect,
             open_ledger=self._open_ledger,
             clock=clock,
             stop=self.stop,
             on_change=self._changed,
-            vitals=self.vitals,
+            telemetry=self.telemetry,
         )
         self.journal.PATIENCE = 0.02
         self.reporter = Reporter(
@@ -194,8 +194,8 @@ class Agent:
             every=0.5,
             clock=clock,
             stop=self.stop,
-            doubt=doubts.put,
-            vitals=self.vitals,
+            session_error=session_errors.put,
+            telemetry=self.telemetry,
         )
         return Parts(
             registrar=registrar,
@@ -207,7 +207,7 @@ class Agent:
             reporter=self.reporter,
             clock=clock,
             stop=self.stop,
-            pace=Pace(0.005, 0.02),
+            backoff=Backoff(0.005, 0.02),
             open_dispatcher=lambda: Dispatcher(
                 ledger=ledger,
                 workload=self._connect(),
@@ -220,9 +220,9 @@ class Agent:
             ),
             tell=lambda facts: world.told.append(json.loads(json.dumps(facts))),
             close=lambda: self._close(ledger),
-            doubts=doubts,
+            session_errors=session_errors,
             bell=self.stop.bell(),
-            vitals=self.vitals,
+            telemetry=self.telemetry,
             until_idle=self._until_idle,
         )
 

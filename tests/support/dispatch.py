@@ -24,7 +24,7 @@ DIAMOND: Mapping[str, Sequence[str]] = {
 }
 
 
-class Desk:
+class Harness:
     """A dispatcher, and all that it needs.
 
     `comes_back()` is what the daemon does after a break or a crash: settle, read the history,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rainbow_agent.core.model import JobChange, JobKey, Submission, Submitted, TaskKey, TaskRow
 from rainbow_agent.core.states import TaskState
-from rainbow_agent.jobs.journal import JournalRoom
-from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.jobs.journal import JournalFollower
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import Background, FakeClock
@@ -26,19 +26,19 @@ class World:
         self.changes: list[JobChange] = []
         self.open_workload: Callable[[], FakeConnection] = self.server.connect
         self.clock = FakeClock()
-        self.vitals = Vitals(self.clock)
+        self.telemetry = Telemetry(self.clock)
         self._on_lost = "fail"
         self._make_room()
 
     def _make_room(self) -> None:
         self.stop = Stop()
-        self.room = JournalRoom(
+        self.room = JournalFollower(
             open_workload=self._connect,
             open_ledger=lambda: SqliteLedger.open(self.path),
             clock=self.clock,
             stop=self.stop,
             on_change=self.changes.extend,
-            vitals=self.vitals,
+            telemetry=self.telemetry,
             on_lost=self._on_lost,
         )
         self.room.PATIENCE = 0.05  # seconds; how soon it sees the stop

@@ -72,7 +72,7 @@ class Volumes:
     folder: Path
     manifests: Manifests
 
-    def claim(self, name: str) -> Path:
+    def ownership(self, name: str) -> Path:
         """A claim's folder. There has to be such a claim in the manifests."""
         self.manifests.get("PersistentVolumeClaim", name)
         path = self.folder / "claims" / name
@@ -81,7 +81,7 @@ class Volumes:
 
     def drop(self, name: str) -> None:
         """Lose what is on a claim."""
-        shutil.rmtree(self.claim(name))
+        shutil.rmtree(self.ownership(name))
 
     def secret(self, name: str, owner: int = 0) -> Path:
         """A secret's folder, with one file for each key."""
@@ -153,7 +153,7 @@ class MiniCluster:
     @property
     def state(self) -> Path:
         """Where the agent's state folder really is."""
-        return self._volumes.claim(str(self._container["volumes"]["state"]["claimName"]))
+        return self._volumes.ownership(str(self._container["volumes"]["state"]["claimName"]))
 
     @property
     def pre_stop(self) -> str:
@@ -194,7 +194,7 @@ class MiniCluster:
         mounts = {"/mnt/flux": self._empty(name), "/flux_operator": self._folder}
         for volume in self._container.get("volumes", {}).values():
             mounts[volume["path"]] = (
-                self._volumes.claim(volume["claimName"])
+                self._volumes.ownership(volume["claimName"])
                 if "claimName" in volume
                 else self._volumes.secret(volume["secretName"])
             )
@@ -322,7 +322,7 @@ class Rainbow:
         if "secret" in volume:
             return self._volumes.secret(volume["secret"]["secretName"], user)
         if "persistentVolumeClaim" in volume:
-            path: Path = self._volumes.claim(volume["persistentVolumeClaim"]["claimName"])
+            path: Path = self._volumes.ownership(volume["persistentVolumeClaim"]["claimName"])
         else:
             path = self._network.folder / f"scheduler-{self._generation}-{mount['name']}"
             path.mkdir()

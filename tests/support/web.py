@@ -25,17 +25,17 @@ from rainbow_agent.monitoring.http.app import App
 from rainbow_agent.monitoring.http.document import document
 from rainbow_agent.monitoring.http.routes import Live, Places
 from rainbow_agent.monitoring.http.server import HttpServer
-from rainbow_agent.monitoring.http.thread import HttpRoom
+from rainbow_agent.monitoring.http.thread import HttpThread
 from rainbow_agent.monitoring.metrics import Now, render
 from rainbow_agent.monitoring.status import Sources, status_view
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.conditions import Conditions
-from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.setting_types import Address
 from rainbow_agent.runtime.settings import load
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
-from rainbow_agent.storage.ledger_metrics import LedgerMeasures, Measures
+from rainbow_agent.storage.ledger_metrics import LedgerFigures, LedgerMetrics
 from rainbow_agent.storage.ledger_paging import LedgerPages
 from support.common import Background, eventually
 
@@ -59,7 +59,7 @@ class Shop:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "ledger.sqlite"
         self.clock = SystemClock()
-        self.vitals = Vitals(self.clock)
+        self.telemetry = Telemetry(self.clock)
         self.settings = load({"RAINBOW_CLUSTER": "blue", "RAINBOW_STATE_DIR": str(folder)})
         self.pool = PoolView(
             tuple(
@@ -73,7 +73,7 @@ class Shop:
     @property
     def conditions(self) -> Conditions:
         """What is wrong."""
-        return self.vitals.conditions
+        return self.telemetry.conditions
 
     def fill(self, jobs: int, name: str = "job-{}") -> list[JobKey]:
         """Jobs in several states, as a daemon would have written them."""
@@ -96,7 +96,7 @@ class Shop:
         """What the places are made of."""
         return Live(
             clock=self.clock,
-            vitals=self.vitals,
+            telemetry=self.telemetry,
             live=lambda: Verdict(()),
             ready=lambda _: Verdict(()),
             now=self._now,
@@ -104,7 +104,7 @@ class Shop:
             pool=lambda: self.pool,
             open_ledger=lambda: SqliteLedger.open_readonly(self.path),
             open_pages=lambda: LedgerPages.open(self.path),
-            open_measures=lambda: LedgerMeasures.open(self.path),
+            open_ledger_metrics=lambda: LedgerMetrics.open(self.path),
             render=render,
             page=document,
         )
@@ -120,14 +120,14 @@ class Shop:
                     "rainbow": {"reachable": True, "last_contact": now},
                     "workload": {"kind": "flux", "uri": "local:///run/flux", "reachable": True},
                     "resources": self.pool.totals(),
-                    **self.vitals.facts(),
+                    **self.telemetry.facts(),
                 },
                 counts=ledger.counts(),
                 registration="r1",
             )
         return status_view(self.settings, found, now)
 
-    def _now(self, ledger: Measures, verdict: Verdict) -> Now:
+    def _now(self, ledger: LedgerFigures, verdict: Verdict) -> Now:
         with closing(SqliteLedger.open_readonly(self.path)) as reader:
             counts = reader.counts()
         return Now(
@@ -149,14 +149,14 @@ class Shop:
 
         def open_server(where: Address) -> HttpServer:
             routes = Places(self.live()).routes()
-            app = App(routes, local=True, counts=self.vitals.meters.requests)
+            app = App(routes, local=True, counts=self.telemetry.counters.requests)
             return HttpServer(where.host, where.port, app)
 
         stop = Stop()
-        room = HttpRoom(
+        room = HttpThread(
             address=Address("127.0.0.1", 0),
             open_server=open_server,
-            vitals=self.vitals,
+            telemetry=self.telemetry,
             stop=stop,
         )
         thread = Background(room.run, "http")

@@ -34,13 +34,13 @@ def look(settings: Settings, choice: Choice) -> Site:
     Raises:
         WorkloadUnavailable: the workload manager cannot be reached, or no node answers.
     """
-    from rainbow_agent.inventory.build import assemble_lookout  # noqa: PLC0415 - grpc
+    from rainbow_agent.inventory.build import build_watcher  # noqa: PLC0415 - grpc
     from rainbow_agent.runtime.stop import Stop  # noqa: PLC0415 - only here
     from rainbow_agent.workload.choose import opener  # noqa: PLC0415 - as below
 
-    lookout = assemble_lookout(settings, choice, opener(choice, settings), Stop(), keep=False)
-    with lookout.once():
-        return lookout.site()
+    watcher = build_watcher(settings, choice, opener(choice, settings), Stop(), keep=False)
+    with watcher.once():
+        return watcher.site()
 
 
 def show_plan(plan: Plan, settings: Settings, output: str) -> None:

@@ -27,7 +27,7 @@ FIRST_PAUSE: Final = 15.0
 LONGEST_PAUSE: Final = 600.0
 
 
-class Breaker:
+class CircuitBreaker:
     """Hears how jobs end (from any thread); says how many may be taken (the main loop asks)."""
 
     def __init__(

@@ -25,7 +25,7 @@ from rainbow_agent.core.errors import (
 from rainbow_agent.core.model import Drain
 from rainbow_agent.daemon import shutdown
 from rainbow_agent.daemon.parts import Contact, Parts
-from rainbow_agent.fleet.registration import Doubt, Session
+from rainbow_agent.fleet.registration import Session, SessionError
 from rainbow_agent.jobs.cancel import Canceler
 from rainbow_agent.jobs.dispatcher import Dispatcher
 from rainbow_agent.storage.ledger_rebuild import STRAYS
@@ -59,9 +59,9 @@ class Daemon:
         self._dispatcher: Dispatcher | None = None
         self._canceler = Canceler(parts.ledger, parts.clock)
         self._recovered = 0
-        self._moves = parts.vitals.loop("main", parts.stop)
-        self._conditions = parts.vitals.conditions
-        self._meters = parts.vitals.meters
+        self._moves = parts.telemetry.loop("main", parts.stop)
+        self._conditions = parts.telemetry.conditions
+        self._counters = parts.telemetry.counters
         self._rainbow = parts.rainbow
         self._workload = Contact()
         self._told, self._owed = float("-inf"), False
@@ -121,7 +121,7 @@ class Daemon:
                 more = self._tick()
                 self._tell()
                 if not more:
-                    self._wait(self._parts.pace.wait())
+                    self._wait(self._parts.backoff.wait())
             except LedgerBlocked as exc:
                 self._blocked(exc)
         try:
@@ -134,9 +134,9 @@ class Daemon:
         """The ledger cannot be written: nothing is begun until it can, and what runs goes on."""
         cannot_write(self._conditions, exc)
         self._again("write", exc)
-        self._parts.pace.failed()
+        self._parts.backoff.failed()
         self._tell()
-        self._moves.wait(self._parts.pace.wait())
+        self._moves.wait(self._parts.backoff.wait())
 
     def _tick(self) -> bool:
         """One round. True when there may be more to receive at once."""
@@ -154,7 +154,7 @@ class Daemon:
             self._again("poll", exc)
             if self._rainbow.bad(str(exc)):
                 self._pause("Rainbow", exc)
-        self._parts.pace.failed()
+        self._parts.backoff.failed()
         return False
 
     def _cancel_what_is_wished(self) -> None:
@@ -183,8 +183,8 @@ class Daemon:
         self._parts.reporter.changed()
 
     def _again(self, what: str, exc: RainbowAgentError) -> None:
-        self._meters.errors.add(exc.kind)
-        self._meters.retries.add(what)
+        self._counters.errors.add(exc.kind)
+        self._counters.retries.add(what)
 
     def _pause(self, who: str, exc: Exception) -> None:
         if self._stop.is_set():  # what is cut short by a stop is no news
@@ -194,7 +194,7 @@ class Daemon:
     def _round(self) -> bool:
         parts = self._parts
         try:
-            self._heal()
+            self._recover()
             first = parts.registrar.session is None
             session = parts.registrar.ensure()
             if first:
@@ -204,14 +204,14 @@ class Daemon:
             raise
         try:
             if not parts.settle(session):
-                parts.pace.worked(parts.clock.monotonic())
+                parts.backoff.worked(parts.clock.monotonic())
                 return False
             more = self._exchange(self._published(session))
             return more or (self._unfinished() and parts.journal.caught_up.is_set())
         except (RequestDenied, ClusterUnknown) as exc:
             self._conditions.set(DENIED, str(exc))
             self._again("poll", exc)
-            parts.doubt(Doubt(session, exc))
+            parts.session_error(SessionError(session, exc))
             return False
 
     def _published(self, session: Session) -> Session:
@@ -228,14 +228,14 @@ class Daemon:
         if self._parts.holds():
             self._submit()
 
-    def _heal(self) -> None:
-        doubts = self._parts.doubts
-        while not doubts.empty():
-            doubt = doubts.get()
+    def _recover(self) -> None:
+        session_errors = self._parts.session_errors
+        while not session_errors.empty():
+            session_error = session_errors.get()
             try:
-                self._parts.registrar.heal(doubt)
+                self._parts.registrar.recover(session_error)
             except (Transient, LedgerBlocked):
-                doubts.put(doubt)  # not healed yet
+                session_errors.put(session_error)  # not healed yet
                 raise
             self._parts.reporter.changed()
 
@@ -253,25 +253,25 @@ class Daemon:
                 self._rainbow.good(parts.reporter.delivered, parts.reporter.delivered_at)
             self._rainbow_is_well()  # nothing is asked: a report that is not delivered says it
             parts.listen(session)
-            parts.pace.idled(parts.clock.monotonic())
+            parts.backoff.idled(parts.clock.monotonic())
             return False
         most = parts.may_take()
         if most == 0:
             parts.listen(session)
-            parts.pace.idled(parts.clock.monotonic())
+            parts.backoff.idled(parts.clock.monotonic())
             return False
         new, full = parts.inbox.receive(session, most)
         parts.took(len(new))
-        self._meters.polls.add("jobs" if new else "empty")
+        self._counters.polls.add("jobs" if new else "empty")
         self._rainbow.good(parts.clock.now(), parts.clock.monotonic())
         self._rainbow_is_well()
         self._nothing_waits = not new
         if not new:
             self._adopt_rest()
-            parts.fence()
-            parts.pace.idled(parts.clock.monotonic())
+            parts.rotate_secret()
+            parts.backoff.idled(parts.clock.monotonic())
             return False
-        parts.pace.worked(parts.clock.monotonic())
+        parts.backoff.worked(parts.clock.monotonic())
         parts.reporter.changed()
         self._submit()
         parts.inbox.accept(session)

@@ -11,12 +11,12 @@ from typing import Any
 from rainbow_agent.core.model import Drain
 from rainbow_agent.core.ports import Clock, Ledger
 from rainbow_agent.fleet.inbox import Inbox
-from rainbow_agent.fleet.registration import Doubt, Registrar, Session
+from rainbow_agent.fleet.registration import Registrar, Session, SessionError
 from rainbow_agent.fleet.reporter import Reporter
 from rainbow_agent.jobs.dispatcher import Dispatcher
-from rainbow_agent.jobs.journal import JournalRoom
-from rainbow_agent.runtime.backoff import Pace
-from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.jobs.journal import JournalFollower
+from rainbow_agent.runtime.backoff import Backoff
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
 
 
@@ -48,17 +48,17 @@ class Parts:
     registrar: Registrar
     inbox: Inbox
     ledger: Ledger
-    journal: JournalRoom
+    journal: JournalFollower
     reporter: Reporter
     clock: Clock
     stop: Stop
-    pace: Pace
+    backoff: Backoff
     open_dispatcher: Callable[[], Dispatcher]
     tell: Callable[[dict[str, Any]], None]
     close: Callable[[], None]
     bell: threading.Event  # of the stop; wakes the main loop
-    vitals: Vitals
-    doubts: queue.SimpleQueue[Doubt] = field(default_factory=queue.SimpleQueue)
+    telemetry: Telemetry
+    session_errors: queue.SimpleQueue[SessionError] = field(default_factory=queue.SimpleQueue)
     #: What is known of rainbow; whoever asks it for the main loop keeps it true.
     rainbow: Contact = field(default_factory=Contact)
     until_idle: bool = False
@@ -78,7 +78,7 @@ class Parts:
     #: Answers who asks for that, while no jobs are asked for.
     listen: Callable[[Session], None] = lambda _: None
     #: Sees to it that nobody else has our secret, when nothing waits.
-    fence: Callable[[], None] = lambda: None
+    rotate_secret: Callable[[], None] = lambda: None
     #: More for `status`.
     more: Callable[[], dict[str, Any]] = dict
     #: The operator's wish that no new jobs are taken; None when they may be.
@@ -103,11 +103,11 @@ class Parts:
             "workload": {"reachable": journal.reachable, "problem": journal.problem},
             "resources": pool.totals() if pool else None,
             "draining": vars(drain) if drain else None,
-            **self.vitals.facts(),
+            **self.telemetry.facts(),
             **self.more(),
         }
 
-    def doubt(self, found: Doubt) -> None:
+    def session_error(self, found: SessionError) -> None:
         """Something is lost in rainbow; from any thread. The main loop heals it at once."""
-        self.doubts.put(found)
+        self.session_errors.put(found)
         self.bell.set()

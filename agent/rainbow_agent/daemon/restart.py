@@ -16,7 +16,7 @@ from rainbow_agent.core.errors import LedgerDamaged, RainbowAgentError
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.daemon.daemon import HEARTBEAT, Daemon
 from rainbow_agent.daemon.parts import Parts
-from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ WHILE: Final = 600.0
 BROKEN: Final = "ledger-broken"
 
 
-class Mending:
+class RestartLoop:
     """Runs a daemon, and another one in its place when the ledger broke under it.
 
     Args:
@@ -46,13 +46,13 @@ class Mending:
         assemble: Callable[[Stop, LedgerDamaged | None], Parts],
         *,
         stop: Stop,
-        vitals: Vitals,
+        telemetry: Telemetry,
         clock: Clock,
         tell: Callable[[dict[str, Any]], None],
     ) -> None:
         self._assemble = assemble
         self._stop = stop
-        self._vitals = vitals
+        self._telemetry = telemetry
         self._clock = clock
         self._tell = tell
         self._times: deque[float] = deque(maxlen=len(PAUSES))
@@ -95,9 +95,9 @@ class Mending:
             broken,
             extra={"action": "mending", "seconds": pause},
         )
-        self._vitals.pulse.forget_all()
-        moves, end = self._vitals.loop("main", self._stop), now + pause
-        self._vitals.conditions.set(BROKEN, str(broken))
+        self._telemetry.loop_health.forget_all()
+        moves, end = self._telemetry.loop("main", self._stop), now + pause
+        self._telemetry.conditions.set(BROKEN, str(broken))
         while (left := end - self._clock.monotonic()) > 0 and not moves.is_set():
             self._tell(
                 {
@@ -107,9 +107,9 @@ class Mending:
                     "workload": {},
                     "resources": None,
                     "draining": None,
-                    **self._vitals.facts(),
+                    **self._telemetry.facts(),
                 }
             )
             moves.wait(min(left, HEARTBEAT))
-        self._vitals.conditions.clear(BROKEN)
+        self._telemetry.conditions.clear(BROKEN)
         return self._stop.is_set()

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from rainbow_agent.runtime.loops import Pulse
+from rainbow_agent.runtime.loops import LoopHealth
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +28,15 @@ class Watchdog:
         every: seconds between two looks: half of what the service manager waits for.
     """
 
-    def __init__(self, pulse: Pulse, feed: Callable[[], None], every: float) -> None:
-        self._pulse = pulse
+    def __init__(self, loop_health: LoopHealth, feed: Callable[[], None], every: float) -> None:
+        self._loop_health = loop_health
         self._feed = feed
         self._every = every
         self._stuck: list[str] = []
 
     def tick(self) -> None:
         """One look: feed, or say once which loops hang."""
-        stuck = self._pulse.stuck()
+        stuck = self._loop_health.stuck()
         if stuck and stuck != self._stuck:
             log.error(
                 "These loops hang: %s; the service manager's watchdog is not fed",

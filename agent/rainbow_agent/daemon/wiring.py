@@ -15,31 +15,31 @@ from rainbow_agent.core.errors import LedgerDamaged
 from rainbow_agent.core.model import Drain, JobChange
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.daemon import process, systemd
-from rainbow_agent.daemon.circuit_breaker import Breaker
+from rainbow_agent.daemon.circuit_breaker import CircuitBreaker
 from rainbow_agent.daemon.daemon import UNREACHABLE
 from rainbow_agent.daemon.parts import Contact, Parts
 from rainbow_agent.daemon.process import keep_private
-from rainbow_agent.daemon.restart import Mending
+from rainbow_agent.daemon.restart import RestartLoop
 from rainbow_agent.daemon.systemd import Watchdog
 from rainbow_agent.daemon.wiring_http import assemble_web
-from rainbow_agent.fleet.build import build_claim, build_registrar, credential_store
+from rainbow_agent.fleet.build import build_ownership, build_registrar, credential_store
 from rainbow_agent.fleet.grpc.connect import check_tls, connect
 from rainbow_agent.fleet.inbox import Inbox
-from rainbow_agent.fleet.registration import Doubt, Session
-from rainbow_agent.fleet.renewal import fence
+from rainbow_agent.fleet.registration import Session, SessionError
+from rainbow_agent.fleet.renewal import rotate_secret
 from rainbow_agent.fleet.reporter import Reporter
-from rainbow_agent.inventory.build import assemble_lookout
+from rainbow_agent.inventory.build import build_watcher
 from rainbow_agent.jobs.dispatcher import Dispatcher
-from rainbow_agent.jobs.journal import JournalRoom
+from rainbow_agent.jobs.journal import JournalFollower
 from rainbow_agent.jobspec.fluxspec import Programs
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.monitoring.status import status_line
-from rainbow_agent.runtime.backoff import Pace
+from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.conditions import Conditions
 from rainbow_agent.runtime.environment import job_environment
 from rainbow_agent.runtime.logs import Redact, set_level, set_up
-from rainbow_agent.runtime.loops import LIMIT, Vitals, moving
+from rainbow_agent.runtime.loops import LIMIT, Telemetry, moving
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import FINISH, Stop, stop_on_signals
 from rainbow_agent.storage import log_level, state_dir
@@ -63,13 +63,15 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     state_dir.close_file(settings.config)
     keep_private(os.environ, ("RAINBOW_SECRET", "RAINBOW_TOKEN"))
     notifier = systemd.take_from(os.environ)
-    vitals = Vitals(SystemClock(), _loop_limits(settings))
+    telemetry = Telemetry(SystemClock(), _loop_limits(settings))
     with ExitStack() as stack:
         since = lock(settings, stack)
         log_level.clear(settings.state_dir)
         stop = stack.enter_context(stop_on_signals(settings.grace, lambda: _relevel(settings)))
         if notifier.watchdog_seconds is not None:
-            watchdog = Watchdog(vitals.pulse, notifier.alive, notifier.watchdog_seconds / 2)
+            watchdog = Watchdog(
+                telemetry.loop_health, notifier.alive, notifier.watchdog_seconds / 2
+            )
             stack.enter_context(watchdog.watching())
         log.info(
             "Starting rainbow-agent %s for cluster %s",
@@ -83,20 +85,20 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
                 "state_dir": str(settings.state_dir),
             },
         )
-        return Mending(
+        return RestartLoop(
             lambda run, broken: _assemble(
                 settings,
                 choice,
                 run,
                 redact=redact,
                 notifier=notifier,
-                vitals=vitals,
+                telemetry=telemetry,
                 since=since,
                 until_idle=until_idle,
                 broken=broken,
             ),
             stop=stop,
-            vitals=vitals,
+            telemetry=telemetry,
             clock=SystemClock(),
             tell=_teller(settings, choice, notifier, since),
         ).run()
@@ -119,13 +121,13 @@ def _assemble(
     *,
     redact: Redact,
     notifier: systemd.Notifier,
-    vitals: Vitals,
+    telemetry: Telemetry,
     since: float,
     until_idle: bool,
     broken: LedgerDamaged | None,
 ) -> Parts:
     clock, contact = SystemClock(), Contact()
-    main = vitals.loop("main", stop)
+    main = telemetry.loop("main", stop)
     registered = credential_store(settings, redact).load() is not None
     ledger = open_or_replace(
         settings.ledger_path,
@@ -133,34 +135,36 @@ def _assemble(
         at=clock.now(),
         broken=broken,
     )
-    tell_rebuilt(ledger, vitals.conditions)
-    breaker = Breaker(conditions=vitals.conditions, clock=clock, limit=settings.black_hole)
+    tell_rebuilt(ledger, telemetry.conditions)
+    breaker = CircuitBreaker(
+        conditions=telemetry.conditions, clock=clock, limit=settings.black_hole
+    )
 
     def called(method: str, seconds: float, error: Exception | None) -> None:
         main.beat()
-        vitals.called(method, seconds, error)
+        telemetry.called(method, seconds, error)
         if error is None:
             contact.good(clock.now(), clock.monotonic())
-            vitals.conditions.clear(UNREACHABLE)
+            telemetry.conditions.clear(UNREACHABLE)
 
     scheduler = connect(settings, on_call=called, stop=stop)
     open_workload = opener(choice, settings, stop)
     # The journal's thread hears the end of what a stop cancels: it ends later.
     listening = Stop() if settings.on_stop == "cancel" else stop
-    lookout = assemble_lookout(settings, choice, open_workload, stop, vitals)
-    claim = build_claim(settings, scheduler, vitals.conditions, redact)
-    registrar, publication = build_registrar(
+    watcher = build_watcher(settings, choice, open_workload, stop, telemetry)
+    ownership = build_ownership(settings, scheduler, telemetry.conditions, redact)
+    registrar, graph_publisher = build_registrar(
         settings,
         ledger=ledger,
         scheduler=scheduler,
-        lookout=lookout,
+        watcher=watcher,
         redact=redact,
         stop=main,
-        vitals=vitals,
-        holder=claim,
+        telemetry=telemetry,
+        holder=ownership,
     )
     bell = stop.bell()
-    lookout.on_portrait = bell.set
+    watcher.on_description = bell.set
     programs = Programs(shared_fs=settings.shared_fs)
     parts: Parts
 
@@ -169,16 +173,16 @@ def _assemble(
         _log_changes(changes)
         breaker.heard(changes)
         if any(change.now in FINAL_JOB_STATES for change in changes):
-            lookout.jobs_ended()
+            watcher.jobs_ended()
 
-    def doubt(found: Doubt) -> None:
-        parts.doubt(found)
+    def session_error(found: SessionError) -> None:
+        parts.session_error(found)
 
     def publish(session: Session) -> None:
-        publication.sync(session)
+        graph_publisher.sync(session)
         if registrar.session is not session:  # it was renewed: rainbow knows nothing of us yet
             parts.reporter.changed()
-            publication.sync(registrar.ensure())
+            graph_publisher.sync(registrar.ensure())
 
     def draining() -> Drain | None:
         return state_dir.read_drain(settings.state_dir)
@@ -194,43 +198,43 @@ def _assemble(
             ledger=ledger,
             clock=clock,
             max_jobs=settings.max_jobs,
-            conditions=vitals.conditions,
-            hear=claim.hear,
+            conditions=telemetry.conditions,
+            hear=ownership.hear,
         ),
         ledger=ledger,
-        journal=JournalRoom(
+        journal=JournalFollower(
             open_workload=open_workload,
             open_ledger=lambda: SqliteLedger.open(settings.ledger_path),
             clock=clock,
             stop=listening,
             on_change=changed,
-            vitals=vitals,
+            telemetry=telemetry,
             cluster=settings.cluster,
             host=settings.host,
             on_lost=settings.on_lost,
         ),
         reporter=Reporter(
-            session=lambda: registrar.session if claim.held else None,
-            open_scheduler=lambda: connect(settings, stop=stop, on_call=vitals.called),
+            session=lambda: registrar.session if ownership.held else None,
+            open_scheduler=lambda: connect(settings, stop=stop, on_call=telemetry.called),
             open_ledger=lambda: SqliteLedger.open(settings.ledger_path),
             open_workload=open_workload,
-            memory_per_node=lookout.memory_per_node,
+            memory_per_node=watcher.memory_per_node,
             operator=settings.operator_state,
             every=settings.report_every,
             clock=clock,
             stop=stop,
-            doubt=doubt,
+            session_error=session_error,
             draining=lambda: draining() is not None,
-            vitals=vitals,
+            telemetry=telemetry,
         ),
         clock=clock,
         stop=stop,
-        pace=Pace(settings.poll_min, settings.poll_max),
+        backoff=Backoff(settings.poll_min, settings.poll_max),
         open_dispatcher=lambda: Dispatcher(
             ledger=ledger,
             workload=open_workload(),
             plan_text=moving(partial(plan_text, programs=programs), main.beat),
-            site=lambda: lookout.site(main),
+            site=lambda: watcher.site(main),
             environment=job_environment(os.environ, settings.secret_values),
             clock=clock,
             grace=settings.grace * FINISH,
@@ -245,17 +249,19 @@ def _assemble(
         listening=listening,
         close=close,
         bell=bell,
-        vitals=vitals,
+        telemetry=telemetry,
         rainbow=contact,
-        check=_checks(settings, vitals),
+        check=_checks(settings, telemetry),
         until_idle=until_idle,
-        threads={"lookout": lookout.run},
+        threads={"lookout": watcher.run},
         publish=publish,
-        more=lambda: {"nodes": lookout.facts(), "graph": publication.facts()},
-        settle=claim.settle,
-        holds=lambda: claim.held,
-        listen=claim.listen,
-        fence=lambda: fence(claim, registrar, ledger, credential_store(settings, redact)),
+        more=lambda: {"nodes": watcher.facts(), "graph": graph_publisher.facts()},
+        settle=ownership.settle,
+        holds=lambda: ownership.held,
+        listen=ownership.listen,
+        rotate_secret=lambda: rotate_secret(
+            ownership, registrar, ledger, credential_store(settings, redact)
+        ),
         may_take=breaker.may_take,
         took=breaker.took,
     )
@@ -264,9 +270,9 @@ def _assemble(
     return whole
 
 
-def _checks(settings: Settings, vitals: Vitals) -> Callable[[], None]:
+def _checks(settings: Settings, telemetry: Telemetry) -> Callable[[], None]:
     """Looks at what no loop meets by itself."""
-    disk = DiskWatch(settings.state_dir, vitals.conditions)
+    disk = DiskWatch(settings.state_dir, telemetry.conditions)
     ledger = LedgerWatch(settings.ledger_path)
 
     def look() -> None:

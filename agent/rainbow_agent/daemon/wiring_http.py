@@ -15,7 +15,7 @@ from rainbow_agent.monitoring.health import CONTACT_SLACK, Facts, Verdict, live,
 from rainbow_agent.monitoring.http.app import App, is_local
 from rainbow_agent.monitoring.http.document import document
 from rainbow_agent.monitoring.http.routes import Live, Places
-from rainbow_agent.monitoring.http.thread import HttpRoom, Server
+from rainbow_agent.monitoring.http.thread import HttpThread, Server
 from rainbow_agent.monitoring.metrics import Measured, Now
 from rainbow_agent.monitoring.status import Sources, status_view
 from rainbow_agent.runtime.loops import LIMIT
@@ -23,7 +23,7 @@ from rainbow_agent.runtime.setting_types import Address
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import disk, state_dir
 from rainbow_agent.storage.ledger import SqliteLedger
-from rainbow_agent.storage.ledger_metrics import LedgerMeasures, Measures
+from rainbow_agent.storage.ledger_metrics import LedgerFigures, LedgerMetrics
 from rainbow_agent.storage.ledger_paging import LedgerPages
 
 #: Jobs that ended badly, in the `status` object; as of the verb.
@@ -32,7 +32,7 @@ ERRORS = 3
 _NO_JOBS = frozenset({UNREACHABLE, DENIED, REFUSES})
 
 
-def assemble_web(settings: Settings, address: Address, parts: Parts, kind: str) -> HttpRoom:
+def assemble_web(settings: Settings, address: Address, parts: Parts, kind: str) -> HttpThread:
     """What serves.
 
     Args:
@@ -47,11 +47,13 @@ def assemble_web(settings: Settings, address: Address, parts: Parts, kind: str) 
         from rainbow_agent.monitoring.http.server import HttpServer  # noqa: PLC0415 - not for off
 
         places = Places(seen.live())
-        counts = parts.vitals.meters.requests
+        counts = parts.telemetry.counters.requests
         app = App(places.routes(), local=_is_loopback(where.host), counts=counts)
         return HttpServer(where.host, where.port, app)
 
-    return HttpRoom(address=address, open_server=open_server, vitals=parts.vitals, stop=parts.stop)
+    return HttpThread(
+        address=address, open_server=open_server, telemetry=parts.telemetry, stop=parts.stop
+    )
 
 
 class _Seen:
@@ -67,23 +69,23 @@ class _Seen:
         parts, path = self._parts, self._settings.ledger_path
         return Live(
             clock=parts.clock,
-            vitals=parts.vitals,
-            live=lambda: live(parts.vitals.pulse.ages()),
+            telemetry=parts.telemetry,
+            live=lambda: live(parts.telemetry.loop_health.ages()),
             ready=self.ready,
             now=self.now,
             status=self.status,
             pool=lambda: parts.reporter.pool,
             open_ledger=lambda: SqliteLedger.open_readonly(path),
             open_pages=lambda: LedgerPages.open(path),
-            open_measures=lambda: LedgerMeasures.open(path),
+            open_ledger_metrics=lambda: LedgerMetrics.open(path),
             render=_render,
             page=document,
         )
 
-    def ready(self, ledger: Measures) -> Verdict:
+    def ready(self, ledger: LedgerFigures) -> Verdict:
         """Whether a job can be taken and finished."""
         parts = self._parts
-        wrong = {c.name: c.reason for c in parts.vitals.conditions.current()}
+        wrong = {c.name: c.reason for c in parts.telemetry.conditions.current()}
         drain = parts.draining()
         return ready(
             Facts(
@@ -102,7 +104,7 @@ class _Seen:
             )
         )
 
-    def now(self, ledger: Measures, verdict: Verdict) -> Now:
+    def now(self, ledger: LedgerFigures, verdict: Verdict) -> Now:
         """What the metrics are made of."""
         parts, path = self._parts, self._settings.ledger_path
         with closing(SqliteLedger.open_readonly(path)) as reader:
@@ -130,7 +132,7 @@ class _Seen:
         found = Sources(
             pid=os.getpid(),
             since=holder.since if holder else None,
-            runtime={**state_dir.read_runtime(folder), **self._parts.vitals.facts()},
+            runtime={**state_dir.read_runtime(folder), **self._parts.telemetry.facts()},
             counts=counts,
             registration=current.id if current else None,
             drain=self._parts.draining(),

@@ -6,12 +6,12 @@ from contextlib import ExitStack, closing
 
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.daemon.wiring import lock
-from rainbow_agent.fleet.build import build_claim, build_registrar, credential_store
+from rainbow_agent.fleet.build import build_ownership, build_registrar, credential_store
 from rainbow_agent.fleet.credentials import registration_id
 from rainbow_agent.fleet.grpc.connect import connect
 from rainbow_agent.fleet.registration import Session
 from rainbow_agent.fleet.retry import patiently
-from rainbow_agent.inventory.build import assemble_lookout
+from rainbow_agent.inventory.build import build_watcher
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.conditions import Conditions
 from rainbow_agent.runtime.settings import Settings
@@ -33,14 +33,14 @@ def register_once(settings: Settings) -> Session:
         lock(settings, stack)
         ledger = stack.enter_context(closing(SqliteLedger.open(settings.ledger_path)))
         scheduler = stack.enter_context(closing(connect(settings)))
-        lookout = assemble_lookout(settings, choice, opener(choice, settings), Stop())
-        with lookout.once():
-            claim = build_claim(settings, scheduler, Conditions(SystemClock()))
-            registrar, publication = build_registrar(
-                settings, ledger=ledger, scheduler=scheduler, lookout=lookout, holder=claim
+        watcher = build_watcher(settings, choice, opener(choice, settings), Stop())
+        with watcher.once():
+            ownership = build_ownership(settings, scheduler, Conditions(SystemClock()))
+            registrar, graph_publisher = build_registrar(
+                settings, ledger=ledger, scheduler=scheduler, watcher=watcher, holder=ownership
             )
             session = patiently(registrar.ensure)
-            patiently(lambda: publication.sync(session))
+            patiently(lambda: graph_publisher.sync(session))
             return registrar.ensure()
 
 

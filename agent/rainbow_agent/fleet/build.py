@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from rainbow_agent.core.ports import StopSignal
 from rainbow_agent.fleet.credentials import ConfigFileStore, FreshSecret, registration_id
-from rainbow_agent.fleet.graph_publisher import Publication
+from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
-from rainbow_agent.fleet.ownership import Claim
-from rainbow_agent.fleet.ownership_file import HoldingFile, card
+from rainbow_agent.fleet.ownership import Ownership
+from rainbow_agent.fleet.ownership_file import OwnershipFile, card
 from rainbow_agent.fleet.registration import Holder, Registrar
 from rainbow_agent.fleet.renewal import renew
-from rainbow_agent.inventory.watcher import Lookout
+from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.conditions import Conditions
 from rainbow_agent.runtime.logs import Redact
-from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage.ledger import SqliteLedger
 
@@ -35,24 +35,24 @@ def build_registrar(
     *,
     ledger: SqliteLedger,
     scheduler: RainbowScheduler,
-    lookout: Lookout,
+    watcher: NodeWatcher,
     redact: Redact | None = None,
     stop: StopSignal | None = None,
-    vitals: Vitals | None = None,
+    telemetry: Telemetry | None = None,
     holder: Holder | None = None,
-) -> tuple[Registrar, Publication]:
+) -> tuple[Registrar, GraphPublisher]:
     """A registrar over these settings, and what keeps rainbow's picture of the cluster true.
 
     With `stop`, its waits for the first survey end on that.
     """
     store, clock = credential_store(settings, redact), SystemClock()
-    publication = Publication(
+    graph_publisher = GraphPublisher(
         scheduler=scheduler,
         ledger=ledger,
         clock=clock,
-        portrait=lambda: lookout.portrait,
+        description=lambda: watcher.description,
         renew=lambda: renew(registrar, ledger, store),
-        conditions=vitals.conditions if vitals else None,
+        conditions=telemetry.conditions if telemetry else None,
     )
     registrar = Registrar(
         cluster=settings.cluster,
@@ -63,26 +63,26 @@ def build_registrar(
         scheduler=scheduler,
         store=store,
         ledger=ledger,
-        graph=lambda: lookout.graph_text(stop),
+        graph=lambda: watcher.graph_text(stop),
         registration_id=registration_id,
         clock=clock,
-        record=publication,
+        record=graph_publisher,
         holder=holder,
     )
-    return registrar, publication
+    return registrar, graph_publisher
 
 
-def build_claim(
+def build_ownership(
     settings: Settings,
     scheduler: RainbowScheduler,
     conditions: Conditions,
     redact: Redact | None = None,
-) -> Claim:
+) -> Ownership:
     """Whether this agent is the one that receives the cluster's jobs."""
     clock = SystemClock()
-    return Claim(
+    return Ownership(
         scheduler=scheduler,
-        store=HoldingFile(settings.state_dir),
+        store=OwnershipFile(settings.state_dir),
         token=credential_store(settings, redact).token,
         card=card(settings.state_dir, clock.now()),
         poll_max=settings.poll_max,

@@ -22,7 +22,7 @@ from rainbow_agent.core.errors import Rejected, Transient
 from rainbow_agent.core.ports import Clock, Ledger, Scheduler
 from rainbow_agent.fleet.registration import Session
 from rainbow_agent.fleet.renewal import Renewal
-from rainbow_agent.inventory.description import Portrait, Sendable, digest
+from rainbow_agent.inventory.description import ClusterDescription, Sendable, digest
 from rainbow_agent.runtime.conditions import Conditions
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 from rainbow_compspec.subsystems import SUBSYSTEMS
@@ -83,7 +83,7 @@ class Sent:
             return cls(registration)
 
 
-class Publication:
+class GraphPublisher:
     """Used by the main loop only; `facts()` by whoever tells how we are, in the same thread."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Publication:
         scheduler: Scheduler,
         ledger: Ledger,
         clock: Clock,
-        portrait: Callable[[], Portrait | None],
+        description: Callable[[], ClusterDescription | None],
         renew: Callable[[], Renewal],
         conditions: Conditions | None = None,
     ) -> None:
@@ -102,7 +102,7 @@ class Publication:
             scheduler: the main loop's connection.
             ledger: keeps what was sent.
             clock: spaces renewals.
-            portrait: the cluster as it is now; None while it is not known yet.
+            description: the cluster as it is now; None while it is not known yet.
             renew: registers the cluster again, if it can now (renewal.renew).
             conditions: where a subsystem that rainbow refuses is said.
         """
@@ -110,11 +110,11 @@ class Publication:
         self._scheduler = scheduler
         self._ledger = ledger
         self._clock = clock
-        self._portrait = portrait
+        self._description = description
         self._renew = renew
         self._sent: Sent | None = None
         self._before_loss: Sent | None = None
-        self._shown: tuple[Portrait, str] | None = None  # what needs no sending any more
+        self._shown: tuple[ClusterDescription, str] | None = None  # what needs no sending any more
         self._refused: dict[str, Refusal] = {}  # by digest
         self._renewed = float("-inf")
         self._replace_pause = 0.0  # seconds, after the server refused a replacement
@@ -146,13 +146,13 @@ class Publication:
             Transient: rainbow cannot be reached; what was not sent is sent by the next call.
             ClusterUnknown, RequestDenied: rainbow lost something (registration.Doubt).
         """
-        portrait = self._portrait()
-        if portrait is None:
+        description = self._description()
+        if description is None:
             return
-        if self._shown == (portrait, session.registration) and not self._due_again(portrait):
+        if self._shown == (description, session.registration) and not self._due_again(description):
             return
         sent = self._known(session.registration)
-        if not self._fits(sent, portrait):
+        if not self._fits(sent, description):
             since = self._clock.monotonic() - self._renewed
             if since < RENEW_EVERY:
                 return
@@ -160,32 +160,32 @@ class Publication:
             if how is Renewal.LATER:
                 return
             self._renewed = self._clock.monotonic()
-            self._log_renewal(portrait)
+            self._log_renewal(description)
             if how is Renewal.DONE:
                 return  # there is a new session; the next call sends the subsystems
-            sent = self._replace_graph_soon(session, portrait)
-        self._send_subsystems(session, sent, portrait)
-        self._shown = (portrait, session.registration)
+            sent = self._replace_graph_soon(session, description)
+        self._send_subsystems(session, sent, description)
+        self._shown = (description, session.registration)
 
     def facts(self) -> dict[str, Any] | None:
         """The `graph` object of `status`; None while nothing is known."""
-        portrait = self._portrait()
-        if portrait is None:
+        description = self._description()
+        if description is None:
             return None
         return {
-            **self._told(portrait.graph),
-            "nodes": len(portrait.survey.counted),
-            "subsystems": {part.name: self._told(part) for part in portrait.subsystems},
+            **self._told(description.graph),
+            "nodes": len(description.survey.counted),
+            "subsystems": {part.name: self._told(part) for part in description.subsystems},
         }
 
     def _told(self, part: Sendable) -> dict[str, Any]:
         sent = self._times.get(part.name)
         return {"form": part.form, "note": part.note, "bytes": len(part.text), "sent": sent}
 
-    def _fits(self, sent: Sent, portrait: Portrait) -> bool:
+    def _fits(self, sent: Sent, description: ClusterDescription) -> bool:
         """Whether the server's graph can stay, with at most single subsystems replaced on it."""
-        parts = {part.name: part for part in portrait.subsystems}
-        if sent.graph != portrait.graph.digest or sent.subsystems.keys() - parts.keys():
+        parts = {part.name: part for part in description.subsystems}
+        if sent.graph != description.graph.digest or sent.subsystems.keys() - parts.keys():
             return False
         return all(self._replaceable(sent, part) for part in parts.values())
 
@@ -195,13 +195,13 @@ class Publication:
             return True
         return part.anchors is not None and there.anchors == part.anchors
 
-    def _replace_graph_soon(self, session: Session, portrait: Portrait) -> Sent:
+    def _replace_graph_soon(self, session: Session, description: ClusterDescription) -> Sent:
         """As _replace_graph; where that fails half way, it is not long until it is tried again.
 
         The fleet waits for the other half. Jobs must not wait for a server that always refuses it.
         """
         try:
-            sent = self._replace_graph(session, portrait)
+            sent = self._replace_graph(session, description)
         except Transient:
             self._renewed = float("-inf")
             raise
@@ -213,24 +213,26 @@ class Publication:
         self._replace_pause = 0.0
         return sent
 
-    def _replace_graph(self, session: Session, portrait: Portrait) -> Sent:
+    def _replace_graph(self, session: Session, description: ClusterDescription) -> Sent:
         """Put another cluster graph in the old one's place; no subsystem is on it then."""
         # From here to the second call every Satisfy of the fleet fails on the real server: nothing
         # comes in between, and a start after a crash there does it again.
         self._remember(Sent(session.registration))
         self._drop(session, DOMINANT)
         reach(CrashPoint.GRAPH_DROPPED)
-        self._put(session, portrait.graph)
-        for name in {*SUBSYSTEMS, *(part.name for part in portrait.subsystems)}:
+        self._put(session, description.graph)
+        for name in {*SUBSYSTEMS, *(part.name for part in description.subsystems)}:
             self._drop(session, name)
-        sent = Sent(session.registration, portrait.graph.digest)
+        sent = Sent(session.registration, description.graph.digest)
         self._remember(sent)
         return sent
 
-    def _send_subsystems(self, session: Session, sent: Sent, portrait: Portrait) -> None:
+    def _send_subsystems(
+        self, session: Session, sent: Sent, description: ClusterDescription
+    ) -> None:
         due = [
             part
-            for part in portrait.subsystems
+            for part in description.subsystems
             if self._may_offer(part)
             and sent.subsystems.get(part.name) != Entry(part.digest, part.anchors)
         ]
@@ -247,22 +249,23 @@ class Publication:
         # One that was refused stays unsure: what refused it may have let it through, or an old one.
         self._remember(replace(sent, subsystems={**sent.subsystems, **unsure, **done}))
         self._log_sent(due, done)
-        self._say_refused(portrait)
+        self._say_refused(description)
 
     def _may_offer(self, part: Sendable) -> bool:
         """Whether it was not refused, or that is long enough ago."""
         refused = self._refused.get(part.digest)
         return refused is None or refused.due <= self._clock.monotonic()
 
-    def _due_again(self, portrait: Portrait) -> bool:
+    def _due_again(self, description: ClusterDescription) -> bool:
         """Whether something that was refused should be offered once more."""
         return any(
-            part.digest in self._refused and self._may_offer(part) for part in portrait.subsystems
+            part.digest in self._refused and self._may_offer(part)
+            for part in description.subsystems
         )
 
-    def _say_refused(self, portrait: Portrait) -> None:
+    def _say_refused(self, description: ClusterDescription) -> None:
         """The condition while rainbow does not have all of what this cluster is."""
-        names = [part.name for part in portrait.subsystems if part.digest in self._refused]
+        names = [part.name for part in description.subsystems if part.digest in self._refused]
         if names:
             self._conditions.set(
                 SUBSYSTEM_REFUSED,
@@ -326,15 +329,15 @@ class Publication:
         self._sent, self._shown = sent, None
         self._ledger.put_note(_NOTE, sent.to_note())
 
-    def _log_renewal(self, portrait: Portrait) -> None:
+    def _log_renewal(self, description: ClusterDescription) -> None:
         log.info(
             "The cluster's graph changed; rainbow gets it anew: %s",
-            portrait.graph.note,
+            description.graph.note,
             extra={
                 "action": "graph_changed",
-                "nodes": len(portrait.survey.counted),
-                "form": portrait.graph.form,
-                "bytes": len(portrait.graph.text),
+                "nodes": len(description.survey.counted),
+                "form": description.graph.form,
+                "bytes": len(description.graph.text),
             },
         )
 

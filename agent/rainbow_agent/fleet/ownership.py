@@ -25,7 +25,7 @@ from rainbow_agent.core.errors import (
 from rainbow_agent.core.model import Offer
 from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet import ownership_messages
-from rainbow_agent.fleet.ownership_messages import Answer, Card, Holding, Question
+from rainbow_agent.fleet.ownership_messages import AgentIdentity, Answer, OwnershipRecord, Question
 from rainbow_agent.fleet.registration import Session
 from rainbow_agent.runtime.conditions import Conditions
 from rainbow_agent.runtime.logs import clean, when
@@ -46,17 +46,17 @@ LISTEN: Final = 5.0
 ASKING: Final = "asking-who-receives"
 
 
-class HoldingStore(Protocol):
+class OwnershipStore(Protocol):
     """Where that is kept (adapters.holding): in the folder, and not in a copy of the folder."""
 
-    def load(self) -> Holding | None:
+    def load(self) -> OwnershipRecord | None:
         """What was saved here; None where nothing was, or somewhere else."""
 
-    def save(self, holding: Holding) -> None:
+    def save(self, ownership_record: OwnershipRecord) -> None:
         """Keep it; durable when it returns."""
 
 
-class Claim:
+class Ownership:
     """Used by the main loop; `held` by any thread.
 
     Args:
@@ -73,9 +73,9 @@ class Claim:
         self,
         *,
         scheduler: Scheduler,
-        store: HoldingStore,
+        store: OwnershipStore,
         token: Callable[[], str],
-        card: Card,
+        card: AgentIdentity,
         poll_max: float,
         clock: Clock,
         conditions: Conditions,
@@ -83,11 +83,11 @@ class Claim:
         self._scheduler = scheduler
         self._store = store
         self._token = token
-        self._card = card
+        self._identity = card
         self._clock = clock
         self._conditions = conditions
         self._patience = max(LEAST, POLLS * poll_max)
-        self._holding: Holding | None = None
+        self._ownership_record: OwnershipRecord | None = None
         self._asked: float | None = None
         self._waiting: set[int] = set()  # jobs in rainbow's list, when we asked and looked
         self._lost = 0  # how often our question was gone without an answer
@@ -99,12 +99,12 @@ class Claim:
     @property
     def held(self) -> bool:
         """Whether we are the one."""
-        return self._holding is not None and self._holding.held
+        return self._ownership_record is not None and self._ownership_record.held
 
     @property
-    def wants_fence(self) -> bool:
+    def wants_new_secret(self) -> bool:
         """Whether another secret is due: somebody else may have the one that we have."""
-        fenced = self._holding is None or self._holding.fenced
+        fenced = self._ownership_record is None or self._ownership_record.fenced
         return self.held and not fenced and self.may_renew()
 
     def may_renew(self) -> bool:
@@ -120,25 +120,25 @@ class Claim:
         """There are credentials; `known`: the ledger knew them before."""
         kept = self._store.load()
         if kept is not None and kept.registration == registration:
-            self._holding = kept
+            self._ownership_record = kept
         elif kept is None and known:  # of a version that kept no such note
-            self._keep(Holding(registration, held=True))
+            self._keep(OwnershipRecord(registration, held=True))
         else:
-            self._keep(Holding(registration, held=False))
+            self._keep(OwnershipRecord(registration, held=False))
 
     def registered(self, registration: str) -> None:
         """Rainbow gave us this secret, and nobody else."""
-        self._keep(Holding(registration, held=True))
+        self._keep(OwnershipRecord(registration, held=True))
 
     def replaced(self, registration: str) -> None:
         """Somebody put another secret into the place of ours."""
         self._asked, self._lost = None, 0
-        self._keep(Holding(registration, held=False))
+        self._keep(OwnershipRecord(registration, held=False))
 
     def fenced(self) -> None:
         """It is settled, as far as it can be."""
-        if self._holding is not None:
-            self._keep(replace(self._holding, fenced=True))
+        if self._ownership_record is not None:
+            self._keep(replace(self._ownership_record, fenced=True))
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class Claim:
         if self._conditions.set(ASKING, said):
             log.warning("%s", said, extra={"action": "asking", "seconds": self._patience})
         try:
-            self._say(session, token, ownership_messages.question(self._card))
+            self._say(session, token, ownership_messages.question(self._identity))
         except ClusterUnknown:
             # An agent that lives loads the graph again with its next report.
             self._graphless = self._graphless or self._clock.monotonic()
@@ -206,8 +206,8 @@ class Claim:
         answers: Sequence[Answer],
     ) -> bool:
         now, asked = self._clock.monotonic(), self._asked or 0.0
-        ours = [q.row for q in questions if q.by.id == self._card.id]
-        told = [a for a in answers if a.to == self._card.id]
+        ours = [q.row for q in questions if q.by.id == self._identity.id]
+        told = [a for a in answers if a.to == self._identity.id]
         if told:
             self._remove(session, [*ours, *(a.row for a in told)])
             raise Fatal(_held_by(session, told[0].by))
@@ -237,8 +237,8 @@ class Claim:
     def _take_over(self) -> bool:
         self._first_seen, self._told = {}, self._clock.monotonic() + 2 * self._patience
         self._conditions.clear(ASKING)
-        if self._holding is not None:
-            self._keep(replace(self._holding, held=True, fenced=False))
+        if self._ownership_record is not None:
+            self._keep(replace(self._ownership_record, held=True, fenced=False))
         return True
 
     # -- answering ---------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ class Claim:
     def _reply(self, session: Session, questions: Sequence[Question]) -> None:
         for asked in questions:
             token = self._token()
-            if token and asked.by.id != self._card.id:
+            if token and asked.by.id != self._identity.id:
                 log.warning(
                     "Another agent has this cluster's credentials (%s); it is told to leave. Was"
                     " rainbow-config.yaml copied?",
@@ -280,7 +280,9 @@ class Claim:
                     extra={"action": "second_agent", "host": asked.by.host, "pid": asked.by.pid},
                 )
                 try:
-                    self._say(session, token, ownership_messages.answer(self._card, asked.by.id))
+                    self._say(
+                        session, token, ownership_messages.answer(self._identity, asked.by.id)
+                    )
                 except RequestDenied:
                     log.warning("It cannot be told, since the token is denied")
             # In this order: a question that is gone was answered, if it could be.
@@ -302,17 +304,17 @@ class Claim:
     def _remove(self, session: Session, rows: Sequence[int]) -> None:
         self._scheduler.accept(session.cluster, session.secret.reveal(), rows)
 
-    def _keep(self, holding: Holding) -> None:
-        if holding == self._holding:
+    def _keep(self, ownership_record: OwnershipRecord) -> None:
+        if ownership_record == self._ownership_record:
             return
-        self._holding = holding
+        self._ownership_record = ownership_record
         try:
-            self._store.save(holding)
+            self._store.save(ownership_record)
         except UsageError as exc:
             log.warning("The next start will ask again who receives these jobs: %s", exc)
 
 
-def _held_by(session: Session, other: Card | None) -> str:
+def _held_by(session: Session, other: AgentIdentity | None) -> str:
     if other is None:
         who = "another program, which did not say who it is, and which takes rows off its list"
     else:

@@ -14,38 +14,42 @@ from pathlib import Path
 from typing import Final
 
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.fleet.ownership_messages import Card, Holding
+from rainbow_agent.fleet.ownership_messages import AgentIdentity, OwnershipRecord
 
 _FILE: Final = "holder.json"
 
 
-def card(folder: Path, since: float) -> Card:
+def card(folder: Path, since: float) -> AgentIdentity:
     """Who this process is; `since` in epoch seconds."""
-    return Card(secrets.token_hex(8), socket.gethostname(), os.getpid(), since, str(folder))
+    return AgentIdentity(
+        secrets.token_hex(8), socket.gethostname(), os.getpid(), since, str(folder)
+    )
 
 
-class HoldingFile:
+class OwnershipFile:
     """holder.json in one state folder."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _FILE
 
-    def load(self) -> Holding | None:
+    def load(self) -> OwnershipRecord | None:
         """What was saved here; None where nothing was, or in a copy."""
         try:
             with self._path.open("rb") as file:
                 facts = os.fstat(file.fileno())
                 entry = json.loads(file.read())
             if entry["file"] != [facts.st_dev, facts.st_ino]:
-                return Holding("", held=False)
+                return OwnershipRecord("", held=False)
             held, fenced = entry["held"] is True, entry["fenced"] is True
-            return Holding(str(entry["registration"]), held, fenced)
+            return OwnershipRecord(str(entry["registration"]), held, fenced)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return Holding("", held=False)  # somebody wrote one: it is not known whether here
+            return OwnershipRecord(
+                "", held=False
+            )  # somebody wrote one: it is not known whether here
 
-    def save(self, holding: Holding) -> None:
+    def save(self, ownership_record: OwnershipRecord) -> None:
         """Write it; on the disk when this returns.
 
         Raises:
@@ -56,7 +60,7 @@ class HoldingFile:
             fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "w") as file:
                 facts = os.fstat(file.fileno())
-                json.dump({**vars(holding), "file": [facts.st_dev, facts.st_ino]}, file)
+                json.dump({**vars(ownership_record), "file": [facts.st_dev, facts.st_ino]}, file)
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)

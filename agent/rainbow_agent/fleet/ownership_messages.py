@@ -22,7 +22,7 @@ _SAFE: Final = "/.:-_"
 
 
 @dataclass(frozen=True)
-class Card:
+class AgentIdentity:
     """Who an agent is."""
 
     id: str  # random, of one run
@@ -36,7 +36,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Holding:
+class OwnershipRecord:
     """What a state folder says of itself."""
 
     registration: str
@@ -49,7 +49,7 @@ class Question:
     """Somebody asks who receives the jobs."""
 
     row: int  # rainbow's id of it
-    by: Card
+    by: AgentIdentity
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,16 @@ class Answer:
     """Somebody does."""
 
     row: int
-    by: Card
+    by: AgentIdentity
     to: str  # Card.id of who asked
 
 
-def question(by: Card) -> str:
+def question(by: AgentIdentity) -> str:
     """The text of a row that asks."""
     return _text(_ASKS, by, "")
 
 
-def answer(by: Card, to: str) -> str:
+def answer(by: AgentIdentity, to: str) -> str:
     """The text of a row that answers."""
     return _text(_ANSWERS, by, to)
 
@@ -90,7 +90,7 @@ def heard(offers: Iterable[Offer]) -> tuple[list[Offer], list[Question], list[An
     return jobs, questions, answers
 
 
-def _text(kind: str, by: Card, to: str) -> str:
+def _text(kind: str, by: AgentIdentity, to: str) -> str:
     fields = {
         "rainbow-agent": kind,
         "id": by.id,
@@ -110,7 +110,7 @@ def _read(offer: Offer) -> Question | Answer | None:
     lines = (line.partition(": ") for line in offer.jobspec.splitlines()[1:])
     fields = {name: unquote(value) for name, _, value in lines}
     try:
-        by = Card(
+        by = AgentIdentity(
             id=fields["id"],
             host=fields["host"],
             pid=int(fields["pid"]),

@@ -52,7 +52,7 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Doubt:
+class SessionError:
     """Rainbow's answer to a call with this session says that something is lost over there."""
 
     session: Session
@@ -181,14 +181,16 @@ class Registrar:
             self._holder.found(registration, known=known)
         return self._adopt(stored)
 
-    def heal(self, doubt: Doubt) -> None:
+    def recover(self, session_error: SessionError) -> None:
         """Put right what rainbow lost; nothing to do when it was since the doubt arose."""
-        if doubt.session != self.session:
+        if session_error.session != self.session:
             return
-        if isinstance(doubt.error, ClusterUnknown):
+        if isinstance(session_error.error, ClusterUnknown):
             self._restore_graph()
-        elif not (self._adopt_replaced(doubt.session) or self._takes(doubt.session)):
-            self._register_again(doubt.session)
+        elif not (
+            self._adopt_replaced(session_error.session) or self._takes(session_error.session)
+        ):
+            self._register_again(session_error.session)
 
     def _adopt_replaced(self, session: Session) -> bool:
         """Whether the store has another secret by now: somebody put it there, and it counts."""

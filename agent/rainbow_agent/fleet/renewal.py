@@ -60,7 +60,7 @@ class Fenced(Protocol):
     """Who knows whether somebody else may have our secret (claim.Claim)."""
 
     @property
-    def wants_fence(self) -> bool:
+    def wants_new_secret(self) -> bool:
         """Whether somebody may."""
 
     def fenced(self) -> None:
@@ -74,7 +74,9 @@ def settled(ledger: Ledger) -> None:
         ledger.put_note(REBUILD, {**rebuilt, _SETTLED: True})
 
 
-def fence(claim: Fenced, registrar: Registrar, ledger: Ledger, store: KnowsToken) -> None:
+def rotate_secret(
+    ownership: Fenced, registrar: Registrar, ledger: Ledger, store: KnowsToken
+) -> None:
     """Have rainbow give us another secret, if somebody else may have the one that we have.
 
     To be called when rainbow offers nothing. Where a registration cannot be renewed it is said.
@@ -83,7 +85,7 @@ def fence(claim: Fenced, registrar: Registrar, ledger: Ledger, store: KnowsToken
         Transient, Fatal: as Registrar.renew.
     """
     settled(ledger)
-    if not claim.wants_fence:
+    if not ownership.wants_new_secret:
         return
     outcome = renew(registrar, ledger, store)
     if outcome is Renewal.IN_PLACE:
@@ -92,7 +94,7 @@ def fence(claim: Fenced, registrar: Registrar, ledger: Ledger, store: KnowsToken
             " take its jobs again if it came back",
             extra={"action": "not_fenced"},
         )
-        claim.fenced()
+        ownership.fenced()
 
 
 def quiet(ledger: Ledger, registration: str) -> bool:

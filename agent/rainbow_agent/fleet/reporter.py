@@ -26,10 +26,10 @@ from rainbow_agent.core.model import JobKey, JobRow
 from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.ports import Clock, Ledger, Scheduler, Workload
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
-from rainbow_agent.fleet.registration import Doubt, Session
-from rainbow_agent.runtime.backoff import Pace
+from rainbow_agent.fleet.registration import Session, SessionError
+from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach_if
-from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger_unwritable import cannot_write
 
@@ -96,9 +96,9 @@ class Reporter:
         every: float,
         clock: Clock,
         stop: Stop,
-        doubt: Callable[[Doubt], None],
+        session_error: Callable[[SessionError], None],
         draining: Callable[[], bool] = lambda: False,
-        vitals: Vitals | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._session = session
         self._open_scheduler = open_scheduler
@@ -108,9 +108,9 @@ class Reporter:
         self._operator = operator
         self._every = every
         self._clock = clock
-        self._vitals = vitals or Vitals(clock)
-        self._stop = self._vitals.loop("reporter", stop)
-        self._doubt = doubt
+        self._telemetry = telemetry or Telemetry(clock)
+        self._stop = self._telemetry.loop("reporter", stop)
+        self._session_error = session_error
         self._draining = draining
         self._changed = threading.Event()
         self._bell = stop.bell()
@@ -140,20 +140,20 @@ class Reporter:
     def run(self) -> None:
         """Report until the stop."""
         ledger, scheduler = self._open_ledger(), self._open_scheduler()
-        pace = Pace(GATHER, self._every)
+        backoff = Backoff(GATHER, self._every)
         try:
             self._changed.set()
             while not self._stop.is_set():
                 try:
-                    self._report_once(ledger, scheduler, pace)
+                    self._report_once(ledger, scheduler, backoff)
                 except LedgerBlocked as exc:  # rainbow may know already; it is told again
-                    cannot_write(self._vitals.conditions, exc)
-                    self._vitals.meters.errors.add(exc.kind)
+                    cannot_write(self._telemetry.conditions, exc)
+                    self._telemetry.counters.errors.add(exc.kind)
                     self._changed.set()
                 self._stop.wait_for(self._bell, self._every)
                 self._bell.clear()
                 self._stop.wait(GATHER)
-            self._vitals.ended("reporter")
+            self._telemetry.ended("reporter")
         finally:
             self._close(ledger, scheduler)
 
@@ -162,8 +162,8 @@ class Reporter:
         try:
             ledger, scheduler = self._open_ledger(), self._open_scheduler()
             try:
-                pace = Pace(GATHER, self._every)
-                while self._report_once(ledger, scheduler, pace) and self._untold:
+                backoff = Backoff(GATHER, self._every)
+                while self._report_once(ledger, scheduler, backoff) and self._untold:
                     pass
             finally:
                 self._close(ledger, scheduler)
@@ -177,7 +177,7 @@ class Reporter:
         scheduler.close()
         ledger.close()
 
-    def _report_once(self, ledger: Ledger, scheduler: Scheduler, pace: Pace) -> bool:
+    def _report_once(self, ledger: Ledger, scheduler: Scheduler, backoff: Backoff) -> bool:
         """One report; whether rainbow took it."""
         session = self._session()
         if session is None:
@@ -192,21 +192,21 @@ class Reporter:
             reach_if(CrashPoint.REPORTED, lambda: _tells_an_end(recent))
         except (ClusterUnknown, RequestDenied) as exc:
             self._record(ledger, [], str(exc))
-            self._doubt(Doubt(session, exc))
+            self._session_error(SessionError(session, exc))
         except (Transient, Refused) as exc:
-            self._vitals.meters.errors.add(exc.kind)
-            self._vitals.meters.retries.add("report")
-            self._vitals.meters.reports.add("failed")
+            self._telemetry.counters.errors.add(exc.kind)
+            self._telemetry.counters.retries.add("report")
+            self._telemetry.counters.reports.add("failed")
             self._record(ledger, [], str(exc))
-            self._failed(str(exc), pace)
+            self._failed(str(exc), backoff)
         else:
             self._record(ledger, recent, None)
             reach_if(CrashPoint.REPORT_NOTED, lambda: _tells_an_end(recent))
             self._problem, self.delivered = "", self._clock.now()
             self.delivered_at = self._clock.monotonic()
-            self._vitals.conditions.clear(UNDELIVERED)
-            self._vitals.meters.reports.add("delivered")
-            pace.worked(self._clock.monotonic())
+            self._telemetry.conditions.clear(UNDELIVERED)
+            self._telemetry.counters.reports.add("delivered")
+            backoff.worked(self._clock.monotonic())
             self._forget(recent)
             if self._untold:
                 self._bell.set()  # the rest of it follows
@@ -254,13 +254,13 @@ class Reporter:
         if problem is None:
             self._told = {job.key: job.state for job in told.values()}
 
-    def _failed(self, problem: str, pace: Pace) -> None:
+    def _failed(self, problem: str, backoff: Backoff) -> None:
         if problem != self._problem:
             log.warning("A report could not be delivered; it is kept: %s", problem)
         self._problem = problem
-        self._vitals.conditions.set(UNDELIVERED, problem)
-        pace.failed()
-        self._stop.wait(pace.wait())
+        self._telemetry.conditions.set(UNDELIVERED, problem)
+        backoff.failed()
+        self._stop.wait(backoff.wait())
         self._bell.set()
 
     def _look(self) -> PoolView | None:

@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rainbow_agent.core.ports import Workload
-from rainbow_agent.inventory.description import Portrait
+from rainbow_agent.inventory.description import ClusterDescription
 from rainbow_agent.inventory.extractors import FluxExtractor, LocalExtractor
 from rainbow_agent.inventory.files import CompspecDir
 from rainbow_agent.inventory.spack_watch import SpackWatch, spack_files
 from rainbow_agent.inventory.survey import Discovery, Extractor
 from rainbow_agent.inventory.user_subsystems import UserSubsystems
-from rainbow_agent.inventory.watcher import Lookout
+from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.runtime.clock import SystemClock
-from rainbow_agent.runtime.debounce import Settle
+from rainbow_agent.runtime.debounce import Debounce
 from rainbow_agent.runtime.environment import job_environment
-from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.workload.choose import Choice
@@ -34,24 +34,24 @@ class _ReadOnly(CompspecDir):
     def keep_node(self, rank: int, text: str) -> None:
         """Keep nothing."""
 
-    def keep_cluster(self, portrait: Portrait) -> None:
+    def keep_cluster(self, description: ClusterDescription) -> None:
         """Keep nothing."""
 
 
-def assemble_lookout(
+def build_watcher(
     settings: Settings,
     choice: Choice,
     open_workload: Callable[[], Workload],
     stop: Stop,
-    vitals: Vitals | None = None,
+    telemetry: Telemetry | None = None,
     *,
     keep: bool = True,
-) -> Lookout:
+) -> NodeWatcher:
     """What watches the nodes of this cluster; with `keep` it leaves what it finds as files."""
     clock = SystemClock()
     shelf = CompspecDir(settings.compspec_dir) if keep else _ReadOnly(settings.compspec_dir)
     files = spack_files(os.environ)
-    return Lookout(
+    return NodeWatcher(
         cluster=settings.cluster,
         open_workload=open_workload,
         discovery=Discovery(
@@ -64,8 +64,8 @@ def assemble_lookout(
         shelf=shelf,
         clock=clock,
         stop=stop,
-        settle=Settle(clock),
-        vitals=vitals,
+        settle=Debounce(clock),
+        telemetry=telemetry,
         everywhere=UserSubsystems(settings.subsystems_dir).read,
     )
 

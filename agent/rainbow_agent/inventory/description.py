@@ -39,7 +39,7 @@ class Sendable:
 
 
 @dataclass(frozen=True)
-class Portrait:
+class ClusterDescription:
     """All that rainbow is to know of this cluster at one time."""
 
     survey: Survey
@@ -54,7 +54,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def portray(cluster: str, survey: Survey) -> Portrait:
+def portray(cluster: str, survey: Survey) -> ClusterDescription:
     """The graphs of a cluster.
 
     Raises:
@@ -74,7 +74,7 @@ def portray(cluster: str, survey: Survey) -> Portrait:
         for facts, id_, each in zip(nodes, whole.node_ids, counted, strict=True)
         if each.facts is not None
     ]
-    return Portrait(
+    return ClusterDescription(
         survey=survey,
         graph=Sendable("cluster", wire.text, wire.form.value, wire.note),
         subsystems=tuple(_subsystems([f for f, _ in described], [i for _, i in described])),

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
-from rainbow_agent.inventory.description import Portrait
+from rainbow_agent.inventory.description import ClusterDescription
 from rainbow_compspec import jgf
 from rainbow_compspec.subsystems import SUBSYSTEMS, SubsystemGraph, subsystem_graph
 
@@ -45,17 +45,17 @@ class CompspecDir:
     def _node_file(self, rank: int) -> Path:
         return self._folder / "cluster" / f"node-{rank + 1}.json"
 
-    def keep_cluster(self, portrait: Portrait) -> None:
+    def keep_cluster(self, description: ClusterDescription) -> None:
         """Store the full graphs, and remove files of ranks that the instance does not have."""
         with self._telling():
-            _replace(self._folder / "cluster-nodes.json", partial(jgf.write, portrait.whole))
-            for name, graph in _subsystems(portrait):
+            _replace(self._folder / "cluster-nodes.json", partial(jgf.write, description.whole))
+            for name, graph in _subsystems(description):
                 path = self._folder / f"subsystem-{name}.json"
                 if graph.empty:
                     path.unlink(missing_ok=True)
                 else:
                     _replace(path, partial(jgf.write, graph))
-            self._forget({each.view.rank for each in portrait.survey.nodes})
+            self._forget({each.view.rank for each in description.survey.nodes})
 
     def _forget(self, ranks: set[int]) -> None:
         for path in (self._folder / "cluster").glob("node-*.json"):
@@ -79,9 +79,9 @@ class CompspecDir:
                 )
 
 
-def _subsystems(portrait: Portrait) -> Iterator[tuple[str, SubsystemGraph]]:
+def _subsystems(description: ClusterDescription) -> Iterator[tuple[str, SubsystemGraph]]:
     """Each subsystem, as large as it is."""
-    described = [each for each in portrait.survey.counted if each.facts is not None]
+    described = [each for each in description.survey.counted if each.facts is not None]
     ids = [str(each.view.rank + 1) for each in described]  # as cluster_graph numbers them
     facts = [each.facts for each in described if each.facts is not None]
     for name in SUBSYSTEMS:

@@ -16,11 +16,11 @@ from rainbow_agent.core.errors import Fatal, WorkloadUnavailable
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.site import Site, Subsystems
-from rainbow_agent.inventory.description import Portrait, portray, site_of
+from rainbow_agent.inventory.description import ClusterDescription, portray, site_of
 from rainbow_agent.inventory.survey import Condition, Discovery, Survey, Surveyed
-from rainbow_agent.runtime.debounce import Settle
+from rainbow_agent.runtime.debounce import Debounce
 from rainbow_agent.runtime.logs import counted
-from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
 from rainbow_compspec.errors import CompspecError
 
@@ -57,11 +57,11 @@ class Software(Protocol):
 class Shelf(Protocol):
     """Keeps descriptions as files, for people and other tools (adapters.compspec_dir)."""
 
-    def keep_cluster(self, portrait: Portrait) -> None:
+    def keep_cluster(self, description: ClusterDescription) -> None:
         """Replace the files of the cluster and its subsystems."""
 
 
-class Lookout:
+class NodeWatcher:
     """One thread runs `run`; the others read `portrait`, which is replaced, never changed."""
 
     def __init__(
@@ -74,8 +74,8 @@ class Lookout:
         shelf: Shelf,
         clock: Clock,
         stop: Stop,
-        settle: Settle,
-        vitals: Vitals | None = None,
+        settle: Debounce,
+        telemetry: Telemetry | None = None,
         everywhere: Callable[[], Subsystems] = dict,
     ) -> None:
         self._cluster = cluster
@@ -84,12 +84,12 @@ class Lookout:
         self._software = software
         self._shelf = shelf
         self._clock = clock
-        self._vitals = vitals or Vitals(clock)
-        self._stop = self._vitals.loop("lookout", stop)
+        self._telemetry = telemetry or Telemetry(clock)
+        self._stop = self._telemetry.loop("lookout", stop)
         self._end = stop
         self._settle = settle
         self._everywhere = everywhere
-        self._placed: tuple[Portrait, Subsystems, Site] | None = None
+        self._placed: tuple[ClusterDescription, Subsystems, Site] | None = None
         self._bell = stop.bell()
         self._software_changed = threading.Event()
         self._again: set[int] = set()  # ranks to be asked again
@@ -100,9 +100,9 @@ class Lookout:
         self._ready = threading.Condition()
         self._problem: Exception | None = None
         #: Is called when there is a new portrait.
-        self.on_portrait: Callable[[], None] = lambda: None
+        self.on_description: Callable[[], None] = lambda: None
         #: The cluster as it is; None until the first survey ended.
-        self.portrait: Portrait | None = None
+        self.description: ClusterDescription | None = None
 
     def graph_text(self, stop: StopSignal | None = None) -> str:
         """The cluster graph to register with; waits for the first survey.
@@ -124,24 +124,28 @@ class Lookout:
         Raises:
             WorkloadUnavailable: they are not known yet, or a stop was asked for.
         """
-        portrait, everywhere = self._awaited(stop), self._everywhere()
+        description, everywhere = self._awaited(stop), self._everywhere()
         known = self._placed
-        if known is None or known[0] is not portrait or known[1] is not everywhere:
-            known = self._placed = (portrait, everywhere, site_of(portrait.survey, everywhere))
+        if known is None or known[0] is not description or known[1] is not everywhere:
+            known = self._placed = (
+                description,
+                everywhere,
+                site_of(description.survey, everywhere),
+            )
         return known[2]
 
-    def _awaited(self, stop: StopSignal | None) -> Portrait:
+    def _awaited(self, stop: StopSignal | None) -> ClusterDescription:
         stop = stop or self._end  # not this loop's own: another thread must not beat for it
         with self._ready:
-            while self.portrait is None and self._problem is None and not stop.is_set():
+            while self.description is None and self._problem is None and not stop.is_set():
                 self._ready.wait(0.1)
-            if self.portrait is not None:
-                return self.portrait
+            if self.description is not None:
+                return self.description
         raise self._problem or WorkloadUnavailable("stopped before the nodes were described")
 
     def memory_per_node(self) -> int | None:
         """Bytes of the node with the least; None while no node's is known."""
-        return self.portrait.memory_per_node if self.portrait else None
+        return self.description.memory_per_node if self.description else None
 
     def run(self) -> None:
         """Watch until the stop.
@@ -155,7 +159,7 @@ class Lookout:
                 self.tick()
                 self._stop.wait_for(self._bell, self._pause())
                 self._bell.clear()
-            self._vitals.ended("lookout")
+            self._telemetry.ended("lookout")
         finally:
             self._software.stop()
             self._close()
@@ -192,13 +196,13 @@ class Lookout:
             raise
         self._notice(pool)
         due = self._discovery.next_due() <= self._clock.monotonic()
-        if self.portrait is None or self._settle.due() or due:
+        if self.description is None or self._settle.due() or due:
             self._survey(pool)
 
     def facts(self) -> dict[str, Any] | None:
         """The `nodes` object of `status`; None before the first survey."""
-        portrait = self.portrait
-        return None if portrait is None else nodes_view(portrait.survey.nodes)
+        description = self.description
+        return None if description is None else nodes_view(description.survey.nodes)
 
     def _software_is_new(self) -> None:
         self._software_changed.set()
@@ -206,7 +210,7 @@ class Lookout:
 
     def _pause(self) -> float:
         now = self._clock.monotonic()
-        look = LOOK if self.portrait else _FIRST_LOOK
+        look = LOOK if self.description else _FIRST_LOOK
         return max(_LEAST, min(look, self._settle.left(), self._discovery.next_due() - now))
 
     def _look(self) -> PoolView:
@@ -250,32 +254,32 @@ class Lookout:
         self._say_who_is_missing(survey)
         if self._stop.is_set():
             return
-        if self.portrait and self.portrait.survey == survey:
-            self._vitals.conditions.clear(NOT_DESCRIBED)
+        if self.description and self.description.survey == survey:
+            self._telemetry.conditions.clear(NOT_DESCRIBED)
             return
         try:
-            portrait = portray(self._cluster, survey)
+            description = portray(self._cluster, survey)
         except (WorkloadUnavailable, CompspecError) as exc:
-            self._vitals.conditions.set(NOT_DESCRIBED, str(exc))
+            self._telemetry.conditions.set(NOT_DESCRIBED, str(exc))
             self._fail(exc)
             return
-        self._publish(portrait)
+        self._publish(description)
 
-    def _publish(self, portrait: Portrait) -> None:
-        graph = portrait.graph
+    def _publish(self, description: ClusterDescription) -> None:
+        graph = description.graph
         log.info(
             "The cluster has %s; its graph is sent in form %s: %s",
-            counted(len(portrait.survey.counted), "node"),
+            counted(len(description.survey.counted), "node"),
             graph.form,
             graph.note,
             extra={"action": "cluster_described", "form": graph.form, "bytes": len(graph.text)},
         )
         with self._ready:
-            self.portrait, self._problem = portrait, None
+            self.description, self._problem = description, None
             self._ready.notify_all()
-        self._vitals.conditions.clear(NOT_DESCRIBED)
-        self.on_portrait()
-        self._shelf.keep_cluster(portrait)
+        self._telemetry.conditions.clear(NOT_DESCRIBED)
+        self.on_description()
+        self._shelf.keep_cluster(description)
 
     def _say_who_is_missing(self, survey: Survey) -> None:
         """The condition that names nodes which rainbow does not hear of: they do not answer."""
@@ -283,11 +287,11 @@ class Lookout:
         if self._stop.is_set():
             return
         if not missing:
-            self._vitals.conditions.clear(SILENT)
+            self._telemetry.conditions.clear(SILENT)
             return
         names = ", ".join(node.view.name for node in missing[:_NAMED])
         more = ", ..." if len(missing) > _NAMED else ""
-        self._vitals.conditions.set(
+        self._telemetry.conditions.set(
             SILENT,
             f"no description of {counted(len(missing), 'node')} ({names}{more}):"
             f" {missing[0].problem}; jobs are not matched to them. They are asked again",

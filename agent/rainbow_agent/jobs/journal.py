@@ -27,9 +27,9 @@ from rainbow_agent.core.model import (
 from rainbow_agent.core.ports import Clock, Journal, Ledger, StopSignal, Workload
 from rainbow_agent.core.states import FINAL_TASK_STATES, TaskState
 from rainbow_agent.jobs.tracker import Tracker
-from rainbow_agent.runtime.backoff import Pace
+from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach_if
-from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.storage.ledger_rebuild import INSTANCE, LINEAGE, REBUILD, STRAYS, Finds
 from rainbow_agent.storage.ledger_unwritable import cannot_write
 
@@ -53,7 +53,7 @@ _LOST = {
 }
 
 
-class JournalRoom:
+class JournalFollower:
     """The thread that keeps the ledger true to the workload manager."""
 
     #: Seconds one wait for events may take; also how long the loop does not move when all is well.
@@ -70,7 +70,7 @@ class JournalRoom:
         clock: Clock,
         stop: StopSignal,
         on_change: Callable[[list[JobChange]], None],
-        vitals: Vitals | None = None,
+        telemetry: Telemetry | None = None,
         cluster: str = "",
         host: str = "",
         on_lost: str = "fail",
@@ -79,8 +79,8 @@ class JournalRoom:
         self._open_workload = open_workload
         self._open_ledger = open_ledger
         self._clock = clock
-        self._vitals = vitals or Vitals(clock)
-        self._stop = self._vitals.loop("journal", stop)
+        self._telemetry = telemetry or Telemetry(clock)
+        self._stop = self._telemetry.loop("journal", stop)
         self._on_change = on_change
         #: Set while the ledger has all that the journal told; cleared when the stream breaks.
         self.caught_up = threading.Event()
@@ -106,32 +106,32 @@ class JournalRoom:
     def run(self) -> None:
         """Follow the journal until the stop."""
         ledger = self._open_ledger()
-        pace = Pace(0.5, 10.0)
+        backoff = Backoff(0.5, 10.0)
         try:
             while not self._stop.is_set():
                 try:
-                    self._follow(ledger, pace)
+                    self._follow(ledger, backoff)
                     continue
                 except WorkloadUnavailable as exc:
                     if self.problem != str(exc):
                         log.warning("The workload manager's journal broke off: %s", exc)
                     self.reachable, self.problem = False, str(exc)
-                    self._vitals.conditions.set(UNREACHABLE, str(exc))
-                    self._vitals.meters.errors.add(exc.kind)
+                    self._telemetry.conditions.set(UNREACHABLE, str(exc))
+                    self._telemetry.counters.errors.add(exc.kind)
                 except LedgerBlocked as exc:
                     # What could not be written is in the history, which is read again.
-                    cannot_write(self._vitals.conditions, exc)
-                    self._vitals.meters.errors.add(exc.kind)
-                self._vitals.meters.retries.add("journal")
+                    cannot_write(self._telemetry.conditions, exc)
+                    self._telemetry.counters.errors.add(exc.kind)
+                self._telemetry.counters.retries.add("journal")
                 self.caught_up.clear()
-                pace.failed()
-                self._stop.wait(pace.wait())
-            self._vitals.ended("journal")
+                backoff.failed()
+                self._stop.wait(backoff.wait())
+            self._telemetry.ended("journal")
         finally:
             self.caught_up.clear()
             ledger.close()
 
-    def _follow(self, ledger: Ledger, pace: Pace) -> None:
+    def _follow(self, ledger: Ledger, backoff: Backoff) -> None:
         with self._sync:
             self.caught_up.clear()
             self._resync.clear()
@@ -149,7 +149,7 @@ class JournalRoom:
             try:
                 tracker = Tracker()
                 self._read_history(journal, ledger, tracker, known, workload, instance=instance)
-                pace.worked(self._clock.monotonic())
+                backoff.worked(self._clock.monotonic())
                 held: dict[int | None, TaskChange] = {}
                 while not (self._stop.is_set() or self._resync.is_set()):
                     news = _news(tracker, self._gather(journal))
@@ -205,7 +205,7 @@ class JournalRoom:
         where = Known(instance, lineage.name, max(last_id, lineage.last_id), noted)
         self._note_missed(ledger, known, seen, where)
         self.reachable, self.problem = True, ""
-        self._vitals.conditions.clear(UNREACHABLE)
+        self._telemetry.conditions.clear(UNREACHABLE)
         with self._sync:
             if self._resync.is_set():
                 return

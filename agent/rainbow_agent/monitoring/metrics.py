@@ -36,8 +36,8 @@ from rainbow_agent.runtime.counters import (
     Distribution,
     Histogram,
 )
-from rainbow_agent.runtime.loops import Vitals
-from rainbow_agent.storage.ledger_metrics import Backlog, Ended, Measures, News
+from rainbow_agent.runtime.loops import Telemetry
+from rainbow_agent.storage.ledger_metrics import Backlog, Ended, LedgerFigures, News
 
 
 class Kind(str, Enum):
@@ -50,7 +50,7 @@ class Kind(str, Enum):
 
 
 @dataclass(frozen=True)
-class Family:
+class MetricDefinition:
     """One metric. `name` is without the endings that its kind gives to samples."""
 
     name: str
@@ -69,26 +69,26 @@ class Sample:
 
 
 #: A family with its values now.
-Measured = tuple[Family, Sequence[Sample]]
+Measured = tuple[MetricDefinition, Sequence[Sample]]
 
 
 def _name(name: str) -> str:
     return f"rainbow_agent_{name}"
 
 
-def _counter(name: str, text: str, *labels: str) -> Family:
-    return Family(_name(name), Kind.COUNTER, text, labels)
+def _counter(name: str, text: str, *labels: str) -> MetricDefinition:
+    return MetricDefinition(_name(name), Kind.COUNTER, text, labels)
 
 
-def _gauge(name: str, text: str, *labels: str) -> Family:
-    return Family(_name(name), Kind.GAUGE, text, labels)
+def _gauge(name: str, text: str, *labels: str) -> MetricDefinition:
+    return MetricDefinition(_name(name), Kind.GAUGE, text, labels)
 
 
-def _durations(name: str, text: str, *labels: str) -> Family:
-    return Family(_name(name), Kind.HISTOGRAM, text, labels, JOB_BUCKETS)
+def _durations(name: str, text: str, *labels: str) -> MetricDefinition:
+    return MetricDefinition(_name(name), Kind.HISTOGRAM, text, labels, JOB_BUCKETS)
 
 
-BUILD: Final = Family(
+BUILD: Final = MetricDefinition(
     _name("build"),
     Kind.INFO,
     "What runs here.",
@@ -105,7 +105,7 @@ CONDITION: Final = _gauge(
 CONDITIONS: Final = _gauge("conditions", "How many things are wrong now.")
 DRAINING: Final = _gauge("draining", "Whether no new jobs are taken, by a person's wish: 1 or 0.")
 # Rainbow.
-CALLS: Final = Family(
+CALLS: Final = MetricDefinition(
     _name("rainbow_call_duration_seconds"),
     Kind.HISTOGRAM,
     "Calls to rainbow by procedure and how they ended (ok, or the kind of error).",
@@ -149,7 +149,7 @@ LEDGER: Final = _gauge("ledger_size_bytes", "Size of the ledger and its log.")
 REQUESTS: Final = _counter("http_requests", "Answered HTTP requests.", "path", "code")
 
 #: All of them, in the order in which they are exported.
-FAMILIES: Final = (
+METRIC_DEFINITIONS: Final = (
     BUILD,
     READY,
     CHECK,
@@ -215,7 +215,7 @@ class JobHistory:
         self.run = Histogram(JOB_BUCKETS)
         self.whole = Histogram(JOB_BUCKETS)
 
-    def catch_up(self, ledger: Measures) -> None:
+    def catch_up(self, ledger: LedgerFigures) -> None:
         """Take in what the ledger has since the last time."""
         with self._guard:  # two scrapes at once must not count the same news
             news = ledger.news(self._upto)
@@ -242,20 +242,20 @@ class JobHistory:
                 histogram.observe(max(0.0, end - begin), *labels)
 
 
-def measure(now: Now, vitals: Vitals, history: JobHistory) -> list[Measured]:
+def measure(now: Now, telemetry: Telemetry, history: JobHistory) -> list[Measured]:
     """Every family with its samples."""
     return [
         (BUILD, [Sample((__version__, platform.python_version(), now.cluster, now.workload), 1)]),
-        *_health(now, vitals),
-        *_rainbow(now, vitals),
+        *_health(now, telemetry),
+        *_rainbow(now, telemetry),
         *_jobs(now, history),
         *_resources(now),
-        (REQUESTS, _counted(vitals.meters.requests)),
+        (REQUESTS, _counted(telemetry.counters.requests)),
     ]
 
 
-def _health(now: Now, vitals: Vitals) -> Iterable[Measured]:
-    ages, troubles = vitals.pulse.ages(), vitals.troubles()
+def _health(now: Now, telemetry: Telemetry) -> Iterable[Measured]:
+    ages, troubles = telemetry.loop_health.ages(), telemetry.troubles()
     yield READY, [Sample((), float(now.verdict.ok))]
     yield CHECK, [Sample((c.name,), float(c.ok)) for c in now.verdict.checks]
     yield LOOP_AGE, [Sample((name,), age.age) for name, age in ages.items()]
@@ -265,14 +265,14 @@ def _health(now: Now, vitals: Vitals) -> Iterable[Measured]:
     yield DRAINING, [Sample((), float(now.draining))]
 
 
-def _rainbow(now: Now, vitals: Vitals) -> Iterable[Measured]:
-    meters = vitals.meters
-    yield CALLS, _seen(meters.calls)
-    yield POLLS, _counted(meters.polls, ("jobs",), ("empty",))
-    yield REPORTS, _counted(meters.reports, ("delivered",), ("failed",))
+def _rainbow(now: Now, telemetry: Telemetry) -> Iterable[Measured]:
+    counters = telemetry.counters
+    yield CALLS, _seen(counters.calls)
+    yield POLLS, _counted(counters.polls, ("jobs",), ("empty",))
+    yield REPORTS, _counted(counters.reports, ("delivered",), ("failed",))
     yield CONTACT, [] if now.last_contact is None else [Sample((), now.last_contact)]
-    yield ERRORS, _counted(meters.errors)
-    yield RETRIES, _counted(meters.retries, ("poll",), ("submit",), ("journal",), ("report",))
+    yield ERRORS, _counted(counters.errors)
+    yield RETRIES, _counted(counters.retries, ("poll",), ("submit",), ("journal",), ("report",))
 
 
 def _jobs(now: Now, history: JobHistory) -> Iterable[Measured]:
@@ -341,7 +341,7 @@ def _seen(histogram: Histogram) -> list[Sample]:
 
 #: Renders families as text for a scraper (adapters.prometheus).
 Render = Callable[[list[Measured], str], tuple[str, bytes]]
-__all__ = ["Family", "JobHistory", "Now", "Render", "measure"]
+__all__ = ["JobHistory", "MetricDefinition", "Now", "Render", "measure"]
 
 
 class _Once(Collector):
@@ -373,7 +373,7 @@ def render(measured: Sequence[Measured], accept: str) -> tuple[str, bytes]:
     return content_type, encode(registry)
 
 
-def _metric(family: Family, samples: Sequence[Sample]) -> Metric:
+def _metric(family: MetricDefinition, samples: Sequence[Sample]) -> Metric:
     if family.kind is Kind.INFO:
         info = InfoMetricFamily(family.name, family.text)
         for sample in samples:
@@ -389,7 +389,7 @@ def _metric(family: Family, samples: Sequence[Sample]) -> Metric:
     return metric
 
 
-def _histogram(family: Family, samples: Sequence[Sample]) -> Metric:
+def _histogram(family: MetricDefinition, samples: Sequence[Sample]) -> Metric:
     metric = HistogramMetricFamily(family.name, family.text, labels=family.labels)
     bounds = [*(repr(float(bound)) for bound in family.buckets), "+Inf"]
     for sample in samples:

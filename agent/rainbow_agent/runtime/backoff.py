@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 
-class Pace:
+class Backoff:
     """The time between polls.
 
     Full jitter (uniform from 0 to the current cap) keeps a thousand agents from polling in step.

@@ -77,7 +77,7 @@ class Histogram:
             }
 
 
-class Meters:
+class Counters:
     """All that is counted while the daemon runs."""
 
     def __init__(self) -> None:

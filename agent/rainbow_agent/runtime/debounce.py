@@ -10,7 +10,7 @@ QUIET = 2.0
 MOST = 30.0
 
 
-class Settle:
+class Debounce:
     """Changes come in; `due()` says when to act on them."""
 
     def __init__(self, clock: Clock, quiet: float = QUIET, most: float = MOST) -> None:

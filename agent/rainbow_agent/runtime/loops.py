@@ -16,7 +16,7 @@ from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.ports import Clock, StopSignal
 from rainbow_agent.runtime.clock import real
 from rainbow_agent.runtime.conditions import Condition, Conditions
-from rainbow_agent.runtime.counters import Meters
+from rainbow_agent.runtime.counters import Counters
 from rainbow_agent.runtime.fault_injection import held_up, loop_limit
 
 
@@ -33,7 +33,7 @@ class LoopAge:
         return self.age > self.limit
 
 
-class Pulse:
+class LoopHealth:
     """The beats of all loops. Every method may be called from any thread."""
 
     def __init__(self, clock: Clock) -> None:
@@ -151,7 +151,7 @@ def moving(function: Callable[[A], R], beat: Callable[[], None]) -> Callable[[A]
     return called
 
 
-class Vitals:
+class Telemetry:
     """The beats of all loops and the conditions of the daemon, for who shows them.
 
     Args:
@@ -160,27 +160,27 @@ class Vitals:
     """
 
     def __init__(self, clock: Clock, limits: Mapping[str, float] | None = None) -> None:
-        self.pulse = Pulse(clock)
+        self.loop_health = LoopHealth(clock)
         self.conditions = Conditions(clock)
-        self.meters = Meters()
+        self.counters = Counters()
         self._clock = clock
         self._limits = dict(limits or {})
 
     def loop(self, name: str, stop: StopSignal) -> Loop:
         """Register a loop; it is waited for from now on, until `ended`."""
         limit = loop_limit() or self._limits.get(name, LIMIT)
-        return Loop(name, self.pulse.loop(name, limit), stop, limit)
+        return Loop(name, self.loop_health.loop(name, limit), stop, limit)
 
     def ended(self, name: str) -> None:
         """The loop ended as it should."""
-        self.pulse.forget(name)
+        self.loop_health.forget(name)
 
     def called(self, method: str, seconds: float, error: Exception | None) -> None:
         """A call to rainbow ended."""
         outcome = "ok"
         if error is not None:
             outcome = error.kind if isinstance(error, RainbowAgentError) else "other"
-        self.meters.calls.observe(seconds, method, outcome)
+        self.counters.calls.observe(seconds, method, outcome)
 
     def troubles(self) -> list[Condition]:
         """All that is wrong now: the conditions, and one for each loop that does not move."""
@@ -192,7 +192,7 @@ class Vitals:
                 " The agent's log may say why; a restart loses nothing",
                 now - age.age,
             )
-            for name, age in self.pulse.ages().items()
+            for name, age in self.loop_health.ages().items()
             if age.stuck
         ]
         return stuck + self.conditions.current()
@@ -202,7 +202,7 @@ class Vitals:
         return {
             "loops": {
                 name: {"age": round(age.age, 3), "limit": age.limit}
-                for name, age in self.pulse.ages().items()
+                for name, age in self.loop_health.ages().items()
             },
             "conditions": [
                 {"name": c.name, "reason": c.reason, "since": c.since} for c in self.troubles()

@@ -46,7 +46,7 @@ class Backlog:
     tasks: Mapping[TaskState, int] = field(default_factory=dict)  # those that are not over
 
 
-class Measures(Protocol):
+class LedgerFigures(Protocol):
     """The ledger, for one look (adapters.sqlite_ledger_measures). All may raise LedgerDamaged."""
 
     def newest(self) -> int:
@@ -98,14 +98,14 @@ _OPEN_TASKS = json.dumps([s.value for s in TaskState if s not in FINAL_TASK_STAT
 _FINAL: Final = frozenset(state.value for state in FINAL_JOB_STATES)
 
 
-class LedgerMeasures:
+class LedgerMetrics:
     """One look at the ledger; close it afterwards."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     @classmethod
-    def open(cls, path: Path) -> LedgerMeasures:
+    def open(cls, path: Path) -> LedgerMetrics:
         """A connection that can write, because that it can is one of the questions.
 
         Raises:

@@ -22,9 +22,9 @@ from rainbow_agent.core.errors import (
 from rainbow_agent.core.model import Cancellation, SubmitOutcome
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.fleet.inbox import Inbox
-from rainbow_agent.runtime.backoff import Pace
+from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock
-from rainbow_agent.runtime.loops import LIMIT, Vitals
+from rainbow_agent.runtime.loops import LIMIT, Telemetry
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import eventually, jobspec_json
 from support.daemon import PAIR, Agent, World
@@ -161,7 +161,7 @@ def test_status_hears_soon_how_the_start_went(
     """Also when the next poll is far away, and the first look came too early to know anything."""
     monkeypatch.setattr("rainbow_agent.daemon.daemon.TELL", 0.2)
     monkeypatch.setattr("rainbow_agent.daemon.daemon.HEARTBEAT", 3600.0)
-    monkeypatch.setattr("support.daemon.Pace", lambda *_: Pace(3600.0, 3600.0))
+    monkeypatch.setattr("support.daemon.Backoff", lambda *_: Backoff(3600.0, 3600.0))
     world.registered()
     agent = world.agent()
     agent.start()
@@ -244,16 +244,18 @@ def test_a_loop_that_is_held_up_is_the_one_that_is_named(
     monkeypatch.setattr("rainbow_agent.runtime.fault_injection._HOLD", folder)
     world.registered()
     agent = world.agent()
-    agent.vitals = Vitals(SystemClock(), dict.fromkeys(("main", "journal", "reporter"), 2.0))
+    agent.telemetry = Telemetry(SystemClock(), dict.fromkeys(("main", "journal", "reporter"), 2.0))
     agent.start()
-    eventually(lambda: len(agent.vitals.pulse.ages()) == 3, "all are there")
+    eventually(lambda: len(agent.telemetry.loop_health.ages()) == 3, "all are there")
     (folder / loop).touch()
-    eventually(lambda: agent.vitals.pulse.stuck() == [loop], f"{loop} is stuck, nobody else")
-    assert f"loop-stuck-{loop}" in [c.name for c in agent.vitals.troubles()]
+    eventually(
+        lambda: agent.telemetry.loop_health.stuck() == [loop], f"{loop} is stuck, nobody else"
+    )
+    assert f"loop-stuck-{loop}" in [c.name for c in agent.telemetry.troubles()]
     (folder / loop).unlink()
-    eventually(lambda: not agent.vitals.pulse.stuck(), "it moves again")
+    eventually(lambda: not agent.telemetry.loop_health.stuck(), "it moves again")
     agent.ends_after_stop()
-    assert agent.vitals.pulse.ages().keys() == {"main"}
+    assert agent.telemetry.loop_health.ages().keys() == {"main"}
 
 
 @pytest.mark.parametrize(
@@ -273,16 +275,18 @@ def test_a_rainbow_that_does_not_give_jobs_is_a_condition(
     world.rainbow.put("blue", PAIR)
     agent = world.agent()
     agent.start()
-    eventually(lambda: [c.name for c in agent.vitals.conditions.current()] == [name], "it is set")
+    eventually(
+        lambda: [c.name for c in agent.telemetry.conditions.current()] == [name], "it is set"
+    )
     eventually(world.all_are(JobState.COMPLETED, 1), "the job came after all")
-    eventually(lambda: not agent.vitals.conditions.current(), "it is over")
+    eventually(lambda: not agent.telemetry.conditions.current(), "it is over")
 
 
 def test_loops_and_conditions_are_told_to_status(world: World) -> None:
     """In runtime.json: each loop with its age and limit in seconds."""
     world.registered()
     agent = world.agent()
-    agent.vitals.conditions.set("disk-nearly-full", "1 MiB is free")
+    agent.telemetry.conditions.set("disk-nearly-full", "1 MiB is free")
     agent.start()
     eventually(lambda: world.told, "it was told")
     assert set(world.told[0]["loops"]) == {"main", "journal", "reporter"}

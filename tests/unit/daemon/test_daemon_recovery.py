@@ -16,7 +16,7 @@ from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.daemon.parts import Parts
 from rainbow_agent.fleet.registration import Session
 from rainbow_agent.jobs.dispatcher import Dispatcher
-from rainbow_agent.jobs.journal import JournalRoom
+from rainbow_agent.jobs.journal import JournalFollower
 from support.common import eventually, jobspec_json
 from support.daemon import PAIR, World
 from support.workload import Break, FakeConnection, FakeWorkload
@@ -134,14 +134,14 @@ def test_a_dead_connection_is_closed_before_the_history_is_asked_for(
     world.rainbow.put("blue", PAIR)
     world.server.break_at_submit(1, Break.LATE)
     seen: list[bool] = []
-    ask = JournalRoom.request_resync
+    ask = JournalFollower.request_resync
 
-    def witness(room: JournalRoom) -> None:
+    def witness(room: JournalFollower) -> None:
         connections = world.agents[0].connections
         seen.extend(c.closed for c in connections if c.broken)
         ask(room)
 
-    monkeypatch.setattr(JournalRoom, "request_resync", witness)
+    monkeypatch.setattr(JournalFollower, "request_resync", witness)
     assert world.runs_until_idle() == 0
     assert seen == [True]
 

@@ -11,9 +11,9 @@ import pytest
 from rainbow_agent.core.errors import Fatal, LedgerBlocked, LedgerCorrupt, LedgerDamaged
 from rainbow_agent.daemon import restart
 from rainbow_agent.daemon.parts import Parts
-from rainbow_agent.daemon.restart import PAUSES, Mending
+from rainbow_agent.daemon.restart import PAUSES, RestartLoop
 from rainbow_agent.runtime.conditions import LEDGER_UNWRITABLE, Conditions
-from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger_unwritable import cannot_write, write_again
 from support.common import FakeClock
@@ -31,17 +31,17 @@ class Runs:
         self.waited: list[float] = []
         self.clock = FakeClock()
         self.stop = Stop()
-        self.vitals = Vitals(self.clock)
+        self.telemetry = Telemetry(self.clock)
         self.threads: list[threading.Thread] = []
 
     def run(self, monkeypatch: pytest.MonkeyPatch) -> int:
         """Until one ends that is not followed by another."""
         monkeypatch.setattr(restart, "Daemon", self._daemon)
         monkeypatch.setattr(Stop, "wait", lambda _, seconds: self.clock.advance(seconds))
-        return Mending(
+        return RestartLoop(
             self._assemble,
             stop=self.stop,
-            vitals=self.vitals,
+            telemetry=self.telemetry,
             clock=self.clock,
             tell=self.told.append,
         ).run()
@@ -85,7 +85,7 @@ def test_the_pauses_grow_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pauses[: len(PAUSES)] == pytest.approx(PAUSES)
     assert pauses[len(PAUSES) :] == pytest.approx([60.0, 60.0])
     assert runs.told[0]["conditions"][0]["name"] == "ledger-broken"
-    assert runs.vitals.conditions.current() == []
+    assert runs.telemetry.conditions.current() == []
 
 
 def test_other_ends_are_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from rainbow_agent.daemon.systemd import Watchdog
-from rainbow_agent.runtime.loops import Pulse
+from rainbow_agent.runtime.loops import LoopHealth
 from support.common import FakeClock, eventually
 
 
@@ -20,9 +20,9 @@ def test_fed_only_while_every_loop_moves(caplog: pytest.LogCaptureFixture) -> No
         nonlocal fed
         fed += 1
 
-    pulse = Pulse(clock)
-    beats = {name: pulse.loop(name, 10.0) for name in ("main", "journal")}
-    watchdog = Watchdog(pulse, feed, every=5.0)
+    loop_health = LoopHealth(clock)
+    beats = {name: loop_health.loop(name, 10.0) for name in ("main", "journal")}
+    watchdog = Watchdog(loop_health, feed, every=5.0)
     watchdog.tick()
     assert fed == 1
     clock.advance(11.0)
@@ -49,7 +49,7 @@ def test_a_thread_feeds_until_the_end() -> None:
         count += 1
         fed.release()
 
-    with Watchdog(Pulse(FakeClock()), feed, every=0.001).watching():
+    with Watchdog(LoopHealth(FakeClock()), feed, every=0.001).watching():
         for _ in range(3):
             assert fed.acquire(timeout=20.0)
     before = count

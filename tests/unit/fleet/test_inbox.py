@@ -22,7 +22,7 @@ from support.scheduler import REGISTRATION_SECRET, FakeScheduler
 TEXT = "version: 1"
 
 
-class Desk:
+class Harness:
     """An inbox with 3 jobs a call, its ledger, and the rainbow that it asks."""
 
     def __init__(self, ledger: SqliteLedger) -> None:
@@ -59,164 +59,168 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def harness(tmp_path: Path) -> Iterator[Harness]:
     with checked_ledger(tmp_path / "ledger.sqlite") as ledger:
-        yield Desk(ledger)
+        yield Harness(ledger)
 
 
-def test_a_job_is_written_down_as_it_came(desk: Desk) -> None:
+def test_a_job_is_written_down_as_it_came(harness: Harness) -> None:
     """Name, text and time stand in the ledger; rainbow still has the row."""
-    job = desk.rainbow.put("demo", "version: 1\n# ünïcode", "ior")
-    assert desk.receive() == [job]
+    job = harness.rainbow.put("demo", "version: 1\n# ünïcode", "ior")
+    assert harness.receive() == [job]
     key = JobKey(REGISTRATION.id, job)
-    found = desk.ledger.job(key)
+    found = harness.ledger.job(key)
     assert found is not None
     assert (found.name, found.received) == ("ior", 2000.0)
-    assert desk.ledger.jobspecs([key]) == {key: "version: 1\n# ünïcode"}
-    assert desk.rainbow.waiting("demo") == [job]
-    assert desk.rainbow.calls["accept"] == 0
+    assert harness.ledger.jobspecs([key]) == {key: "version: 1\n# ünïcode"}
+    assert harness.rainbow.waiting("demo") == [job]
+    assert harness.rainbow.calls["accept"] == 0
 
 
-def test_an_empty_answer_is_no_news(desk: Desk) -> None:
+def test_an_empty_answer_is_no_news(harness: Harness) -> None:
     """Nothing waits: nothing new, and not full."""
-    assert desk.inbox.receive(desk.session) == ([], False)
+    assert harness.inbox.receive(harness.session) == ([], False)
 
 
-def test_a_full_answer_says_that_there_may_be_more(desk: Desk) -> None:
+def test_a_full_answer_says_that_there_may_be_more(harness: Harness) -> None:
     """As many as were asked for; fewer is all there is."""
     for _ in range(2):
-        desk.rainbow.put("demo", TEXT)
-    assert desk.inbox.receive(desk.session)[1] is False
-    desk.rainbow.put("demo", TEXT)
-    assert desk.inbox.receive(desk.session)[1] is True
+        harness.rainbow.put("demo", TEXT)
+    assert harness.inbox.receive(harness.session)[1] is False
+    harness.rainbow.put("demo", TEXT)
+    assert harness.inbox.receive(harness.session)[1] is True
 
 
-def test_rows_that_come_again_are_recognised(desk: Desk) -> None:
+def test_rows_that_come_again_are_recognised(harness: Harness) -> None:
     """Until they are accepted rainbow sends them with each answer; they are new once."""
-    first = desk.rainbow.put("demo", TEXT)
-    assert desk.receive() == [first]
-    second = desk.rainbow.put("demo", TEXT)
-    assert desk.receive() == [second]
-    assert desk.receive() == []
+    first = harness.rainbow.put("demo", TEXT)
+    assert harness.receive() == [first]
+    second = harness.rainbow.put("demo", TEXT)
+    assert harness.receive() == [second]
+    assert harness.receive() == []
 
 
 @pytest.mark.parametrize("state", [TaskState.PENDING, TaskState.SUBMITTING])
-def test_what_is_not_in_the_workload_manager_is_not_accepted(desk: Desk, state: TaskState) -> None:
+def test_what_is_not_in_the_workload_manager_is_not_accepted(
+    harness: Harness, state: TaskState
+) -> None:
     """Received, planned, about to be submitted: rainbow keeps its row meanwhile."""
-    job = desk.rainbow.put("demo", TEXT)
-    desk.receive()
-    assert desk.inbox.accept(desk.session) == 0
-    desk.plan(job, state)
-    assert desk.inbox.accept(desk.session) == 0
-    assert desk.rainbow.waiting("demo") == [job]
-    assert desk.rainbow.calls["accept"] == 0, "no ids would be an error of the server"
+    job = harness.rainbow.put("demo", TEXT)
+    harness.receive()
+    assert harness.inbox.accept(harness.session) == 0
+    harness.plan(job, state)
+    assert harness.inbox.accept(harness.session) == 0
+    assert harness.rainbow.waiting("demo") == [job]
+    assert harness.rainbow.calls["accept"] == 0, "no ids would be an error of the server"
 
 
 @pytest.mark.parametrize("state", [TaskState.SUBMITTED, TaskState.RUNNING, None])
-def test_what_is_safe_is_accepted_once(desk: Desk, state: TaskState | None) -> None:
+def test_what_is_safe_is_accepted_once(harness: Harness, state: TaskState | None) -> None:
     """With an id in the workload manager, or refused: rainbow may forget it."""
-    job = desk.rainbow.put("demo", TEXT)
-    desk.receive()
-    desk.plan(job, state)
-    assert desk.inbox.accept(desk.session) == 1
-    assert desk.rainbow.waiting("demo") == []
-    assert desk.accepted(job) == 2000.0
-    assert desk.inbox.accept(desk.session) == 0
-    assert desk.rainbow.calls["accept"] == 1
+    job = harness.rainbow.put("demo", TEXT)
+    harness.receive()
+    harness.plan(job, state)
+    assert harness.inbox.accept(harness.session) == 1
+    assert harness.rainbow.waiting("demo") == []
+    assert harness.accepted(job) == 2000.0
+    assert harness.inbox.accept(harness.session) == 0
+    assert harness.rainbow.calls["accept"] == 1
 
 
-def test_only_the_safe_ones_of_several_are_accepted(desk: Desk) -> None:
+def test_only_the_safe_ones_of_several_are_accepted(harness: Harness) -> None:
     """One job that waits does not hold the others back."""
-    first, second = desk.rainbow.put("demo", TEXT), desk.rainbow.put("demo", TEXT)
-    desk.receive()
-    desk.plan(first, TaskState.PENDING)
-    desk.plan(second, TaskState.SUBMITTED)
-    assert desk.inbox.accept(desk.session) == 1
-    assert desk.rainbow.waiting("demo") == [first]
+    first, second = harness.rainbow.put("demo", TEXT), harness.rainbow.put("demo", TEXT)
+    harness.receive()
+    harness.plan(first, TaskState.PENDING)
+    harness.plan(second, TaskState.SUBMITTED)
+    assert harness.inbox.accept(harness.session) == 1
+    assert harness.rainbow.waiting("demo") == [first]
 
 
-def test_ids_that_are_gone_are_no_error(desk: Desk) -> None:
+def test_ids_that_are_gone_are_no_error(harness: Harness) -> None:
     """The reply was lost after rainbow had deleted the row: PARTIAL the second time."""
-    job = desk.rainbow.put("demo", TEXT)
-    desk.receive()
-    desk.plan(job, TaskState.SUBMITTED)
-    desk.rainbow.fail("accept", Unavailable("deadline exceeded"), after=True)
+    job = harness.rainbow.put("demo", TEXT)
+    harness.receive()
+    harness.plan(job, TaskState.SUBMITTED)
+    harness.rainbow.fail("accept", Unavailable("deadline exceeded"), after=True)
     with pytest.raises(Unavailable):
-        desk.inbox.accept(desk.session)
-    assert (desk.rainbow.waiting("demo"), desk.accepted(job)) == ([], None)
-    assert desk.inbox.accept(desk.session) == 1
-    assert desk.accepted(job) == 2000.0
+        harness.inbox.accept(harness.session)
+    assert (harness.rainbow.waiting("demo"), harness.accepted(job)) == ([], None)
+    assert harness.inbox.accept(harness.session) == 1
+    assert harness.accepted(job) == 2000.0
 
 
-def test_it_is_marked_as_accepted_only_after_rainbow_was_told(desk: Desk) -> None:
+def test_it_is_marked_as_accepted_only_after_rainbow_was_told(harness: Harness) -> None:
     """The other order would leave the row there for ever."""
-    job = desk.rainbow.put("demo", TEXT)
-    desk.receive()
-    desk.plan(job, TaskState.SUBMITTED)
+    job = harness.rainbow.put("demo", TEXT)
+    harness.receive()
+    harness.plan(job, TaskState.SUBMITTED)
     seen: list[float | None] = []
-    desk.rainbow.watch = lambda _: seen.append(desk.accepted(job))
-    desk.inbox.accept(desk.session)
+    harness.rainbow.watch = lambda _: seen.append(harness.accepted(job))
+    harness.inbox.accept(harness.session)
     assert seen == [None]
 
 
-def test_an_error_of_rainbow_leaves_all_as_it_was(desk: Desk) -> None:
+def test_an_error_of_rainbow_leaves_all_as_it_was(harness: Harness) -> None:
     """The same call succeeds later."""
-    job = desk.rainbow.put("demo", TEXT)
-    desk.rainbow.fail("receive", Unavailable("no answer"))
+    job = harness.rainbow.put("demo", TEXT)
+    harness.rainbow.fail("receive", Unavailable("no answer"))
     with pytest.raises(Unavailable):
-        desk.receive()
-    assert desk.receive() == [job]
+        harness.receive()
+    assert harness.receive() == [job]
 
 
-def test_a_reply_that_was_lost_is_received_again(desk: Desk) -> None:
+def test_a_reply_that_was_lost_is_received_again(harness: Harness) -> None:
     """ReceiveJobs marks nothing on the server."""
-    job = desk.rainbow.put("demo", TEXT)
-    desk.rainbow.fail("receive", Unavailable("no answer"), after=True)
+    job = harness.rainbow.put("demo", TEXT)
+    harness.rainbow.fail("receive", Unavailable("no answer"), after=True)
     with pytest.raises(Unavailable):
-        desk.receive()
-    assert desk.receive() == [job]
+        harness.receive()
+    assert harness.receive() == [job]
 
 
 def test_what_could_not_be_written_down_is_not_lost(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ledger that cannot be written stops the agent; rainbow still has every row."""
-    job = desk.rainbow.put("demo", TEXT)
+    job = harness.rainbow.put("demo", TEXT)
 
     def full(*_: object) -> None:
         raise LedgerDamaged("disk is full")
 
-    monkeypatch.setattr(desk.ledger, "record_offers", full)
+    monkeypatch.setattr(harness.ledger, "record_offers", full)
     with pytest.raises(LedgerDamaged):
-        desk.inbox.receive(desk.session)
-    assert desk.rainbow.waiting("demo") == [job]
+        harness.inbox.receive(harness.session)
+    assert harness.rainbow.waiting("demo") == [job]
 
 
-def test_a_wrong_secret_is_denied(desk: Desk) -> None:
+def test_a_wrong_secret_is_denied(harness: Harness) -> None:
     """It is passed on for the registrar to heal."""
-    desk.rainbow.restart(keep_database=False)
+    harness.rainbow.restart(keep_database=False)
     with pytest.raises(RequestDenied):
-        desk.inbox.receive(desk.session)
+        harness.inbox.receive(harness.session)
 
 
-def test_a_row_of_another_cluster_is_told_of(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_row_of_another_cluster_is_told_of(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
     """It is kept as refused, with the reason; the log has the cluster, cut short."""
-    job = desk.rainbow.put("demo", TEXT, says="x" * 500)
+    job = harness.rainbow.put("demo", TEXT, says="x" * 500)
     with caplog.at_level(logging.WARNING):
-        assert desk.receive() == [job]
+        assert harness.receive() == [job]
     assert "x" * 80 in caplog.text
     assert "x" * 81 not in caplog.text
 
 
 def test_nothing_of_a_jobspec_or_secret_is_logged(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Counts are enough."""
-    job = desk.rainbow.put("demo", "environment: {KEY: hush-hush}")
+    job = harness.rainbow.put("demo", "environment: {KEY: hush-hush}")
     with caplog.at_level(logging.DEBUG):
-        desk.receive()
-        desk.plan(job, TaskState.SUBMITTED)
-        desk.inbox.accept(desk.session)
+        harness.receive()
+        harness.plan(job, TaskState.SUBMITTED)
+        harness.inbox.accept(harness.session)
     assert caplog.records
     assert "hush-hush" not in caplog.text
-    assert desk.session.secret.reveal() not in caplog.text
+    assert harness.session.secret.reveal() not in caplog.text

@@ -9,8 +9,8 @@ import pytest
 from rainbow_agent.core.errors import ClusterUnknown, Fatal, RequestDenied, Unavailable, UsageError
 from rainbow_agent.core.model import Credentials, Offer
 from rainbow_agent.fleet import ownership_messages
-from rainbow_agent.fleet.ownership import ASKING, GRAPHLESS, STALE, Claim
-from rainbow_agent.fleet.ownership_messages import Card, Holding
+from rainbow_agent.fleet.ownership import ASKING, GRAPHLESS, STALE, Ownership
+from rainbow_agent.fleet.ownership_messages import AgentIdentity, OwnershipRecord
 from rainbow_agent.fleet.registration import Session
 from rainbow_agent.runtime.conditions import Conditions
 from rainbow_agent.runtime.setting_types import Secret
@@ -23,19 +23,19 @@ R = "registration"
 class Memory:
     """A state folder's note."""
 
-    def __init__(self, holding: Holding | None = None) -> None:
-        self.holding = holding
+    def __init__(self, ownership_record: OwnershipRecord | None = None) -> None:
+        self.ownership_record = ownership_record
         self.full = False
 
-    def load(self) -> Holding | None:
+    def load(self) -> OwnershipRecord | None:
         """What was saved."""
-        return self.holding
+        return self.ownership_record
 
-    def save(self, holding: Holding) -> None:
+    def save(self, ownership_record: OwnershipRecord) -> None:
         """Keep it, if there is room."""
         if self.full:
             raise UsageError("no room")
-        self.holding = holding
+        self.ownership_record = ownership_record
 
 
 class Fleet:
@@ -48,33 +48,33 @@ class Fleet:
         self.session = Session("blue", Secret(self.given.secret), R)
         self._agents = 0
 
-    def agent(self, memory: Memory | None = None, *, known: bool = False) -> Claim:
+    def agent(self, memory: Memory | None = None, *, known: bool = False) -> Ownership:
         """An agent that finds credentials at its start."""
-        claim = self.claim(memory or Memory())
-        claim.found(R, known=known)
-        return claim
+        ownership = self.ownership(memory or Memory())
+        ownership.found(R, known=known)
+        return ownership
 
-    def claim(self, memory: Memory, token: str | None = None) -> Claim:
+    def ownership(self, memory: Memory, token: str | None = None) -> Ownership:
         """An agent that knows nothing of its credentials yet."""
         self._agents += 1
-        return Claim(
+        return Ownership(
             scheduler=self.rainbow,
             store=memory,
             token=lambda: self.given.token if token is None else token,
-            card=Card(f"agent-{self._agents}", f"host-{self._agents}", 100, 1.0, "/state"),
+            card=AgentIdentity(f"agent-{self._agents}", f"host-{self._agents}", 100, 1.0, "/state"),
             poll_max=1.0,
             clock=self.clock,
             conditions=Conditions(self.clock),
         )
 
-    def poll(self, claim: Claim) -> list[Offer]:
+    def poll(self, ownership: Ownership) -> list[Offer]:
         """A holder's poll."""
-        return claim.hear(self.session, self.rainbow.receive("blue", self.given.secret, 0))
+        return ownership.hear(self.session, self.rainbow.receive("blue", self.given.secret, 0))
 
-    def waits(self, claim: Claim, seconds: float, holder: Claim | None = None) -> bool:
+    def waits(self, ownership: Ownership, seconds: float, holder: Ownership | None = None) -> bool:
         """Steps of a second; whether it is the one in the end."""
         for _ in range(int(seconds)):
-            if claim.settle(self.session):
+            if ownership.settle(self.session):
                 return True
             if holder is not None:
                 self.poll(holder)
@@ -90,11 +90,11 @@ def fleet() -> Fleet:
 def test_who_registered_holds_it(fleet: Fleet) -> None:
     """Nobody is asked, and the folder keeps it for the next start."""
     memory = Memory()
-    claim = fleet.claim(memory)
-    claim.registered(R)
-    assert claim.settle(fleet.session)
-    assert not claim.wants_fence
-    assert memory.holding == Holding(R, held=True)
+    ownership = fleet.ownership(memory)
+    ownership.registered(R)
+    assert ownership.settle(fleet.session)
+    assert not ownership.wants_new_secret
+    assert memory.ownership_record == OwnershipRecord(R, held=True)
     assert fleet.agent(memory).settle(fleet.session)
     assert fleet.rainbow.calls["submit"] == 0
 
@@ -107,7 +107,7 @@ def test_a_folder_of_an_older_version_holds_it(fleet: Fleet) -> None:
 
 def test_the_second_one_is_told_who_is_there(fleet: Fleet) -> None:
     """The holder answers with its next poll; nothing of it stays, and no job was touched."""
-    first = fleet.claim(Memory())
+    first = fleet.ownership(Memory())
     first.registered(R)
     job = fleet.rainbow.put("blue", "version: 1")
     memory = Memory()
@@ -120,7 +120,7 @@ def test_the_second_one_is_told_who_is_there(fleet: Fleet) -> None:
     )
     assert fleet.rainbow.waiting("blue") == [job]
     assert not second.held
-    assert memory.holding == Holding(R, held=False)
+    assert memory.ownership_record == OwnershipRecord(R, held=False)
     assert first.held
 
 
@@ -137,14 +137,14 @@ def test_nobody_answers(fleet: Fleet) -> None:
     second = fleet.agent(memory)
     assert fleet.waits(second, 10)
     assert second.held
-    assert not second.wants_fence, "whoever else asks shall hear of it first"
+    assert not second.wants_new_secret, "whoever else asks shall hear of it first"
     fleet.clock.advance(7.0)
-    assert second.wants_fence
+    assert second.wants_new_secret
     assert fleet.rainbow.waiting("blue") == []
-    assert memory.holding == Holding(R, held=True, fenced=False)
-    assert fleet.agent(memory).wants_fence, "after a restart, too"
+    assert memory.ownership_record == OwnershipRecord(R, held=True, fenced=False)
+    assert fleet.agent(memory).wants_new_secret, "after a restart, too"
     second.fenced()
-    assert not second.wants_fence
+    assert not second.wants_new_secret
 
 
 def test_it_asks_for_as_long_as_a_living_one_may_take(fleet: Fleet) -> None:
@@ -156,7 +156,7 @@ def test_it_asks_for_as_long_as_a_living_one_may_take(fleet: Fleet) -> None:
 
 def test_a_copy_of_the_folder_asks(fleet: Fleet) -> None:
     """ownership_file.py tells a copy from the folder; so does another registration in it."""
-    for note in (Holding("", held=False), Holding("another", held=True)):
+    for note in (OwnershipRecord("", held=False), OwnershipRecord("another", held=True)):
         assert not fleet.agent(Memory(note), known=True).held
 
 
@@ -177,7 +177,7 @@ def test_two_that_come_at_once(fleet: Fleet) -> None:
 
 def test_a_holder_that_works_off_a_long_list_is_not_taken_for_gone(fleet: Fleet) -> None:
     """It does not come to the question for long; that jobs vanish shows that it is there."""
-    first = fleet.claim(Memory())
+    first = fleet.ownership(Memory())
     first.registered(R)
     for _ in range(60):
         fleet.rainbow.put("blue", "version: 1")
@@ -242,16 +242,16 @@ def test_without_a_token_nobody_can_be_asked(
 ) -> None:
     """It goes on, and says so."""
     for token in ("", "wrong"):
-        claim = fleet.claim(Memory(), token=token)
-        claim.found(R, known=False)
-        assert fleet.waits(claim, 2)
+        ownership = fleet.ownership(Memory(), token=token)
+        ownership.found(R, known=False)
+        assert fleet.waits(ownership, 2)
         assert "can be asked" in caplog.text
         caplog.clear()
 
 
 def test_a_holder_without_a_token_is_noticed_all_the_same(fleet: Fleet) -> None:
     """It takes the question away, which nobody else would."""
-    first = fleet.claim(Memory(), token="")
+    first = fleet.ownership(Memory(), token="")
     first.registered(R)
     with pytest.raises(Fatal, match="another program"):
         fleet.waits(fleet.agent(), 10, holder=first)
@@ -285,7 +285,7 @@ def test_a_rainbow_that_fails_while_asked(fleet: Fleet) -> None:
 
 def test_jobs_are_taken_whatever_goes_wrong_with_answers(fleet: Fleet) -> None:
     """The question stays, and is answered with the next poll."""
-    first = fleet.claim(Memory())
+    first = fleet.ownership(Memory())
     first.registered(R)
     second = fleet.agent()
     second.settle(fleet.session)
@@ -299,7 +299,7 @@ def test_jobs_are_taken_whatever_goes_wrong_with_answers(fleet: Fleet) -> None:
 
 def test_an_answer_that_nobody_takes_is_taken_away(fleet: Fleet) -> None:
     """Who asked died: a minute later there is nothing of it."""
-    first = fleet.claim(Memory())
+    first = fleet.ownership(Memory())
     first.registered(R)
     fleet.agent().settle(fleet.session)
     fleet.poll(first)
@@ -312,7 +312,7 @@ def test_an_answer_that_nobody_takes_is_taken_away(fleet: Fleet) -> None:
 
 def test_one_that_takes_no_jobs_listens(fleet: Fleet) -> None:
     """Drained, or in a black hole: it looks at the list now and then, and takes nothing."""
-    first = fleet.claim(Memory())
+    first = fleet.ownership(Memory())
     first.registered(R)
     job = fleet.rainbow.put("blue", "version: 1")
     second = fleet.agent()
@@ -332,20 +332,20 @@ def test_one_that_takes_no_jobs_listens(fleet: Fleet) -> None:
 def test_a_secret_that_was_put_there_is_asked_about(fleet: Fleet) -> None:
     """Whoever put it there may have given it to others."""
     memory = Memory()
-    claim = fleet.claim(memory)
-    claim.registered("another")
-    claim.replaced(R)
-    assert not claim.held
-    assert fleet.waits(claim, 10)
+    ownership = fleet.ownership(memory)
+    ownership.registered("another")
+    ownership.replaced(R)
+    assert not ownership.held
+    assert fleet.waits(ownership, 10)
 
 
 def test_a_full_disk_is_no_hindrance(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
     """It goes on, and the next start asks again."""
     memory = Memory()
     memory.full = True
-    claim = fleet.claim(memory)
-    claim.registered(R)
-    assert claim.held
+    ownership = fleet.ownership(memory)
+    ownership.registered(R)
+    assert ownership.held
     assert "no room" in caplog.text
     assert not fleet.agent(replace_full(memory)).held
 
@@ -359,12 +359,12 @@ def test_status_says_that_it_asks(fleet: Fleet) -> None:
     """While no jobs are taken, and not after it."""
     clock = fleet.clock
     conditions = Conditions(clock)
-    claim = fleet.claim(Memory())
-    claim._conditions = conditions
-    claim.found(R, known=False)
-    claim.settle(fleet.session)
+    ownership = fleet.ownership(Memory())
+    ownership._conditions = conditions
+    ownership.found(R, known=False)
+    ownership.settle(fleet.session)
     assert conditions.has(ASKING)
-    assert fleet.waits(claim, 10)
+    assert fleet.waits(ownership, 10)
     assert not conditions.has(ASKING)
 
 

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.fleet.ownership_file import HoldingFile, card
-from rainbow_agent.fleet.ownership_messages import Holding
+from rainbow_agent.fleet.ownership_file import OwnershipFile, card
+from rainbow_agent.fleet.ownership_messages import OwnershipRecord
 
-HELD = Holding("abc", held=True, fenced=False)
+HELD = OwnershipRecord("abc", held=True, fenced=False)
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     """By the next start, too; nobody else can read it."""
-    assert HoldingFile(tmp_path).load() is None
-    for holding in (HELD, Holding("def", held=False)):
-        HoldingFile(tmp_path).save(holding)
-        assert HoldingFile(tmp_path).load() == holding
+    assert OwnershipFile(tmp_path).load() is None
+    for ownership_record in (HELD, OwnershipRecord("def", held=False)):
+        OwnershipFile(tmp_path).save(ownership_record)
+        assert OwnershipFile(tmp_path).load() == ownership_record
     assert [each.name for each in tmp_path.iterdir()] == ["holder.json"]
     assert stat.S_IMODE((tmp_path / "holder.json").stat().st_mode) == 0o600
 
@@ -32,20 +32,20 @@ def test_a_copy_holds_nothing(tmp_path: Path, copy: object) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
     second.mkdir()
-    HoldingFile(first).save(HELD)
+    OwnershipFile(first).save(HELD)
     assert callable(copy)
     copy(first / "holder.json", second / "holder.json")
-    found = HoldingFile(second).load()
+    found = OwnershipFile(second).load()
     assert found is not None
     assert not found.held
-    assert HoldingFile(first).load() == HELD
+    assert OwnershipFile(first).load() == HELD
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"file": 1}', "[" * 5000])
 def test_a_file_that_says_nothing_holds_nothing(tmp_path: Path, text: str) -> None:
     """And is no error."""
     (tmp_path / "holder.json").write_text(text)
-    found = HoldingFile(tmp_path).load()
+    found = OwnershipFile(tmp_path).load()
     assert found is not None
     assert not found.held
 
@@ -53,7 +53,7 @@ def test_a_file_that_says_nothing_holds_nothing(tmp_path: Path, text: str) -> No
 def test_a_folder_that_is_gone_is_an_error_of_ours(tmp_path: Path) -> None:
     """Which the claim lives with."""
     with pytest.raises(UsageError, match=r"holder\.json cannot be written"):
-        HoldingFile(tmp_path / "gone").save(HELD)
+        OwnershipFile(tmp_path / "gone").save(HELD)
 
 
 def test_a_card_says_who_we_are(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from rainbow_agent.core.model import Offer
 from rainbow_agent.fleet import ownership_messages
-from rainbow_agent.fleet.ownership_messages import Answer, Card, Question
+from rainbow_agent.fleet.ownership_messages import AgentIdentity, Answer, Question
 from rainbow_agent.jobspec import wire
 
-CARD = Card("abc", "blue-0", 12, 1716000000.25, "/var/lib/agent")
+CARD = AgentIdentity("abc", "blue-0", 12, 1716000000.25, "/var/lib/agent")
 ANY = st.text(st.characters(exclude_categories=["Cs"]))
 
 
@@ -24,7 +24,7 @@ def test_what_is_said_is_heard(
     who: str, host: str, pid: int, since: float, folder: str, to: str
 ) -> None:
     """Whatever host and folder are called; the text is one that SubmitJob takes."""
-    card = Card(who, host, pid, since, folder)
+    card = AgentIdentity(who, host, pid, since, folder)
     texts = [ownership_messages.question(card), ownership_messages.answer(card, to or "x")]
     for text in texts:
         wire.check_text(text)

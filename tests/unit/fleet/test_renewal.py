@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.fleet.registration import Registrar
-from rainbow_agent.fleet.renewal import Renewal, fence, quiet, renew, settled
+from rainbow_agent.fleet.renewal import Renewal, quiet, renew, rotate_secret, settled
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.storage.ledger_rebuild import REBUILD, STRAYS
@@ -30,12 +30,12 @@ class Token:
         return self._token
 
 
-class Claim:
+class Ownership:
     """One that may or may not be renewed, and wants a fence."""
 
     def __init__(self) -> None:
         self.may = True
-        self.wants_fence = True
+        self.wants_new_secret = True
         self.told: list[str] = []
 
     def found(self, registration: str, *, known: bool) -> None:
@@ -54,7 +54,7 @@ class Claim:
 
     def fenced(self) -> None:
         """As renewal.Fenced."""
-        self.wants_fence = False
+        self.wants_new_secret = False
 
 
 @pytest.fixture
@@ -64,12 +64,12 @@ def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
 
 
 @pytest.fixture
-def claim() -> Claim:
-    return Claim()
+def ownership() -> Ownership:
+    return Ownership()
 
 
 @pytest.fixture
-def registrar(ledger: SqliteLedger, claim: Claim) -> Registrar:
+def registrar(ledger: SqliteLedger, ownership: Ownership) -> Registrar:
     """Of a cluster that is registered."""
     made = Registrar(
         cluster="blue",
@@ -82,7 +82,7 @@ def registrar(ledger: SqliteLedger, claim: Claim) -> Registrar:
         graph=lambda: "{}",
         registration_id="of {}".format,
         clock=FakeClock(),
-        holder=claim,
+        holder=ownership,
     )
     made.ensure()
     return made
@@ -102,37 +102,42 @@ def test_a_ledger_that_was_rebuilt_is_not_quiet_at_once(ledger: SqliteLedger) ->
     assert ledger.note(REBUILD)["because"] == "it broke", "status tells it on"
 
 
-def test_others_hear_of_us_first(registrar: Registrar, ledger: SqliteLedger, claim: Claim) -> None:
+def test_others_hear_of_us_first(
+    registrar: Registrar, ledger: SqliteLedger, ownership: Ownership
+) -> None:
     """While somebody may wait for an answer under this secret, it stays."""
     before = registrar.session
-    claim.may = False
+    ownership.may = False
     assert renew(registrar, ledger, Token()) is Renewal.LATER
     assert registrar.session == before
-    claim.may = True
+    ownership.may = True
     assert renew(registrar, ledger, Token()) is Renewal.DONE
     assert registrar.session != before
 
 
 def test_a_fence_is_another_secret(
-    registrar: Registrar, ledger: SqliteLedger, claim: Claim
+    registrar: Registrar, ledger: SqliteLedger, ownership: Ownership
 ) -> None:
     """Once: the registrar tells the claim, which wants none any more then."""
     before = registrar.session
-    fence(claim, registrar, ledger, Token())
+    rotate_secret(ownership, registrar, ledger, Token())
     assert registrar.session != before
-    assert len(claim.told) == 2
-    claim.wants_fence = False
+    assert len(ownership.told) == 2
+    ownership.wants_new_secret = False
     now = registrar.session
-    fence(claim, registrar, ledger, Token())
+    rotate_secret(ownership, registrar, ledger, Token())
     assert registrar.session == now
 
 
 def test_where_there_can_be_none_it_is_said(
-    registrar: Registrar, ledger: SqliteLedger, claim: Claim, caplog: pytest.LogCaptureFixture
+    registrar: Registrar,
+    ledger: SqliteLedger,
+    ownership: Ownership,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A token of its own would change with it, and every submitter would be denied."""
     before = registrar.session
-    fence(claim, registrar, ledger, Token(OWN))
+    rotate_secret(ownership, registrar, ledger, Token(OWN))
     assert registrar.session == before
-    assert not claim.wants_fence
+    assert not ownership.wants_new_secret
     assert "cannot be changed from here" in caplog.text

@@ -19,10 +19,10 @@ from rainbow_agent.core.errors import (
 )
 from rainbow_agent.core.model import JobKey, Refusal
 from rainbow_agent.core.states import JobState, TaskState
-from rainbow_agent.fleet.registration import Doubt, Session
+from rainbow_agent.fleet.registration import Session, SessionError
 from rainbow_agent.fleet.reporter import RECENT, Reporter
 from rainbow_agent.runtime.conditions import Conditions
-from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -41,12 +41,12 @@ class World:
         self.server = FakeWorkload(cores=4)
         self.clock = FakeClock()
         self.stop = Stop()
-        self.doubts: list[Doubt] = []
+        self.session_errors: list[SessionError] = []
         given = self.rainbow.register("blue", REGISTRATION_SECRET, "{}")
         self.session: Session | None = Session("blue", Secret(given.secret), REGISTRATION.id)
         self.every = 3600.0
         self.path = path
-        self.vitals = Vitals(self.clock)
+        self.telemetry = Telemetry(self.clock)
 
     @property
     def sent(self) -> int:
@@ -71,8 +71,8 @@ class World:
             every=self.every,
             clock=self.clock,
             stop=self.stop,
-            doubt=self.doubts.append,
-            vitals=self.vitals,
+            session_error=self.session_errors.append,
+            telemetry=self.telemetry,
         )
         self.thread = Background(self.reporter.run)
         self.thread.start()
@@ -280,11 +280,11 @@ def test_what_rainbow_lost_is_told_to_the_main_loop(world: World, lost: str) -> 
     """The reporter does not heal; it says what was answered, and to whose question."""
     world.rainbow.restart(keep_database=lost == "graph")
     with world.running() as reporter:
-        eventually(lambda: world.doubts, "the doubt was raised")
+        eventually(lambda: world.session_errors, "the doubt was raised")
         assert not reporter.flushed.is_set()
     expected = ClusterUnknown if lost == "graph" else RequestDenied
-    assert isinstance(world.doubts[0].error, expected)
-    assert world.doubts[0].session is world.session
+    assert isinstance(world.session_errors[0].error, expected)
+    assert world.session_errors[0].session is world.session
 
 
 def test_a_refused_report_is_tried_again_and_told_once(
@@ -331,10 +331,10 @@ def test_a_report_that_does_not_arrive_is_a_condition_until_one_does(world: Worl
 
     def note(name: str, reason: str) -> bool:
         seen.append((name, reason))
-        return Conditions.set(world.vitals.conditions, name, reason)
+        return Conditions.set(world.telemetry.conditions, name, reason)
 
-    world.vitals.conditions.set = note  # type: ignore[method-assign]
+    world.telemetry.conditions.set = note  # type: ignore[method-assign]
     with world.running():
         world.flushed()
         assert seen == [("report-undelivered", "deadline exceeded")]
-        assert world.vitals.conditions.current() == []
+        assert world.telemetry.conditions.current() == []

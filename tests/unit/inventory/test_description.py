@@ -37,8 +37,11 @@ def test_who_is_down_or_silent_is_left_out() -> None:
     ranks = FakeExtractor()
     ranks.answers[2] = Answer(2, problem="no answer", silent=True)
     nodes = changed(views(4), 0, up=False)
-    portrait = portray("blue", survey_of(nodes, extractor=ranks))
-    assert [id_ for id_, m in vertices(portrait.graph).items() if m["type"] == "node"] == ["2", "4"]
+    description = portray("blue", survey_of(nodes, extractor=ranks))
+    assert [id_ for id_, m in vertices(description.graph).items() if m["type"] == "node"] == [
+        "2",
+        "4",
+    ]
 
 
 def test_who_is_drained_or_not_described_stays() -> None:
@@ -46,9 +49,9 @@ def test_who_is_drained_or_not_described_stays() -> None:
     ranks = FakeExtractor()
     ranks.answers[1] = Answer(1, problem="no such file")
     nodes = changed(views(2), 0, up=False, drained=True)
-    portrait = portray("blue", survey_of(nodes, extractor=ranks))
-    assert types(portrait.graph) == {"cluster": 1, "core": 8, "node": 2, "socket": 1}
-    for part in portrait.subsystems:
+    description = portray("blue", survey_of(nodes, extractor=ranks))
+    assert types(description.graph) == {"cluster": 1, "core": 8, "node": 2, "socket": 1}
+    for part in description.subsystems:
         edges = json.loads(part.text)["graph"]["edges"]
         assert {edge["source"] for edge in edges} == {"1"}
 
@@ -67,8 +70,8 @@ def test_equal_nodes_share_one_vertex_that_can_be_replaced() -> None:
     """Its anchors change with the nodes that it hangs on, not with what it says."""
 
     def spack(nodes: int, package: str) -> Sendable:
-        portrait = portray("blue", survey_of(views(nodes), packages=[package]))
-        return next(part for part in portrait.subsystems if part.name == "spack")
+        description = portray("blue", survey_of(views(nodes), packages=[package]))
+        return next(part for part in description.subsystems if part.name == "spack")
 
     one, other, larger = spack(3, "ior@3.3.0"), spack(3, "ior@4.0.0"), spack(4, "ior@3.3.0")
     assert types(one) == {"spack": 1}
@@ -82,8 +85,8 @@ def test_nodes_that_differ_have_no_anchors() -> None:
     ranks = FakeExtractor()
     ranks.answers[1] = Answer(1, node_json("blue-1", packages=["ior@3.3.0"]))
     ranks.packages = ("ior@4.0.0",)
-    portrait = portray("blue", survey_of(views(2), extractor=ranks))
-    spack = next(part for part in portrait.subsystems if part.name == "spack")
+    description = portray("blue", survey_of(views(2), extractor=ranks))
+    spack = next(part for part in description.subsystems if part.name == "spack")
     assert types(spack) == {"spack": 2}
     assert spack.anchors is None
 

@@ -10,11 +10,11 @@ import pytest
 
 from rainbow_agent.core.errors import Fatal, WorkloadUnavailable
 from rainbow_agent.core.node_resources import NodeView, PoolView
-from rainbow_agent.inventory.description import Portrait
+from rainbow_agent.inventory.description import ClusterDescription
 from rainbow_agent.inventory.survey import Answer, Discovery
-from rainbow_agent.inventory.watcher import Lookout
-from rainbow_agent.runtime.debounce import Settle
-from rainbow_agent.runtime.loops import LIMIT, Vitals
+from rainbow_agent.inventory.watcher import NodeWatcher
+from rainbow_agent.runtime.debounce import Debounce
+from rainbow_agent.runtime.loops import LIMIT, Telemetry
 from rainbow_agent.runtime.stop import Stop
 from support.common import Background, FakeClock, eventually
 from support.nodes import FakeExtractor, changed, views
@@ -68,16 +68,16 @@ class Software:
         self.stopped = True
 
 
-class Desk:
+class Harness:
     """A lookout, and all that it talks to."""
 
     def __init__(self) -> None:
         self.pool, self.software, self.ranks = Pool(), Software(), FakeExtractor()
         self.clock, self.stop = FakeClock(), Stop()
-        self.files: list[Portrait] = []
+        self.files: list[ClusterDescription] = []
         self.rings = 0
-        self.vitals = Vitals(self.clock)
-        self.lookout = Lookout(
+        self.telemetry = Telemetry(self.clock)
+        self.watcher = NodeWatcher(
             cluster="blue",
             open_workload=self.pool.open,
             discovery=Discovery(extractor=self.ranks, keep=lambda *_: None, clock=self.clock),
@@ -85,221 +85,223 @@ class Desk:
             shelf=self,
             clock=self.clock,
             stop=self.stop,
-            settle=Settle(self.clock, quiet=2.0),
-            vitals=self.vitals,
+            settle=Debounce(self.clock, quiet=2.0),
+            telemetry=self.telemetry,
         )
-        self.lookout.on_portrait = self._ring
+        self.watcher.on_description = self._ring
 
-    def keep_cluster(self, portrait: Portrait) -> None:
+    def keep_cluster(self, description: ClusterDescription) -> None:
         """lookout.Shelf."""
-        self.files.append(portrait)
+        self.files.append(description)
 
     def nodes(self) -> int:
         """How many nodes the portrait has."""
-        assert self.lookout.portrait is not None
-        return len(self.lookout.portrait.survey.counted)
+        assert self.watcher.description is not None
+        return len(self.watcher.description.survey.counted)
 
     def _ring(self) -> None:
         self.rings += 1
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def harness() -> Harness:
+    return Harness()
 
 
-def test_the_first_look_makes_a_portrait_at_once(desk: Desk) -> None:
+def test_the_first_look_makes_a_portrait_at_once(harness: Harness) -> None:
     """The main loop is woken, and the files are written."""
-    desk.lookout.tick()
-    assert desk.nodes() == 2
-    assert desk.files == [desk.lookout.portrait]
-    assert desk.rings == 1
-    assert desk.lookout.memory_per_node() == 8 * 2**30
+    harness.watcher.tick()
+    assert harness.nodes() == 2
+    assert harness.files == [harness.watcher.description]
+    assert harness.rings == 1
+    assert harness.watcher.memory_per_node() == 8 * 2**30
 
 
-def test_an_idle_cluster_is_only_looked_at(desk: Desk) -> None:
+def test_an_idle_cluster_is_only_looked_at(harness: Harness) -> None:
     """Jobs that come and go are no reason for another portrait."""
-    desk.lookout.tick()
+    harness.watcher.tick()
     for _ in range(10):
-        desk.clock.advance(5)
-        desk.pool.nodes = changed(views(2), 0, cores_free=0)
-        desk.lookout.tick()
-    assert desk.ranks.asked == [[0, 1]]
-    assert desk.rings == 1
+        harness.clock.advance(5)
+        harness.pool.nodes = changed(views(2), 0, cores_free=0)
+        harness.watcher.tick()
+    assert harness.ranks.asked == [[0, 1]]
+    assert harness.rings == 1
 
 
-def test_a_node_that_goes_counts_when_it_is_quiet(desk: Desk) -> None:
+def test_a_node_that_goes_counts_when_it_is_quiet(harness: Harness) -> None:
     """Not at once: the others of its rack may follow."""
-    desk.lookout.tick()
-    desk.clock.advance(5)
-    desk.pool.nodes = changed(views(2), 1, up=False)
-    desk.lookout.tick()
-    assert desk.nodes() == 2
-    desk.clock.advance(2)
-    desk.lookout.tick()
-    assert desk.nodes() == 1
-    desk.pool.nodes = views(2)
-    desk.lookout.tick()
-    desk.clock.advance(2)
-    desk.lookout.tick()
-    assert desk.nodes() == 2
+    harness.watcher.tick()
+    harness.clock.advance(5)
+    harness.pool.nodes = changed(views(2), 1, up=False)
+    harness.watcher.tick()
+    assert harness.nodes() == 2
+    harness.clock.advance(2)
+    harness.watcher.tick()
+    assert harness.nodes() == 1
+    harness.pool.nodes = views(2)
+    harness.watcher.tick()
+    harness.clock.advance(2)
+    harness.watcher.tick()
+    assert harness.nodes() == 2
 
 
-def test_new_software_has_every_node_asked_again(desk: Desk) -> None:
+def test_new_software_has_every_node_asked_again(harness: Harness) -> None:
     """After the last of many writes; whether told of it or found by looking."""
-    desk.lookout.tick()
-    desk.software.other = True
-    desk.ranks.packages = ("ior@3.3.0",)
+    harness.watcher.tick()
+    harness.software.other = True
+    harness.ranks.packages = ("ior@3.3.0",)
     for _ in range(3):
-        desk.clock.advance(1)
-        desk.software.other = True
-        desk.lookout.tick()
-    assert len(desk.ranks.asked) == 1
-    desk.clock.advance(2)
-    desk.lookout.tick()
-    assert desk.ranks.asked == [[0, 1], [0, 1]]
-    assert desk.lookout.portrait is not None
-    assert "spack" in {part.name for part in desk.lookout.portrait.subsystems}
+        harness.clock.advance(1)
+        harness.software.other = True
+        harness.watcher.tick()
+    assert len(harness.ranks.asked) == 1
+    harness.clock.advance(2)
+    harness.watcher.tick()
+    assert harness.ranks.asked == [[0, 1], [0, 1]]
+    assert harness.watcher.description is not None
+    assert "spack" in {part.name for part in harness.watcher.description.subsystems}
 
 
-def test_a_change_that_changes_nothing_makes_no_portrait(desk: Desk) -> None:
+def test_a_change_that_changes_nothing_makes_no_portrait(harness: Harness) -> None:
     """A database that was written again with the same content."""
-    desk.lookout.tick()
-    desk.software.other = True
-    desk.lookout.tick()
-    desk.clock.advance(2)
-    desk.lookout.tick()
-    assert (len(desk.ranks.asked), desk.rings) == (2, 1)
+    harness.watcher.tick()
+    harness.software.other = True
+    harness.watcher.tick()
+    harness.clock.advance(2)
+    harness.watcher.tick()
+    assert (len(harness.ranks.asked), harness.rings) == (2, 1)
 
 
-def test_what_a_job_installed_on_another_node_is_found(desk: Desk) -> None:
+def test_what_a_job_installed_on_another_node_is_found(harness: Harness) -> None:
     """Looked for after jobs ended, and not all the time; only that node is asked again."""
-    desk.lookout.tick()
-    looks = desk.ranks.stamp_looks
-    desk.clock.advance(100)
-    desk.lookout.tick()
-    assert desk.ranks.stamp_looks == looks, "no job ended"
-    desk.lookout.jobs_ended()
-    desk.lookout.tick()
-    desk.ranks.stamped[1] = "another"
-    desk.lookout.jobs_ended()
-    desk.lookout.tick()
-    assert desk.ranks.stamp_looks == looks + 1, "too soon after the last look"
-    desk.clock.advance(10)
-    desk.lookout.tick()
-    desk.clock.advance(2)
-    desk.lookout.tick()
-    assert desk.ranks.asked == [[0, 1], [1]]
+    harness.watcher.tick()
+    looks = harness.ranks.stamp_looks
+    harness.clock.advance(100)
+    harness.watcher.tick()
+    assert harness.ranks.stamp_looks == looks, "no job ended"
+    harness.watcher.jobs_ended()
+    harness.watcher.tick()
+    harness.ranks.stamped[1] = "another"
+    harness.watcher.jobs_ended()
+    harness.watcher.tick()
+    assert harness.ranks.stamp_looks == looks + 1, "too soon after the last look"
+    harness.clock.advance(10)
+    harness.watcher.tick()
+    harness.clock.advance(2)
+    harness.watcher.tick()
+    assert harness.ranks.asked == [[0, 1], [1]]
 
 
-def test_a_silent_node_comes_in_when_it_answers(desk: Desk) -> None:
+def test_a_silent_node_comes_in_when_it_answers(harness: Harness) -> None:
     """It is asked again by itself, without any other change."""
-    desk.ranks.answers[1] = Answer(1, problem="no answer", silent=True)
-    desk.lookout.tick()
-    assert desk.nodes() == 1
-    (silent,) = desk.vitals.conditions.current()
+    harness.ranks.answers[1] = Answer(1, problem="no answer", silent=True)
+    harness.watcher.tick()
+    assert harness.nodes() == 1
+    (silent,) = harness.telemetry.conditions.current()
     assert silent.name == "nodes-silent"
     assert "no description of 1 node (blue-1): no answer" in silent.reason
-    del desk.ranks.answers[1]
-    desk.clock.advance(60)
-    desk.lookout.tick()
-    assert desk.nodes() == 2
-    assert desk.vitals.conditions.current() == []
+    del harness.ranks.answers[1]
+    harness.clock.advance(60)
+    harness.watcher.tick()
+    assert harness.nodes() == 2
+    assert harness.telemetry.conditions.current() == []
 
 
-def test_who_waits_for_the_first_survey_does_not_beat_for_this_loop(desk: Desk) -> None:
+def test_who_waits_for_the_first_survey_does_not_beat_for_this_loop(harness: Harness) -> None:
     """Or a lookout that is stuck would look alive for as long as somebody waits for it."""
-    waits = desk.vitals.loop("main", desk.stop)
+    waits = harness.telemetry.loop("main", harness.stop)
 
     def ask() -> None:
         with pytest.raises(WorkloadUnavailable):
-            desk.lookout.graph_text(waits)
+            harness.watcher.graph_text(waits)
 
     asker = Background(ask)
     asker.start()
-    desk.clock.advance(LIMIT + 1)
-    eventually(lambda: desk.vitals.pulse.stuck() == ["lookout"], "only the one who waits moves")
-    desk.stop.set("the test is over")
+    harness.clock.advance(LIMIT + 1)
+    eventually(
+        lambda: harness.telemetry.loop_health.stuck() == ["lookout"], "only the one who waits moves"
+    )
+    harness.stop.set("the test is over")
     asker.end()
 
 
-def test_a_workload_manager_that_is_away_is_a_reason_not_a_wait(desk: Desk) -> None:
+def test_a_workload_manager_that_is_away_is_a_reason_not_a_wait(harness: Harness) -> None:
     """Who wants to register hears it; the last portrait is kept when there is one."""
-    desk.pool.error = WorkloadUnavailable("Flux is gone")
-    desk.lookout.tick()
+    harness.pool.error = WorkloadUnavailable("Flux is gone")
+    harness.watcher.tick()
     with pytest.raises(WorkloadUnavailable, match="Flux is gone"):
-        desk.lookout.graph_text()
-    assert (desk.pool.opened, desk.pool.closed) == (1, 1)
-    desk.pool.error = None
-    desk.lookout.tick()
-    assert desk.lookout.graph_text()
-    desk.pool.error = WorkloadUnavailable("Flux is gone")
-    desk.lookout.tick()
-    assert desk.lookout.graph_text()
+        harness.watcher.graph_text()
+    assert (harness.pool.opened, harness.pool.closed) == (1, 1)
+    harness.pool.error = None
+    harness.watcher.tick()
+    assert harness.watcher.graph_text()
+    harness.pool.error = WorkloadUnavailable("Flux is gone")
+    harness.watcher.tick()
+    assert harness.watcher.graph_text()
 
 
-def test_a_cluster_without_a_node_is_a_reason_too(desk: Desk) -> None:
+def test_a_cluster_without_a_node_is_a_reason_too(harness: Harness) -> None:
     """It is registered when one comes."""
-    desk.pool.nodes = changed(views(1), 0, up=False)
-    desk.lookout.tick()
+    harness.pool.nodes = changed(views(1), 0, up=False)
+    harness.watcher.tick()
     with pytest.raises(WorkloadUnavailable, match="no node"):
-        desk.lookout.graph_text()
+        harness.watcher.graph_text()
 
 
-def test_the_thread_ends_with_the_stop(desk: Desk) -> None:
+def test_the_thread_ends_with_the_stop(harness: Harness) -> None:
     """And closes what it opened; who waited for the first survey is told."""
-    desk.ranks.answers[0] = Answer(0, problem="x")
-    thread = threading.Thread(target=desk.lookout.run, daemon=True)
+    harness.ranks.answers[0] = Answer(0, problem="x")
+    thread = threading.Thread(target=harness.watcher.run, daemon=True)
     thread.start()
-    eventually(lambda: desk.lookout.portrait, "the first survey")
-    desk.stop.set("the test stops it")
+    eventually(lambda: harness.watcher.description, "the first survey")
+    harness.stop.set("the test stops it")
     thread.join(10)
     assert not thread.is_alive()
-    assert desk.software.stopped
-    assert desk.pool.closed == 1
+    assert harness.software.stopped
+    assert harness.pool.closed == 1
 
 
-def test_news_wake_the_thread(desk: Desk) -> None:
+def test_news_wake_the_thread(harness: Harness) -> None:
     """It does not wait for its next look."""
-    thread = threading.Thread(target=desk.lookout.run, daemon=True)
+    thread = threading.Thread(target=harness.watcher.run, daemon=True)
     thread.start()
-    eventually(lambda: desk.lookout.portrait, "the first survey")
-    desk.ranks.packages = ("ior@3.3.0",)
-    assert desk.software.changed is not None
-    desk.software.changed()
-    eventually(desk.lookout._settle.left, "it waits for quiet")
-    eventually(lambda: desk.lookout._settle.left() <= 2.0, "it was woken")
-    desk.clock.advance(2)
-    eventually(lambda: len(desk.ranks.asked) == 2, "the nodes are asked again")
-    desk.stop.set("the test stops it")
+    eventually(lambda: harness.watcher.description, "the first survey")
+    harness.ranks.packages = ("ior@3.3.0",)
+    assert harness.software.changed is not None
+    harness.software.changed()
+    eventually(harness.watcher._settle.left, "it waits for quiet")
+    eventually(lambda: harness.watcher._settle.left() <= 2.0, "it was woken")
+    harness.clock.advance(2)
+    eventually(lambda: len(harness.ranks.asked) == 2, "the nodes are asked again")
+    harness.stop.set("the test stops it")
     thread.join(10)
 
 
-def test_a_flux_that_can_never_be_reached_ends_the_thread(desk: Desk) -> None:
+def test_a_flux_that_can_never_be_reached_ends_the_thread(harness: Harness) -> None:
     """The daemon ends with its reason."""
-    desk.pool.error = Fatal("Flux's bindings are not installed")
+    harness.pool.error = Fatal("Flux's bindings are not installed")
     with pytest.raises(Fatal, match="not installed"):
-        desk.lookout.run()
-    assert desk.software.stopped
+        harness.watcher.run()
+    assert harness.software.stopped
 
 
-def test_once_is_for_a_command_that_registers_and_ends(desk: Desk) -> None:
+def test_once_is_for_a_command_that_registers_and_ends(harness: Harness) -> None:
     """One survey, no thread; the connection is closed."""
-    with desk.lookout.once():
-        assert desk.lookout.graph_text()
-    assert desk.pool.closed == 1
-    desk.pool.error = WorkloadUnavailable("Flux is gone")
-    with pytest.raises(WorkloadUnavailable), Desk().lookout.once(), desk.lookout.once():
+    with harness.watcher.once():
+        assert harness.watcher.graph_text()
+    assert harness.pool.closed == 1
+    harness.pool.error = WorkloadUnavailable("Flux is gone")
+    with pytest.raises(WorkloadUnavailable), Harness().watcher.once(), harness.watcher.once():
         pytest.fail("it was not raised")
 
 
-def test_status_names_those_that_are_not_as_they_should_be(desk: Desk) -> None:
+def test_status_names_those_that_are_not_as_they_should_be(harness: Harness) -> None:
     """Counts of each condition, then names with reasons."""
-    assert desk.lookout.facts() is None
-    desk.ranks.answers[1] = Answer(1, problem="no answer", silent=True)
-    desk.pool.nodes = changed(changed(views(5), 2, up=False), 3, up=False, drained=True)
-    desk.lookout.tick()
-    facts = desk.lookout.facts()
+    assert harness.watcher.facts() is None
+    harness.ranks.answers[1] = Answer(1, problem="no answer", silent=True)
+    harness.pool.nodes = changed(changed(views(5), 2, up=False), 3, up=False, drained=True)
+    harness.watcher.tick()
+    facts = harness.watcher.facts()
     assert facts is not None
     assert {name: facts[name] for name in ("up", "drained", "down", "silent", "described")} == {
         "up": 2,

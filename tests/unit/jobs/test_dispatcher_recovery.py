@@ -22,15 +22,15 @@ from rainbow_agent.jobs.dispatcher import CHUNK
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import jobspec_json, plan_json
-from support.dispatch import DIAMOND, Desk
+from support.dispatch import DIAMOND, Harness
 from support.ledger import checked_ledger
 from support.workload import Break, FakeWorkload
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def harness(tmp_path: Path) -> Iterator[Harness]:
     with checked_ledger(tmp_path / "ledger.sqlite") as ledger:
-        yield Desk(ledger)
+        yield Harness(ledger)
 
 
 @contextmanager
@@ -40,127 +40,129 @@ def fresh_ledger() -> Iterator[SqliteLedger]:
         yield ledger
 
 
-def test_a_stop_in_the_middle_finishes_what_was_begun(desk: Desk) -> None:
+def test_a_stop_in_the_middle_finishes_what_was_begun(harness: Harness) -> None:
     """Jobs marked as about to be submitted are; those after them wait for the next start."""
-    desk.server.refuse = lambda _: desk.stop.set("enough")
-    keys = desk.receive(*[jobspec_json({"one": []})] * (CHUNK + 6))
-    desk.run()
-    states = Counter(desk.job(key) for key in keys)
+    harness.server.refuse = lambda _: harness.stop.set("enough")
+    keys = harness.receive(*[jobspec_json({"one": []})] * (CHUNK + 6))
+    harness.run()
+    states = Counter(harness.job(key) for key in keys)
     assert states == {JobState.SUBMITTED: CHUNK, JobState.RECEIVED: 6}
-    assert desk.ledger.tasks_in({TaskState.SUBMITTING}) == []
-    desk.stop = Stop()
-    desk.run()
-    assert {desk.job(key) for key in keys} == {JobState.SUBMITTED}
-    assert set(desk.server.became_job.values()) == {1}
+    assert harness.ledger.tasks_in({TaskState.SUBMITTING}) == []
+    harness.stop = Stop()
+    harness.run()
+    assert {harness.job(key) for key in keys} == {JobState.SUBMITTED}
+    assert set(harness.server.became_job.values()) == {1}
 
 
-def test_a_stop_whose_grace_is_over_leaves_the_rest_to_the_next_start(desk: Desk) -> None:
+def test_a_stop_whose_grace_is_over_leaves_the_rest_to_the_next_start(harness: Harness) -> None:
     """Half submitted is safe: what went in is found again, what did not is submitted then."""
-    desk.grace = 0.0
-    desk.connect()
-    desk.server.refuse = lambda _: desk.stop.set("enough")
-    (key,) = desk.receive(jobspec_json(DIAMOND))
-    desk.run()
-    assert sum(desk.server.became_job.values()) < len(DIAMOND)
-    assert desk.ledger.tasks_in({TaskState.SUBMITTING})
-    assert desk.comes_back() > 0
-    desk.server.refuse = lambda _: None
-    desk.stop = Stop()
-    desk.run()
-    assert desk.job(key) is JobState.SUBMITTED
-    assert set(desk.server.became_job.values()) == {1}
-    assert len(desk.server.became_job) == len(DIAMOND)
+    harness.grace = 0.0
+    harness.connect()
+    harness.server.refuse = lambda _: harness.stop.set("enough")
+    (key,) = harness.receive(jobspec_json(DIAMOND))
+    harness.run()
+    assert sum(harness.server.became_job.values()) < len(DIAMOND)
+    assert harness.ledger.tasks_in({TaskState.SUBMITTING})
+    assert harness.comes_back() > 0
+    harness.server.refuse = lambda _: None
+    harness.stop = Stop()
+    harness.run()
+    assert harness.job(key) is JobState.SUBMITTED
+    assert set(harness.server.became_job.values()) == {1}
+    assert len(harness.server.became_job) == len(DIAMOND)
 
 
 @pytest.mark.parametrize("how", list(Break))
 @pytest.mark.parametrize("n", range(1, 6))
-def test_a_connection_that_breaks_at_the_nth_submission(desk: Desk, n: int, how: Break) -> None:
+def test_a_connection_that_breaks_at_the_nth_submission(
+    harness: Harness, n: int, how: Break
+) -> None:
     """Before the job got in, after, or while it was on its way: each task becomes one job."""
-    keys = desk.receive(jobspec_json(DIAMOND), jobspec_json({"one": []}))
-    desk.server.break_at_submit(n, how)
+    keys = harness.receive(jobspec_json(DIAMOND), jobspec_json({"one": []}))
+    harness.server.break_at_submit(n, how)
     with pytest.raises(WorkloadUnavailable):
-        desk.run()
-    desk.comes_back()
-    desk.run()
-    assert [desk.job(key) for key in keys] == [JobState.SUBMITTED] * 2
-    assert set(desk.server.became_job.values()) == {1}
-    assert len(desk.server.became_job) == 5
+        harness.run()
+    harness.comes_back()
+    harness.run()
+    assert [harness.job(key) for key in keys] == [JobState.SUBMITTED] * 2
+    assert set(harness.server.became_job.values()) == {1}
+    assert len(harness.server.became_job) == 5
 
 
-def test_what_depends_on_a_failure_of_meanwhile_is_canceled(desk: Desk) -> None:
+def test_what_depends_on_a_failure_of_meanwhile_is_canceled(harness: Harness) -> None:
     """The first task failed while nobody could submit the rest: it is not even tried."""
-    (key,) = desk.receive(jobspec_json({**DIAMOND, "alone": []}))
-    desk.server.auto = True
-    desk.server.statuses["build"] = 1 << 8
-    desk.server.break_at_submit(1, Break.AFTER)
+    (key,) = harness.receive(jobspec_json({**DIAMOND, "alone": []}))
+    harness.server.auto = True
+    harness.server.statuses["build"] = 1 << 8
+    harness.server.break_at_submit(1, Break.AFTER)
     with pytest.raises(WorkloadUnavailable):
-        desk.run()
-    desk.comes_back()
-    desk.run()
-    desk.reads_the_journal()
-    assert desk.states(key) == {
+        harness.run()
+    harness.comes_back()
+    harness.run()
+    harness.reads_the_journal()
+    assert harness.states(key) == {
         "build/0": TaskState.FAILED,
         "left/0": TaskState.CANCELED,
         "right/0": TaskState.CANCELED,
         "report/0": TaskState.CANCELED,
         "alone/0": TaskState.COMPLETED,
     }
-    assert desk.job(key) is JobState.FAILED
+    assert harness.job(key) is JobState.FAILED
 
 
-def test_recovery_is_told_once(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_recovery_is_told_once(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
     """How many tasks go back is in the log; nothing is said when none does."""
-    desk.receive(jobspec_json(DIAMOND))
-    desk.server.break_at_submit(1, Break.BEFORE)
+    harness.receive(jobspec_json(DIAMOND))
+    harness.server.break_at_submit(1, Break.BEFORE)
     with pytest.raises(WorkloadUnavailable):
-        desk.run()
-    assert desk.comes_back() == 4
-    assert desk.dispatcher.recover() == 0
+        harness.run()
+    assert harness.comes_back() == 4
+    assert harness.dispatcher.recover() == 0
     assert sum("submitted again" in message for message in caplog.messages) == 1
 
 
-def test_another_version_that_plans_other_tasks_does_not_mix_them(desk: Desk) -> None:
+def test_another_version_that_plans_other_tasks_does_not_mix_them(harness: Harness) -> None:
     """After an upgrade a half submitted job keeps what it has; the rest fails with the reason."""
-    (key,) = desk.receive(jobspec_json(DIAMOND))
-    desk.server.break_at_submit(2, Break.BEFORE)
+    (key,) = harness.receive(jobspec_json(DIAMOND))
+    harness.server.break_at_submit(2, Break.BEFORE)
     with pytest.raises(WorkloadUnavailable):
-        desk.run()
-    desk.comes_back()
-    desk.dispatcher._plan_text = lambda _: plan_json(jobspec_json({"other": []}))
-    desk.run()
-    assert desk.states(key)["build/0"] is TaskState.SUBMITTED
-    rest = [row for row in desk.ledger.tasks_of(key) if row.key.task != "build"]
+        harness.run()
+    harness.comes_back()
+    harness.dispatcher._plan_text = lambda _: plan_json(jobspec_json({"other": []}))
+    harness.run()
+    assert harness.states(key)["build/0"] is TaskState.SUBMITTED
+    rest = [row for row in harness.ledger.tasks_of(key) if row.key.task != "build"]
     assert {row.state for row in rest} == {TaskState.FAILED}
     assert all("version of the agent" in (row.reason or "") for row in rest)
-    assert not desk.dispatcher.behind()
+    assert not harness.dispatcher.behind()
 
 
-def test_a_job_without_its_jobspec_is_not_submitted_again(desk: Desk) -> None:
+def test_a_job_without_its_jobspec_is_not_submitted_again(harness: Harness) -> None:
     """Found in the workload manager after the ledger was lost; then that was replaced, too."""
     key = JobKey("r1", 77)
     found = FoundJob(key, "blue", "found", 1.0, (PlannedTask("one", 1, (), {}),))
-    desk.ledger.adopt([found], "127.0.0.1:1", 1.0)
+    harness.ledger.adopt([found], "127.0.0.1:1", 1.0)
     task = TaskKey(key, "one", 0)
-    desk.ledger.apply([TaskChange(task, TaskState.PENDING, 2.0, "it was not there any more")])
-    (other,) = desk.receive(jobspec_json({"one": []}))
-    desk.run()
-    (row,) = desk.ledger.tasks_of(key)
+    harness.ledger.apply([TaskChange(task, TaskState.PENDING, 2.0, "it was not there any more")])
+    (other,) = harness.receive(jobspec_json({"one": []}))
+    harness.run()
+    (row,) = harness.ledger.tasks_of(key)
     assert row.state is TaskState.FAILED
     assert row.reason == "its jobspec is lost: the ledger was rebuilt without it"
-    assert desk.job(other) is JobState.SUBMITTED
+    assert harness.job(other) is JobState.SUBMITTED
 
 
-def test_another_version_that_cannot_plan_it_says_so(desk: Desk) -> None:
+def test_another_version_that_cannot_plan_it_says_so(harness: Harness) -> None:
     """A jobspec that a newer agent refuses does not keep the queue from moving."""
-    (key,) = desk.receive(jobspec_json(DIAMOND))
-    desk.server.break_at_submit(1, Break.BEFORE)
+    (key,) = harness.receive(jobspec_json(DIAMOND))
+    harness.server.break_at_submit(1, Break.BEFORE)
     with pytest.raises(WorkloadUnavailable):
-        desk.run()
-    desk.comes_back()
-    desk.dispatcher._plan_text = lambda _: plan_json("nonsense")
-    desk.run()
-    assert set(desk.states(key).values()) == {TaskState.FAILED}
-    assert not desk.dispatcher.behind()
+        harness.run()
+    harness.comes_back()
+    harness.dispatcher._plan_text = lambda _: plan_json("nonsense")
+    harness.run()
+    assert set(harness.states(key).values()) == {TaskState.FAILED}
+    assert not harness.dispatcher.behind()
 
 
 class Killed(BaseException):
@@ -242,23 +244,23 @@ def test_whatever_breaks_each_task_becomes_one_job(
     with fresh_ledger() as ledger:
         server = FakeWorkload(auto=auto, rng=random.Random(seed))
         server.refuse = refuse_bad
-        desk = Desk(ledger, server)
-        desk.turn = turn
-        keys = desk.receive(*texts)
+        harness = Harness(ledger, server)
+        harness.turn = turn
+        keys = harness.receive(*texts)
         for n, after in deaths:
-            desk.dispatcher._ledger = MortalLedger(ledger, n, after=after)
+            harness.dispatcher._ledger = MortalLedger(ledger, n, after=after)
             with suppress(Killed):
-                desk.run()
-            desk.comes_back()
+                harness.run()
+            harness.comes_back()
         for n, how in breaks:
             server.break_at_submit(n, how)
             with suppress(WorkloadUnavailable):
-                desk.run()
-            desk.comes_back()
+                harness.run()
+            harness.comes_back()
         server._breaks.clear()
-        desk.run()
+        harness.run()
         server.run_all()
-        desk.reads_the_journal()
+        harness.reads_the_journal()
         assert server.became_job == Counter(expected(texts, keys))
         assert ledger.open_jobs() == 0
         assert ledger.unaccepted("r1") == sorted(key.id for key in keys)

@@ -299,11 +299,11 @@ def test_a_workload_manager_that_is_away_is_a_condition_until_it_is_back(world: 
     """`status` and readiness say it with the reason; it is over once the history is read."""
     world.server.down = True
     with world.running():
-        eventually(world.vitals.conditions.current, "it is said")
-        assert [c.name for c in world.vitals.conditions.current()] == ["workload-unreachable"]
+        eventually(world.telemetry.conditions.current, "it is said")
+        assert [c.name for c in world.telemetry.conditions.current()] == ["workload-unreachable"]
         world.server.down = False
         world.caught_up()
-        assert world.vitals.conditions.current() == []
+        assert world.telemetry.conditions.current() == []
 
 
 def test_the_heartbeat_goes_on_without_events(world: World) -> None:
@@ -311,6 +311,6 @@ def test_the_heartbeat_goes_on_without_events(world: World) -> None:
     with world.running():
         world.caught_up()
         world.clock.advance(60.0)
-        eventually(lambda: not world.vitals.pulse.stuck(), "it beats")
-        assert set(world.vitals.pulse.ages()) == {"journal"}
-    assert world.vitals.pulse.ages() == {}
+        eventually(lambda: not world.telemetry.loop_health.stuck(), "it beats")
+        assert set(world.telemetry.loop_health.ages()) == {"journal"}
+    assert world.telemetry.loop_health.ages() == {}

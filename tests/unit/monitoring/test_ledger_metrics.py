@@ -13,7 +13,7 @@ from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.monitoring.metrics import JobHistory
 from rainbow_agent.storage import ledger_metrics
 from rainbow_agent.storage.ledger import SqliteLedger
-from rainbow_agent.storage.ledger_metrics import Ended, LedgerMeasures
+from rainbow_agent.storage.ledger_metrics import Ended, LedgerMetrics
 from rainbow_agent.storage.ledger_paging import LedgerPages
 from support.ledger import REGISTRATION, add_job, checked_ledger, news
 
@@ -31,9 +31,9 @@ def ledger(path: Path) -> Iterator[SqliteLedger]:
 
 
 @pytest.fixture
-def measures(path: Path, ledger: SqliteLedger) -> Iterator[LedgerMeasures]:
+def measures(path: Path, ledger: SqliteLedger) -> Iterator[LedgerMetrics]:
     del ledger  # it made the file
-    with closing(LedgerMeasures.open(path)) as measures:
+    with closing(LedgerMetrics.open(path)) as measures:
         yield measures
 
 
@@ -56,7 +56,7 @@ def complete(ledger: SqliteLedger, job: JobKey) -> None:
 
 
 def test_what_ended_comes_once_with_its_times(
-    ledger: SqliteLedger, measures: LedgerMeasures
+    ledger: SqliteLedger, measures: LedgerMetrics
 ) -> None:
     """Each look begins where the last one ended."""
     before = measures.newest()
@@ -75,7 +75,7 @@ def test_what_ended_comes_once_with_its_times(
 
 
 def test_a_great_deal_of_news_is_read_in_parts(
-    ledger: SqliteLedger, measures: LedgerMeasures, monkeypatch: pytest.MonkeyPatch
+    ledger: SqliteLedger, measures: LedgerMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One look stays short; nothing is lost or counted twice."""
     monkeypatch.setattr(ledger_metrics, "PORTION", 7)
@@ -93,7 +93,7 @@ def test_a_great_deal_of_news_is_read_in_parts(
 
 
 def test_what_waits_is_counted_by_where_it_waits(
-    ledger: SqliteLedger, measures: LedgerMeasures
+    ledger: SqliteLedger, measures: LedgerMetrics
 ) -> None:
     """Jobs to be planned and accepted, tasks in each state that is not an end."""
     add_job(ledger, 1)
@@ -105,7 +105,7 @@ def test_what_waits_is_counted_by_where_it_waits(
 
 
 def test_a_ledger_that_can_be_written_is_left_as_it_is(
-    ledger: SqliteLedger, measures: LedgerMeasures
+    ledger: SqliteLedger, measures: LedgerMetrics
 ) -> None:
     """The probe is taken back; nothing of it is ever seen."""
     assert measures.problem() == ""
@@ -117,7 +117,7 @@ def test_a_ledger_that_somebody_holds_cannot_be_written(
 ) -> None:
     """A probe does not wait for long."""
     monkeypatch.setattr(ledger_metrics, "BUSY_S", 0.05)
-    with closing(LedgerMeasures.open(path)) as measures, ledger.transaction():
+    with closing(LedgerMetrics.open(path)) as measures, ledger.transaction():
         assert "locked" in measures.problem()
 
 

@@ -17,8 +17,15 @@ from rainbow_agent.core.errors import RequestDenied, Unavailable
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.monitoring.health import Check, Verdict
-from rainbow_agent.monitoring.metrics import FAMILIES, JobHistory, Kind, Now, measure, render
-from rainbow_agent.runtime.loops import LIMIT, Vitals
+from rainbow_agent.monitoring.metrics import (
+    METRIC_DEFINITIONS,
+    JobHistory,
+    Kind,
+    Now,
+    measure,
+    render,
+)
+from rainbow_agent.runtime.loops import LIMIT, Telemetry
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger_metrics import Backlog, Ended, News
 from support.common import FakeClock
@@ -53,16 +60,16 @@ class OneLook:
 def exported(accept: str = "") -> str:
     """The text of a daemon that has seen a little of everything."""
     clock = FakeClock()
-    vitals = Vitals(clock)
-    vitals.loop("main", Stop())
-    vitals.loop("journal", Stop())
+    telemetry = Telemetry(clock)
+    telemetry.loop("main", Stop())
+    telemetry.loop("journal", Stop())
     clock.advance(LIMIT + 5)
-    vitals.conditions.set("disk-nearly-full", "1 MiB is free")
-    vitals.called("ReceiveJobs", 0.003, None)
-    vitals.called("ReceiveJobs", 9.0, Unavailable("deadline exceeded"))
-    vitals.called("UpdateState", 0.5, RequestDenied("request denied"))
-    vitals.meters.errors.add("unavailable")
-    vitals.meters.requests.add("/readyz", "503")
+    telemetry.conditions.set("disk-nearly-full", "1 MiB is free")
+    telemetry.called("ReceiveJobs", 0.003, None)
+    telemetry.called("ReceiveJobs", 9.0, Unavailable("deadline exceeded"))
+    telemetry.called("UpdateState", 0.5, RequestDenied("request denied"))
+    telemetry.counters.errors.add("unavailable")
+    telemetry.counters.requests.add("/readyz", "503")
     history = JobHistory(0)
     history.catch_up(
         OneLook(
@@ -87,7 +94,7 @@ def exported(accept: str = "") -> str:
         free_bytes=12345,
         ledger_bytes=678,
     )
-    return render(measure(now, vitals, history), accept)[1].decode()
+    return render(measure(now, telemetry, history), accept)[1].decode()
 
 
 def samples() -> Mapping[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -110,7 +117,7 @@ def test_every_family_of_the_table_is_exported_and_no_other() -> None:
         f"{f.name}_info" if f.kind is Kind.INFO else f.name: "gauge"
         if f.kind is Kind.INFO
         else f.kind.value
-        for f in FAMILIES
+        for f in METRIC_DEFINITIONS
     }
     rest = set(found) - set(ours)
     assert rest
@@ -121,7 +128,7 @@ def test_openmetrics_is_given_to_who_asks_for_it() -> None:
     """The strict parser takes it."""
     text = exported("application/openmetrics-text; version=1.0.0")
     names = {f.name for f in openmetrics_families(text)}  # type: ignore[no-untyped-call]
-    assert {f.name for f in FAMILIES} <= names
+    assert {f.name for f in METRIC_DEFINITIONS} <= names
     assert text.endswith("# EOF\n")
 
 
@@ -161,7 +168,7 @@ def test_values_are_what_is_true() -> None:
 
 def test_names_follow_the_conventions() -> None:
     """Base units, no unit but in the name's end, snake case, a sentence of help."""
-    for family in FAMILIES:
+    for family in METRIC_DEFINITIONS:
         assert re.fullmatch(r"rainbow_agent(_[a-z]+)+", family.name)
         assert not family.name.endswith(("_total", "_info", "_count", "_sum", "_bucket"))
         assert not re.search(r"_(ms|millis|minutes|percent|mib|kb|mb)(_|$)", family.name)

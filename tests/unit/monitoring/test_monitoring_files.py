@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from rainbow_agent.monitoring.metrics import FAMILIES
+from rainbow_agent.monitoring.metrics import METRIC_DEFINITIONS
 from unit.monitoring.test_metrics import exported
 
 FOLDER = Path(__file__).parents[3] / "docs" / "monitoring"
@@ -88,8 +88,8 @@ def test_a_rule_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
 def test_the_dashboard_shows_every_metric_that_tells_of_the_agent() -> None:
     """But those that are there for rules and for looking closer."""
     text = json.dumps(dashboard())
-    shown = {family.name for family in FAMILIES if family.name in text}
-    left_out = {family.name.removeprefix("rainbow_agent_") for family in FAMILIES} - {
+    shown = {family.name for family in METRIC_DEFINITIONS if family.name in text}
+    left_out = {family.name.removeprefix("rainbow_agent_") for family in METRIC_DEFINITIONS} - {
         name.removeprefix("rainbow_agent_") for name in shown
     }
     assert left_out == {
@@ -105,7 +105,7 @@ def test_the_dashboard_shows_every_metric_that_tells_of_the_agent() -> None:
 def test_every_metric_is_documented() -> None:
     """With its kind, its labels and its help, word for word."""
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for family in FAMILIES:
+    for family in METRIC_DEFINITIONS:
         labels = ", ".join(f"`{label}`" for label in family.labels) or "-"
         row = f"| `{family.name}` | {family.kind.value} | {labels} | {family.text} |"
         assert row in page, row

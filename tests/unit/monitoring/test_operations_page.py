@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import rainbow_agent
-from rainbow_agent.monitoring.metrics import FAMILIES
+from rainbow_agent.monitoring.metrics import METRIC_DEFINITIONS
 from rainbow_agent.monitoring.status import WORDS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -21,7 +21,7 @@ def test_every_word_has_its_line() -> None:
 
 def test_every_metric_has_its_line() -> None:
     """With the text that is exported."""
-    for family in FAMILIES:
+    for family in METRIC_DEFINITIONS:
         assert f"| `{family.name}` | {family.text} |" in PAGE
 
 

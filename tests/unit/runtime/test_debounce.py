@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rainbow_agent.runtime.debounce import Settle
+from rainbow_agent.runtime.debounce import Debounce
 from support.common import FakeClock
 
 
@@ -14,18 +14,18 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def settle(clock: FakeClock) -> Settle:
-    return Settle(clock, quiet=2.0, most=30.0)
+def settle(clock: FakeClock) -> Debounce:
+    return Debounce(clock, quiet=2.0, most=30.0)
 
 
-def test_without_a_change_nothing_is_due(settle: Settle, clock: FakeClock) -> None:
+def test_without_a_change_nothing_is_due(settle: Debounce, clock: FakeClock) -> None:
     """However long one waits."""
     clock.advance(1000)
     assert not settle.due()
     assert settle.left() == float("inf")
 
 
-def test_a_change_is_due_after_the_quiet(settle: Settle, clock: FakeClock) -> None:
+def test_a_change_is_due_after_the_quiet(settle: Debounce, clock: FakeClock) -> None:
     """Not before, and each further change starts the quiet again."""
     settle.touch()
     clock.advance(1.5)
@@ -37,7 +37,7 @@ def test_a_change_is_due_after_the_quiet(settle: Settle, clock: FakeClock) -> No
     assert settle.due()
 
 
-def test_what_never_becomes_quiet_is_due_all_the_same(settle: Settle, clock: FakeClock) -> None:
+def test_what_never_becomes_quiet_is_due_all_the_same(settle: Debounce, clock: FakeClock) -> None:
     """A package manager that writes every second for an hour is heard of."""
     for _ in range(30):
         settle.touch()
@@ -46,7 +46,7 @@ def test_what_never_becomes_quiet_is_due_all_the_same(settle: Settle, clock: Fak
     assert settle.due()
 
 
-def test_acted_on_it_begins_anew(settle: Settle, clock: FakeClock) -> None:
+def test_acted_on_it_begins_anew(settle: Debounce, clock: FakeClock) -> None:
     """The next change has its own quiet."""
     settle.touch()
     clock.advance(2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from rainbow_agent.runtime.loops import LIMIT, SLICE, Vitals, moving
+from rainbow_agent.runtime.loops import LIMIT, SLICE, Telemetry, moving
 from rainbow_agent.runtime.stop import Stop
 from support.common import FakeClock
 
@@ -12,8 +12,8 @@ from support.common import FakeClock
 class Waits:
     """A stop signal that lets time pass instead of waiting."""
 
-    def __init__(self, clock: FakeClock, vitals: Vitals) -> None:
-        self.clock, self.vitals = clock, vitals
+    def __init__(self, clock: FakeClock, telemetry: Telemetry) -> None:
+        self.clock, self.telemetry = clock, telemetry
         self.waited: list[float] = []
         self.stuck: list[str] = []
 
@@ -26,27 +26,27 @@ class Waits:
         assert timeout is not None
         self.waited.append(timeout)
         self.clock.advance(timeout)
-        self.stuck += self.vitals.pulse.stuck()
+        self.stuck += self.telemetry.loop_health.stuck()
         return False
 
 
 def test_to_ask_whether_to_stop_is_a_beat() -> None:
     """So every loop that can be stopped beats without further words."""
     clock = FakeClock()
-    vitals = Vitals(clock)
-    loop = vitals.loop("main", Stop())
+    telemetry = Telemetry(clock)
+    loop = telemetry.loop("main", Stop())
     clock.advance(LIMIT + 1)
-    assert vitals.pulse.stuck() == ["main"]
+    assert telemetry.loop_health.stuck() == ["main"]
     assert not loop.is_set()
-    assert vitals.pulse.stuck() == []
+    assert telemetry.loop_health.stuck() == []
 
 
 def test_a_long_wait_is_many_beats() -> None:
     """However long a setting makes it, nobody takes who waits for who is stuck."""
     clock = FakeClock()
-    vitals = Vitals(clock)
-    waits = Waits(clock, vitals)
-    assert not vitals.loop("reporter", waits).wait(3600.0)
+    telemetry = Telemetry(clock)
+    waits = Waits(clock, telemetry)
+    assert not telemetry.loop("reporter", waits).wait(3600.0)
     assert sum(waits.waited) == 3600.0
     assert max(waits.waited) <= SLICE
     assert waits.stuck == []
@@ -55,17 +55,17 @@ def test_a_long_wait_is_many_beats() -> None:
 def test_a_short_limit_has_short_slices() -> None:
     """A wait alone never reaches the limit of its loop."""
     clock = FakeClock()
-    vitals = Vitals(clock, {"main": 2.0})
-    waits = Waits(clock, vitals)
-    vitals.loop("main", waits).wait(10.0)
+    telemetry = Telemetry(clock, {"main": 2.0})
+    waits = Waits(clock, telemetry)
+    telemetry.loop("main", waits).wait(10.0)
     assert max(waits.waited) <= 1.0
     assert waits.stuck == []
 
 
 def test_a_wait_ends_with_the_stop_or_the_bell() -> None:
     """And says so."""
-    vitals, stop = Vitals(FakeClock()), Stop()
-    loop = vitals.loop("main", stop)
+    telemetry, stop = Telemetry(FakeClock()), Stop()
+    loop = telemetry.loop("main", stop)
     bell = threading.Event()
     assert not loop.wait_for(bell, 0.0)
     bell.set()
@@ -79,19 +79,19 @@ def test_a_wait_ends_with_the_stop_or_the_bell() -> None:
 def test_troubles_are_conditions_and_loops_that_do_not_move() -> None:
     """A stuck loop is wrong since it moved last."""
     clock = FakeClock()
-    vitals = Vitals(clock)
-    vitals.loop("journal", Stop())
+    telemetry = Telemetry(clock)
+    telemetry.loop("journal", Stop())
     began = clock.now()
-    vitals.conditions.set("disk-nearly-full", "1 MiB is free")
+    telemetry.conditions.set("disk-nearly-full", "1 MiB is free")
     clock.advance(LIMIT + 5)
-    stuck, disk = vitals.troubles()
+    stuck, disk = telemetry.troubles()
     assert (stuck.name, stuck.since) == ("loop-stuck-journal", began)
     assert "has not moved for 50 s; 45 s are allowed" in stuck.reason
     assert disk.name == "disk-nearly-full"
-    assert [c["name"] for c in vitals.facts()["conditions"]] == [stuck.name, disk.name]
-    assert vitals.facts()["loops"] == {"journal": {"age": 50.0, "limit": 45.0}}
-    vitals.ended("journal")
-    assert vitals.facts()["loops"] == {}
+    assert [c["name"] for c in telemetry.facts()["conditions"]] == [stuck.name, disk.name]
+    assert telemetry.facts()["loops"] == {"journal": {"age": 50.0, "limit": 45.0}}
+    telemetry.ended("journal")
+    assert telemetry.facts()["loops"] == {}
 
 
 def test_many_calls_in_one_turn_are_many_beats() -> None:

@@ -174,10 +174,10 @@ def restored(path: Path, entries: list[Any]) -> tuple[list[str], list[int]]:
     path.write_bytes(b"".join(encode(entry) for entry in entries))
     journal = JournalLog.open(path)
     try:
-        estate = restore(Machine("here", 4), journal, 9.0)
+        state = restore(Machine("here", 4), journal, 9.0)
         new = list(journal.entries())[len(entries) :]
         told = [f"{e['id']} {e.get('type', e.get('event'))}" for e in new if "event" in e]
-        return told, [job.id for job in estate.table.start_ready(9.0)[0]]
+        return told, [job.id for job in state.table.start_ready(9.0)[0]]
     finally:
         journal.close()
 

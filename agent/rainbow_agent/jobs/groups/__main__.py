@@ -31,7 +31,7 @@ from rainbow_agent.jobs.dispatcher import GROUP_KEY  # noqa: E402
 from rainbow_agent.jobs.groups import local_tasks  # noqa: E402
 from rainbow_agent.jobs.groups.event_log import Teller, to_file  # noqa: E402
 from rainbow_agent.jobs.groups.output import Copies  # noqa: E402
-from rainbow_agent.jobs.groups.run import GroupRun, Means  # noqa: E402
+from rainbow_agent.jobs.groups.run import GroupContext, GroupRun  # noqa: E402
 from rainbow_agent.jobspec.groupfile import from_data  # noqa: E402
 from rainbow_agent.jobspec.placement import place_inside  # noqa: E402
 from rainbow_agent.jobspec.unplaceable import Unplaceable  # noqa: E402
@@ -102,7 +102,9 @@ def _run(key: TaskKey, tasks: Sequence[PlannedTask]) -> bool:
         run = GroupRun(
             key,
             placed,
-            Means(instance.workload, environment, SystemClock(), stop, teller.tell, copies.copy),
+            GroupContext(
+                instance.workload, environment, SystemClock(), stop, teller.tell, copies.copy
+            ),
             lambda hear: local_tasks.InPlaceTasks(beside, mark, hear),
             unplaceable,
         )

@@ -56,7 +56,7 @@ class InPlace(Protocol):
 
 
 @dataclass(frozen=True)
-class Means:
+class GroupContext:
     """What a group's run works with."""
 
     workload: Workload
@@ -83,13 +83,13 @@ class GroupRun:
         self,
         key: TaskKey,
         tasks: Sequence[PlannedTask],
-        means: Means,
+        context: GroupContext,
         in_place: Callable[[Callable[[TaskChange], None]], InPlace],
         unplaceable: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         plan = Plan(key.task, tuple(tasks))
         rows = rows_of(plan, key.job)
-        self._means = means
+        self._context = context
         self._order = JobOrder(plan, rows)
         self._states: dict[TaskKey, TaskState] = {row.key: row.state for row in rows}
         self._ids: dict[TaskKey, int] = {}
@@ -120,7 +120,7 @@ class GroupRun:
             ready, doomed = self._order.start()
             self._ready += ready
             self._cancel(doomed)
-            while self._left and not self._means.stop.is_set():
+            while self._left and not self._context.stop.is_set():
                 self._turn()
             if self._left:
                 self._give_up()
@@ -131,7 +131,7 @@ class GroupRun:
         return all(state is TaskState.COMPLETED for state in self._states.values())
 
     def _turn(self) -> None:
-        workload = self._means.workload
+        workload = self._context.workload
         while self._ready and workload.in_flight() < _WINDOW:
             self._start(self._ready.popleft())
         if workload.in_flight():
@@ -142,7 +142,7 @@ class GroupRun:
 
     def _start(self, ready: Ready) -> None:
         if ready.task.name in self._unplaceable:
-            at, reason = self._means.clock.now(), self._unplaceable[ready.task.name]
+            at, reason = self._context.clock.now(), self._unplaceable[ready.task.name]
             failed = TaskChange(
                 ready.key,
                 TaskState.FAILED,
@@ -158,11 +158,11 @@ class GroupRun:
         if ready.task.kind is TaskKind.LOCAL:
             self._in_place.start(ready.key, ready.task)
             return
-        jobspec = complete(ready.task, ready.key, self._means.environment)
-        self._means.workload.start_submit(Submission(ready.key, jobspec, ready.afterok))
+        jobspec = complete(ready.task, ready.key, self._context.environment)
+        self._context.workload.start_submit(Submission(ready.key, jobspec, ready.afterok))
 
     def _settle(self, outcome: SubmitOutcome) -> None:
-        at, key = self._means.clock.now(), outcome.key
+        at, key = self._context.clock.now(), outcome.key
         if isinstance(outcome, Submitted):
             self._ids[key] = outcome.flux_id
             news = TaskChange(
@@ -180,7 +180,7 @@ class GroupRun:
         self._take([news])
 
     def _cancel(self, keys: Iterable[TaskKey], reason: str = _DOOMED) -> None:
-        at = self._means.clock.now()
+        at = self._context.clock.now()
         self._take(
             TaskChange(key, TaskState.CANCELED, at, reason, reason=reason, finished=at, inside=True)
             for key in keys
@@ -201,13 +201,13 @@ class GroupRun:
             if change.state in FINAL_TASK_STATES:
                 self._left -= 1
                 if change.key in self._ids and change.key.task in self._kept:
-                    self._means.keep(change.key, self._ids[change.key])
+                    self._context.keep(change.key, self._ids[change.key])
                 well = change.state is TaskState.COMPLETED
                 ready, doomed = self._order.ended(change.key, well=well)
                 self._ready += ready
                 self._cancel(doomed)
         if told:
-            self._means.tell(told)
+            self._context.tell(told)
 
     def _heard(self, patience: float) -> list[TaskChange]:
         """The news that is there; waits for the first.
@@ -232,7 +232,7 @@ class GroupRun:
     def _read_journal(self, ended: threading.Event) -> None:
         tracker = Tracker()
         try:
-            journal = self._means.workload.open_journal(lambda _: True)
+            journal = self._context.workload.open_journal(lambda _: True)
             try:
                 while not ended.is_set():
                     for event in journal.next_events(_PATIENCE):
@@ -258,9 +258,9 @@ class GroupRun:
         try:
             ids = [self._ids[key] for key in live if key in self._ids]
             if ids:
-                self._means.workload.cancel(ids, reason)
-            deadline = self._means.clock.monotonic() + _FAREWELL
-            while self._left and self._means.clock.monotonic() < deadline:
+                self._context.workload.cancel(ids, reason)
+            deadline = self._context.clock.monotonic() + _FAREWELL
+            while self._left and self._context.clock.monotonic() < deadline:
                 self._take(self._heard(0.1))
                 self._ready.clear()
         except WorkloadUnavailable as exc:

@@ -24,8 +24,8 @@ from rainbow_agent.monitoring.http.answers import (
 )
 from rainbow_agent.monitoring.http.jobs import job_detail, page_view
 from rainbow_agent.monitoring.metrics import JobHistory, Now, Render, measure
-from rainbow_agent.runtime.loops import Vitals
-from rainbow_agent.storage.ledger_metrics import Measures
+from rainbow_agent.runtime.loops import Telemetry
+from rainbow_agent.storage.ledger_metrics import LedgerFigures
 from rainbow_agent.storage.ledger_paging import Page
 
 T = TypeVar("T")
@@ -53,15 +53,15 @@ class Live:
     """What the daemon's process knows, and how to look at the rest. From any thread."""
 
     clock: Clock
-    vitals: Vitals
+    telemetry: Telemetry
     live: Callable[[], Verdict]
-    ready: Callable[[Measures], Verdict]
-    now: Callable[[Measures, Verdict], Now]
+    ready: Callable[[LedgerFigures], Verdict]
+    now: Callable[[LedgerFigures, Verdict], Now]
     status: Callable[[], Mapping[str, Any]]
     pool: Callable[[], PoolView | None]
     open_ledger: Callable[[], Ledger]
     open_pages: Callable[[], Pages]
-    open_measures: Callable[[], Measures]
+    open_ledger_metrics: Callable[[], LedgerFigures]
     render: Render
     page: Callable[[], Answer]
 
@@ -116,7 +116,7 @@ class Places:
         with self._measures() as ledger:
             self._history.catch_up(ledger)
             now = self._live.now(ledger, self._live.ready(ledger))
-        return measure(now, self._live.vitals, self._history)
+        return measure(now, self._live.telemetry, self._history)
 
     def _metrics(self, request: Request) -> Answer:
         content_type, text = self._live.render(self._measured.get(), request.accept)
@@ -155,8 +155,8 @@ class Places:
         return as_text(explain_text(explain_view(history, self._live.clock.now())) + "\n")
 
     @contextmanager
-    def _measures(self) -> Iterator[Measures]:
-        with closing(self._live.open_measures()) as ledger:
+    def _measures(self) -> Iterator[LedgerFigures]:
+        with closing(self._live.open_ledger_metrics()) as ledger:
             yield ledger
 
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from rainbow_agent.runtime.loops import Vitals
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.setting_types import Address
 from rainbow_agent.runtime.stop import Stop
 
@@ -37,7 +37,7 @@ class Server(Protocol):
         """Close all sockets."""
 
 
-class HttpRoom:
+class HttpThread:
     """Serves until the stop.
 
     Args:
@@ -52,13 +52,13 @@ class HttpRoom:
         *,
         address: Address,
         open_server: Callable[[Address], Server],
-        vitals: Vitals,
+        telemetry: Telemetry,
         stop: Stop,
     ) -> None:
         self._address = address
         self._open_server = open_server
-        self._vitals = vitals
-        self._loop = vitals.loop("http", stop)
+        self._telemetry = telemetry
+        self._loop = telemetry.loop("http", stop)
         self._server: Server | None = None
         self._problem = ""
         stop.call(self._wake)
@@ -71,7 +71,7 @@ class HttpRoom:
                     self._server.turn(self._loop.slice)
                 elif not self._listen():
                     self._loop.wait(RETRY)
-            self._vitals.ended("http")
+            self._telemetry.ended("http")
         finally:
             if self._server is not None:
                 self._server.close()
@@ -92,14 +92,14 @@ class HttpRoom:
                 f"nothing is served on {self._address}: {exc.strerror or exc}; it is tried again."
                 " Another program may have the port: see `ss -ltnp`, or set RAINBOW_HTTP"
             )
-            self._vitals.conditions.set(NOT_SERVED, problem)
-            self._vitals.meters.retries.add("http")
+            self._telemetry.conditions.set(NOT_SERVED, problem)
+            self._telemetry.counters.retries.add("http")
             if problem != self._problem:
                 log.warning("%s", problem, extra={"action": "http_not_served"})
             self._problem = problem
             return False
         self._problem = ""
-        self._vitals.conditions.clear(NOT_SERVED)
+        self._telemetry.conditions.clear(NOT_SERVED)
         address = Address(self._server.host, self._server.port)
         log.info("Serving http://%s/", address, extra={"action": "http", "address": str(address)})
         return True

@@ -16,7 +16,7 @@ from rainbow_agent.runtime.stop import Patience, Stop
 from rainbow_agent.workload.local.journal import LocalJournal
 from rainbow_agent.workload.local.server import folder as folders
 from rainbow_agent.workload.local.server.client import Channel
-from rainbow_agent.workload.local.server.launch import Greeting, Launch, reach
+from rainbow_agent.workload.local.server.launch import Hello, Launch, reach
 from rainbow_agent.workload.local.server.protocol import Op
 
 #: Seconds a server that lives may take to answer.
@@ -55,10 +55,10 @@ class LocalWorkload:
         """
         self._stop = stop
         self._folder = folder.absolute()
-        habits = Launch(cores=cores, idle_exit=idle_exit, lifeline=lifeline)
-        self._launch = habits if launch else None
+        options = Launch(cores=cores, idle_exit=idle_exit, lifeline=lifeline)
+        self._launch = options if launch else None
         self._channel: Channel | None = None
-        self._greeting: Greeting | None = None
+        self._hello: Hello | None = None
         self._numbers = count(1)
         self._waiting: dict[int, TaskKey] = {}  # request -> what was submitted with it
         self._outcomes: list[SubmitOutcome] = []
@@ -81,7 +81,7 @@ class LocalWorkload:
             WorkloadUnavailable: no server can be reached.
         """
         self._connected()
-        return self._greeting.instance if self._greeting else ""
+        return self._hello.instance if self._hello else ""
 
     @property
     def lineage(self) -> Lineage:
@@ -178,7 +178,7 @@ class LocalWorkload:
         """
         if self._channel is None:
             try:
-                self._channel, self._greeting = reach(self._folder, None)
+                self._channel, self._hello = reach(self._folder, None)
             except WorkloadUnavailable:
                 return
         self._ask(Op.SHUTDOWN, kill=kill)
@@ -193,13 +193,13 @@ class LocalWorkload:
         """End the connection. Jobs and the server go on."""
         if self._channel is not None:
             self._channel.close()
-        self._channel, self._greeting = None, None
+        self._channel, self._hello = None, None
         self._waiting.clear()
         self._outcomes.clear()
 
     def _connected(self) -> Channel:
         if self._channel is None:
-            self._channel, self._greeting = reach(self._folder, self._launch)
+            self._channel, self._hello = reach(self._folder, self._launch)
         return self._channel
 
     def _do(self, action: Callable[[Channel], Any]) -> Any:

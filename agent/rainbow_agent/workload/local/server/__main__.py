@@ -19,8 +19,8 @@ from rainbow_agent.workload.local.server.journal_log import JournalLog
 from rainbow_agent.workload.local.server.machine import this_machine
 from rainbow_agent.workload.local.server.orphans import become_subreaper
 from rainbow_agent.workload.local.server.processes import Processes, Surroundings
-from rainbow_agent.workload.local.server.server import Habits, Server
-from rainbow_agent.workload.local.server.supervisor import Estate, restore
+from rainbow_agent.workload.local.server.server import Server, ServerOptions
+from rainbow_agent.workload.local.server.supervisor import ServerState, restore
 
 log = logging.getLogger("rainbow_agent.workload.local.server")
 
@@ -32,7 +32,7 @@ _LOG_LIMIT = 1024 * 1024
 class _Ready:
     """Everything a server needs, before it becomes a process of its own."""
 
-    estate: Estate
+    state: ServerState
     surroundings: Surroundings
     listener: socket.socket
     lock: int
@@ -54,8 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if options.detach:
         _detach(options.dir)
-    habits = Habits(options.idle_exit, options.grace, options.lifeline)
-    return _serve(ready, habits)
+    return _serve(ready, ServerOptions(options.idle_exit, options.grace, options.lifeline))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         allow_abbrev=False,
     )
-    habits = Habits()
+    defaults = ServerOptions()
     add = parser.add_argument
     add("--dir", type=lambda text: Path(text).absolute(), required=True, help="its folder")
     add("--cores", type=int, help="cores to schedule (default: those it may run on)")
@@ -72,13 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--idle-exit",
         type=float,
-        default=habits.idle_exit,
+        default=defaults.idle_exit,
         help="leave after so many seconds without a client and a job (default: %(default)s)",
     )
     add(
         "--grace",
         type=float,
-        default=habits.grace,
+        default=defaults.grace,
         help="seconds between SIGTERM and SIGKILL of a job (default: %(default)s)",
     )
     add(
@@ -104,9 +103,9 @@ def _prepare(options: argparse.Namespace) -> _Ready:
     lock = folders.take_lock(options.dir)
     machine = this_machine(options.cores)
     journal = JournalLog.open(options.dir / folders.JOURNAL)
-    estate = restore(machine, journal, clock.now())
+    state = restore(machine, journal, clock.now())
     surroundings = Surroundings(options.dir, options.cwd, umask, machine.host)
-    return _Ready(estate, surroundings, folders.listen(options.dir), lock)
+    return _Ready(state, surroundings, folders.listen(options.dir), lock)
 
 
 def _detach(folder: Path) -> None:
@@ -128,14 +127,14 @@ def _detach(folder: Path) -> None:
     os.dup2(output, 2)
 
 
-def _serve(ready: _Ready, habits: Habits) -> int:
+def _serve(ready: _Ready, options: ServerOptions) -> int:
     folders.sign_lock(ready.lock)
     if not become_subreaper():
         log.warning("Not the subreaper of its jobs: what they leave behind is not waited for")
-    machine = ready.estate.machine
+    machine = ready.state.machine
     log.info("Serving %d cores of %s as pid %d", machine.cores, machine.host, os.getpid())
     try:
-        asyncio.run(_run(ready, habits))
+        asyncio.run(_run(ready, options))
     except OSError as exc:
         log.critical("Leaving: the journal cannot be written: %s", exc)
         return 1
@@ -145,8 +144,8 @@ def _serve(ready: _Ready, habits: Habits) -> int:
     return 0
 
 
-async def _run(ready: _Ready, habits: Habits) -> None:
-    server = Server(ready.estate, Processes(ready.surroundings), habits, clock.now)
+async def _run(ready: _Ready, options: ServerOptions) -> None:
+    server = Server(ready.state, Processes(ready.surroundings), options, clock.now)
     await server.serve(ready.listener)
 
 

@@ -21,7 +21,7 @@ _PATIENCE = 8 * 1024 * 1024
 _WORDS = 200  # characters of the answer to nonsense
 
 
-class Desk(Protocol):
+class ClientHandler(Protocol):
     """What a connection needs of the server."""
 
     def opened(self, connection: Connection) -> None:
@@ -37,8 +37,8 @@ class Desk(Protocol):
 class Connection(asyncio.Protocol):
     """A client, as asyncio sees it. Reading never pauses, so its end is always noticed."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, handler: ClientHandler) -> None:
+        self._handler = handler
         self._lines = LineSplitter()
         self._transport: asyncio.Transport | None = None
         self._paused = False
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
         """Called by asyncio first."""
         # A stream socket's transport is an asyncio.Transport; the base class has no write().
         self._transport = transport  # type: ignore[assignment]
-        self._desk.opened(self)
+        self._handler.opened(self)
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio with what came. A client that talks nonsense is shown the door."""
@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
             for line in self._lines.feed(data):
                 if self._transport is None or self._transport.is_closing():
                     return
-                self._desk.request(self, decode(line))
+                self._handler.request(self, decode(line))
         except Rejected as exc:
             log.warning("Dropped a client: %s", exc, extra={"action": "client_dropped"})
             self.send({"id": None, "refused": str(exc)[:_WORDS]})
@@ -64,12 +64,12 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """Called by asyncio when the client will say nothing more."""
-        self._desk.ended(self)
+        self._handler.ended(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
         """Called by asyncio last."""
         self._transport = None
-        self._desk.ended(self)
+        self._handler.ended(self)
 
     def pause_writing(self) -> None:
         """Called by asyncio when the client reads too slowly."""

@@ -52,14 +52,14 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class Greeting:
+class Hello:
     """What a server says of itself."""
 
     pid: int
     instance: str  # differs when the folder was made anew
 
 
-def reach(folder: Path, launch: Launch | None) -> tuple[Channel, Greeting]:
+def reach(folder: Path, launch: Launch | None) -> tuple[Channel, Hello]:
     """A connection to the server of a folder.
 
     Args:
@@ -85,7 +85,7 @@ def reach(folder: Path, launch: Launch | None) -> tuple[Channel, Greeting]:
             Event().wait(_PAUSE)  # another one holds the folder: it is about to listen, or to leave
 
 
-def _greet(folder: Path) -> tuple[Channel, Greeting]:
+def _greet(folder: Path) -> tuple[Channel, Hello]:
     """Connect, and see that it is a server of our version.
 
     Raises:
@@ -96,13 +96,13 @@ def _greet(folder: Path) -> tuple[Channel, Greeting]:
     channel = Channel(folders.connect(folder), str(folder))
     try:
         channel.send({"id": 0, "op": Op.HELLO.value})
-        return channel, _greeting(channel.receive(_ANSWER), folder)
+        return channel, _hello(channel.receive(_ANSWER), folder)
     except BaseException:  # whatever it is; raised again
         channel.close()
         raise
 
 
-def _greeting(answers: Sequence[Mapping[str, Any]], folder: Path) -> Greeting:
+def _hello(answers: Sequence[Mapping[str, Any]], folder: Path) -> Hello:
     if not answers:
         raise WorkloadUnavailable(f"the local workload manager at {folder} does not answer")
     result = answers[0].get("result") or {}
@@ -112,7 +112,7 @@ def _greeting(answers: Sequence[Mapping[str, Any]], folder: Path) -> Greeting:
             f" version ({result.get('version')}, not {VERSION}); it leaves by itself when its"
             " jobs are over and no client is left, or at once on SIGTERM"
         )
-    return Greeting(int(result["pid"]), str(result["instance"]))
+    return Hello(int(result["pid"]), str(result["instance"]))
 
 
 def _start(folder: Path, launch: Launch) -> bool:

@@ -20,7 +20,7 @@ from rainbow_agent.workload.local.server.connection import Connection
 from rainbow_agent.workload.local.server.job_table import Job
 from rainbow_agent.workload.local.server.processes import Processes
 from rainbow_agent.workload.local.server.protocol import VERSION, Op
-from rainbow_agent.workload.local.server.supervisor import Estate, Supervisor
+from rainbow_agent.workload.local.server.supervisor import ServerState, Supervisor
 
 #: Turns of asyncio's loop from a connection in the listener's queue to one that we know of: the
 #: accept, the task that makes its transport, the call of connection_made().
@@ -30,7 +30,7 @@ _SHUT_DOWN = "the local workload manager was shut down"
 
 
 @dataclass(frozen=True)
-class Habits:
+class ServerOptions:
     """How the server behaves. Times are seconds."""
 
     idle_exit: float = 60.0  # it leaves after so long without a client and a job
@@ -51,16 +51,20 @@ class Server:
     """Serves one folder, in one thread. To be made within a running event loop."""
 
     def __init__(
-        self, estate: Estate, processes: Processes, habits: Habits, now: Callable[[], float]
+        self,
+        state: ServerState,
+        processes: Processes,
+        options: ServerOptions,
+        now: Callable[[], float],
     ) -> None:
-        self._estate = estate
-        self._journal = estate.journal
-        self._habits = habits
+        self._state = state
+        self._journal = state.journal
+        self._options = options
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._jobs = Supervisor(
-            estate, processes, grace=habits.grace, now=now, on_change=self._plan_turn
+            state, processes, grace=options.grace, now=now, on_change=self._plan_turn
         )
         self._clients: set[Connection] = set()
         self._answers: list[tuple[Connection, dict[str, Any]]] = []
@@ -78,8 +82,8 @@ class Server:
         self._loop.add_signal_handler(signal.SIGCHLD, self._jobs.reap)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self._loop.add_signal_handler(number, self.stop)
-        if self._habits.lifeline is not None:
-            self._loop.add_reader(self._habits.lifeline, self._orphaned, self._habits.lifeline)
+        if self._options.lifeline is not None:
+            self._loop.add_reader(self._options.lifeline, self._orphaned, self._options.lifeline)
         door = await self._loop.create_unix_server(lambda: Connection(self), sock=listener)
         self._plan_turn()
         try:
@@ -150,14 +154,14 @@ class Server:
         if op is Op.CANCEL:
             return self._cancel(message.get("jobs"), message.get("note"))
         if op is Op.RESOURCES:
-            machine, free = self._estate.machine, self._jobs.cores_free
+            machine, free = self._state.machine, self._jobs.cores_free
             return {"host": machine.host, "cores": machine.cores, "cores_free": free}
         if op is Op.JOURNAL:
             client.follow(self._journal, self._now())
             return {}
         if op is Op.SHUTDOWN:
             return self._shut_down(kill=message.get("kill") is True)
-        return {"version": VERSION, "pid": os.getpid(), "instance": self._estate.instance}
+        return {"version": VERSION, "pid": os.getpid(), "instance": self._state.instance}
 
     def _settle(self, client: Connection, number: Any, turns: int) -> None:
         """Answer once nothing that was sent by now, and by whoever has gone, can become a job."""
@@ -230,7 +234,7 @@ class Server:
             self._idle_timer.cancel()
             self._idle_timer = None
         elif idle and self._idle_timer is None:
-            self._idle_timer = self._loop.call_later(self._habits.idle_exit, self.stop)
+            self._idle_timer = self._loop.call_later(self._options.idle_exit, self.stop)
 
     def _say_goodbye(self) -> None:
         for client in list(self._clients):

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Estate:
+class ServerState:
     """What a server starts with: an empty folder's nothing, or what the last one left."""
 
     machine: Machine
@@ -34,7 +34,7 @@ class Estate:
     last_id: int
 
 
-def restore(machine: Machine, journal: JournalLog, now: float) -> Estate:
+def restore(machine: Machine, journal: JournalLog, now: float) -> ServerState:
     """Take up what the journal knows, and end what a former server left running.
 
     Raises:
@@ -55,7 +55,7 @@ def restore(machine: Machine, journal: JournalLog, now: float) -> Estate:
     for job_id, request in past.pending:
         _record(journal, table.resume(job_id, request, now))
     journal.commit()
-    return Estate(machine, journal, table, instance, past.last_id)
+    return ServerState(machine, journal, table, instance, past.last_id)
 
 
 def _bury(interrupted: Iterable[Interrupted]) -> None:
@@ -81,25 +81,25 @@ class Supervisor:
 
     def __init__(
         self,
-        estate: Estate,
+        state: ServerState,
         processes: Processes,
         *,
         grace: float,
         now: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
-        """Supervise the jobs of an estate, within a running event loop.
+        """Supervise the jobs of a restored state, within a running event loop.
 
         Args:
-            estate: from restore().
+            state: from restore().
             processes: starts and reaps.
             grace: seconds between SIGTERM and SIGKILL.
             now: epoch seconds.
             on_change: called when there is something for a turn to do.
         """
-        self._table = estate.table
-        self._journal = estate.journal
-        self._last_id = estate.last_id
+        self._table = state.table
+        self._journal = state.journal
+        self._last_id = state.last_id
         self._processes = processes
         self._grace = grace
         self._now = now

@@ -8,10 +8,10 @@ from typing import Any
 
 from rainbow_agent.core.model import Credentials
 from rainbow_agent.core.node_resources import NodeView
-from rainbow_agent.fleet.graph_publisher import Publication
+from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.registration import Registrar, Session
 from rainbow_agent.fleet.renewal import Renewal, renew
-from rainbow_agent.inventory.description import Portrait, portray
+from rainbow_agent.inventory.description import ClusterDescription, portray
 from rainbow_agent.runtime.conditions import Conditions
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -51,24 +51,24 @@ class Store:
         return "memory"
 
 
-class Desk:
+class Harness:
     """A publication and a registrar, joined as bootstrap does it."""
 
     def __init__(self, ledger: SqliteLedger) -> None:
         self.ledger, self.clock = ledger, FakeClock()
         self.rainbow, self.store = GraphScheduler(), Store()
-        self.portrait: Portrait | None = None
+        self.description: ClusterDescription | None = None
         self.restart()
         self.is_now(views(2))
 
     def restart(self, secret: str = REGISTRATION_SECRET) -> None:
         """The agent starts (again); what is on disk is still there."""
         self.conditions = Conditions(self.clock)
-        self.publication = Publication(
+        self.graph_publisher = GraphPublisher(
             scheduler=self.rainbow,
             ledger=self.ledger,
             clock=self.clock,
-            portrait=lambda: self.portrait,
+            description=lambda: self.description,
             renew=self.renew,
             conditions=self.conditions,
         )
@@ -80,10 +80,10 @@ class Desk:
             scheduler=self.rainbow,
             store=self.store,
             ledger=self.ledger,
-            graph=lambda: self.portrait.graph.text if self.portrait else "",
+            graph=lambda: self.description.graph.text if self.description else "",
             registration_id="of {}".format,
             clock=self.clock,
-            record=self.publication,
+            record=self.graph_publisher,
         )
 
     def renew(self) -> Renewal:
@@ -97,14 +97,14 @@ class Desk:
         ranks: FakeExtractor | None = None,
     ) -> None:
         """The cluster becomes another."""
-        self.portrait = portray("blue", survey_of(nodes, packages=packages, extractor=ranks))
+        self.description = portray("blue", survey_of(nodes, packages=packages, extractor=ranks))
 
     def sync(self) -> Session:
         """As a round of the daemon does."""
         session = self.registrar.ensure()
-        self.publication.sync(session)
+        self.graph_publisher.sync(session)
         if self.registrar.session is not session:
-            self.publication.sync(self.registrar.ensure())
+            self.graph_publisher.sync(self.registrar.ensure())
         return self.registrar.ensure()
 
     def sent(self) -> dict[str, int]:
@@ -119,12 +119,12 @@ class Desk:
 
     def is_true(self) -> bool:
         """Whether rainbow has the cluster as it is."""
-        if self.portrait is None:
+        if self.description is None:
             raise AssertionError("there is no portrait to compare with")
         wanted: dict[tuple[str, str], list[Any]] = {}
-        for part in self.portrait.subsystems:
+        for part in self.description.subsystems:
             graph = json.loads(part.text)["graph"]
             for edge in graph["edges"]:
                 metadata = graph["nodes"][edge["target"]]["metadata"]
                 wanted[edge["source"], part.name] = [metadata]
-        return self.rainbow.graph == self.portrait.graph.text and self.rainbow.offers() == wanted
+        return self.rainbow.graph == self.description.graph.text and self.rainbow.offers() == wanted
