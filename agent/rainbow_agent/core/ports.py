@@ -231,7 +231,7 @@ class Ledger(Protocol):
 
         A row with the id and the text of a job that an earlier registration of the same cluster
         with the same scheduler received, and that was not accepted, is that job: it keeps its
-        key, and is from now on accepted under this registration (docs/decisions/0006).
+        key, and is from now on accepted under this registration (docs/decisions/0030).
         """
 
     def holders(self, registration: str, ids: Sequence[int]) -> dict[int, JobKey]:

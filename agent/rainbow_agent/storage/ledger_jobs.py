@@ -121,7 +121,7 @@ def _offer_row(job: int | None, offer: Offer) -> tuple[int | None, str, str, int
 def _offered_again(db: sqlite3.Connection, registration: str, offer: Offer, at: float) -> bool:
     """Whether this row is a job's that came under an earlier registration; it is noted then.
 
-    The same id with the same text, of a job that rainbow was not told of (decision 0006).
+    The same id with the same text, of a job that rainbow was not told of (decision 0030).
     """
     row = db.execute(_SAME, (registration, offer.id, offer.jobspec)).fetchone()
     if row is None:
