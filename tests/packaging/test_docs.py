@@ -99,9 +99,11 @@ def test_every_decision_that_is_cited_exists() -> None:
     for file in files:
         if not file.is_file() or file.suffix not in {".py", ".md", ".yaml", ".yml", ".toml", ".sh"}:
             continue
-        for cited in CITED.findall(file.read_text("utf-8")):
-            if cited not in known:
-                unknown.append(f"{file.relative_to(ROOT)}: {cited}")
+        unknown += [
+            f"{file.relative_to(ROOT)}: {cited}"
+            for cited in CITED.findall(file.read_text("utf-8"))
+            if cited not in known
+        ]
     assert not unknown, f"no such decision: {unknown}"
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.graph_publisher import OWN_TOKEN, Harness
 
 from rainbow_agent.core.errors import Rejected
 from rainbow_agent.fleet.graph_publisher import OFFER_AGAIN
+from support.graph_publisher import OWN_TOKEN, Harness
 from support.ledger import checked_ledger
 from support.nodes import views
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.graph_publisher import OWN_TOKEN, SHARED_TOKEN, Harness
 
 from rainbow_agent.core.model import Offer, Refusal
 from rainbow_agent.fleet.graph_publisher import RENEW_EVERY
 from rainbow_agent.inventory.survey import Answer
+from support.graph_publisher import OWN_TOKEN, SHARED_TOKEN, Harness
 from support.ledger import checked_ledger
 from support.nodes import FakeExtractor, node_json, views
 
