@@ -1,7 +1,8 @@
 """HTTP on a socket, through waitress: requests in, a WSGI application's answers out.
 
 One thread runs the loop (`turn`) and speaks with all sockets; a few others run the application.
-So a client that is slow, or says nothing, keeps no thread busy (docs/decisions/0060).
+So a client that is slow, or says nothing, keeps no thread busy (docs/decisions/0060); what it may
+cost at all is in connections.py.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from typing import Any, Final
 
 from waitress import create_server, wasyncore
 
-#: What is asked at one time; the rest waits.
-THREADS: Final = 4
-#: Connections at one time; more wait in the kernel.
-CONNECTIONS: Final = 100
+from rainbow_agent.monitoring.http.connections import (
+    MAX_CONNECTIONS,
+    Connection,
+    Connections,
+    Dispatcher,
+)
+
 #: Seconds until a connection that does nothing is closed.
-SILENCE: Final = 10
+IDLE_LIMIT_S: Final = 10
 #: Bytes of a request's header, and of a body, which nothing here takes.
-LARGEST_HEADER: Final = 16 * 1024
-LARGEST_BODY: Final = 1024
+MAX_HEADER_BYTES: Final = 16 * 1024
+MAX_BODY_BYTES: Final = 1024
 
 Application = Callable[[Mapping[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -49,12 +53,13 @@ class HttpServer:
                 application,
                 map=self._map,
                 sockets=[listening],
-                threads=THREADS,
-                connection_limit=CONNECTIONS,
-                channel_timeout=SILENCE,
-                cleanup_interval=SILENCE // 2,
-                max_request_header_size=LARGEST_HEADER,
-                max_request_body_size=LARGEST_BODY,
+                _dispatcher=Dispatcher(),
+                # The last resort, where all connections are being answered at one time.
+                connection_limit=2 * MAX_CONNECTIONS,
+                channel_timeout=IDLE_LIMIT_S,
+                cleanup_interval=IDLE_LIMIT_S // 2,
+                max_request_header_size=MAX_HEADER_BYTES,
+                max_request_body_size=MAX_BODY_BYTES,
                 clear_untrusted_proxy_headers=True,
                 expose_tracebacks=False,
                 log_socket_errors=False,
@@ -63,6 +68,8 @@ class HttpServer:
         except BaseException:  # whatever it is; raised again
             listening.close()
             raise
+        self._server.channel_class = Connection
+        self._connections = Connections(self._server.active_channels)
         self.host, self.port = listening.getsockname()[:2]
         # It says how long its queue is, at each request of a burst.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -70,6 +77,11 @@ class HttpServer:
     def turn(self, timeout: float) -> None:
         """Speak with the sockets that are ready; wait up to `timeout` seconds for one."""
         wasyncore.loop(timeout=timeout, use_poll=True, map=self._map, count=1)
+        self._connections.enforce()
+
+    def connections(self) -> list[int]:
+        """The file descriptors of all clients that are connected; from any thread."""
+        return list(self._server.active_channels)
 
     def wake(self) -> None:
         """End a wait in `turn`; from any thread."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import http.client
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
 
-from rainbow_agent.monitoring.http.answers import as_text
+from rainbow_agent.monitoring.http import connections
+from rainbow_agent.monitoring.http.answers import Answer, as_text
 from rainbow_agent.monitoring.http.app import App
-from rainbow_agent.monitoring.http.server import LARGEST_HEADER, HttpServer
+from rainbow_agent.monitoring.http.connections import MAX_CONNECTIONS
+from rainbow_agent.monitoring.http.server import MAX_HEADER_BYTES, HttpServer
 from rainbow_agent.monitoring.http.thread import HttpThread
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.counters import Counter
@@ -23,7 +26,7 @@ from support.common import Background, eventually
 
 
 class Harness:
-    """A room, and what is around it."""
+    """A thread that serves, and what is around it."""
 
     def __init__(self, port: int = 0) -> None:
         self.stop, self.telemetry = Stop(), Telemetry(SystemClock())
@@ -34,10 +37,32 @@ class Harness:
             stop=self.stop,
         )
         self.thread = Background(self.room.run, "http")
+        #: How many answers are being made, and what lets them be done.
+        self.making, self.made = 0, threading.Event()
+        self._server: HttpServer | None = None
 
     def _open(self, where: Address) -> HttpServer:
-        app = App({"/": lambda *_: as_text("hello")}, local=True, counts=Counter())
-        return HttpServer(where.host, where.port, app)
+        app = App(
+            {
+                "/": lambda *_: as_text("hello"),
+                "/livez": lambda *_: as_text("alive"),
+                "/slow": self._slow,
+            },
+            local=True,
+            counts=Counter(),
+        )
+        self._server = HttpServer(where.host, where.port, app)
+        return self._server
+
+    def _slow(self, *_: object) -> Answer:
+        self.making += 1
+        self.made.wait(60)
+        return as_text("made")
+
+    def connections(self) -> list[int]:
+        """The file descriptors of all that are connected."""
+        assert self._server is not None
+        return self._server.connections()
 
     @contextmanager
     def serving(self) -> Iterator[None]:
@@ -55,10 +80,10 @@ class Harness:
         eventually(lambda: self.room.facts()["address"], "it listens")
         return int(str(self.room.facts()["address"]).rpartition(":")[2])
 
-    def get(self) -> bytes:
+    def get(self, path: str = "/") -> bytes:
         """Ask it."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as client:
-            client.request("GET", "/")
+            client.request("GET", path)
             return client.getresponse().read()
 
 
@@ -115,7 +140,7 @@ def test_a_header_without_end_is_refused(harness: Harness) -> None:
         harness.serving(),
         socket.create_connection(("127.0.0.1", harness.port), timeout=10) as client,
     ):
-        client.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * (2 * LARGEST_HEADER) + b"\r\n\r\n")
+        client.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * (2 * MAX_HEADER_BYTES) + b"\r\n\r\n")
         assert b" 431 " in client.recv(1000)
 
 
@@ -139,3 +164,84 @@ def test_a_server_that_is_closed_is_not_woken(harness: Harness) -> None:
     server.wake()
     server.close()
     server.wake()
+
+
+def send_slowly(port: int, count: int, over: threading.Event) -> None:
+    """Hold so many connections, a byte every half second on each, and a new one for each lost."""
+    clients: list[socket.socket] = []
+    while not over.is_set():
+        while len(clients) < count:
+            client = socket.create_connection(("127.0.0.1", port), timeout=10)
+            client.sendall(b"GET /livez HTTP/1.1\r\n")
+            clients.append(client)
+        for client in list(clients):
+            try:
+                client.sendall(b"X")
+            except OSError:
+                client.close()
+                clients.remove(client)
+        over.wait(0.5)
+    for client in clients:
+        client.close()
+
+
+def test_a_probe_is_answered_while_a_hundred_slow_clients_hold_on(harness: Harness) -> None:
+    """They send a byte now and then and come again when they are dropped."""
+    over = threading.Event()
+    with harness.serving():
+        port, count = harness.port, MAX_CONNECTIONS + 20
+        slow = Background(lambda: send_slowly(port, count, over), "slow")
+        slow.start()
+        try:
+            eventually(lambda: len(harness.connections()) >= MAX_CONNECTIONS, "they hold on")
+            for _ in range(20):
+                assert harness.get("/livez") == b"alive"
+            assert len(harness.connections()) <= MAX_CONNECTIONS
+        finally:
+            over.set()
+            slow.end()
+
+
+def test_a_probe_is_answered_while_every_page_is_being_made(harness: Harness) -> None:
+    """Probes have threads of their own."""
+    with harness.serving():
+        clients = [
+            socket.create_connection(("127.0.0.1", harness.port))
+            for _ in range(connections.PAGE_THREADS + 2)
+        ]
+        for client in clients:
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        eventually(lambda: harness.making == connections.PAGE_THREADS, "all threads are busy")
+        assert harness.get("/livez") == b"alive"
+        harness.made.set()
+        for client in clients:
+            client.close()
+
+
+def test_a_request_that_takes_too_long_is_cut_off(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often its client says something; one that asks again and again is kept."""
+    monkeypatch.setattr(connections, "REQUEST_LIMIT_S", 0.5)
+    monkeypatch.setattr(connections, "CHECK_INTERVAL_S", 0.05)
+    with (
+        harness.serving(),
+        closing(http.client.HTTPConnection("127.0.0.1", harness.port, timeout=10)) as steady,
+        socket.create_connection(("127.0.0.1", harness.port), timeout=10) as slow,
+    ):
+        slow.setblocking(False)
+        slow.send(b"GET /livez HTTP/1.1\r\n")
+
+        def cut() -> bool:
+            steady.request("GET", "/livez")
+            steady.getresponse().read()
+            try:
+                slow.send(b"X")
+                return slow.recv(1) == b""
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+
+        eventually(cut, "it is cut off")
+        assert steady.sock is not None
