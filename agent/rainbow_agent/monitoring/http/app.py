@@ -28,8 +28,8 @@ from rainbow_agent.runtime.counters import Counter
 
 log = logging.getLogger(__name__)
 
-#: Longer queries are nobody's.
-_LONGEST: Final = 2000
+#: Characters of a path and its query.
+_MAX_ADDRESS_LENGTH: Final = 2000
 _LOCAL_NAMES: Final = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
 
 Route = Callable[[Request, tuple[str, ...]], Answer]
@@ -75,7 +75,7 @@ class App:
             return "other", as_text("this address is served for this machine alone\n", 421)
         query = str(environ.get("QUERY_STRING", ""))
         path = str(environ.get("PATH_INFO", "")) or "/"
-        if len(query) + len(path) > _LONGEST:
+        if len(query) + len(path) > _MAX_ADDRESS_LENGTH:
             return "other", as_text("the address is too long\n", 414)
         for parts, name, route in self._routes:
             taken = _match(parts, path)
@@ -111,7 +111,11 @@ def _match(parts: tuple[str, ...], path: str) -> tuple[str, ...] | None:
 
 def is_local(host: str) -> bool:
     """Whether a Host header (RFC 9110, 7.2) means the loopback interface; none at all does."""
-    name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
+    name, port = host, ""
+    if ":" in host and not host.endswith("]"):
+        name, _, port = host.rpartition(":")
+    if port and not (port.isascii() and port.isdigit()):
+        return False
     name = name.strip("[]").rstrip(".").lower()
     if not name or name in _LOCAL_NAMES:
         return True

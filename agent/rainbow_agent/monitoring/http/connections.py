@@ -26,7 +26,7 @@ PAGE_THREADS: Final = 4
 PROBE_THREADS: Final = 2
 
 
-class Connection(HTTPChannel):
+class Connection(HTTPChannel):  # type: ignore[misc] # waitress ships no types
     """A connection that knows when its present request began (monotonic seconds)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -126,6 +126,7 @@ def test_the_loopback_interface_has_many_names(host: str) -> None:
         "10.0.0.1:8788",
         "[fe80::1]:8788",
         "0.0.0.0:8788",
+        "localhost:8788@evil.example",
     ],
 )
 def test_a_name_that_was_bent_to_this_machine_is_turned_away(host: str) -> None:
