@@ -28,10 +28,10 @@ from rainbow_agent.monitoring.http.server import HttpServer
 from rainbow_agent.monitoring.http.thread import HttpThread
 from rainbow_agent.monitoring.metrics import Now, render
 from rainbow_agent.monitoring.status import Sources, status_view
+from rainbow_agent.runtime.addresses import Address
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.conditions import Conditions
 from rainbow_agent.runtime.loops import Telemetry
-from rainbow_agent.runtime.setting_types import Address
 from rainbow_agent.runtime.settings import load
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger

@@ -18,8 +18,8 @@ from rainbow_agent.monitoring.http.routes import Live, Places
 from rainbow_agent.monitoring.http.thread import HttpThread, Server
 from rainbow_agent.monitoring.metrics import Measured, Now
 from rainbow_agent.monitoring.status import Sources, status_view
+from rainbow_agent.runtime.addresses import Address
 from rainbow_agent.runtime.loops import LIMIT
-from rainbow_agent.runtime.setting_types import Address
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import disk, state_dir
 from rainbow_agent.storage.ledger import SqliteLedger

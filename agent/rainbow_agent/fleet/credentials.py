@@ -60,7 +60,7 @@ class FreshSecret:
 
     def _read(self) -> str:
         if self._path is not None:
-            return self._path.read_text(encoding="utf-8").strip()
+            return self._path.read_text(encoding="utf-8-sig").strip()
         config = rainbow_config.load(self._config) if self._config else None
         return config.scheduler_secret if config else ""
 

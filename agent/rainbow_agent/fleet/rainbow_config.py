@@ -64,7 +64,7 @@ def load(path: Path) -> RainbowConfig | None:
         UsageError: it cannot be read, is not YAML, or a key has the wrong shape.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as exc:

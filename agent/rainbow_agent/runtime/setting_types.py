@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rainbow_agent.runtime import addresses
+from rainbow_agent.runtime.addresses import Address
+
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 #: rainbow (075ee23, pkg/database) asks `name LIKE "..."`, and sqlite reads these as columns.
 _COLUMNS = frozenset({"name", "token", "secret", "rowid", "oid"})
@@ -71,36 +74,18 @@ def one_of(*names: str) -> Callable[[str], str]:
 
 
 def host(value: str) -> str:
-    """host:port, to connect to."""
-    name, _, port = value.rpartition(":")
-    if not name or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError("must be host:port, for example rainbow.default.svc:8080")
-    return value
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where to listen."""
-
-    host: str
-    port: int  # 0: any that is free
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+    """host:port, to connect to, in its usual form."""
+    return str(addresses.to_connect(value.strip()))
 
 
 def listen(value: str) -> Address | None:
     """host:port to listen on; None for `off`."""
     if value.lower() == "off":
         return None
-    host, colon, port = value.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        colon = ""
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must be host:port, for example 127.0.0.1:8788 or [::]:8788, or off")
-    return Address(host or "0.0.0.0", int(port))  # noqa: S104 - as asked for
+    try:
+        return addresses.to_listen(value.strip())
+    except ValueError as exc:
+        raise ValueError(f"{exc}; or off") from None
 
 
 def cluster(value: str) -> str:

@@ -19,7 +19,8 @@ from typing import Any
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.runtime import clock, fault_injection
 from rainbow_agent.runtime import setting_types as parsing
-from rainbow_agent.runtime.setting_types import Address, Secret
+from rainbow_agent.runtime.addresses import Address
+from rainbow_agent.runtime.setting_types import Secret
 
 PREFIX = "RAINBOW_"
 #: Numbers that the operator wants reported as they are: RAINBOW_STATE_cost_per_node_hour=3
@@ -30,6 +31,11 @@ COMPSPEC_PREFIX = "RAINBOW_COMPSPEC_"
 _SERVICE_LINKS = re.compile(
     r"RAINBOW_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)$"
 )
+
+#: An index at the end of a host's name, as StatefulSets and MiniClusters count them.
+_ORDINAL = re.compile(r"-\d{1,5}$")
+#: An IPv4 address at the end of a host's name, as EC2 and many DHCP servers write it.
+_ADDRESSED = re.compile(r"(^|-)\d{1,3}(-\d{1,3}){3}$")
 
 
 def _setting(
@@ -204,7 +210,7 @@ def load(
             _put(values, sources, name, text, f"file {values['config']}")
     if "cluster" not in values:
         host = (hostname or socket.gethostname()).split(".")[0].lower()
-        _put(values, sources, "cluster", re.sub(r"-\d+$", "", host), f"hostname {host}")
+        _put(values, sources, "cluster", default_cluster(host), f"hostname {host}")
     if values.get("poll_min", 0.25) > values.get("poll_max", 5.0):
         raise UsageError("RAINBOW_POLL_MIN is above RAINBOW_POLL_MAX: lower it or raise the other")
     _check_tls(values)
@@ -249,7 +255,7 @@ def _look_up(
     file = environ.get(env + "_FILE") if _is_secret(name) else None
     if file:
         try:
-            text = Path(file).read_text(encoding="utf-8")
+            text = Path(file).read_text(encoding="utf-8-sig")  # editors on Windows write a mark
         except (OSError, UnicodeDecodeError) as exc:
             raise UsageError(f"{env}_FILE={file}: cannot read the secret: {exc}") from exc
         if not text.strip():
@@ -288,6 +294,15 @@ def _derive_paths(values: dict[str, Any], environ: Mapping[str, str]) -> None:
         except RuntimeError:  # a pod's user may be in no list of users
             home = values["state_dir"]
         values["subsystems_dir"] = home / ".compspec" / "subsystems"
+
+
+def default_cluster(hostname: str) -> str:
+    """The name of a cluster after one of its hosts: `blue-0` is of `blue`.
+
+    The number at the end stays where it is part of an address (`ip-10-0-1-23`) or of a date
+    (`instance-20260628-063012`): the next host with such a name is no part of the same cluster.
+    """
+    return hostname if _ADDRESSED.search(hostname) else _ORDINAL.sub("", hostname)
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:

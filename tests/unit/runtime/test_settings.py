@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.runtime.setting_types import Address, Secret
+from rainbow_agent.runtime.addresses import Address
+from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import (
     Settings,
     default_state_dir,
@@ -92,6 +93,13 @@ def test_secret_from_a_file_loses_its_line_end(tmp_path: Path) -> None:
     assert found.sources["secret"] == f"file {path} (RAINBOW_SECRET_FILE)"
 
 
+def test_secret_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """An editor on Windows puts one there; it is no part of the secret."""
+    path = tmp_path / "secret"
+    path.write_bytes(b"\xef\xbb\xbfhush-hush\r\n")
+    assert settings({"RAINBOW_SECRET_FILE": str(path)}).secret.reveal() == "hush-hush"
+
+
 def test_secret_in_the_environment_wins_over_its_file(tmp_path: Path) -> None:
     """The file is not even opened when the variable itself is there."""
     gone = str(tmp_path / "not-there")
@@ -151,6 +159,7 @@ def test_empty_secret_is_no_secret() -> None:
         ("RAINBOW_HOST", "rainbow:0", "host:port"),
         ("RAINBOW_HOST", "rainbow:65536", "host:port"),
         ("RAINBOW_HOST", ":50051", "host:port"),
+        ("RAINBOW_HOST", "http://rainbow:50051", "write rainbow:50051"),
         ("RAINBOW_CLUSTER", "Blue", "not a cluster name"),
         ("RAINBOW_CLUSTER", 'a"b', "not a cluster name"),
         ("RAINBOW_CLUSTER", "blue\n", "not a cluster name"),
@@ -382,8 +391,26 @@ def test_where_to_serve(text: str, address: Address | None) -> None:
     assert settings({"RAINBOW_HTTP": text}).http == address
 
 
-@pytest.mark.parametrize("text", ["8788", "::1:8788", "a:b:80", "host:", "host:99999", "host:-1"])
+@pytest.mark.parametrize("text", ["8788", "a:b:80", "host:", "host:99999", "host:-1", "::1:8788"])
 def test_what_is_no_address_is_refused(text: str) -> None:
     """With the form that it should have."""
-    with pytest.raises(UsageError, match=r"RAINBOW_HTTP .* must be host:port"):
+    with pytest.raises(UsageError, match=r"RAINBOW_HTTP .* (must be host:port|write \[::1\]:8788)"):
         settings({"RAINBOW_HTTP": text})
+
+
+@pytest.mark.parametrize(
+    ("hostname", "cluster"),
+    [
+        ("blue-0", "blue"),
+        ("exp-2-0.flux-service.default", "exp-2"),
+        ("BLUE-11", "blue"),
+        ("login", "login"),
+        ("ip-10-0-1-23", "ip-10-0-1-23"),
+        ("ip-10-0-1-24.ec2.internal", "ip-10-0-1-24"),
+        ("10-0-1-23", "10-0-1-23"),
+        ("instance-20260628-063012", "instance-20260628-063012"),
+    ],
+)
+def test_the_default_cluster_name_is_of_one_cluster(hostname: str, cluster: str) -> None:
+    """A host's index is dropped; a number that tells stand-alone hosts apart is not."""
+    assert settings(hostname=hostname).cluster == cluster

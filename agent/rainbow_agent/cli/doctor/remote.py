@@ -17,6 +17,7 @@ from rainbow_agent.core.errors import (
 )
 from rainbow_agent.fleet.grpc.connect import tls_files
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_agent.runtime import addresses
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import Settings
 
@@ -26,16 +27,15 @@ PATIENCE = 5.0
 
 def reach(settings: Settings) -> Iterator[Finding]:
     """`dns`, `tcp`, `tls`; ends at the first link that is broken."""
-    host, _, port = settings.host.rpartition(":")
-    host = host.strip("[]")
+    server = addresses.to_connect(settings.host)
     try:
-        addresses = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+        resolved = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
-        yield found("dns-unknown", f"{host}: {getattr(exc, 'strerror', None) or exc}")
+        yield found("dns-unknown", f"{server.host}: {getattr(exc, 'strerror', None) or exc}")
         return
-    yield well("dns", f"{host} is {addresses[0][4][0]}")
+    yield well("dns", f"{server.host} is {resolved[0][4][0]}")
     try:
-        with socket.create_connection((host, int(port)), timeout=PATIENCE):
+        with socket.create_connection((server.host, server.port), timeout=PATIENCE):
             pass
     except ConnectionRefusedError:
         yield found("tcp-refused", f"{settings.host}: connection refused")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from rainbow_agent.core.errors import UsageError
+from rainbow_agent.runtime import addresses
 
 #: Seconds for each step of finding out why a handshake failed.
 _PATIENCE: Final = 3.0
@@ -170,11 +171,11 @@ def _handshake(host: str, files: TlsFiles) -> str:
     context.load_verify_locations(files.ca)
     context.load_cert_chain(files.cert, files.key)
     context.set_alpn_protocols(["h2"])
-    address, _, port = host.rpartition(":")
-    name = files.name or address.strip("[]")
+    server = addresses.to_connect(host)
+    name = files.name or server.host
     try:
         with (
-            socket.create_connection((address.strip("[]"), int(port)), _PATIENCE) as plain,
+            socket.create_connection((server.host, server.port), _PATIENCE) as plain,
             context.wrap_socket(plain, server_hostname=name) as secure,
         ):
             return _after(secure, host, files)
@@ -235,10 +236,10 @@ def speaks_tls(host: str) -> bool:
     """Whether a server that we speak to without TLS wants it. Nobody there: no."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    address, _, port = host.rpartition(":")
+    server = addresses.to_connect(host)
     try:
         with (
-            socket.create_connection((address.strip("[]"), int(port)), _PATIENCE) as plain,
+            socket.create_connection((server.host, server.port), _PATIENCE) as plain,
             context.wrap_socket(plain),
         ):
             return True

@@ -17,6 +17,7 @@ from rainbow_agent.fleet.scheduler_server import selection
 from rainbow_agent.fleet.scheduler_server.failure import Failure
 from rainbow_agent.fleet.scheduler_server.service import Policy, Service
 from rainbow_agent.fleet.scheduler_server.store import Store
+from rainbow_agent.runtime import addresses
 
 log = logging.getLogger(__name__)
 
@@ -165,11 +166,11 @@ def _listen(host: str, service: Service, tls: ServerTls | None) -> tuple[grpc.Se
 
 def _address(host: str) -> str:
     """`host:port` for gRPC; Go's `:50051` is any address of the machine."""
-    name, colon, port = host.rpartition(":")
-    # gRPC would take 99999 modulo 65536.
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise UsageError(f"cannot listen on {host!r}: use host:port or :port, port up to 65535")
-    return host if name else f"[::]:{port}"
+    try:
+        address = addresses.to_listen(host)
+    except ValueError as exc:
+        raise UsageError(f"cannot listen on {host!r}: it {exc}") from None
+    return f"[::]:{address.port}" if host.startswith(":") else str(address)
 
 
 def _handlers(service: Service) -> tuple[Any, ...]:

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from rainbow_agent.runtime.addresses import Address
 from rainbow_agent.runtime.loops import Telemetry
-from rainbow_agent.runtime.setting_types import Address
 from rainbow_agent.runtime.stop import Stop
 
 log = logging.getLogger(__name__)

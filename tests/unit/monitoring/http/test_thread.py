@@ -17,10 +17,10 @@ from rainbow_agent.monitoring.http.app import App
 from rainbow_agent.monitoring.http.connections import MAX_CONNECTIONS
 from rainbow_agent.monitoring.http.server import MAX_HEADER_BYTES, HttpServer
 from rainbow_agent.monitoring.http.thread import HttpThread
+from rainbow_agent.runtime.addresses import Address
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.counters import Counter
 from rainbow_agent.runtime.loops import Telemetry
-from rainbow_agent.runtime.setting_types import Address
 from rainbow_agent.runtime.stop import Stop
 from support.common import Background, eventually
 
