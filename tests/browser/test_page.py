@@ -11,6 +11,7 @@ import pytest
 from browser.conftest import Browser
 from rainbow_agent.core.model import TaskChange, TaskKey
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.web import Shop
 
@@ -140,14 +141,14 @@ def test_what_happens_is_shown_without_reloading(browser: Browser, shop: Shop) -
     with shop.serving() as url:
         browser.open(url)
         shop.fill(1, "a-new-one")
-        shop.conditions.set("rainbow-unreachable", "rainbow does not answer")
+        shop.conditions.set(ConditionName.RAINBOW_UNREACHABLE, "rainbow does not answer")
         browser.until("return document.querySelector('#jobs a').innerText === 'a-new-one'")
         browser.until(
             "return document.getElementById('reasons').innerText.includes('does not answer')"
         )
         assert "degraded" in browser.text("#state")
         assert browser.run("return document.title") == "blue: degraded"
-        shop.conditions.clear("rainbow-unreachable")
+        shop.conditions.clear(ConditionName.RAINBOW_UNREACHABLE)
         browser.until("return document.getElementById('reasons').children.length === 0")
         browser.open(f"{url}#job/r1/2")
         assert browser.run("return document.querySelectorAll('#graph g.running').length") == 1
@@ -177,7 +178,7 @@ def test_an_agent_that_is_gone_is_not_shown_as_well(browser: Browser, shop: Shop
 def test_nothing_that_a_job_says_of_itself_is_run(browser: Browser, shop: Shop) -> None:
     """Names and reasons are text, wherever they stand; writing is not turned around."""
     shop.fill(1, EVIL + " \u202eevil")
-    shop.conditions.set("odd", f"odd {EVIL}")
+    shop.conditions.set(ConditionName.RAINBOW_REFUSES, f"odd {EVIL}")
     with shop.serving() as url:
         browser.open(url)
         assert EVIL[:20] in browser.text("#jobs a")
@@ -226,7 +227,7 @@ def test_axe_finds_nothing(
 ) -> None:
     """axe-core's rules of WCAG 2.2 AA: names, roles, contrast, headings, landmarks."""
     shop.fill(10)
-    shop.conditions.set("rainbow-unreachable", "rainbow does not answer")
+    shop.conditions.set(ConditionName.RAINBOW_UNREACHABLE, "rainbow does not answer")
     browser.shape(width, height, dark=dark)
     with shop.serving() as url:
         for place in ("", "#job/r1/9"):

@@ -15,11 +15,10 @@ from typing import Final
 from rainbow_agent.core.model import JobChange
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
-from rainbow_agent.runtime.conditions import Conditions
+from rainbow_agent.runtime.conditions import ConditionName, Conditions
 
 log = logging.getLogger(__name__)
 
-NAME: Final = "black-hole"
 #: A job that fails within so many seconds after its start did no work.
 AT_ONCE: Final = 1.0
 #: Seconds of the first pause, and of the longest.
@@ -88,12 +87,12 @@ class CircuitBreaker:
             f" start, the last one ({change.key.id}) with: {change.reason or 'no reason'}; no jobs"
             f" are taken for {pause:.0f} s, then one is tried"
         )
-        self._conditions.set(NAME, reason)
+        self._conditions.set(ConditionName.BLACK_HOLE, reason)
         log.error("Black hole: %s", reason, extra={"action": "black_hole", "pause": pause})
 
     def _close(self) -> None:
         if self._pause:
-            self._conditions.clear(NAME)
+            self._conditions.clear(ConditionName.BLACK_HOLE)
             log.warning("Jobs work again: all are taken", extra={"action": "black_hole_over"})
         self._in_a_row, self._pause, self._trying, self._began = 0, 0.0, False, None
 

@@ -28,6 +28,7 @@ from rainbow_agent.daemon.parts import Contact, Parts
 from rainbow_agent.fleet.registration import Session, SessionError
 from rainbow_agent.jobs.cancel import Canceler
 from rainbow_agent.jobs.dispatcher import Dispatcher
+from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.storage.ledger_rebuild import STRAYS
 from rainbow_agent.storage.ledger_unwritable import cannot_write, write_again
 
@@ -41,11 +42,6 @@ TURN = 1.0
 LOOK = 0.1
 #: Seconds between two writings of runtime.json at most, however seldom rainbow is asked.
 HEARTBEAT = 5.0
-#: The conditions that the main loop knows of.
-UNREACHABLE = "rainbow-unreachable"
-DENIED = "rainbow-denied"
-REFUSES = "rainbow-refuses"
-NOT_SUBMITTING = "workload-takes-no-jobs"
 
 
 class Daemon:
@@ -145,12 +141,17 @@ class Daemon:
             self._cancel_what_is_wished()
             return self._round()
         except WorkloadUnavailable as exc:
-            self._conditions.set(NOT_SUBMITTING, str(exc))
+            self._conditions.set(ConditionName.WORKLOAD_TAKES_NO_JOBS, str(exc))
             self._again("submit", exc)
             if self._workload.bad(str(exc)):
                 self._pause("The workload manager", exc)
         except (Transient, Refused) as exc:
-            self._conditions.set(UNREACHABLE if isinstance(exc, Transient) else REFUSES, str(exc))
+            self._conditions.set(
+                ConditionName.RAINBOW_UNREACHABLE
+                if isinstance(exc, Transient)
+                else ConditionName.RAINBOW_REFUSES,
+                str(exc),
+            )
             self._again("poll", exc)
             if self._rainbow.bad(str(exc)):
                 self._pause("Rainbow", exc)
@@ -209,7 +210,7 @@ class Daemon:
             more = self._exchange(self._published(session))
             return more or (self._unfinished() and parts.journal.caught_up.is_set())
         except (RequestDenied, ClusterUnknown) as exc:
-            self._conditions.set(DENIED, str(exc))
+            self._conditions.set(ConditionName.RAINBOW_DENIED, str(exc))
             self._again("poll", exc)
             parts.session_error(SessionError(session, exc))
             return False
@@ -278,7 +279,11 @@ class Daemon:
         return full
 
     def _rainbow_is_well(self) -> None:
-        for name in (UNREACHABLE, DENIED, REFUSES):
+        for name in (
+            ConditionName.RAINBOW_UNREACHABLE,
+            ConditionName.RAINBOW_DENIED,
+            ConditionName.RAINBOW_REFUSES,
+        ):
             self._conditions.clear(name)
 
     def _adopt_rest(self) -> None:
@@ -315,7 +320,7 @@ class Daemon:
             self._drop_dispatcher()
             raise
         self._workload.good(self._parts.clock.now())
-        self._conditions.clear(NOT_SUBMITTING)
+        self._conditions.clear(ConditionName.WORKLOAD_TAKES_NO_JOBS)
         return not self._stop.is_set()
 
     def _unfinished(self) -> bool:

@@ -16,6 +16,7 @@ from rainbow_agent.core.errors import LedgerDamaged, RainbowAgentError
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.daemon.daemon import HEARTBEAT, Daemon
 from rainbow_agent.daemon.parts import Parts
+from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
 
@@ -26,7 +27,6 @@ PAUSES: Final = (0.0, 1.0, 5.0, 30.0, 60.0)
 #: Seconds that count as the last while.
 WHILE: Final = 600.0
 #: The condition meanwhile.
-BROKEN: Final = "ledger-broken"
 
 
 class RestartLoop:
@@ -97,7 +97,7 @@ class RestartLoop:
         )
         self._telemetry.loop_health.forget_all()
         moves, end = self._telemetry.loop("main", self._stop), now + pause
-        self._telemetry.conditions.set(BROKEN, str(broken))
+        self._telemetry.conditions.set(ConditionName.LEDGER_BROKEN, str(broken))
         while (left := end - self._clock.monotonic()) > 0 and not moves.is_set():
             self._tell(
                 {
@@ -111,5 +111,5 @@ class RestartLoop:
                 }
             )
             moves.wait(min(left, HEARTBEAT))
-        self._telemetry.conditions.clear(BROKEN)
+        self._telemetry.conditions.clear(ConditionName.LEDGER_BROKEN)
         return self._stop.is_set()

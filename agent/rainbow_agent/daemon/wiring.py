@@ -16,7 +16,6 @@ from rainbow_agent.core.model import Drain, JobChange
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.daemon import process, systemd
 from rainbow_agent.daemon.circuit_breaker import CircuitBreaker
-from rainbow_agent.daemon.daemon import UNREACHABLE
 from rainbow_agent.daemon.parts import Contact, Parts
 from rainbow_agent.daemon.process import keep_private
 from rainbow_agent.daemon.restart import RestartLoop
@@ -36,7 +35,7 @@ from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.monitoring.status import status_line
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock
-from rainbow_agent.runtime.conditions import Conditions
+from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.environment import job_environment
 from rainbow_agent.runtime.logs import Redact, set_level, set_up
 from rainbow_agent.runtime.loops import LIMIT, Telemetry, moving
@@ -145,7 +144,7 @@ def _assemble(
         telemetry.called(method, seconds, error)
         if error is None:
             contact.good(clock.now(), clock.monotonic())
-            telemetry.conditions.clear(UNREACHABLE)
+            telemetry.conditions.clear(ConditionName.RAINBOW_UNREACHABLE)
 
     scheduler = connect(settings, on_call=called, stop=stop)
     open_workload = opener(choice, settings, stop)
@@ -323,7 +322,7 @@ def tell_rebuilt(ledger: SqliteLedger, conditions: Conditions) -> None:
     found = ledger.note(REBUILD)
     if found and found.get("aside") and Path(found["aside"]).exists():
         conditions.set(
-            "ledger-rebuilt",
+            ConditionName.LEDGER_REBUILT,
             f"the ledger was damaged and rebuilt at {found['since']}; the damaged one is"
             f" {found['aside']}: remove it when you need it no more ({found['because']})",
         )

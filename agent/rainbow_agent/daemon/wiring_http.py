@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from rainbow_agent.daemon.daemon import DENIED, NOT_SUBMITTING, REFUSES, UNREACHABLE
 from rainbow_agent.daemon.parts import Parts
 from rainbow_agent.monitoring.health import CONTACT_SLACK, Facts, Verdict, live, ready
 from rainbow_agent.monitoring.http.app import App, is_local
@@ -19,6 +18,7 @@ from rainbow_agent.monitoring.http.thread import HttpThread, Server
 from rainbow_agent.monitoring.metrics import Measured, Now
 from rainbow_agent.monitoring.status import Sources, status_view
 from rainbow_agent.runtime.addresses import Address
+from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.loops import LIMIT
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import disk, state_dir
@@ -29,7 +29,13 @@ from rainbow_agent.storage.ledger_paging import LedgerPages
 #: Jobs that ended badly, in the `status` object; as of the verb.
 ERRORS = 3
 #: The conditions under which rainbow's answers to others than polls do not count.
-_NO_JOBS = frozenset({UNREACHABLE, DENIED, REFUSES})
+_NO_JOBS = frozenset(
+    {
+        ConditionName.RAINBOW_UNREACHABLE,
+        ConditionName.RAINBOW_DENIED,
+        ConditionName.RAINBOW_REFUSES,
+    }
+)
 
 
 def assemble_web(settings: Settings, address: Address, parts: Parts, kind: str) -> HttpThread:
@@ -86,6 +92,7 @@ class _Seen:
         """Whether a job can be taken and finished."""
         parts = self._parts
         wrong = {c.name: c.reason for c in parts.telemetry.conditions.current()}
+        no_submits = wrong.get(ConditionName.WORKLOAD_TAKES_NO_JOBS)
         drain = parts.draining()
         return ready(
             Facts(
@@ -93,8 +100,8 @@ class _Seen:
                 contact_age=self._contact_age(trust_reports=not _NO_JOBS & wrong.keys()),
                 contact_problem=parts.rainbow.problem,
                 contact_limit=self._settings.poll_max + self._settings.timeout + CONTACT_SLACK,
-                workload_reachable=parts.journal.caught_up.is_set() and NOT_SUBMITTING not in wrong,
-                workload_problem=wrong.get(NOT_SUBMITTING) or parts.journal.problem,
+                workload_reachable=parts.journal.caught_up.is_set() and not no_submits,
+                workload_problem=no_submits or parts.journal.problem,
                 workload_age=self._workload_age(),
                 workload_limit=LIMIT + self._settings.report_every,
                 ledger_problem=ledger.problem(),

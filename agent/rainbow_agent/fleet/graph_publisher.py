@@ -23,7 +23,7 @@ from rainbow_agent.core.ports import Clock, Ledger, Scheduler
 from rainbow_agent.fleet.registration import Session
 from rainbow_agent.fleet.renewal import Renewal
 from rainbow_agent.inventory.description import ClusterDescription, Sendable, digest
-from rainbow_agent.runtime.conditions import Conditions
+from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 from rainbow_compspec.subsystems import SUBSYSTEMS
 
@@ -38,8 +38,6 @@ RENEW_EVERY: Final = 30.0
 #: have been something between us that refused, or another server takes its place.
 OFFER_AGAIN: Final = (2.0, 600.0)
 _NOTE: Final = "published"
-#: The condition while the server has not taken all of this cluster's subsystems.
-SUBSYSTEM_REFUSED: Final = "subsystem-refused"
 
 
 @dataclass(frozen=True)
@@ -268,12 +266,12 @@ class GraphPublisher:
         names = [part.name for part in description.subsystems if part.digest in self._refused]
         if names:
             self._conditions.set(
-                SUBSYSTEM_REFUSED,
+                ConditionName.SUBSYSTEM_REFUSED,
                 f"rainbow refuses {', '.join(names)} of this cluster: jobs that require it will not"
                 " come here; the log has rainbow's words",
             )
         else:
-            self._conditions.clear(SUBSYSTEM_REFUSED)
+            self._conditions.clear(ConditionName.SUBSYSTEM_REFUSED)
 
     def _offer(self, session: Session, part: Sendable) -> bool:
         """Add a subsystem. One that the server refuses must not cost the others."""

@@ -8,14 +8,11 @@ from collections.abc import Callable
 from rainbow_agent.core.model import JobKey, Offer, Refusal
 from rainbow_agent.core.ports import Clock, Ledger, Scheduler
 from rainbow_agent.fleet.registration import Session
-from rainbow_agent.runtime.conditions import Conditions
+from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 from rainbow_agent.runtime.logs import counted
 
 log = logging.getLogger(__name__)
-
-#: The condition while rainbow offers jobs under ids that other jobs have.
-IDS_REUSED = "rainbow-reuses-ids"
 
 
 class Inbox:
@@ -135,10 +132,10 @@ class Inbox:
         if odd:
             ids = ", ".join(str(key.id) for key in sorted(odd)[:5])
             self._conditions.set(
-                IDS_REUSED,
+                ConditionName.RAINBOW_REUSES_IDS,
                 f"rainbow offers {counted(len(odd), 'job')} under ids that other jobs have"
                 f" ({ids}); they are not run (was its database restored from a copy?): deregister"
                 " and register this cluster",
             )
         else:
-            self._conditions.clear(IDS_REUSED)
+            self._conditions.clear(ConditionName.RAINBOW_REUSES_IDS)

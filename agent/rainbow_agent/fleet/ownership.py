@@ -27,7 +27,7 @@ from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet import ownership_messages
 from rainbow_agent.fleet.ownership_messages import AgentIdentity, Answer, OwnershipRecord, Question
 from rainbow_agent.fleet.registration import Session
-from rainbow_agent.runtime.conditions import Conditions
+from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.logs import clean, when
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,6 @@ STALE: Final = 60.0
 GRAPHLESS: Final = 40.0
 #: Seconds between looks at the list while no jobs are asked for.
 LISTEN: Final = 5.0
-#: The condition while it is not known.
-ASKING: Final = "asking-who-receives"
 
 
 class OwnershipStore(Protocol):
@@ -182,7 +180,7 @@ class Ownership:
             f"this state folder never held cluster {session.cluster}: asking whether another agent"
             f" does, for {self._patience:g} s; no jobs are taken meanwhile"
         )
-        if self._conditions.set(ASKING, said):
+        if self._conditions.set(ConditionName.ASKING_WHO_RECEIVES, said):
             log.warning("%s", said, extra={"action": "asking", "seconds": self._patience})
         try:
             self._say(session, token, ownership_messages.question(self._identity))
@@ -236,7 +234,7 @@ class Ownership:
 
     def _take_over(self) -> bool:
         self._first_seen, self._told = {}, self._clock.monotonic() + 2 * self._patience
-        self._conditions.clear(ASKING)
+        self._conditions.clear(ConditionName.ASKING_WHO_RECEIVES)
         if self._ownership_record is not None:
             self._keep(replace(self._ownership_record, held=True, fenced=False))
         return True

@@ -28,6 +28,7 @@ from rainbow_agent.core.ports import Clock, Ledger, Scheduler, Workload
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.fleet.registration import Session, SessionError
 from rainbow_agent.runtime.backoff import Backoff
+from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach_if
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
@@ -43,8 +44,6 @@ UNTOLD = 1000
 _NO_EVENT = 2**62
 #: Seconds between reports at least; changes meanwhile are gathered.
 GATHER = 1.0
-#: The condition while rainbow does not know how the cluster does.
-UNDELIVERED = "report-undelivered"
 
 
 def state_payload(
@@ -204,7 +203,7 @@ class Reporter:
             reach_if(CrashPoint.REPORT_NOTED, lambda: _tells_an_end(recent))
             self._problem, self.delivered = "", self._clock.now()
             self.delivered_at = self._clock.monotonic()
-            self._telemetry.conditions.clear(UNDELIVERED)
+            self._telemetry.conditions.clear(ConditionName.REPORT_UNDELIVERED)
             self._telemetry.counters.reports.add("delivered")
             backoff.worked(self._clock.monotonic())
             self._forget(recent)
@@ -258,7 +257,7 @@ class Reporter:
         if problem != self._problem:
             log.warning("A report could not be delivered; it is kept: %s", problem)
         self._problem = problem
-        self._telemetry.conditions.set(UNDELIVERED, problem)
+        self._telemetry.conditions.set(ConditionName.REPORT_UNDELIVERED, problem)
         backoff.failed()
         self._stop.wait(backoff.wait())
         self._bell.set()

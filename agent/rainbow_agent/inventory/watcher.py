@@ -18,6 +18,7 @@ from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.site import Site, Subsystems
 from rainbow_agent.inventory.description import ClusterDescription, portray, site_of
 from rainbow_agent.inventory.survey import Condition, Discovery, Survey, Surveyed
+from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.debounce import Debounce
 from rainbow_agent.runtime.logs import counted
 from rainbow_agent.runtime.loops import Telemetry
@@ -36,9 +37,6 @@ _LEAST = 0.05
 ELSEWHERE = 10.0
 #: Nodes named in `status` for each thing that can be wrong.
 _NAMED = 20
-#: The conditions while the cluster cannot be described, and while some of its nodes are not.
-NOT_DESCRIBED = "cluster-not-described"
-SILENT = "nodes-silent"
 
 
 class Software(Protocol):
@@ -255,12 +253,12 @@ class NodeWatcher:
         if self._stop.is_set():
             return
         if self.description and self.description.survey == survey:
-            self._telemetry.conditions.clear(NOT_DESCRIBED)
+            self._telemetry.conditions.clear(ConditionName.CLUSTER_NOT_DESCRIBED)
             return
         try:
             description = portray(self._cluster, survey)
         except (WorkloadUnavailable, CompspecError) as exc:
-            self._telemetry.conditions.set(NOT_DESCRIBED, str(exc))
+            self._telemetry.conditions.set(ConditionName.CLUSTER_NOT_DESCRIBED, str(exc))
             self._fail(exc)
             return
         self._publish(description)
@@ -277,7 +275,7 @@ class NodeWatcher:
         with self._ready:
             self.description, self._problem = description, None
             self._ready.notify_all()
-        self._telemetry.conditions.clear(NOT_DESCRIBED)
+        self._telemetry.conditions.clear(ConditionName.CLUSTER_NOT_DESCRIBED)
         self.on_description()
         self._shelf.keep_cluster(description)
 
@@ -287,12 +285,12 @@ class NodeWatcher:
         if self._stop.is_set():
             return
         if not missing:
-            self._telemetry.conditions.clear(SILENT)
+            self._telemetry.conditions.clear(ConditionName.NODES_SILENT)
             return
         names = ", ".join(node.view.name for node in missing[:_NAMED])
         more = ", ..." if len(missing) > _NAMED else ""
         self._telemetry.conditions.set(
-            SILENT,
+            ConditionName.NODES_SILENT,
             f"no description of {counted(len(missing), 'node')} ({names}{more}):"
             f" {missing[0].problem}; jobs are not matched to them. They are asked again",
         )

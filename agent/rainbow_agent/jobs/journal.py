@@ -28,6 +28,7 @@ from rainbow_agent.core.ports import Clock, Journal, Ledger, StopSignal, Workloa
 from rainbow_agent.core.states import FINAL_TASK_STATES, TaskState
 from rainbow_agent.jobs.tracker import Tracker
 from rainbow_agent.runtime.backoff import Backoff
+from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach_if
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.storage.ledger_rebuild import INSTANCE, LINEAGE, REBUILD, STRAYS, Finds
@@ -37,8 +38,6 @@ log = logging.getLogger(__name__)
 
 #: News written in one transaction when a history is read; so many take a second or two.
 PORTION = 10_000
-#: The condition while the workload manager does not answer.
-UNREACHABLE = "workload-unreachable"
 OPEN_TASK_STATES = frozenset(TaskState) - FINAL_TASK_STATES
 _RUNS = frozenset({TaskState.RUNNING})
 
@@ -116,7 +115,7 @@ class JournalFollower:
                     if self.problem != str(exc):
                         log.warning("The workload manager's journal broke off: %s", exc)
                     self.reachable, self.problem = False, str(exc)
-                    self._telemetry.conditions.set(UNREACHABLE, str(exc))
+                    self._telemetry.conditions.set(ConditionName.WORKLOAD_UNREACHABLE, str(exc))
                     self._telemetry.counters.errors.add(exc.kind)
                 except LedgerBlocked as exc:
                     # What could not be written is in the history, which is read again.
@@ -205,7 +204,7 @@ class JournalFollower:
         where = Known(instance, lineage.name, max(last_id, lineage.last_id), noted)
         self._note_missed(ledger, known, seen, where)
         self.reachable, self.problem = True, ""
-        self._telemetry.conditions.clear(UNREACHABLE)
+        self._telemetry.conditions.clear(ConditionName.WORKLOAD_UNREACHABLE)
         with self._sync:
             if self._resync.is_set():
                 return

@@ -13,7 +13,7 @@ from typing import Any, Final
 from rainbow_agent.core.model import Drain, JobRow
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.monitoring.views import job_view
-from rainbow_agent.runtime.conditions import Condition
+from rainbow_agent.runtime.conditions import Condition, ConditionName
 from rainbow_agent.runtime.logs import clean, when
 from rainbow_agent.runtime.settings import Settings
 
@@ -74,21 +74,21 @@ def reasons_of(found: Sources, now: float) -> list[Condition]:
 
 def _seen_from_outside(found: Sources, now: float) -> Iterator[Condition]:
     if found.ledger_problem:
-        yield Condition("ledger-unreadable", found.ledger_problem, now)
+        yield Condition(ConditionName.LEDGER_UNREADABLE.value, found.ledger_problem, now)
     if found.pid is None:
         return
     said = _of_this_run(found)
     last = said if said is not None else (found.since or now)
     if found.halted:
         yield Condition(
-            "process-stopped",
+            ConditionName.PROCESS_STOPPED.value,
             f"process {found.pid} was stopped by a signal or a debugger: `kill -CONT {found.pid}`",
             last,
         )
     limit = _limit(found.runtime)
     if now - last > limit:
         yield Condition(
-            "heartbeat-old",
+            ConditionName.HEARTBEAT_OLD.value,
             f"process {found.pid} holds the lock and has said nothing for {now - last:.0f} s"
             f" ({limit:.0f} s are allowed): it is stuck; its log may say why, and a restart loses"
             " nothing",

@@ -8,20 +8,118 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum
 
 from rainbow_agent.core.ports import Clock
 
-#: The condition while the ledger cannot be written (errors.LedgerBlocked). Whoever meets it sets
-#: it; the main loop clears it when a write went through.
-LEDGER_UNWRITABLE: Final = "ledger-unwritable"
+
+class ConditionName(str, Enum):
+    """Every condition that there is, with its meaning. The names are promised to programs.
+
+    docs/operations.md has the same table, with what to do; a test compares them.
+    """
+
+    meaning: str
+
+    def __new__(cls, name: str, meaning: str) -> ConditionName:  # noqa: PYI034 - Self is 3.11
+        """A member: its name for programs, its meaning for people."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.meaning = meaning
+        return member
+
+    RAINBOW_UNREACHABLE = (
+        "rainbow-unreachable",
+        "rainbow does not answer; jobs that are here continue, reports are kept",
+    )
+    RAINBOW_DENIED = (
+        "rainbow-denied",
+        "rainbow does not know the cluster's secret, or lost its graph; the agent repairs both",
+    )
+    RAINBOW_REFUSES = "rainbow-refuses", "rainbow answers with an error of its own"
+    REPORT_UNDELIVERED = (
+        "report-undelivered",
+        "a report was not taken; the next one repeats what it said",
+    )
+    WORKLOAD_UNREACHABLE = (
+        "workload-unreachable",
+        "Flux does not answer, or its journal broke off",
+    )
+    WORKLOAD_TAKES_NO_JOBS = (
+        "workload-takes-no-jobs",
+        "Flux answers and takes no submissions",
+    )
+    CLUSTER_NOT_DESCRIBED = (
+        "cluster-not-described",
+        "no node could be described, so rainbow gets no graph",
+    )
+    NODES_SILENT = (
+        "nodes-silent",
+        "some nodes do not describe themselves; they count as they did",
+    )
+    RAINBOW_REUSES_IDS = (
+        "rainbow-reuses-ids",
+        "rainbow offers jobs under ids that other jobs of this registration had; they are not run",
+    )
+    SUBSYSTEM_REFUSED = (
+        "subsystem-refused",
+        (
+            "rainbow does not take what is known of software or hardware; it is offered again from"
+            " time to time"
+        ),
+    )
+    DISK_NEARLY_FULL = "disk-nearly-full", "little room where the state folder is"
+    HTTP_NOT_SERVED = "http-not-served", "the address of `RAINBOW_HTTP` cannot be listened on"
+    HEARTBEAT_OLD = "heartbeat-old", "the daemon holds its lock and says nothing"
+    PROCESS_STOPPED = "process-stopped", "a signal or a debugger stopped the process"
+    LEDGER_UNREADABLE = "ledger-unreadable", "the ledger cannot be read from this shell"
+    LEDGER_UNWRITABLE = (
+        "ledger-unwritable",
+        (
+            "the ledger cannot be written now (no room, held by another process); nothing new is"
+            " begun, what runs continues"
+        ),
+    )
+    LEDGER_BROKEN = (
+        "ledger-broken",
+        (
+            "the ledger broke or became read-only while it was in use; the agent restarts"
+            " with it in a moment"
+        ),
+    )
+    ASKING_WHO_RECEIVES = (
+        "asking-who-receives",
+        (
+            "this state folder never held the cluster: before it takes jobs the agent asks whether"
+            " another one does (three times `RAINBOW_POLL_MAX`)"
+        ),
+    )
+    BLACK_HOLE = (
+        "black-hole",
+        (
+            "jobs failed within a second of their start, one after the other; none is taken for a"
+            " while, then one is tried"
+        ),
+    )
+    LEDGER_REBUILT = (
+        "ledger-rebuilt",
+        (
+            "the ledger was damaged; it is kept aside, and a new one was made from what Flux and"
+            " rainbow still know"
+        ),
+    )
+
+
+def loop_stuck(loop: str) -> str:
+    """The name of the condition while this loop does not move; derived, one for each loop."""
+    return f"loop-stuck-{loop}"
 
 
 @dataclass(frozen=True)
 class Condition:
     """One thing that is wrong."""
 
-    name: str  # stable, for programs: `rainbow-unreachable`
+    name: str  # a ConditionName's value, or loop_stuck()'s
     reason: str  # one sentence for people: what, and what to do
     since: float  # epoch seconds
 
@@ -34,23 +132,23 @@ class Conditions:
         self._guard = threading.Lock()
         self._current: dict[str, Condition] = {}
 
-    def set(self, name: str, reason: str) -> bool:
+    def set(self, name: ConditionName, reason: str) -> bool:
         """Something is wrong; True when it was not before. Its `since` stays the first time's."""
         with self._guard:
-            known = self._current.get(name)
+            known = self._current.get(name.value)
             since = known.since if known else self._clock.now()
-            self._current[name] = Condition(name, reason, since)
+            self._current[name.value] = Condition(name.value, reason, since)
             return known is None
 
-    def clear(self, name: str) -> bool:
+    def clear(self, name: ConditionName) -> bool:
         """It is over; True when it was set."""
         with self._guard:
-            return self._current.pop(name, None) is not None
+            return self._current.pop(name.value, None) is not None
 
-    def has(self, name: str) -> bool:
+    def has(self, name: ConditionName) -> bool:
         """Whether this is wrong now."""
         with self._guard:
-            return name in self._current
+            return name.value in self._current
 
     def current(self) -> list[Condition]:
         """What is wrong now, the oldest first."""

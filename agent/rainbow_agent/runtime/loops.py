@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.ports import Clock, StopSignal
 from rainbow_agent.runtime.clock import real
-from rainbow_agent.runtime.conditions import Condition, Conditions
+from rainbow_agent.runtime.conditions import Condition, Conditions, loop_stuck
 from rainbow_agent.runtime.counters import Counters
 from rainbow_agent.runtime.fault_injection import held_up, loop_limit
 
@@ -187,7 +187,7 @@ class Telemetry:
         now = self._clock.now()
         stuck = [
             Condition(
-                f"loop-stuck-{name}",
+                loop_stuck(name),
                 f"the {name} loop has not moved for {age.age:.0f} s; {age.limit:.0f} s are allowed."
                 " The agent's log may say why; a restart loses nothing",
                 now - age.age,

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rainbow_agent.runtime.conditions import Conditions
+from rainbow_agent.runtime.conditions import ConditionName, Conditions
 
-#: The condition while there is little room.
-NEARLY_FULL: Final = "disk-nearly-full"
 _MIB: Final = 2**20
 #: Room under which it is said, in bytes; a tenth of a file system that is smaller than ten times
 #: that.
@@ -58,14 +56,15 @@ class DiskWatch:
             room = space(self._folder)
         except OSError as exc:
             self._conditions.set(
-                NEARLY_FULL, f"{self._folder} cannot be looked at: {exc.strerror}; is it mounted?"
+                ConditionName.DISK_NEARLY_FULL,
+                f"{self._folder} cannot be looked at: {exc.strerror}; is it mounted?",
             )
             return
         if room.nearly_full:
             self._conditions.set(
-                NEARLY_FULL,
+                ConditionName.DISK_NEARLY_FULL,
                 f"{room.free // _MIB} MiB are free where {self._folder} is: free some, or what is"
                 " received can soon not be written down",
             )
         else:
-            self._conditions.clear(NEARLY_FULL)
+            self._conditions.clear(ConditionName.DISK_NEARLY_FULL)

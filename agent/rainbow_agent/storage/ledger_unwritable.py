@@ -7,7 +7,7 @@ from typing import Final
 
 from rainbow_agent.core.errors import LedgerBlocked
 from rainbow_agent.core.ports import Clock, Ledger
-from rainbow_agent.runtime.conditions import LEDGER_UNWRITABLE, Conditions
+from rainbow_agent.runtime.conditions import ConditionName, Conditions
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ _ROOM: Final = 256 * 1024
 
 def cannot_write(conditions: Conditions, exc: LedgerBlocked) -> None:
     """The ledger cannot be written; whoever meets it says so."""
-    if conditions.set(LEDGER_UNWRITABLE, str(exc)):
+    if conditions.set(ConditionName.LEDGER_UNWRITABLE, str(exc)):
         log.error("%s", exc, extra={"action": "ledger_unwritable"})
 
 
@@ -29,11 +29,11 @@ def write_again(ledger: Ledger, clock: Clock, conditions: Conditions) -> bool:
     Raises:
         LedgerBlocked: it still cannot be.
     """
-    if not conditions.has(LEDGER_UNWRITABLE):
+    if not conditions.has(ConditionName.LEDGER_UNWRITABLE):
         return False
     at = clock.now()
     ledger.put_note(_NOTE, [at, " " * _ROOM])
     ledger.put_note(_NOTE, [at])
-    conditions.clear(LEDGER_UNWRITABLE)
+    conditions.clear(ConditionName.LEDGER_UNWRITABLE)
     log.info("The ledger can be written again", extra={"action": "ledger_writable"})
     return True

@@ -24,6 +24,7 @@ from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.fleet.inbox import Inbox
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.loops import LIMIT, Telemetry
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import eventually, jobspec_json
@@ -286,7 +287,7 @@ def test_loops_and_conditions_are_told_to_status(world: World) -> None:
     """In runtime.json: each loop with its age and limit in seconds."""
     world.registered()
     agent = world.agent()
-    agent.telemetry.conditions.set("disk-nearly-full", "1 MiB is free")
+    agent.telemetry.conditions.set(ConditionName.DISK_NEARLY_FULL, "1 MiB is free")
     agent.start()
     eventually(lambda: world.told, "it was told")
     assert set(world.told[0]["loops"]) == {"main", "journal", "reporter"}

@@ -12,7 +12,7 @@ from rainbow_agent.core.errors import Fatal, LedgerBlocked, LedgerCorrupt, Ledge
 from rainbow_agent.daemon import restart
 from rainbow_agent.daemon.parts import Parts
 from rainbow_agent.daemon.restart import PAUSES, RestartLoop
-from rainbow_agent.runtime.conditions import LEDGER_UNWRITABLE, Conditions
+from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger_unwritable import cannot_write, write_again
@@ -156,9 +156,9 @@ def test_it_is_written_before_anything_else_is_begun(caplog: pytest.LogCaptureFi
     assert caplog.text.count("disk is full") == 1
     with pytest.raises(LedgerBlocked):
         write_again(ledger, clock, conditions)  # type: ignore[arg-type]
-    assert conditions.has(LEDGER_UNWRITABLE)
+    assert conditions.has(ConditionName.LEDGER_UNWRITABLE)
     assert write_again(ledger, clock, conditions)  # type: ignore[arg-type]
-    assert not conditions.has(LEDGER_UNWRITABLE)
+    assert not conditions.has(ConditionName.LEDGER_UNWRITABLE)
     assert ledger.sizes[0] > 100_000 > ledger.sizes[-1]
 
 

@@ -9,10 +9,10 @@ import pytest
 from rainbow_agent.core.errors import ClusterUnknown, Fatal, RequestDenied, Unavailable, UsageError
 from rainbow_agent.core.model import Credentials, Offer
 from rainbow_agent.fleet import ownership_messages
-from rainbow_agent.fleet.ownership import ASKING, GRAPHLESS, STALE, Ownership
+from rainbow_agent.fleet.ownership import GRAPHLESS, STALE, Ownership
 from rainbow_agent.fleet.ownership_messages import AgentIdentity, OwnershipRecord
 from rainbow_agent.fleet.registration import Session
-from rainbow_agent.runtime.conditions import Conditions
+from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.setting_types import Secret
 from support.common import FakeClock
 from support.scheduler import REGISTRATION_SECRET, FakeScheduler
@@ -363,9 +363,9 @@ def test_status_says_that_it_asks(fleet: Fleet) -> None:
     ownership._conditions = conditions
     ownership.found(R, known=False)
     ownership.settle(fleet.session)
-    assert conditions.has(ASKING)
+    assert conditions.has(ConditionName.ASKING_WHO_RECEIVES)
     assert fleet.waits(ownership, 10)
-    assert not conditions.has(ASKING)
+    assert not conditions.has(ConditionName.ASKING_WHO_RECEIVES)
 
 
 def test_a_denied_secret_is_the_callers_business(fleet: Fleet) -> None:

@@ -21,7 +21,7 @@ from rainbow_agent.core.model import JobKey, Refusal
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.fleet.registration import Session, SessionError
 from rainbow_agent.fleet.reporter import RECENT, Reporter
-from rainbow_agent.runtime.conditions import Conditions
+from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.stop import Stop
@@ -329,7 +329,7 @@ def test_a_report_that_does_not_arrive_is_a_condition_until_one_does(world: Worl
     world.rainbow.fail("update_state", Unavailable("deadline exceeded"), call=1)
     seen = []
 
-    def note(name: str, reason: str) -> bool:
+    def note(name: ConditionName, reason: str) -> bool:
         seen.append((name, reason))
         return Conditions.set(world.telemetry.conditions, name, reason)
 

@@ -25,6 +25,7 @@ from rainbow_agent.monitoring.metrics import (
     measure,
     render,
 )
+from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.loops import LIMIT, Telemetry
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger_metrics import Backlog, Ended, News
@@ -64,7 +65,7 @@ def exported(accept: str = "") -> str:
     telemetry.loop("main", Stop())
     telemetry.loop("journal", Stop())
     clock.advance(LIMIT + 5)
-    telemetry.conditions.set("disk-nearly-full", "1 MiB is free")
+    telemetry.conditions.set(ConditionName.DISK_NEARLY_FULL, "1 MiB is free")
     telemetry.called("ReceiveJobs", 0.003, None)
     telemetry.called("ReceiveJobs", 9.0, Unavailable("deadline exceeded"))
     telemetry.called("UpdateState", 0.5, RequestDenied("request denied"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.loops import LIMIT, SLICE, Telemetry, moving
 from rainbow_agent.runtime.stop import Stop
 from support.common import FakeClock
@@ -82,7 +83,7 @@ def test_troubles_are_conditions_and_loops_that_do_not_move() -> None:
     telemetry = Telemetry(clock)
     telemetry.loop("journal", Stop())
     began = clock.now()
-    telemetry.conditions.set("disk-nearly-full", "1 MiB is free")
+    telemetry.conditions.set(ConditionName.DISK_NEARLY_FULL, "1 MiB is free")
     clock.advance(LIMIT + 5)
     stuck, disk = telemetry.troubles()
     assert (stuck.name, stuck.since) == ("loop-stuck-journal", began)

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from rainbow_agent.runtime.addresses import Address
+from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
 
 log = logging.getLogger(__name__)
 
-#: The condition while the address cannot be had.
-NOT_SERVED: Final = "http-not-served"
 #: Seconds between attempts to get it.
 RETRY: Final = 5.0
 
@@ -92,14 +91,14 @@ class HttpThread:
                 f"nothing is served on {self._address}: {exc.strerror or exc}; it is tried again."
                 " Another program may have the port: see `ss -ltnp`, or set RAINBOW_HTTP"
             )
-            self._telemetry.conditions.set(NOT_SERVED, problem)
+            self._telemetry.conditions.set(ConditionName.HTTP_NOT_SERVED, problem)
             self._telemetry.counters.retries.add("http")
             if problem != self._problem:
                 log.warning("%s", problem, extra={"action": "http_not_served"})
             self._problem = problem
             return False
         self._problem = ""
-        self._telemetry.conditions.clear(NOT_SERVED)
+        self._telemetry.conditions.clear(ConditionName.HTTP_NOT_SERVED)
         address = Address(self._server.host, self._server.port)
         log.info("Serving http://%s/", address, extra={"action": "http", "address": str(address)})
         return True
