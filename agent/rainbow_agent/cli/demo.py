@@ -7,7 +7,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from rainbow_agent.core.states import FINAL_JOB_STATES
 from rainbow_agent.monitoring.views import table, task_view
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import clean
+from rainbow_agent.runtime.own_program import own_program
 
 #: Seconds until the demo gives up.
 PATIENCE = 60.0
@@ -97,7 +97,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "rainbow_agent.cli", *arguments]
+    return [*own_program("rainbow_agent.cli", *arguments)]
 
 
 def _call(environ: Mapping[str, str], *arguments: str) -> str:

@@ -136,12 +136,12 @@ class Builder:
         if in_place or (place.staging and task.resources is None):
             attributes = self._attributes(task.attributes, self._first(task), scope)
             check_limit(attributes.duration, scope.limit, place.at)
-            jobspec = flux_jobspec(name, command, _LEAST, _of(place, attributes, scope))
+            jobspec = flux_jobspec(name, command, _LEAST, _of(place, attributes))
             kind = TaskKind.LOCAL if in_place else TaskKind.JOB
             return PlannedTask(name, place.replicas, (), jobspec, kind)
 
         def write(shape: Shape, attributes: Attributes) -> dict[str, Any]:
-            return flux_jobspec(name, command, shape, _of(place, attributes, scope))
+            return flux_jobspec(name, command, shape, _of(place, attributes))
 
         options = self._options(task, scope, write, task.requires)
         return PlannedTask(
@@ -233,11 +233,9 @@ class Builder:
         return own.over(resource.attributes.over(scope.attributes))
 
 
-def _of(place: Place, attributes: Attributes, scope: Scope) -> Attributes:
+def _of(place: Place, attributes: Attributes) -> Attributes:
     """What holds where a task runs: the stage's program gets nothing of a user's environment."""
-    if not place.staging:
-        return attributes
-    return replace(attributes, environment=scope.attributes.environment)
+    return replace(attributes, environment={}) if place.staging else attributes
 
 
 def _that_matter(options: tuple[Option, ...]) -> tuple[Option, ...]:

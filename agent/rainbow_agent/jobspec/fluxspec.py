@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rainbow_agent.core.model import PlannedTask
 from rainbow_agent.core.shape import Shape
 from rainbow_agent.jobspec.document import Attributes, Script
 from rainbow_agent.jobspec.groupfile import from_data, to_data
+from rainbow_agent.runtime.own_program import own_program
 
 
 @dataclass(frozen=True)
 class Programs:
-    """The interpreter on the nodes, and what the programs are told.
+    """How the agent's own programs are run in jobs.
 
     The interpreter has the same path on every node: all pods of a MiniCluster run one image.
     """
@@ -28,12 +29,13 @@ class Programs:
 
     def group_runner(self, file: str) -> tuple[str, ...]:
         """The program of a group's instance; `file` has its plan (jobspec/groupfile.py)."""
-        return (self.python, "-m", "rainbow_agent.jobs.groups", file)
+        return own_program("rainbow_agent.jobs.groups", file, python=self.python)
 
     def stage(self, paths: Sequence[str]) -> tuple[str, ...]:
         """The program that puts files and folders on every node of its instance."""
         shared = f"--shared-fs={self.shared_fs}"
-        return (self.python, "-m", "rainbow_agent.jobs.groups.stage", shared, "--", *paths)
+        module = "rainbow_agent.jobs.groups.stage"
+        return own_program(module, shared, "--", *paths, python=self.python)
 
 
 _SLOT = "task"  # the label that joins a task to its slot; Flux's own tools use the same
@@ -93,7 +95,8 @@ def group_jobspec(
     """The jobspec of a group: a nested instance over its resources (what `flux batch` submits).
 
     One broker runs on each node; the first runs the group's runner, which finds the tasks in a
-    file of the job. The environment is the group's own, and its tasks have it again in theirs.
+    file of the job. The group's environment is its tasks', and stands in theirs: what it says of
+    PATH or PYTHONHOME must not reach the broker, its scripts and the runner (docs/decisions/0080).
 
     Args:
         name: of the group in the plan.
@@ -103,7 +106,7 @@ def group_jobspec(
         programs: how the runner is started.
     """
     command = ("flux", "broker", *programs.group_runner("{{tmpdir}}/" + _GROUP))
-    jobspec = flux_jobspec(name, command, shape, attributes)
+    jobspec = flux_jobspec(name, command, shape, replace(attributes, environment={}))
     system = jobspec["attributes"]["system"]
     # As flux-core's Jobspec.from_nest_command: one broker a node, which is no MPI program, and
     # whose end is not the end of the others.

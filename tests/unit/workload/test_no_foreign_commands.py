@@ -22,6 +22,8 @@ STARTERS = {
     "workload/local/server/launch.py": "the local workload manager",
     "workload/local/server/processes.py": "tasks, as the local workload manager",
     "jobs/groups/stage.py": "flux archive, within a Flux job",
+    "group_runner.py": "the old name of the group runner: becomes it",
+    "staging.py": "the old name of the stage: becomes it",
 }
 #: Those of them that run what a job's text says: never a part of the daemon.
 RUN_TASKS = (

@@ -7,39 +7,34 @@ workload manager from its environment.
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import secrets
 import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
-from rainbow_agent.runtime.environment import demote_python_path
-
-demote_python_path(sys.path, os.environ.get("PYTHONPATH", ""), os.getcwd())  # noqa: PTH109 - text
-
-import json  # noqa: E402
-import logging  # noqa: E402
-import secrets  # noqa: E402
-from collections.abc import Callable, Iterator, Mapping, Sequence  # noqa: E402
-from contextlib import ExitStack, contextmanager  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from pathlib import Path  # noqa: E402
-
-from rainbow_agent.core.errors import JobspecError, RainbowAgentError, UsageError  # noqa: E402
-from rainbow_agent.core.model import PlannedTask, TaskKey, TaskKind  # noqa: E402
-from rainbow_agent.core.notation import parse_f58  # noqa: E402
-from rainbow_agent.core.ports import Records, Workload  # noqa: E402
-from rainbow_agent.core.site import SiteNode  # noqa: E402
-from rainbow_agent.jobs.dispatcher import GROUP_KEY  # noqa: E402
-from rainbow_agent.jobs.groups import local_tasks  # noqa: E402
-from rainbow_agent.jobs.groups.event_log import Teller, to_file  # noqa: E402
-from rainbow_agent.jobs.groups.output import Copies  # noqa: E402
-from rainbow_agent.jobs.groups.run import GroupContext, GroupRun  # noqa: E402
-from rainbow_agent.jobspec.groupfile import from_data  # noqa: E402
-from rainbow_agent.jobspec.placement import place_inside  # noqa: E402
-from rainbow_agent.jobspec.unplaceable import Unplaceable  # noqa: E402
-from rainbow_agent.runtime import logs  # noqa: E402
-from rainbow_agent.runtime.clock import SystemClock  # noqa: E402
-from rainbow_agent.runtime.environment import job_environment  # noqa: E402
-from rainbow_agent.runtime.stop import stop_on_signals  # noqa: E402
-from rainbow_agent.workload.local.server.nest import Nest  # noqa: E402
+from rainbow_agent.core.errors import JobspecError, RainbowAgentError, UsageError
+from rainbow_agent.core.model import PlannedTask, TaskKey, TaskKind
+from rainbow_agent.core.notation import parse_f58
+from rainbow_agent.core.ports import Records, Workload
+from rainbow_agent.core.site import SiteNode
+from rainbow_agent.jobs.dispatcher import GROUP_KEY
+from rainbow_agent.jobs.groups import local_tasks
+from rainbow_agent.jobs.groups.event_log import Teller, to_file
+from rainbow_agent.jobs.groups.output import Copies
+from rainbow_agent.jobs.groups.run import GroupContext, GroupRun
+from rainbow_agent.jobspec.groupfile import from_data
+from rainbow_agent.jobspec.placement import place_inside
+from rainbow_agent.jobspec.unplaceable import Unplaceable
+from rainbow_agent.runtime import logs
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.environment import job_environment
+from rainbow_agent.runtime.stop import stop_on_signals
+from rainbow_agent.workload.local.server.nest import Nest
 
 log = logging.getLogger(__name__)
 

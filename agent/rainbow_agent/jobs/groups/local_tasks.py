@@ -47,7 +47,8 @@ class InPlaceTasks:
     def __init__(
         self, environment: Mapping[str, str], mark: str, hear: Callable[[TaskChange], None]
     ) -> None:
-        self._environment = {**environment, MARK: mark}
+        self._environment = environment
+        self._mark = {MARK: mark}
         self._hear = hear
         self._room = threading.Semaphore(_MOST)
         self._lock = threading.Lock()
@@ -91,7 +92,7 @@ class InPlaceTasks:
             process = self._running[key] = subprocess.Popen(
                 words,
                 cwd=system.get("cwd"),
-                env={**self._environment, **system.get("environment", {})},
+                env={**self._environment, **system.get("environment", {}), **self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -9,22 +9,17 @@ workload manager) there is one node, and the paths only have to be there.
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
+import secrets
+import subprocess
 import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
-from rainbow_agent.runtime.environment import demote_python_path
-
-demote_python_path(sys.path, os.environ.get("PYTHONPATH", ""), os.getcwd())  # noqa: PTH109 - text
-
-import argparse  # noqa: E402
-import json  # noqa: E402
-import secrets  # noqa: E402
-import subprocess  # noqa: E402
-from collections.abc import Collection, Iterator, Sequence  # noqa: E402
-from contextlib import contextmanager  # noqa: E402
-from pathlib import Path  # noqa: E402
-
-from rainbow_agent.core.errors import RainbowAgentError  # noqa: E402
+from rainbow_agent.core.errors import RainbowAgentError
 
 #: Prints what tells one file from another that looks like it: a copy has another inode or another
 #: change time (to the nanosecond), whatever node it is on; null where there is none.
@@ -101,7 +96,7 @@ def _other_ranks() -> list[int]:
 
 def _look(ranks: Collection[int], paths: Sequence[str]) -> dict[int, list[list[int] | None]]:
     """What each rank has at each path."""
-    words = [*_exec(ranks), "--label-io", sys.executable, "-c", _LOOK, *paths]
+    words = [*_exec(ranks), "--label-io", sys.executable, "-I", "-c", _LOOK, *paths]
     seen: dict[int, list[list[int] | None]] = {}
     for line in _run(words).splitlines():
         rank, _, text = line.partition(": ")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 
 from rainbow_agent.core.errors import Fatal, UsageError, WorkloadUnavailable
 from rainbow_agent.runtime import clock, fault_injection
+from rainbow_agent.runtime.own_program import own_program
 from rainbow_agent.workload.local.server import folder as folders
 from rainbow_agent.workload.local.server.client import Channel
 from rainbow_agent.workload.local.server.protocol import VERSION, Op
@@ -30,7 +30,7 @@ _KEPT = frozenset(
     {
         *("HOME", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"),
         *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE"),
-        *("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONUTF8", "VIRTUAL_ENV"),
+        *("LD_LIBRARY_PATH", "VIRTUAL_ENV"),
     }
 )
 #: Seconds: for all tries together, between two of them, and for an answer to the first request.
@@ -121,7 +121,7 @@ def _start(folder: Path, launch: Launch) -> bool:
     Raises:
         WorkloadUnavailable, UsageError, Fatal: as the server's exit code says, in its words.
     """
-    command = [sys.executable, "-m", "rainbow_agent.workload.local.server", "--detach"]
+    command = [*own_program("rainbow_agent.workload.local.server", "--detach")]
     command += ["--dir", str(folder.absolute()), "--idle-exit", str(launch.idle_exit)]
     command += ["--cwd", launch.cwd or str(Path.cwd())]
     if launch.cores is not None:
@@ -129,7 +129,6 @@ def _start(folder: Path, launch: Launch) -> bool:
     if launch.lifeline is not None:
         command += ["--lifeline", str(launch.lifeline)]
     try:
-        # In / , since `python -m` looks for modules in the working folder first.
         done = subprocess.run(
             command,
             cwd="/",
