@@ -15,7 +15,6 @@ from rainbow_agent.core.model import (
     TaskKey,
     TaskRow,
 )
-from rainbow_agent.core.ports import Ledger
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.ledger import NEXT, REGISTRATION, add_job, check_invariants, news, offer, planned
@@ -23,7 +22,7 @@ from support.ledger import NEXT, REGISTRATION, add_job, check_invariants, news, 
 
 def test_it_satisfies_the_port(ledger: SqliteLedger) -> None:
     """SqliteLedger is a Ledger (mypy checks the assignment)."""
-    port: Ledger = ledger
+    port: SqliteLedger = ledger
     assert port.open_jobs() == 0
 
 
@@ -186,7 +185,7 @@ class TestAcceptance:
         assert ledger.unaccepted(REGISTRATION.id) == [1]
 
 
-def write_and_fail(ledger: Ledger) -> None:
+def write_and_fail(ledger: SqliteLedger) -> None:
     with ledger.transaction():
         ledger.open_registration(REGISTRATION)
         ledger.put_note("fact", 1)

@@ -78,7 +78,7 @@ class TestMade:
 
     def test_a_commit_is_on_the_disk(self, path: Path) -> None:
         """WAL with synchronous FULL; references are checked."""
-        with closing(SqliteLedger.open(path)) as ledger, ledger._store.read() as db:
+        with closing(SqliteLedger.open(path)) as ledger, ledger._connection.read() as db:
             values = [
                 db.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("journal_mode", "synchronous", "foreign_keys")
@@ -291,14 +291,14 @@ class TestTrouble:
         """Nothing of the batch is written, what was there is, and work goes on with more room."""
         with closing(SqliteLedger.open(path)) as ledger:
             add_job(ledger, 1)
-            with ledger._store.read() as db:
+            with ledger._connection.read() as db:
                 (pages,) = db.execute("PRAGMA page_count").fetchone()
                 db.execute(f"PRAGMA max_page_count = {pages}")
             offers = [offer(n, "x" * 1000) for n in range(2, 100)]
             with pytest.raises(LedgerDamaged, match="full; free space"):
                 ledger.record_offers("r1", offers, 1002.0)
             assert [job.key for job in ledger.jobs()] == [JobKey("r1", 1)]
-            with ledger._store.read() as db:
+            with ledger._connection.read() as db:
                 db.execute("PRAGMA max_page_count = 100000")
             assert len(ledger.record_offers("r1", offers, 1003.0)) == len(offers)
 
@@ -306,7 +306,7 @@ class TestTrouble:
         """Who catches the error inside it cannot go on as if nothing had happened."""
         with closing(SqliteLedger.open(path)) as ledger:
             add_job(ledger, 1)
-            with ledger._store.read() as db:
+            with ledger._connection.read() as db:
                 (pages,) = db.execute("PRAGMA page_count").fetchone()
                 db.execute(f"PRAGMA max_page_count = {pages}")
             with pytest.raises(LedgerDamaged):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,13 +16,16 @@ from rainbow_agent.core.states import TaskState
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.ledger import REGISTRATION, check_invariants, offer
 
+#: Where `support` is.
+TESTS = Path(__file__).parents[1]
 BATCH = 10
 
 _PRELUDE = """
 import sys
 from pathlib import Path
 from rainbow_agent.storage.ledger import SqliteLedger
-from rainbow_agent.core.model import JobKey, TaskState
+from rainbow_agent.core.model import JobKey
+from rainbow_agent.core.states import TaskState
 from support.ledger import REGISTRATION, news, offer, planned
 
 ledger = SqliteLedger.open(Path(sys.argv[1]))
@@ -92,7 +96,10 @@ def child(script: str, *args: object) -> Iterator[subprocess.Popen[str]]:
     """A Python process that runs a script; killed at the end, if it is not over."""
     command = [sys.executable, "-W", "error", "-c", script, *map(str, args)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+    environ = {**os.environ, "PYTHONPATH": str(TESTS)}
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environ
+    ) as process:
         try:
             yield process
         finally:

@@ -23,7 +23,6 @@ from rainbow_agent.core.model import (
     TaskKey,
     TaskRow,
 )
-from rainbow_agent.core.ports import Ledger
 from rainbow_agent.core.states import (
     FINAL_JOB_STATES,
     FINAL_TASK_STATES,
@@ -61,7 +60,7 @@ def planned(key: JobKey, *tasks: str | tuple[str, int], name: str = "") -> Plann
 
 
 def add_job(
-    ledger: Ledger,
+    ledger: SqliteLedger,
     job_id: int,
     *tasks: str | tuple[str, int],
     registration: Registration = REGISTRATION,
@@ -99,7 +98,7 @@ def checked_ledger(path: Path) -> Iterator[SqliteLedger]:
         again.close()
 
 
-def check_invariants(ledger: Ledger) -> None:
+def check_invariants(ledger: SqliteLedger) -> None:
     """What holds of a ledger between any two calls.
 
     Raises:
@@ -208,7 +207,7 @@ def _check_chain(
     _expect(state == last, f"{name}: its story ends with {last}")
 
 
-def _check_unaccepted(ledger: Ledger, jobs: list[JobRow]) -> None:
+def _check_unaccepted(ledger: SqliteLedger, jobs: list[JobRow]) -> None:
     """Every job that is safe to let go is accepted or offered for it; no other is either."""
     waiting: dict[str, list[int]] = {job.key.registration: [] for job in jobs}
     for job in jobs:

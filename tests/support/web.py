@@ -27,6 +27,7 @@ from rainbow_agent.monitoring.http.routes import Live, Places
 from rainbow_agent.monitoring.http.server import HttpServer
 from rainbow_agent.monitoring.http.thread import HttpThread
 from rainbow_agent.monitoring.metrics import Now, render
+from rainbow_agent.monitoring.ports import LedgerFigures
 from rainbow_agent.monitoring.status import Sources, status_view
 from rainbow_agent.runtime.addresses import Address
 from rainbow_agent.runtime.clock import SystemClock
@@ -35,7 +36,7 @@ from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.settings import load
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
-from rainbow_agent.storage.ledger_metrics import LedgerFigures, LedgerMetrics
+from rainbow_agent.storage.ledger_metrics import LedgerMetrics
 from rainbow_agent.storage.ledger_paging import LedgerPages
 from support.common import Background, eventually
 

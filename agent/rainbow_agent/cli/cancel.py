@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +16,6 @@ from rainbow_agent.cli.common import reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading
 from rainbow_agent.core.errors import Fatal, RainbowAgentError, Refused, Transient, UsageError
 from rainbow_agent.core.model import Cancellation, JobKey
-from rainbow_agent.core.ports import Ledger
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.jobs.cancel import Canceler
 from rainbow_agent.runtime.clock import SystemClock
@@ -24,6 +24,9 @@ from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals
 from rainbow_agent.storage import state_dir
+
+if TYPE_CHECKING:
+    from rainbow_agent.storage.ledger import SqliteLedger
 
 #: Ends so when --timeout ran out, as timeout(1) does.
 TIMED_OUT = 124
@@ -84,12 +87,12 @@ def _user() -> str:
     return str(os.getuid())
 
 
-def _is_open(ledger: Ledger, key: JobKey) -> bool:
+def _is_open(ledger: SqliteLedger, key: JobKey) -> bool:
     row = ledger.job(key)
     return row is not None and row.state not in FINAL_JOB_STATES
 
 
-def _by_hand(ledger: Ledger, settings: Settings) -> None:
+def _by_hand(ledger: SqliteLedger, settings: Settings) -> None:
     """The daemon is down: do what it would do, under its lock."""
     from rainbow_agent.workload.choose import choose_as_told, opener  # noqa: PLC0415 - heavy
 
@@ -110,7 +113,7 @@ def _by_hand(ledger: Ledger, settings: Settings) -> None:
             ) from exc
 
 
-def _wait(ledger: Ledger, keys: Sequence[JobKey], timeout: float) -> None:
+def _wait(ledger: SqliteLedger, keys: Sequence[JobKey], timeout: float) -> None:
     """Until all are over, or the time is."""
     clock = SystemClock()
     end = clock.monotonic() + timeout
@@ -124,7 +127,7 @@ def _wait(ledger: Ledger, keys: Sequence[JobKey], timeout: float) -> None:
                 return
 
 
-def _tell(ledger: Ledger, key: JobKey) -> int:
+def _tell(ledger: SqliteLedger, key: JobKey) -> int:
     """What became of one job; the exit code that it deserves."""
     row = ledger.job(key)
     assert row is not None  # noqa: S101 - find_job() has found it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +12,6 @@ from rainbow_agent.cli.common import echo_json, output_option, reports_errors, s
 from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.model import WARNING, JobRow
-from rainbow_agent.core.ports import Ledger
 from rainbow_agent.core.states import JobState
 from rainbow_agent.monitoring.since import EXAMPLES, parse_since
 from rainbow_agent.monitoring.task_tree import DRAWN, PLAIN, tree_table
@@ -19,6 +19,9 @@ from rainbow_agent.monitoring.views import job_view, table
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from rainbow_agent.storage.ledger import SqliteLedger
 
 #: Jobs in a table for people.
 LIMIT = 100
@@ -103,7 +106,7 @@ def _moment(text: str | None) -> float | None:
     return moment
 
 
-def _show_one(ledger: Ledger | None, text: str, output: str) -> None:
+def _show_one(ledger: SqliteLedger | None, text: str, output: str) -> None:
     key = find_job(ledger, text)
     assert ledger is not None  # noqa: S101 - find_job() has found a job in it
     row = ledger.job(key)

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from rainbow_agent.cli.common import is_missing
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.core.model import JobKey
-from rainbow_agent.core.ports import Ledger
 from rainbow_agent.monitoring.views import ago
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import state_dir
+
+if TYPE_CHECKING:
+    from rainbow_agent.storage.ledger import SqliteLedger
 
 #: Of a job's id at most; every number with so many fits into 64 bits.
 _DIGITS: Final = 18
 
 
 @contextmanager
-def reading(settings: Settings) -> Iterator[Ledger | None]:
+def reading(settings: Settings) -> Iterator[SqliteLedger | None]:
     """The ledger, read-only; None where no agent ever ran."""
     if is_missing(settings.ledger_path):
         yield None
@@ -44,7 +46,7 @@ def warn_if_down(settings: Settings) -> None:
     click.echo(f"note: the daemon is not running{since}; this is what it knew", err=True)
 
 
-def find_job(ledger: Ledger | None, text: str) -> JobKey:
+def find_job(ledger: SqliteLedger | None, text: str) -> JobKey:
     """The job that a person means.
 
     Raises:

@@ -1,40 +1,27 @@
-"""The doors between the rooms and the world: four Protocols, owned by the rooms that use them.
+"""The world outside as Protocols: time, the scheduler, the workload manager.
 
-A connection (`Scheduler`, `Workload`, `Journal`, `Ledger`) belongs to the thread that opened it.
+A connection (`Scheduler`, `Workload`, `Journal`) belongs to the thread that opened it. What is
+needed of the ledger stands with who needs it (fleet/ports.py, jobs/ports.py, monitoring/ports.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from rainbow_agent.core.lineage import Lineage
 from rainbow_agent.core.model import (
-    Cancellation,
     Credentials,
-    FoundJob,
-    JobChange,
-    JobKey,
-    JobRow,
     Offer,
     OutputPiece,
-    PlannedJob,
-    Refusal,
-    Registration,
-    ReportLine,
     SatisfyAnswer,
-    StoryLine,
     Submission,
     SubmitOutcome,
-    TaskChange,
     TaskEvent,
     TaskKey,
-    TaskRow,
     WorkloadEvent,
 )
 from rainbow_agent.core.node_resources import PoolView
-from rainbow_agent.core.states import JobState, TaskState
 
 
 class Clock(Protocol):
@@ -205,188 +192,6 @@ class Records(Protocol):
         Raises:
             WorkloadUnavailable: it cannot be asked.
         """
-
-    def close(self) -> None:
-        """End the connection."""
-
-
-class Ledger(Protocol):
-    """The agent's memory. Every method is one transaction, durable when it returns.
-
-    A method that changes something raises LedgerDamaged when it cannot; nothing of it is then
-    written.
-    """
-
-    def open_registration(self, registration: Registration) -> None:
-        """Make this the current registration (idempotent by id); all others are over."""
-
-    def close_registration(self, registration: str, at: float) -> None:
-        """The registration is over; its open jobs stay what they are."""
-
-    def current_registration(self) -> Registration | None:
-        """The one that was opened last and is not closed."""
-
-    def record_offers(self, registration: str, offers: Sequence[Offer], at: float) -> list[JobKey]:
-        """Store jobs as received; those already known are left as they are. Returns the new.
-
-        A row with the id and the text of a job that an earlier registration of the same cluster
-        with the same scheduler received, and that was not accepted, is that job: it keeps its
-        key, and is from now on accepted under this registration (docs/decisions/0030).
-        """
-
-    def holders(self, registration: str, ids: Sequence[int]) -> dict[int, JobKey]:
-        """The jobs that a registration's rows are, by rainbow's id; unknown ids are left out."""
-
-    def adopt(self, jobs: Sequence[FoundJob], host: str, at: float) -> None:
-        """Store jobs that only the workload manager knew, their tasks as submitting: news follow.
-
-        Jobs that are known are left as they are; a registration that is not known is stored as
-        one that is over.
-        """
-
-    def known(self, keys: Collection[JobKey]) -> set[JobKey]:
-        """Which of these jobs the ledger has."""
-
-    def registrations(self) -> set[str]:
-        """Every registration that there ever was."""
-
-    def names(self, keys: Sequence[JobKey]) -> dict[JobKey, str]:
-        """The names of jobs; unknown ones are left out."""
-
-    def jobspecs(self, keys: Sequence[JobKey]) -> dict[JobKey, str]:
-        """The jobspec text of jobs, as received."""
-
-    def unplanned(self) -> list[JobKey]:
-        """Jobs in state received that have no tasks yet, oldest first."""
-
-    def record_plans(
-        self, planned: Sequence[PlannedJob], refused: Sequence[Refusal], at: float
-    ) -> None:
-        """Store the tasks of planned jobs (state pending); refuse the others, with reasons.
-
-        A planned job with name "" keeps the name it was received with.
-        """
-
-    def apply(self, changes: Sequence[TaskChange]) -> list[JobChange]:
-        """Write news of tasks, in order, and what follows for their jobs.
-
-        Stale news (the same state again, or one that the task has passed) changes no state, but
-        fills what was empty: flux_id, exit_code, submitted, started, finished, reason. A task
-        that is not in the ledger is skipped, and so is news of another flux_id than the task
-        has: a copy that somebody made of our job. A task goes back to pending from submitted or
-        running only by a change with `again` and its flux_id; what was known of that job is
-        forgotten then, but for the story. When a group is over, what is still open in it is over
-        as well. Returns the jobs whose state moved.
-
-        Raises:
-            InvalidTransition: a final state would be left for another; nothing is written.
-        """
-
-    def tasks_in(self, states: Collection[TaskState]) -> list[TaskRow]:
-        """Tasks in these states, by job and position; those of the top level, not in groups."""
-
-    def tasks_of(self, key: JobKey) -> list[TaskRow]:
-        """All tasks of a job, those in groups too, by position and replica."""
-
-    def unaccepted(self, registration: str) -> list[int]:
-        """Ids to accept next: rainbow was not told of them yet, and they are safe to let go.
-
-        Safe means refused, or no task of its top level is pending or submitting any more.
-        """
-
-    def mark_accepted(self, registration: str, ids: Sequence[int], at: float) -> None:
-        """Rainbow was told."""
-
-    def counts(self) -> dict[JobState, int]:
-        """How many jobs are in each state; every state is there."""
-
-    def open_jobs(self) -> int:
-        """Jobs that are not in a final state."""
-
-    def jobs(
-        self,
-        *,
-        states: Collection[JobState] = (),
-        limit: int | None = None,
-        newest_first: bool = False,
-        with_tasks: bool = True,
-        since: float | None = None,
-        name: str | None = None,
-    ) -> list[JobRow]:
-        """Jobs, by time received; all states when `states` is empty.
-
-        Args:
-            states: only jobs in these; all when empty.
-            limit: at most so many.
-            newest_first: the last received first.
-            with_tasks: whether their tasks come along.
-            since: only jobs received at this time or later, epoch seconds.
-            name: only jobs whose name fits this pattern (`*`, `?`, `[...]`, case counts).
-        """
-
-    def job(self, key: JobKey) -> JobRow | None:
-        """One job with its tasks."""
-
-    def ended_badly(self, limit: int) -> list[JobRow]:
-        """Jobs that failed, were refused or lost, without tasks, the last to end first."""
-
-    def find_jobs(self, job_id: int) -> list[JobKey]:
-        """Jobs with this rainbow id, newest registration first."""
-
-    def story(self, key: JobKey) -> list[StoryLine]:
-        """Everything that happened to a job, oldest first."""
-
-    def untold(self) -> list[JobKey]:
-        """Jobs in a state that rainbow was not told of, by arrival."""
-
-    def moved(self, after: int) -> tuple[int, list[JobKey]]:
-        """What happened to jobs after event number `after`.
-
-        Returns:
-            The number of the last event, and the jobs that something happened to, in the order of
-            the last thing.
-        """
-
-    def rows(self, keys: Sequence[JobKey]) -> list[JobRow]:
-        """Jobs without their tasks, in the order given; unknown ones are left out."""
-
-    def record_report(
-        self, states: Mapping[JobKey, JobState], at: float, problem: str | None = None
-    ) -> None:
-        """A report was sent.
-
-        Args:
-            states: the states of jobs that it told; only what is news to rainbow is kept.
-            at: epoch seconds.
-            problem: why rainbow did not take it; then nothing was told.
-        """
-
-    def reports_of(self, key: JobKey) -> list[ReportLine]:
-        """What rainbow was told of a job, and the reports that failed meanwhile, by time."""
-
-    def ask_cancel(self, cancellation: Cancellation) -> bool:
-        """Somebody wants a job to end. False when that was asked before, or the job is over."""
-
-    def cancellations(self) -> list[Cancellation]:
-        """Those that are not carried out yet, oldest first."""
-
-    def cancellation_of(self, key: JobKey) -> Cancellation | None:
-        """Who asked for the end of a job, if anybody did."""
-
-    def end_cancellation(self, key: JobKey, at: float) -> None:
-        """The job is over."""
-
-    def cancel_unplanned(self, key: JobKey, reason: str, at: float) -> bool:
-        """End a job that has no tasks yet; False when it has some, or is over."""
-
-    def put_note(self, name: str, value: Any) -> None:
-        """Keep a small JSON fact for status (rainbow's last contact, resources, ...)."""
-
-    def note(self, name: str) -> Any:
-        """A fact kept with put_note; None if it never was."""
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """Several calls as one transaction."""
 
     def close(self) -> None:
         """End the connection."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rainbow_agent.core.model import Drain
-from rainbow_agent.core.ports import Clock, Ledger
+from rainbow_agent.core.ports import Clock
 from rainbow_agent.fleet.inbox import Inbox
 from rainbow_agent.fleet.registration import Registrar, Session, SessionError
 from rainbow_agent.fleet.reporter import Reporter
@@ -18,6 +18,7 @@ from rainbow_agent.jobs.journal import JournalFollower
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.storage.ledger import SqliteLedger
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Parts:
 
     registrar: Registrar
     inbox: Inbox
-    ledger: Ledger
+    ledger: SqliteLedger
     journal: JournalFollower
     reporter: Reporter
     clock: Clock

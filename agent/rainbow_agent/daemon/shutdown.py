@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from rainbow_agent.core.errors import Refused, Transient
 from rainbow_agent.core.model import TaskChange, TaskRow
-from rainbow_agent.core.ports import Clock, Ledger
+from rainbow_agent.core.ports import Clock
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.jobs.ports import Tasks
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 from rainbow_agent.runtime.logs import counted
 from rainbow_agent.runtime.stop import CANCEL, JOIN, Stop
@@ -26,7 +27,7 @@ _BEGUN = frozenset({TaskState.SUBMITTED, TaskState.RUNNING})
 
 
 def cancel_jobs(
-    ledger: Ledger, cancel: Callable[[Sequence[int], str], None], clock: Clock, stop: Stop
+    ledger: Tasks, cancel: Callable[[Sequence[int], str], None], clock: Clock, stop: Stop
 ) -> None:
     """Cancel every task that is in the workload manager, and wait for its journal to say so.
 

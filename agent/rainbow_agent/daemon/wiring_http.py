@@ -16,6 +16,7 @@ from rainbow_agent.monitoring.http.document import document
 from rainbow_agent.monitoring.http.routes import Live, Places
 from rainbow_agent.monitoring.http.thread import HttpThread, Server
 from rainbow_agent.monitoring.metrics import Measured, Now
+from rainbow_agent.monitoring.ports import LedgerFigures
 from rainbow_agent.monitoring.status import Sources, status_view
 from rainbow_agent.runtime.addresses import Address
 from rainbow_agent.runtime.conditions import ConditionName
@@ -23,7 +24,7 @@ from rainbow_agent.runtime.loops import LIMIT
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import disk, state_dir
 from rainbow_agent.storage.ledger import SqliteLedger
-from rainbow_agent.storage.ledger_metrics import LedgerFigures, LedgerMetrics
+from rainbow_agent.storage.ledger_metrics import LedgerMetrics
 from rainbow_agent.storage.ledger_paging import LedgerPages
 
 #: Jobs that ended badly, in the `status` object; as of the verb.

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from rainbow_agent.core.errors import Rejected, Transient
-from rainbow_agent.core.ports import Clock, Ledger, Scheduler
+from rainbow_agent.core.ports import Clock, Scheduler
+from rainbow_agent.fleet.ports import Notes
 from rainbow_agent.fleet.registration import Session
 from rainbow_agent.fleet.renewal import Renewal
 from rainbow_agent.inventory.description import ClusterDescription, Sendable, digest
@@ -88,7 +89,7 @@ class GraphPublisher:
         self,
         *,
         scheduler: Scheduler,
-        ledger: Ledger,
+        ledger: Notes,
         clock: Clock,
         description: Callable[[], ClusterDescription | None],
         renew: Callable[[], Renewal],

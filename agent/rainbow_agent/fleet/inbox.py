@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable
 
 from rainbow_agent.core.model import JobKey, Offer, Refusal
-from rainbow_agent.core.ports import Clock, Ledger, Scheduler
+from rainbow_agent.core.ports import Clock, Scheduler
+from rainbow_agent.fleet.ports import Offers
 from rainbow_agent.fleet.registration import Session
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
@@ -22,7 +23,7 @@ class Inbox:
         self,
         *,
         scheduler: Scheduler,
-        ledger: Ledger,
+        ledger: Offers,
         clock: Clock,
         max_jobs: int,
         conditions: Conditions | None = None,

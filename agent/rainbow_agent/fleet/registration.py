@@ -28,8 +28,9 @@ from rainbow_agent.core.errors import (
     UsageError,
 )
 from rainbow_agent.core.model import Credentials, Registration
-from rainbow_agent.core.ports import Clock, Ledger, Scheduler
+from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet import registration_messages as words
+from rainbow_agent.fleet.ports import Registrations
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach, reach_if
 from rainbow_agent.runtime.logs import counted
 from rainbow_agent.runtime.setting_types import Secret
@@ -120,7 +121,7 @@ class Registrar:
         secret_source: str,
         scheduler: Scheduler,
         store: CredentialStore,
-        ledger: Ledger,
+        ledger: Registrations,
         graph: Callable[[], str],
         registration_id: Callable[[str], str],
         clock: Clock,

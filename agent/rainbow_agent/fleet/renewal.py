@@ -8,8 +8,8 @@ from enum import Enum
 from typing import Final, Protocol
 
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.core.ports import Ledger
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.fleet.ports import Handover, Notes
 from rainbow_agent.fleet.registration import Registrar
 from rainbow_agent.storage.ledger_rebuild import REBUILD, STRAYS
 
@@ -39,7 +39,7 @@ class KnowsToken(Protocol):
         """The token; "" when there is none."""
 
 
-def renew(registrar: Registrar, ledger: Ledger, store: KnowsToken) -> Renewal:
+def renew(registrar: Registrar, ledger: Handover, store: KnowsToken) -> Renewal:
     """Register the cluster again, if nobody else would notice.
 
     Raises:
@@ -67,7 +67,7 @@ class Fenced(Protocol):
         """It was done, or cannot be."""
 
 
-def settled(ledger: Ledger) -> None:
+def settled(ledger: Notes) -> None:
     """Rainbow offers nothing that the ledger does not have: one that was rebuilt has all now."""
     rebuilt = ledger.note(REBUILD)
     if rebuilt and not rebuilt.get(_SETTLED) and not ledger.note(STRAYS):
@@ -75,7 +75,7 @@ def settled(ledger: Ledger) -> None:
 
 
 def rotate_secret(
-    ownership: Fenced, registrar: Registrar, ledger: Ledger, store: KnowsToken
+    ownership: Fenced, registrar: Registrar, ledger: Handover, store: KnowsToken
 ) -> None:
     """Have rainbow give us another secret, if somebody else may have the one that we have.
 
@@ -97,7 +97,7 @@ def rotate_secret(
         ownership.fenced()
 
 
-def quiet(ledger: Ledger, registration: str) -> bool:
+def quiet(ledger: Handover, registration: str) -> bool:
     """Whether every job that was received is safe here, and rainbow has let go of it.
 
     Otherwise rainbow would offer it again under the next registration, as another job.

@@ -24,8 +24,9 @@ from rainbow_agent.core.errors import (
 )
 from rainbow_agent.core.model import JobKey, JobRow
 from rainbow_agent.core.node_resources import PoolView
-from rainbow_agent.core.ports import Clock, Ledger, Scheduler, Workload
+from rainbow_agent.core.ports import Clock, Scheduler, Workload
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
+from rainbow_agent.fleet.ports import Reports
 from rainbow_agent.fleet.registration import Session, SessionError
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.conditions import ConditionName
@@ -38,8 +39,8 @@ log = logging.getLogger(__name__)
 
 #: Jobs whose states are in a report: the last ones that came, and of others those that rainbow was
 #: not told of, as many as these; what is more goes into the next one.
-RECENT = 100
-UNTOLD = 1000
+MAX_RECENT = 100
+MAX_UNREPORTED = 1000
 #: A number that no event reaches.
 _NO_EVENT = 2**62
 #: Seconds between reports at least; changes meanwhile are gathered.
@@ -88,7 +89,7 @@ class Reporter:
         *,
         session: Callable[[], Session | None],
         open_scheduler: Callable[[], Scheduler],
-        open_ledger: Callable[[], Ledger],
+        open_ledger: Callable[[], Reports],
         open_workload: Callable[[], Workload],
         memory_per_node: Callable[[], int | None],
         operator: Mapping[str, float | str],
@@ -115,9 +116,9 @@ class Reporter:
         self._bell = stop.bell()
         self._workload: Workload | None = None
         self._problem = ""
-        self._told: dict[JobKey, JobState] = {}  # of the last report that rainbow took
+        self._reported: dict[JobKey, JobState] = {}  # of the last report that rainbow took
         #: Jobs that moved since rainbow was told of them, in that order; None: not looked yet.
-        self._untold: dict[JobKey, None] | None = None
+        self._unreported: dict[JobKey, None] | None = None
         self._seen = 0  # the last event of the ledger that was looked at
         #: The last answer of the workload manager.
         self.pool: PoolView | None = None
@@ -162,21 +163,21 @@ class Reporter:
             ledger, scheduler = self._open_ledger(), self._open_scheduler()
             try:
                 backoff = Backoff(GATHER, self._every)
-                while self._report_once(ledger, scheduler, backoff) and self._untold:
+                while self._report_once(ledger, scheduler, backoff) and self._unreported:
                     pass
             finally:
                 self._close(ledger, scheduler)
         except LedgerDamaged as exc:
             log.warning("The last report is not noted; the next start reports again: %s", exc)
 
-    def _close(self, ledger: Ledger, scheduler: Scheduler) -> None:
+    def _close(self, ledger: Reports, scheduler: Scheduler) -> None:
         if self._workload is not None:
             self._workload.close()
             self._workload = None
         scheduler.close()
         ledger.close()
 
-    def _report_once(self, ledger: Ledger, scheduler: Scheduler, backoff: Backoff) -> bool:
+    def _report_once(self, ledger: Reports, scheduler: Scheduler, backoff: Backoff) -> bool:
         """One report; whether rainbow took it."""
         session = self._session()
         if session is None:
@@ -184,11 +185,11 @@ class Reporter:
         self._changed.clear()
         try:
             self.pool = self._look()
-            recent = self._to_tell(ledger)
+            recent = self._to_report(ledger)
             payload = self._payload(ledger, recent)
-            reach_if(CrashPoint.REPORT_MADE, lambda: _tells_an_end(recent))
+            reach_if(CrashPoint.REPORT_MADE, lambda: _reports_an_end(recent))
             scheduler.update_state(session.cluster, session.secret.reveal(), payload)
-            reach_if(CrashPoint.REPORTED, lambda: _tells_an_end(recent))
+            reach_if(CrashPoint.REPORTED, lambda: _reports_an_end(recent))
         except (ClusterUnknown, RequestDenied) as exc:
             self._record(ledger, [], str(exc))
             self._session_error(SessionError(session, exc))
@@ -200,58 +201,57 @@ class Reporter:
             self._failed(str(exc), backoff)
         else:
             self._record(ledger, recent, None)
-            reach_if(CrashPoint.REPORT_NOTED, lambda: _tells_an_end(recent))
+            reach_if(CrashPoint.REPORT_NOTED, lambda: _reports_an_end(recent))
             self._problem, self.delivered = "", self._clock.now()
             self.delivered_at = self._clock.monotonic()
             self._telemetry.conditions.clear(ConditionName.REPORT_UNDELIVERED)
             self._telemetry.counters.reports.add("delivered")
             backoff.worked(self._clock.monotonic())
             self._forget(recent)
-            if self._untold:
+            if self._unreported:
                 self._bell.set()  # the rest of it follows
             elif not self._changed.is_set():
                 self.flushed.set()
             return True
         return False
 
-    def _to_tell(self, ledger: Ledger) -> list[JobRow]:
+    def _to_report(self, ledger: Reports) -> list[JobRow]:
         """The jobs of the next report, the newest first.
 
         Those that rainbow was not told of come in the order in which they moved, however many jobs
         came after them: what ends during an outage is told when it is over.
         """
-        if self._untold is None:
+        if self._unreported is None:
             self._seen, _ = ledger.moved(_NO_EVENT)
-            self._untold = dict.fromkeys(ledger.untold())
+            self._unreported = dict.fromkeys(ledger.unreported())
         self._seen, moved = ledger.moved(self._seen)
         for key in moved:
-            self._untold.pop(key, None)
-            self._untold[key] = None
-        recent = ledger.jobs(limit=RECENT, newest_first=True, with_tasks=False)
+            self._unreported.pop(key, None)
+            self._unreported[key] = None
+        recent = ledger.jobs(limit=MAX_RECENT, newest_first=True, with_tasks=False)
         listed = {job.key for job in recent}
-        others = [key for key in islice(self._untold, UNTOLD) if key not in listed]
+        others = [key for key in islice(self._unreported, MAX_UNREPORTED) if key not in listed]
         hidden = {key for key in others if ledger.find_jobs(key.id)[0] != key}
         for key in hidden:  # a newer registration has another job under its id: that is the one
-            del self._untold[key]
+            del self._unreported[key]
         return recent + ledger.rows([key for key in others if key not in hidden])[::-1]
 
-    def _forget(self, told: list[JobRow]) -> None:
-        for job in told:
-            if self._untold is not None:
-                self._untold.pop(job.key, None)
+    def _forget(self, reported: list[JobRow]) -> None:
+        for job in reported:
+            if self._unreported is not None:
+                self._unreported.pop(job.key, None)
 
-    def _record(self, ledger: Ledger, recent: list[JobRow], problem: str | None) -> None:
+    def _record(self, ledger: Reports, recent: list[JobRow], problem: str | None) -> None:
         """Keep what rainbow was told, for `explain`; what it knows already is not written again.
 
         Of two jobs with one id only the newer is told: ids start over with a registration.
         """
-        told = {job.key.id: job for job in reversed(recent)}
-        fresh = {
-            job.key: job.state for job in told.values() if self._told.get(job.key) is not job.state
-        }
+        sent = {job.key.id: job for job in reversed(recent)}
+        before = self._reported
+        fresh = {job.key: job.state for job in sent.values() if before.get(job.key) != job.state}
         ledger.record_report(fresh, self._clock.now(), problem)
         if problem is None:
-            self._told = {job.key: job.state for job in told.values()}
+            self._reported = {job.key: job.state for job in sent.values()}
 
     def _failed(self, problem: str, backoff: Backoff) -> None:
         if problem != self._problem:
@@ -278,7 +278,7 @@ class Reporter:
         self.looked = self._clock.monotonic()
         return pool
 
-    def _payload(self, ledger: Ledger, recent: list[JobRow]) -> dict[str, Any]:
+    def _payload(self, ledger: Reports, recent: list[JobRow]) -> dict[str, Any]:
         return state_payload(
             pool=self.pool,
             memory_per_node=self._memory_per_node(),
@@ -290,5 +290,5 @@ class Reporter:
         )
 
 
-def _tells_an_end(jobs: list[JobRow]) -> bool:
+def _reports_an_end(jobs: list[JobRow]) -> bool:
     return any(job.state in FINAL_JOB_STATES for job in jobs)

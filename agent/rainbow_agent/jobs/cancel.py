@@ -11,8 +11,9 @@ import logging
 from collections.abc import Callable, Sequence
 
 from rainbow_agent.core.model import Cancellation, JobChange, JobRow, TaskChange, TaskRow
-from rainbow_agent.core.ports import Clock, Ledger
+from rainbow_agent.core.ports import Clock
 from rainbow_agent.core.states import FINAL_JOB_STATES, TaskState
+from rainbow_agent.jobs.ports import Cancellations
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach, reach_if
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Canceler:
         clock: for what is written.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Cancellations, clock: Clock) -> None:
         self._ledger = ledger
         self._clock = clock
         self._sent: dict[int, float] = {}  # job id in the workload manager -> when it was canceled

@@ -31,10 +31,11 @@ from rainbow_agent.core.model import (
     TaskKind,
     TaskRow,
 )
-from rainbow_agent.core.ports import Clock, Ledger, StopSignal, Workload
+from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.site import Site
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.jobs.order import JobOrder, Ready, rows_of
+from rainbow_agent.jobs.ports import Submissions
 from rainbow_agent.jobspec.placement import needs_site, place
 from rainbow_agent.jobspec.unplaceable import Unplaceable
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
@@ -59,7 +60,7 @@ class Dispatcher:
     def __init__(
         self,
         *,
-        ledger: Ledger,
+        ledger: Submissions,
         workload: Workload,
         plan_text: Callable[[str], Plan],
         site: Callable[[], Site],

@@ -24,8 +24,9 @@ from rainbow_agent.core.model import (
     TaskRow,
     WorkloadEvent,
 )
-from rainbow_agent.core.ports import Clock, Journal, Ledger, StopSignal, Workload
+from rainbow_agent.core.ports import Clock, Journal, StopSignal, Workload
 from rainbow_agent.core.states import FINAL_TASK_STATES, TaskState
+from rainbow_agent.jobs.ports import Followed
 from rainbow_agent.jobs.tracker import Tracker
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.conditions import ConditionName
@@ -65,7 +66,7 @@ class JournalFollower:
         self,
         *,
         open_workload: Callable[[], Workload],
-        open_ledger: Callable[[], Ledger],
+        open_ledger: Callable[[], Followed],
         clock: Clock,
         stop: StopSignal,
         on_change: Callable[[list[JobChange]], None],
@@ -130,7 +131,7 @@ class JournalFollower:
             self.caught_up.clear()
             ledger.close()
 
-    def _follow(self, ledger: Ledger, backoff: Backoff) -> None:
+    def _follow(self, ledger: Followed, backoff: Backoff) -> None:
         with self._sync:
             self.caught_up.clear()
             self._resync.clear()
@@ -168,7 +169,7 @@ class JournalFollower:
     def _read_history(
         self,
         journal: Journal,
-        ledger: Ledger,
+        ledger: Followed,
         tracker: Tracker,
         known: Sequence[TaskRow],
         workload: Workload,
@@ -216,7 +217,7 @@ class JournalFollower:
         )
 
     def _note_missed(
-        self, ledger: Ledger, known: Sequence[TaskRow], seen: Collection[TaskKey], where: Known
+        self, ledger: Followed, known: Sequence[TaskRow], seen: Collection[TaskKey], where: Known
     ) -> None:
         """What became of tasks that are not in the history, told one by one; which instance it is.
 
@@ -234,7 +235,7 @@ class JournalFollower:
         if changes:
             self._on_change(changes)
 
-    def _whose(self, ledger: Ledger) -> Callable[[JobKey, Origin], bool]:
+    def _whose(self, ledger: Followed) -> Callable[[JobKey, Origin], bool]:
         """Whose jobs to store if the ledger does not have them.
 
         Those of registrations that it knows; after the loss of a ledger also what this cluster
@@ -249,7 +250,7 @@ class JournalFollower:
 
         return ours
 
-    def _adopt(self, ledger: Ledger, finds: Finds) -> None:
+    def _adopt(self, ledger: Followed, finds: Finds) -> None:
         """Store jobs that only the journal knows, and remember the tasks of those that are half."""
         missing = finds.jobs() - ledger.known(finds.jobs())
         found = finds.whole(missing)
@@ -266,7 +267,7 @@ class JournalFollower:
         if (ledger.note(STRAYS) or []) != noted:
             ledger.put_note(STRAYS, noted)
 
-    def _apply(self, ledger: Ledger, news: list[TaskChange]) -> None:
+    def _apply(self, ledger: Followed, news: list[TaskChange]) -> None:
         if news:
             reach_if(CrashPoint.START_HEARD, lambda: _tells(news, _RUNS))
             reach_if(CrashPoint.END_HEARD, lambda: _tells(news, FINAL_TASK_STATES))

@@ -22,8 +22,8 @@ from rainbow_agent.core.model import (
     TaskRow,
 )
 from rainbow_agent.core.notation import exit_code, f58
-from rainbow_agent.core.ports import Ledger
 from rainbow_agent.core.states import FINAL_JOB_STATES, FINAL_TASK_STATES, JobState, TaskState
+from rainbow_agent.monitoring.ports import Histories
 from rainbow_agent.monitoring.views import ago, job_view
 from rainbow_agent.runtime.logs import clean, when
 
@@ -211,7 +211,7 @@ class History:
     events_problem: str = ""
 
 
-def history_of(ledger: Ledger, key: JobKey) -> History | None:
+def history_of(ledger: Histories, key: JobKey) -> History | None:
     """What the ledger has of a job; None when it has no such job."""
     job = ledger.job(key)
     if job is None:

@@ -29,6 +29,7 @@ from rainbow_agent import __version__
 from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState, TaskState
 from rainbow_agent.monitoring.health import Verdict
+from rainbow_agent.monitoring.ports import LedgerFigures
 from rainbow_agent.runtime.counters import (
     CALL_BUCKETS,
     JOB_BUCKETS,
@@ -37,7 +38,7 @@ from rainbow_agent.runtime.counters import (
     Histogram,
 )
 from rainbow_agent.runtime.loops import Telemetry
-from rainbow_agent.storage.ledger_metrics import Backlog, Ended, LedgerFigures, News
+from rainbow_agent.storage.ledger_metrics import Backlog, Ended, Movements
 
 
 class Kind(str, Enum):
@@ -218,11 +219,11 @@ class JobHistory:
     def catch_up(self, ledger: LedgerFigures) -> None:
         """Take in what the ledger has since the last time."""
         with self._guard:  # two scrapes at once must not count the same news
-            news = ledger.news(self._upto)
+            news = ledger.moved_since(self._upto)
             self._take(news)
             self._upto = news.upto
 
-    def _take(self, news: News) -> None:
+    def _take(self, news: Movements) -> None:
         if news.received:
             self.received.add(by=news.received)
         for job in news.ended:

@@ -38,7 +38,7 @@ _REPAIR = (
 )
 
 
-class Store:
+class LedgerConnection:
     """A connection and the transaction that is open on it."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
@@ -129,6 +129,23 @@ class Store:
             self._connection.execute("RELEASE part")
         else:
             self._connection.execute("ROLLBACK")
+
+
+class LedgerPart:
+    """Reads and writes one area of the ledger; the parts of one ledger share its connection."""
+
+    def __init__(self, connection: LedgerConnection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Several calls as one transaction: all of them or none."""
+        with self._connection.write():
+            yield
+
+    def close(self) -> None:
+        """End the connection; again is no error."""
+        self._connection.close()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from rainbow_agent.core.errors import Fatal, LedgerDamaged, UsageError
-from rainbow_agent.storage.ledger_connection import Store, damaged, errors_in_words
+from rainbow_agent.storage.ledger_connection import LedgerConnection, damaged, errors_in_words
 
 #: Marks the file as ours (sqlite.org/pragma.html#pragma_application_id); 0001_ledger.sql sets it.
 APPLICATION_ID = 0x524E4257
@@ -32,7 +32,7 @@ _SCRIPTS = Path(__file__).with_name("sql")
 _SCRIPT_NAME = re.compile(r"(\d{4})_\w+\.sql")
 
 
-def open_store(path: Path) -> Store:
+def connect(path: Path) -> LedgerConnection:
     """Open a ledger to read and write; make it, or bring it to this version, where needed.
 
     Raises:
@@ -49,7 +49,7 @@ def open_store(path: Path) -> Store:
             _check_pages(connection, path)
             migrate(connection, version, scripts())
             connection.execute("PRAGMA foreign_keys = ON")
-    return Store(connection, path)
+    return LedgerConnection(connection, path)
 
 
 def put_aside(path: Path, at: float) -> Path:
@@ -82,7 +82,7 @@ def put_aside(path: Path, at: float) -> Path:
     return aside
 
 
-def open_store_readonly(path: Path) -> Store:
+def connect_readonly(path: Path) -> LedgerConnection:
     """Open a ledger to read, beside a running daemon or without one.
 
     Makes no files while the ledger is at rest: what is then seen is the moment of opening.
@@ -106,7 +106,7 @@ def open_store_readonly(path: Path) -> Store:
                     f"{path} is a ledger of version {version}, this rainbow-agent reads "
                     f"{newest_version()}: start the agent, which brings it up to date"
                 )
-    return Store(connection, path)
+    return LedgerConnection(connection, path)
 
 
 def scripts() -> list[tuple[int, str]]:

@@ -10,11 +10,11 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from rainbow_agent.core.errors import Fatal
 from rainbow_agent.core.states import FINAL_JOB_STATES, FINAL_TASK_STATES, JobState, TaskState
-from rainbow_agent.storage.ledger_connection import Store, errors_in_words
+from rainbow_agent.storage.ledger_connection import LedgerConnection, LedgerPart, errors_in_words
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class News:
+class Movements:
     """What became of jobs since a look before."""
 
     upto: int  # the number of the last event that was looked at
@@ -46,25 +46,6 @@ class Backlog:
     tasks: Mapping[TaskState, int] = field(default_factory=dict)  # those that are not over
 
 
-class LedgerFigures(Protocol):
-    """The ledger, for one look (adapters.sqlite_ledger_measures). All may raise LedgerDamaged."""
-
-    def newest(self) -> int:
-        """The number of the last event."""
-
-    def news(self, since: int) -> News:
-        """What became of jobs after an event; of a great many, a part."""
-
-    def backlog(self) -> Backlog:
-        """What waits, and where."""
-
-    def problem(self) -> str:
-        """Why the ledger cannot be written; "" when it can. Nothing is written."""
-
-    def close(self) -> None:
-        """End the connection."""
-
-
 #: Events read in one look; the rest is read by the next, so that one look stays short.
 PORTION: Final = 200_000
 #: Seconds to wait for who holds the ledger; a probe does not wait longer for its answer.
@@ -72,7 +53,7 @@ BUSY_S: Final = 2.0
 
 _NEWEST = "SELECT coalesce(max(seq), 0) FROM event"
 _UP_TO = "SELECT max(seq) FROM (SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT ?)"
-_NEWS = """
+_MOVED = """
 SELECT job, was, now FROM event
 WHERE seq > ? AND seq <= ? AND task IS NULL ORDER BY seq
 """
@@ -98,11 +79,8 @@ _OPEN_TASKS = json.dumps([s.value for s in TaskState if s not in FINAL_TASK_STAT
 _FINAL: Final = frozenset(state.value for state in FINAL_JOB_STATES)
 
 
-class LedgerMetrics:
+class LedgerMetrics(LedgerPart):
     """One look at the ledger; close it afterwards."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
 
     @classmethod
     def open(cls, path: Path) -> LedgerMetrics:
@@ -114,22 +92,22 @@ class LedgerMetrics:
         uri = f"{path.absolute().as_uri()}?mode=rw"  # never makes one
         with errors_in_words(path):
             connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
-        return cls(Store(connection, path))
+        return cls(LedgerConnection(connection, path))
 
     def newest(self) -> int:
         """The number of the last event."""
-        with self._store.read() as db:
+        with self._connection.read() as db:
             return int(db.execute(_NEWEST).fetchone()[0])
 
-    def news(self, since: int) -> News:
-        """What became of jobs after event number `since`, up to PORTION events."""
-        with self._store.read() as db:
-            (upto,) = db.execute(_UP_TO, (since, PORTION)).fetchone()
+    def moved_since(self, event: int) -> Movements:
+        """What became of jobs after event number `event`, up to PORTION events."""
+        with self._connection.read() as db:
+            (upto,) = db.execute(_UP_TO, (event, PORTION)).fetchone()
             if upto is None:
-                return News(since)
-            rows = db.execute(_NEWS, (since, upto)).fetchall()
+                return Movements(event)
+            rows = db.execute(_MOVED, (event, upto)).fetchall()
             over = [job for job, _, now in rows if now in _FINAL]
-            return News(
+            return Movements(
                 upto,
                 received=sum(was is None for _, was, _ in rows),
                 ended=tuple(_ended(db, over)),
@@ -137,7 +115,7 @@ class LedgerMetrics:
 
     def backlog(self) -> Backlog:
         """What waits, and where."""
-        with self._store.read() as db:
+        with self._connection.read() as db:
             return Backlog(
                 unplanned=int(db.execute(_UNPLANNED).fetchone()[0]),
                 unaccepted=int(db.execute(_UNACCEPTED).fetchone()[0]),
@@ -147,14 +125,10 @@ class LedgerMetrics:
     def problem(self) -> str:
         """Why the ledger cannot be written; "" when it can. Nothing is written."""
         try:
-            self._store.try_to_write()
+            self._connection.try_to_write()
         except Fatal as exc:
             return str(exc)
         return ""
-
-    def close(self) -> None:
-        """End the connection."""
-        self._store.close()
 
 
 def _ended(db: sqlite3.Connection, jobs: Sequence[int]) -> list[Ended]:

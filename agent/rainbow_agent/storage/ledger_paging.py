@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.states import FINAL_TASK_STATES, JobState
-from rainbow_agent.storage.ledger_connection import Store
-from rainbow_agent.storage.ledger_file import open_store_readonly
+from rainbow_agent.storage.ledger_connection import LedgerPart
+from rainbow_agent.storage.ledger_file import connect_readonly
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,17 @@ GROUP BY job
 _OVER = json.dumps([state.value for state in FINAL_TASK_STATES])
 
 
-class LedgerPages:
+class LedgerPages(LedgerPart):
     """A read-only connection for one look."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
 
     @classmethod
     def open(cls, path: Path) -> LedgerPages:
         """Open the ledger to read.
 
         Raises:
-            Fatal, LedgerDamaged, UsageError: as open_store_readonly().
+            Fatal, LedgerDamaged, UsageError: as connect_readonly().
         """
-        return cls(open_store_readonly(path))
+        return cls(connect_readonly(path))
 
     def page(
         self, *, states: tuple[JobState, ...], before: int | None, text: str, limit: int
@@ -90,7 +87,7 @@ class LedgerPages:
             "text": text,
             "limit": limit + 1,  # one more says whether there are more
         }
-        with self._store.read() as db:
+        with self._connection.read() as db:
             rows = db.execute(_PAGE, asked).fetchall()
             shown = rows[:limit]
             tasks = {
@@ -106,10 +103,6 @@ class LedgerPages:
                 total = sum(n for state, n in counts.items() if not states or state in states)
         jobs = [_listed(*row, *tasks.get(row[0], (0, 0, None))) for row in shown]
         return Page(jobs, total, more=len(rows) > limit)
-
-    def close(self) -> None:
-        """End the connection."""
-        self._store.close()
 
 
 def _listed(  # noqa: PLR0917 - a row

@@ -1,20 +1,20 @@
-"""News of tasks into the ledger, and what follows for their jobs: ports.Ledger.apply.
+"""Tasks: what there is of them, changes of them, and what follows for their jobs.
 
-A batch is read task by task, decided in memory (sqlite_ledger_facts), and written at the end with
-a few statements of many rows each.
+A batch of changes is read task by task, decided in memory (ledger_tasks_rules.py), and written at
+the end with a few statements of many rows each.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rainbow_agent.core.errors import InvalidTransition
 from rainbow_agent.core.group_events import left_behind
-from rainbow_agent.core.model import JobChange, JobKey, TaskChange, TaskKey, TaskKind
+from rainbow_agent.core.model import JobChange, JobKey, TaskChange, TaskKey, TaskKind, TaskRow
 from rainbow_agent.core.states import (
     FINAL_JOB_STATES,
     FINAL_TASK_STATES,
@@ -23,11 +23,18 @@ from rainbow_agent.core.states import (
     TaskState,
     job_state_of,
 )
-from rainbow_agent.storage.ledger_queries import story
-from rainbow_agent.storage.ledger_tasks_rules import Facts, after, contradicts, has_started
+from rainbow_agent.storage.ledger_connection import LedgerPart
+from rainbow_agent.storage.ledger_rows import (
+    SELECT_TASKS,
+    TASKS_BY_PLAN,
+    story_of,
+    task_row,
+    tasks_of_jobs,
+)
+from rainbow_agent.storage.ledger_tasks_rules import Progress, after, contradicts, has_started
 
 #: How many lines of a job's story an InvalidTransition quotes.
-_TAIL = 5
+_QUOTED_LINES = 5
 
 _FIND = """
 SELECT
@@ -80,6 +87,8 @@ WHERE r.state IN ('pending', 'submitting', 'submitted', 'running')
 ORDER BY t.position, r.replica
 """
 
+_SEQ = "SELECT seq FROM job WHERE registration = ? AND id = ?"
+_OF_STATES = " WHERE r.state IN (SELECT value FROM json_each(?)) AND r.in_group = 0"
 _TASK_STATES = json.dumps([state.value for state in TaskState])
 #: Jobs that owe a reason.
 _UNHAPPY = FINAL_JOB_STATES - {JobState.COMPLETED}
@@ -87,7 +96,7 @@ _UNHAPPY = FINAL_JOB_STATES - {JobState.COMPLETED}
 _Event = tuple[int, int | None, int | None, float, str, str, str]
 
 
-class _JobFacts(NamedTuple):
+class _JobProgress(NamedTuple):
     """What tasks can change about their job."""
 
     state: JobState
@@ -98,18 +107,18 @@ class _JobFacts(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Job:
+class _ChangedJob:
     """A job that a batch has news for."""
 
     seq: int
     key: JobKey
-    stored: _JobFacts
+    stored: _JobProgress
     received: float
     started: bool
     unsatisfiable: bool
     last: TaskChange | None = None  # the cause of its move, if it moves
 
-    def touch(self, change: TaskChange, facts: Facts) -> None:
+    def touch(self, change: TaskChange, facts: Progress) -> None:
         """Take in what its task learned."""
         self.last = change
         self.started = self.started or has_started(facts.state, facts.started)
@@ -117,24 +126,61 @@ class _Job:
 
 
 @dataclass(slots=True)
-class _Task:
+class _ChangedReplica:
     """A replica that a batch has news of: its row, what stands there, and what is known now."""
 
-    job: _Job
+    job: _ChangedJob
     row: int
     replica: int
     kind: TaskKind
     in_group: bool  # the job's state does not follow from it
-    stored: Facts
-    facts: Facts
+    stored: Progress
+    facts: Progress
 
 
-def write_news(db: sqlite3.Connection, changes: Sequence[TaskChange]) -> list[JobChange]:
-    """Write changes, in order, and what follows for their jobs.
+class Tasks(LedgerPart):
+    """Every replica of every task."""
 
-    Raises:
-        InvalidTransition: a final state would be left for another; nothing is written.
-    """
+    def tasks_in(self, states: Collection[TaskState]) -> list[TaskRow]:
+        """Tasks in these states, by job and position; those of the top level, not in groups."""
+        asked = json.dumps([state.value for state in states])
+        with self._connection.read() as db:
+            return [
+                task_row(row)
+                for row in db.execute(SELECT_TASKS + _OF_STATES + TASKS_BY_PLAN, (asked,))
+            ]
+
+    def tasks_of(self, key: JobKey) -> list[TaskRow]:
+        """All tasks of a job, those in groups too, by position and replica."""
+        with self._connection.read() as db:
+            row = db.execute(_SEQ, (key.registration, key.id)).fetchone()
+            return list(tasks_of_jobs(db, row).get(row[0], ())) if row else []
+
+    def apply(self, changes: Sequence[TaskChange]) -> list[JobChange]:
+        """Write changes of tasks, in order, and what follows for their jobs.
+
+        A stale change (the same state again, or one that the task has passed) moves no state, but
+        fills what was empty: flux_id, exit_code, submitted, started, finished, reason. A task
+        that is not in the ledger is skipped, and so is a change of another flux_id than the task
+        has: a copy that somebody made of our job. A task goes back to pending from submitted or
+        running only by a change with `again` and its flux_id; what was known of that job is
+        forgotten then, but for the story. When a group is over, what is still open in it is over
+        as well.
+
+        Returns:
+            The jobs whose state moved.
+
+        Raises:
+            InvalidTransition: a final state would be left for another; nothing is written.
+        """
+        if not changes:
+            return []
+        with self._connection.write() as db:
+            return apply_changes(db, changes)
+
+
+def apply_changes(db: sqlite3.Connection, changes: Sequence[TaskChange]) -> list[JobChange]:
+    """Tasks.apply, in a transaction that is open."""
     batch = _Batch(db)
     for change in changes:
         batch.take(change)
@@ -147,8 +193,8 @@ class _Batch:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._tasks: dict[TaskKey, _Task | None] = {}  # None: not in the ledger
-        self._jobs: dict[int, _Job] = {}
+        self._tasks: dict[TaskKey, _ChangedReplica | None] = {}  # None: not in the ledger
+        self._jobs: dict[int, _ChangedJob] = {}
         self._events: list[_Event] = []
 
     def take(self, change: TaskChange) -> None:
@@ -175,7 +221,7 @@ class _Batch:
             if task.kind is TaskKind.GROUP and facts.state in FINAL_TASK_STATES:
                 self._close(task, change)
 
-    def _close(self, group: _Task, change: TaskChange) -> None:
+    def _close(self, group: _ChangedReplica, change: TaskChange) -> None:
         """A group is over, and with it whatever was in it; what was not told is not known."""
         for name, replica in self._db.execute(_STILL_OPEN, (group.row,)).fetchall():
             key = TaskKey(change.key.job, name, replica)
@@ -212,20 +258,22 @@ class _Batch:
         self._save_events()
         return moved
 
-    def _load(self, key: TaskKey) -> _Task | None:
+    def _load(self, key: TaskKey) -> _ChangedReplica | None:
         args = (key.job.registration, key.job.id, key.task, key.replica)
         row = self._db.execute(_FIND, args).fetchone()
         task = self._tasks[key] = self._known(key, *row) if row else None
         return task
 
-    def _known(self, key: TaskKey, seq: int, *row: Any) -> _Task:
+    def _known(self, key: TaskKey, seq: int, *row: Any) -> _ChangedReplica:
         job = self._jobs.get(seq)
         if job is None:
-            facts = _JobFacts(JobState(row[0]), row[1], row[2], bool(row[3]), bool(row[4]))
+            facts = _JobProgress(JobState(row[0]), row[1], row[2], bool(row[3]), bool(row[4]))
             flags = (facts.started, facts.unsatisfiable)
-            job = self._jobs[seq] = _Job(seq, key.job, facts, row[5], *flags)
-        stored = Facts(TaskState(row[9]), *row[10:])
-        return _Task(job, row[6], key.replica, TaskKind(row[7]), bool(row[8]), stored, stored)
+            job = self._jobs[seq] = _ChangedJob(seq, key.job, facts, row[5], *flags)
+        stored = Progress(TaskState(row[9]), *row[10:])
+        return _ChangedReplica(
+            job, row[6], key.replica, TaskKind(row[7]), bool(row[8]), stored, stored
+        )
 
     def _present(self, jobs: Iterable[int]) -> dict[int, dict[TaskState, int]]:
         """Which states the tasks of jobs are in; the numbers say no more than that."""
@@ -234,7 +282,7 @@ class _Batch:
             found.setdefault(seq, {})[TaskState(state)] = 1
         return found
 
-    def _follow(self, job: _Job, present: Mapping[TaskState, int]) -> _JobFacts:
+    def _follow(self, job: _ChangedJob, present: Mapping[TaskState, int]) -> _JobProgress:
         """What a job is now. Once it is final, only a missing reason is still filled."""
         now = job.stored
         if now.state not in FINAL_JOB_STATES:
@@ -245,7 +293,7 @@ class _Batch:
             now = now._replace(reason=row[0] if row else None)
         return now
 
-    def _derive(self, job: _Job, present: Mapping[TaskState, int]) -> _JobFacts:
+    def _derive(self, job: _ChangedJob, present: Mapping[TaskState, int]) -> _JobProgress:
         was, flags = job.stored, (job.started, job.unsatisfiable)
         state = job_state_of(present, started=job.started, unsatisfiable=job.unsatisfiable)
         if state is not was.state and (was.state, state) not in JOB_MOVES:
@@ -255,7 +303,7 @@ class _Batch:
             (finished, _) = self._db.execute(_FINISHED, (job.seq,)).fetchone()
             # The clock may have been set back since the job came.
             finished = None if finished is None else max(finished, job.received)
-        return _JobFacts(state, was.reason, finished, *flags)
+        return _JobProgress(state, was.reason, finished, *flags)
 
     def _ran(self, job: int) -> float | None:
         """Seconds from the first start of a task to the job's end; None if nothing started."""
@@ -270,7 +318,7 @@ class _Batch:
 def _invalid(db: sqlite3.Connection, change: TaskChange, was: TaskState) -> InvalidTransition:
     tail = "; ".join(
         f"{line.at:.3f} {line.task or 'job'} {line.was} -> {line.now}: {line.cause}"
-        for line in story(db, change.key.job)[-_TAIL:]
+        for line in story_of(db, change.key.job)[-_QUOTED_LINES:]
     )
     return InvalidTransition(
         f"task {change.key}: {was.value} is final and cannot become {change.state.value} "

@@ -1,7 +1,7 @@
 """What the ledger knows of one replica, and what it knows after news of it. Pure.
 
 Idempotent over a whole history: news that came before, in the same order, changes nothing
-(tests/unit/test_ledger_facts.py searches for counterexamples).
+(tests/unit/storage/test_ledger_task_rules.py searches for counterexamples).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _BEGUN = FINAL_TASK_STATES | {TaskState.RUNNING}
 _UNSENT = frozenset({TaskState.PENDING, TaskState.SUBMITTING})
 
 
-class Facts(NamedTuple):
+class Progress(NamedTuple):
     """What changes about one replica. Times are epoch seconds."""
 
     state: TaskState
@@ -32,7 +32,7 @@ def contradicts(was: TaskState, wanted: TaskState) -> bool:
     return was in FINAL_TASK_STATES and wanted in FINAL_TASK_STATES and was is not wanted
 
 
-def after(was: Facts, change: TaskChange) -> Facts:
+def after(was: Progress, change: TaskChange) -> Progress:
     """What is known once `change` is; the caller has ruled out that it contradicts.
 
     A move into `submitted` or beyond brings newer facts; all other news fills only what is empty.
@@ -41,13 +41,13 @@ def after(was: Facts, change: TaskChange) -> Facts:
     if change.state is TaskState.PENDING and was.state is not TaskState.SUBMITTING:
         return _again(was, change)
     moves = (was.state, change.state) in TASK_MOVES
-    told = _told(change)
-    first, second = (told, was) if moves and change.state not in _UNSENT else (was, told)
+    said = _said(change)
+    first, second = (said, was) if moves and change.state not in _UNSENT else (was, said)
     filled: list[Any] = [b if a is None else a for a, b in zip(first[1:], second[1:], strict=True)]
-    return _in_order(was, Facts(change.state if moves else was.state, *filled))
+    return _in_order(was, Progress(change.state if moves else was.state, *filled))
 
 
-def _in_order(was: Facts, now: Facts) -> Facts:
+def _in_order(was: Progress, now: Progress) -> Progress:
     """The same with its times in order: the clock may have been set back between two of them.
 
     What was known stays; what is new moves to it.
@@ -68,10 +68,10 @@ def _in_order(was: Facts, now: Facts) -> Facts:
     return now._replace(submitted=submitted, started=started, finished=finished)
 
 
-def _again(was: Facts, change: TaskChange) -> Facts:
+def _again(was: Progress, change: TaskChange) -> Progress:
     """A submitted task goes back only when it is said that its own job is gone; it starts anew."""
     gone = change.again and change.flux_id == was.flux_id
-    return Facts(TaskState.PENDING) if gone and (was.state, change.state) in TASK_MOVES else was
+    return Progress(TaskState.PENDING) if gone and (was.state, change.state) in TASK_MOVES else was
 
 
 def has_started(state: TaskState, started: float | None) -> bool:
@@ -79,14 +79,14 @@ def has_started(state: TaskState, started: float | None) -> bool:
     return started is not None or state in {TaskState.RUNNING, TaskState.COMPLETED}
 
 
-def _told(change: TaskChange) -> Facts:
+def _said(change: TaskChange) -> Progress:
     """What a change says; where it has no time of its own, `at` is the nearest that is known."""
     state, started, finished = change.state, change.started, change.finished
     if started is None and state is TaskState.RUNNING:
         started = change.at
     if finished is None:
         finished = change.at
-    return Facts(
+    return Progress(
         state=state,
         flux_id=change.flux_id,
         exit_code=change.exit_code,

@@ -20,7 +20,7 @@ from rainbow_agent.core.errors import (
 from rainbow_agent.core.model import JobKey, Refusal
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.fleet.registration import Session, SessionError
-from rainbow_agent.fleet.reporter import RECENT, Reporter
+from rainbow_agent.fleet.reporter import MAX_RECENT, Reporter
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.setting_types import Secret
@@ -180,7 +180,7 @@ def test_the_last_report_is_made_at_the_stop(world: World) -> None:
 def test_only_the_last_jobs_are_listed(world: World) -> None:
     """The report stays small, however old the ledger is; the counts tell of all."""
     with world.ledger.transaction():
-        for n in range(RECENT + 5):
+        for n in range(MAX_RECENT + 5):
             add_job(world.ledger, n + 1, at=1000.0 + n)
     with world.running():
         world.flushed()
@@ -188,16 +188,16 @@ def test_only_the_last_jobs_are_listed(world: World) -> None:
         world.flushed()
     jobs = world.state["jobs"]
     assert isinstance(jobs, dict)
-    assert set(jobs) == {str(n) for n in range(6, RECENT + 6)}
-    assert world.state["jobs_received"] == RECENT + 5
+    assert set(jobs) == {str(n) for n in range(6, MAX_RECENT + 6)}
+    assert world.state["jobs_received"] == MAX_RECENT + 5
 
 
 def test_every_job_is_told_however_many_came_after_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What moved while rainbow was away is told in portions, what moved first is told first."""
-    monkeypatch.setattr("rainbow_agent.fleet.reporter.RECENT", 3)
-    monkeypatch.setattr("rainbow_agent.fleet.reporter.UNTOLD", 4)
+    monkeypatch.setattr("rainbow_agent.fleet.reporter.MAX_RECENT", 3)
+    monkeypatch.setattr("rainbow_agent.fleet.reporter.MAX_UNREPORTED", 4)
     told: list[list[str]] = []
     update = world.rainbow.update_state
 
@@ -222,7 +222,7 @@ def test_an_old_job_is_not_told_under_the_id_of_a_newer_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What ends late of an earlier registration does not overwrite what has its id by now."""
-    monkeypatch.setattr("rainbow_agent.fleet.reporter.RECENT", 2)
+    monkeypatch.setattr("rainbow_agent.fleet.reporter.MAX_RECENT", 2)
     old = add_job(world.ledger, 1, "t")
     world.ledger.mark_accepted(old.registration, [old.id], 1003.0)
     new = add_job(world.ledger, 1, "t", registration=NEXT, at=2001.0)

@@ -64,13 +64,13 @@ def test_what_ended_comes_once_with_its_times(
     complete(ledger, job)
     add_job(ledger, 2)
     ledger.record_plans([], [Refusal(JobKey(REGISTRATION.id, 2), "too odd")], 1003.0)
-    found = measures.news(before)
+    found = measures.moved_since(before)
     assert found.received == 2
     assert found.ended == (
         Ended(JobState.COMPLETED, 1001.0, 1003.0, 1006.0, 1021.0),
         Ended(JobState.REFUSED, 1001.0, None, None, 1003.0),
     )
-    again = measures.news(found.upto)
+    again = measures.moved_since(found.upto)
     assert (again.upto, again.received, again.ended) == (found.upto, 0, ())
 
 

@@ -28,7 +28,7 @@ from rainbow_agent.monitoring.metrics import (
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.loops import LIMIT, Telemetry
 from rainbow_agent.runtime.stop import Stop
-from rainbow_agent.storage.ledger_metrics import Backlog, Ended, News
+from rainbow_agent.storage.ledger_metrics import Backlog, Ended, Movements
 from support.common import FakeClock
 
 
@@ -42,9 +42,9 @@ class OneLook:
         """Nothing yet."""
         return 0
 
-    def news(self, since: int) -> News:
+    def moved_since(self, event: int) -> Movements:
         """All of it, once."""
-        return News(1, 2, self._ended) if since == 0 else News(since)
+        return Movements(1, 2, self._ended) if event == 0 else Movements(event)
 
     def backlog(self) -> Backlog:
         """Nothing waits."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rainbow_agent.core.model import JobKey, TaskChange, TaskKey
 from rainbow_agent.core.states import FINAL_TASK_STATES, TASK_MOVES, TaskState
-from rainbow_agent.storage.ledger_tasks_rules import Facts, after, contradicts, has_started
+from rainbow_agent.storage.ledger_tasks_rules import Progress, after, contradicts, has_started
 
 KEY = TaskKey(JobKey("r1", 1), "a", 0)
 
@@ -26,7 +26,7 @@ changes = st.builds(
 )
 
 
-def take(facts: Facts, history: list[TaskChange]) -> Facts:
+def take(facts: Progress, history: list[TaskChange]) -> Progress:
     for change in history:
         if not contradicts(facts.state, change.state):
             facts = after(facts, change)
@@ -46,7 +46,7 @@ def test_a_history_heard_again_changes_nothing(
     earlier: list[TaskChange], history: list[TaskChange]
 ) -> None:
     """Whatever had been known before it."""
-    once = take(take(Facts(TaskState.PENDING), earlier), history)
+    once = take(take(Progress(TaskState.PENDING), earlier), history)
     assert take(once, history) == once
 
 
@@ -55,7 +55,7 @@ def test_news_moves_along_the_table_or_not_at_all(
     history: list[TaskChange], late: TaskChange
 ) -> None:
     """A state is left only by a move of TASK_MOVES."""
-    was = take(Facts(TaskState.PENDING), history)
+    was = take(Progress(TaskState.PENDING), history)
     now = take(was, [late])
     assert now.state is was.state or (was.state, now.state) in TASK_MOVES
 
@@ -63,7 +63,7 @@ def test_news_moves_along_the_table_or_not_at_all(
 @given(st.lists(changes, max_size=8), changes)
 def test_stale_news_overwrites_nothing(history: list[TaskChange], late: TaskChange) -> None:
     """It fills what is empty; a fact that is there stays."""
-    was = take(Facts(TaskState.PENDING), history)
+    was = take(Progress(TaskState.PENDING), history)
     now = take(was, [late])
     if now.state is was.state:
         assert all(b == a for a, b in zip(was, now, strict=True) if a is not None)
@@ -72,7 +72,7 @@ def test_stale_news_overwrites_nothing(history: list[TaskChange], late: TaskChan
 @given(st.lists(changes, max_size=8))
 def test_times_are_there_when_they_must_be(history: list[TaskChange]) -> None:
     """Finished if and only if final; started when it runs, never before."""
-    facts = take(Facts(TaskState.PENDING), history)
+    facts = take(Progress(TaskState.PENDING), history)
     assert (facts.finished is not None) == (facts.state in FINAL_TASK_STATES)
     if facts.state in {TaskState.PENDING, TaskState.SUBMITTING, TaskState.SUBMITTED}:
         assert facts.started is None
@@ -82,8 +82,8 @@ def test_times_are_there_when_they_must_be(history: list[TaskChange]) -> None:
 
 def test_a_move_brings_newer_facts() -> None:
     """The id of the job that runs now is the one that counts."""
-    was = Facts(TaskState.SUBMITTED, flux_id=1, submitted=0.5)
-    assert after(was, change(TaskState.RUNNING, 2.0, 7)) == Facts(
+    was = Progress(TaskState.SUBMITTED, flux_id=1, submitted=0.5)
+    assert after(was, change(TaskState.RUNNING, 2.0, 7)) == Progress(
         TaskState.RUNNING, flux_id=7, submitted=0.5, started=2.0
     )
 

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.node_resources import NodeView, PoolView
-from rainbow_agent.core.ports import Clock, Ledger
+from rainbow_agent.core.ports import Clock
 from rainbow_agent.core.states import JobState
 from rainbow_agent.monitoring.explain import explain_text, explain_view, history_of
 from rainbow_agent.monitoring.health import Verdict
@@ -24,9 +24,8 @@ from rainbow_agent.monitoring.http.answers import (
 )
 from rainbow_agent.monitoring.http.jobs import job_detail, page_view
 from rainbow_agent.monitoring.metrics import JobHistory, Now, Render, measure
+from rainbow_agent.monitoring.ports import Histories, JobPages, LedgerFigures
 from rainbow_agent.runtime.loops import Telemetry
-from rainbow_agent.storage.ledger_metrics import LedgerFigures
-from rainbow_agent.storage.ledger_paging import Page
 
 T = TypeVar("T")
 
@@ -34,18 +33,6 @@ T = TypeVar("T")
 FRESH = 0.5
 #: Jobs in one answer at most, and when nobody says how many.
 MOST, USUAL = 500, 50
-
-
-class Pages(Protocol):
-    """Jobs, some at a time (adapters.sqlite_ledger_pages)."""
-
-    def page(
-        self, *, states: tuple[JobState, ...], before: int | None, text: str, limit: int
-    ) -> Page:
-        """The newest jobs before a place."""
-
-    def close(self) -> None:
-        """End the connection."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +46,8 @@ class Live:
     now: Callable[[LedgerFigures, Verdict], Now]
     status: Callable[[], Mapping[str, Any]]
     pool: Callable[[], PoolView | None]
-    open_ledger: Callable[[], Ledger]
-    open_pages: Callable[[], Pages]
+    open_ledger: Callable[[], Histories]
+    open_pages: Callable[[], JobPages]
     open_ledger_metrics: Callable[[], LedgerFigures]
     render: Render
     page: Callable[[], Answer]
