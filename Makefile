@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The versions that the development environment has; LOCK= takes the newest of everything.
+LOCK ?= requirements-dev.lock
 
-.PHONY: help demo test lint check bench reliability wheel clean
+.PHONY: help demo test lint check bench reliability wheel dist lock release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +14,8 @@ help:
 	@echo "make check  formatting, lint, types, import rules, tests"
 	@echo "make bench  measure speed and size"
 	@echo "make wheel  build the wheel, install it in a clean environment, start it"
+	@echo "make dist   build the wheel, the sdist and their checksums"
+	@echo "make lock   write requirements-dev.lock anew, with the newest versions"
 	@echo "make clean  remove what the others made"
 
 $(VENV)/.installed: pyproject.toml
@@ -19,8 +23,9 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+$(VENV)/.dev: $(VENV)/.installed $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		$(if $(LOCK),--constraint $(LOCK)) --editable '.[dev]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -34,6 +39,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/yamllint --strict .
 
 check: lint test
 
@@ -58,6 +64,25 @@ wheel: $(VENV)/.dev
 	build/wheel-venv/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	cd / && $(CURDIR)/build/wheel-venv/bin/rainbow-agent version
 	cd / && $(CURDIR)/build/wheel-venv/bin/rainbow-compspec --help >/dev/null
+
+dist: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m hatchling build -t sdist -t wheel -d dist
+	cd dist && sha256sum *.tar.gz *.whl > SHA256SUMS
+
+# For every supported Python on Linux, in an environment of its own.
+lock:
+	$(PYTHON) -m venv build/lock-venv
+	build/lock-venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	build/lock-venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
+		--extra dev --custom-compile-command 'make lock' --output-file requirements-dev.lock \
+		pyproject.toml
+
+# make release-check TAG=v1.2.3: whether the version, the citation and the changelog say the same.
+release-check: $(VENV)/.dev
+	test "$(TAG)" = "v$$($(BIN)/python -c 'import rainbow_agent; print(rainbow_agent.__version__)')"
+	grep -qx 'version: $(TAG:v%=%)' CITATION.cff
+	grep -q '^## \[\?$(TAG:v%=%)\b' CHANGELOG.md
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
