@@ -5,9 +5,9 @@ PyYAML's own composer recurses, and lets aliases multiply without bound.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -95,23 +95,13 @@ class Composer:
         self._open: list[_Open] = []
         self._used = 0
         self._anchors: dict[str, _Anchor | None] = {}  # None: begun, not ended
-        self._handlers: dict[type, Any] = {
-            yaml.ScalarEvent: self._scalar,
-            yaml.SequenceStartEvent: self._list,
-            yaml.MappingStartEvent: self._map,
-            yaml.SequenceEndEvent: self._end,
-            yaml.MappingEndEvent: self._end,
-            yaml.AliasEvent: self._alias,
-            yaml.DocumentStartEvent: self._document,
-        }
 
     def feed(self, events: Iterable[Any]) -> None:
         """Take the parser's events."""
-        handlers = self._handlers
         for event in events:
-            handle = handlers.get(type(event))
+            handle = self._HANDLERS.get(type(event))
             if handle is not None:
-                handle(event)
+                handle(self, event)
 
     def _document(self, event: Any) -> None:
         if self.root is not None:
@@ -203,6 +193,18 @@ class Composer:
             top.key = node
         else:
             raise _error_at(node, "a key must be a word, not a list or a mapping")
+
+    #: By the class of an event. Here and not in each composer: bound methods would make cycles,
+    #: which keep a jobspec's text until the collector comes.
+    _HANDLERS: ClassVar[dict[type, Callable[[Composer, Any], None]]] = {
+        yaml.ScalarEvent: _scalar,
+        yaml.SequenceStartEvent: _list,
+        yaml.MappingStartEvent: _map,
+        yaml.SequenceEndEvent: _end,
+        yaml.MappingEndEvent: _end,
+        yaml.AliasEvent: _alias,
+        yaml.DocumentStartEvent: _document,
+    }
 
 
 def _merged(node: Node) -> list[MapNode]:

@@ -125,7 +125,8 @@ class Faults:
         try:
             return read(*args, **kwargs)
         except JobspecError as exc:
-            self.found += [exc, *exc.others]
+            # Without the traceback, whose frames lead back here: no cycles (docs/decisions/0081).
+            self.found += [exc.with_traceback(None), *exc.others]
             return None
 
     def each(self, items: Iterable[Item], read: Callable[[Node, str, Faults], T]) -> tuple[T, ...]:
@@ -140,9 +141,9 @@ class Faults:
             JobspecError: the first by its place, with the others.
         """
         if self.found:
-            first, *others = sorted(self.found, key=lambda f: (f.line or 0, f.column or 0))
-            first.others = tuple(others)
-            raise first
+            self.found.sort(key=lambda fault: (fault.line or 0, fault.column or 0))
+            self.found[0].others = tuple(self.found[1:])
+            raise self.found.pop(0)
 
 
 class Fields:
