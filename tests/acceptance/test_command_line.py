@@ -62,6 +62,7 @@ def test_quick_verbs_load_nothing_heavy(arguments: list[str], tmp_path: Path) ->
         f"print('loaded:', [name for name in {HEAVY!r} if name in sys.modules])\n"
     )
     program = Program(tmp_path)
+    program.state_dir.mkdir()
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=program.environ,
@@ -85,12 +86,15 @@ def test_the_program_answers(tmp_path: Path) -> None:
 
 
 def test_jobs_before_any_agent_ran(tmp_path: Path) -> None:
-    """`jobs` shows no jobs where no agent ever ran, and makes no state folder."""
+    """`jobs` makes neither state folder nor ledger; in an empty one there are no jobs."""
     program = Program(tmp_path)
+    assert program.run("jobs").code == 2
+    assert not program.state_dir.exists()
+    program.state_dir.mkdir()
     assert program.show("jobs") == []
     assert program.run("jobs", "7").code == 1
     assert program.run("jobs", "seven").code == 2
-    assert not program.state_dir.exists()
+    assert list(program.state_dir.iterdir()) == []
 
 
 def test_what_cannot_be_used_ends_with_2(tmp_path: Path) -> None:
@@ -124,6 +128,7 @@ def test_a_crash_point_alone_is_an_unknown_name(tmp_path: Path) -> None:
 def test_output_that_cannot_be_written(words: list[str], tmp_path: Path) -> None:
     """On a full disk a verb ends with 1 and one sentence; with a closed pipe it ends quietly."""
     program = Program(tmp_path)
+    program.state_dir.mkdir()
     command = [str(PROGRAM), *words]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(

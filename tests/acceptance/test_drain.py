@@ -52,8 +52,12 @@ def states(site: Site) -> dict[str, JobState]:
 
 
 def heard(site: Site) -> Callable[[], bool]:
-    """For eventually(): the daemon knows that it drains."""
-    return lambda: bool(state_dir.read_runtime(site.program.state_dir).get("draining"))
+    """For eventually(): a daemon runs and knows that it drains."""
+    folder = site.program.state_dir
+    return lambda: (
+        state_dir.running(folder) is not None
+        and bool(state_dir.read_runtime(folder).get("draining"))
+    )
 
 
 def test_a_drained_cluster_takes_nothing_and_finishes_what_it_has(site: Site) -> None:
@@ -89,24 +93,24 @@ def test_a_drained_cluster_takes_nothing_and_finishes_what_it_has(site: Site) ->
 
 
 def test_draining_while_no_daemon_runs(tmp_path: Path) -> None:
-    """The wish can be said before the first start; who waits hears when nobody would tell it."""
+    """With --offline, before the first start too; a wait for jobs that no daemon follows ends."""
     with running_site(tmp_path) as site:
         program = site.program
-        assert program.run("drain", "--wait").code == 0
+        assert program.run("drain", "--offline", "--wait").code == 0
         assert program.run("register").code == 0
         site.fleet.send(gated(site, "long"))
         program.until_idle()
         assert states(site) == {}
-        assert program.run("resume").code == 0
+        assert program.run("resume", "--offline").code == 0
         with program.background("start") as agent:
             eventually(lambda: states(site).get("long") is JobState.RUNNING, "the job runs")
             assert agent.stop() == 0
-        alone = program.run("drain", "--wait")
+        alone = program.run("drain", "--offline", "--wait")
         assert alone.code == 1
         assert "no daemon runs" in alone.err
         assert "1 job" in alone.err
-        assert program.run("resume").code == 0
-        assert "was not drained" in program.run("resume").out
+        assert program.run("resume", "--offline").code == 0
+        assert "was not drained" in program.run("resume", "--offline").out
         (program.folder / "long").touch()
         program.until_idle()
 

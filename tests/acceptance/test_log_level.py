@@ -39,13 +39,15 @@ def test_the_level_changes_while_it_runs(tmp_path: Path) -> None:
 def test_a_wish_ends_with_the_daemon(tmp_path: Path) -> None:
     """Without one that runs there is nobody to tell; the next start takes the setting."""
     with running_site(tmp_path) as site:
-        nobody = site.program.run("log-level", "debug")
-        assert (nobody.code, "no daemon runs" in nobody.err) == (1, True)
+        never = site.program.run("log-level", "debug")
+        assert (never.code, "no daemon has run" in never.err) == (2, True)
         with site.program.background("start") as agent:
             agent.says("registered")
             site.program.run("log-level", "debug")
             agent.says("level debug")
             agent.kill()
+        down = site.program.run("log-level", "debug")
+        assert (down.code, "no daemon runs" in down.err) == (1, True)
         with site.program.background("start") as again:
             again.says("Caught up")
             eventually(lambda: not (site.program.state_dir / "log-level").exists(), "it is gone")

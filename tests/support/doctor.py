@@ -15,9 +15,9 @@ from rainbow_agent.cli.common import from_config
 from rainbow_agent.cli.doctor import workload as workloads
 from rainbow_agent.cli.doctor.examine import examine
 from rainbow_agent.cli.doctor.faults import Finding
-from rainbow_agent.cli.status import look
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_agent.monitoring.status_sources import look
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import state_dir

@@ -14,6 +14,7 @@ _NOTHING: Final = type(None)
 _TIME: Final = "RFC 3339 text in UTC, or null"
 
 STATUS: Final = {
+    "state_dir": str,
     "cluster": str,
     "registration": (str, _NOTHING),
     "rainbow": {"host": str, "reachable": (bool, _NOTHING), "last_contact": _TIME},

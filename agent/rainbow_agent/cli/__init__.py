@@ -50,7 +50,7 @@ VERBS = (
 #: imported.
 SHORT_HELP = {
     "start": "Run the daemon: register, receive jobs, submit them, report.",
-    "status": "Show how this cluster's agent does, also while it is down.",
+    "status": "Show the agent's status, also while it is down.",
     "jobs": (
         "Show what became of the jobs this cluster received, or the tasks of one JOB as a tree."
     ),
@@ -63,7 +63,7 @@ SHORT_HELP = {
     "config": "Show the settings of this shell: every value, and where it came from.",
     "submit": "Send a job to the fleet: a jobspec, or a plain command after `--`.",
     "receive": ("Show the jobs that wait for this cluster in rainbow; takes and accepts nothing."),
-    "drain": "Take no new jobs from rainbow, and go on with those that are here.",
+    "drain": "Take no new jobs from rainbow, and finish those that are here.",
     "resume": "Take new jobs again after `rainbow-agent drain`.",
     "log-level": "Change what the running daemon logs, until it ends.",
     "register": (

@@ -14,6 +14,7 @@ import click
 from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading
+from rainbow_agent.cli.state_folder import expect_own
 from rainbow_agent.core.errors import Fatal, RainbowAgentError, Refused, Transient, UsageError
 from rainbow_agent.core.model import Cancellation, JobKey
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
@@ -62,8 +63,9 @@ def command(
 
     Example: rainbow-agent cancel 7 --reason "wrong input"
     """
+    expect_own(settings)
     with reading(settings) as readable:
-        keys = [find_job(readable, job) for job in jobs]
+        keys = [find_job(readable, job, settings) for job in jobs]
     who = f"{_user()}@{os.uname().nodename}"
     from rainbow_agent.storage.ledger import SqliteLedger  # noqa: PLC0415 - not for --help
 

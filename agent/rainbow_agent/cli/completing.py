@@ -19,7 +19,7 @@ from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings, load
 
 #: Job ids that are offered, the newest first.
-MOST = 50
+MAX_JOBS = 50
 
 
 def jobs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -35,8 +35,9 @@ def open_jobs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> l
 def tasks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of the tasks of the job that stands before."""
     found: dict[str, str] = {}
-    with suppress(RainbowAgentError, OSError), reading(_settings(ctx)) as ledger:
-        key = find_job(ledger, str(ctx.params.get("job") or ""))
+    settings = _settings(ctx)
+    with suppress(RainbowAgentError, OSError), reading(settings) as ledger:
+        key = find_job(ledger, str(ctx.params.get("job") or ""), settings)
         row = ledger.job(key) if ledger else None
         for task in row.tasks if row else ():
             found.setdefault(task.key.task, task.state.value)
@@ -52,7 +53,7 @@ def _jobs(
 ) -> list[CompletionItem]:
     with suppress(RainbowAgentError, OSError), reading(_settings(ctx)) as ledger:
         rows = (
-            ledger.jobs(states=states, limit=MOST, newest_first=True, with_tasks=False)
+            ledger.jobs(states=states, limit=MAX_JOBS, newest_first=True, with_tasks=False)
             if ledger
             else []
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
+from typing import Final
 
 import click
 
 from rainbow_agent.cli.common import reports_errors, settings_options
 from rainbow_agent.cli.ledger import reading
+from rainbow_agent.cli.state_folder import expect_daemon, expect_own, offline_option
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.model import Drain
 from rainbow_agent.runtime.clock import SystemClock
@@ -16,82 +18,90 @@ from rainbow_agent.runtime.logs import clean, counted
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import state_dir
 
-#: Ends so when --timeout ran out, as timeout(1) does.
-TIMED_OUT = 124
-#: Seconds between looks.
-LOOK = 0.2
+#: The exit code when --timeout ran out, as of timeout(1).
+TIMED_OUT: Final = 124
+#: Seconds between looks at whether it is done.
+POLL_INTERVAL_S: Final = 0.2
 #: Characters of a reason that are kept.
-LONGEST = 200
+MAX_REASON_LENGTH: Final = 200
 
 
 @click.command(name="drain")
-@click.option("--reason", default="", metavar="TEXT", help="Why, for `status`.")
-@click.option("--wait", is_flag=True, help="Return when nothing of the cluster's runs any more.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; `status` shows it.")
+@click.option("--wait", is_flag=True, help="Return when none of the cluster's jobs runs any more.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="With --wait: how long at most; then it ends with 124.",
+    help="With --wait: how long at most; then it exits with status 124.",
 )
+@offline_option("Drain although no daemon runs, before its next start.")
 @settings_options("cluster", "state_dir")
 @reports_errors
-def command(reason: str, wait: bool, timeout: float | None, settings: Settings) -> None:
-    """Take no new jobs from rainbow, and go on with those that are here.
+def command(
+    *, reason: str, wait: bool, timeout: float | None, offline: bool, settings: Settings
+) -> None:
+    """Take no new jobs from rainbow, and finish those that are here.
 
-    It holds until `rainbow-agent resume`, also when the daemon starts again. Jobs that rainbow
-    gives this cluster meanwhile wait there.
+    It holds until `rainbow-agent resume`, also when the daemon is started again. Jobs that rainbow
+    has for this cluster wait there meanwhile.
 
     Example: rainbow-agent drain --reason "kernel update" --wait --timeout 600
     """
     if timeout is not None and not wait:
         raise click.UsageError("--timeout goes with --wait")
+    if not offline:
+        expect_own(settings)
+        expect_daemon(settings)
+    elif settings.state_dir.exists():
+        expect_own(settings)
     state_dir.prepare(settings.state_dir)
     known = state_dir.read_drain(settings.state_dir)
-    wish = Drain(
+    drain = Drain(
         known.since if known and known.since else SystemClock().now(),
-        clean(reason)[:LONGEST] or (known.reason if known else ""),
+        clean(reason)[:MAX_REASON_LENGTH] or (known.reason if known else ""),
     )
-    state_dir.write_drain(settings.state_dir, wish)
+    state_dir.write_drain(settings.state_dir, drain)
     click.echo(f"Cluster {settings.cluster} takes no new jobs until `rainbow-agent resume`.")
     if wait:
-        _wait(settings, wish, timeout)
+        _wait(settings, drain, timeout)
 
 
-def _wait(settings: Settings, wish: Drain, timeout: float | None) -> None:
-    """Until the daemon has heard of it and no job is open.
+def _wait(settings: Settings, drain: Drain, timeout: float | None) -> None:
+    """Wait until the daemon has read it and no job is open.
 
     Raises:
-        RainbowAgentError: no daemon runs, and jobs are open: nobody would hear of their end.
+        RainbowAgentError: no daemon runs, and jobs are open: no one would see them end.
     """
     clock, pause = SystemClock(), threading.Event()
     end = clock.monotonic() + timeout if timeout is not None else float("inf")
-    said = None
+    shown = None
     while True:
         running = state_dir.running(settings.state_dir) is not None
-        heard = _heard(settings, wish) or not running
+        known = _known_to_daemon(settings, drain) or not running
         jobs = _open_jobs(settings)
-        if heard and not jobs:
-            click.echo("Nothing runs.")
+        if known and not jobs:
+            click.echo("No job runs.")
             return
         if not running:
             raise RainbowAgentError(
-                f"no daemon runs on {settings.state_dir}, and {counted(jobs, 'job')} of it had not"
-                " ended: start it (`rainbow-agent start`), it takes nothing new"
+                f"no daemon runs on {settings.state_dir}, and {counted(jobs, 'job')} had not"
+                " ended: start it (`rainbow-agent start`); it takes no new ones"
             )
         if clock.monotonic() >= end:
-            left = f"{counted(jobs, 'job')} still open" if jobs else "the daemon has not heard yet"
+            left = f"{counted(jobs, 'job')} still open" if jobs else "the daemon has not read it"
             click.echo(f"error: not drained within {timeout:g} s: {left}", err=True)
             sys.exit(TIMED_OUT)
-        if jobs != said:
-            what = counted(jobs, "job") if jobs else "the daemon to hear of it"
+        if jobs != shown:
+            what = f"{counted(jobs, 'job')} to end" if jobs else "the daemon to read it"
             click.echo(f"Waiting for {what}.", err=True)
-            said = jobs
-        pause.wait(LOOK)
+            shown = jobs
+        pause.wait(POLL_INTERVAL_S)
 
 
-def _heard(settings: Settings, wish: Drain) -> bool:
-    told = state_dir.read_runtime(settings.state_dir).get("draining")
-    return isinstance(told, dict) and told.get("since") == wish.since
+def _known_to_daemon(settings: Settings, drain: Drain) -> bool:
+    known = state_dir.read_runtime(settings.state_dir).get("draining")
+    return isinstance(known, dict) and known.get("since") == drain.since
 
 
 def _open_jobs(settings: Settings) -> int:

@@ -28,7 +28,7 @@ def command(job: str, settings: Settings, output: str) -> None:
     """
     with reading(settings) as ledger:
         warn_if_down(settings)
-        key = find_job(ledger, job)
+        key = find_job(ledger, job, settings)
         assert ledger is not None  # noqa: S101 - find_job() has found a job in it
         history = history_of(ledger, key)
     assert history is not None  # noqa: S101 - likewise

@@ -13,7 +13,6 @@ from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.model import WARNING, JobRow
 from rainbow_agent.core.states import JobState
-from rainbow_agent.monitoring.since import EXAMPLES, parse_since
 from rainbow_agent.monitoring.task_tree import DRAWN, PLAIN, tree_table
 from rainbow_agent.monitoring.views import job_view, table
 from rainbow_agent.runtime.clock import SystemClock
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from rainbow_agent.storage.ledger import SqliteLedger
 
 #: Jobs in a table for people.
-LIMIT = 100
+DEFAULT_MAX_JOBS = 100
 
 
 @click.command(name="jobs")
@@ -39,7 +38,7 @@ LIMIT = 100
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
-    help=f"The newest so many; default: {LIMIT} as text, all as JSON.",
+    help=f"The newest so many; default: {DEFAULT_MAX_JOBS} as text, all as JSON.",
 )
 @click.option(
     "--since", metavar="TIME", help="Only jobs received since: 30m, 2h, 1d, 2024-05-17T10:30."
@@ -69,10 +68,10 @@ def command(
     with reading(settings) as ledger:
         warn_if_down(settings)
         if job is not None:
-            _show_one(ledger, job, output)
+            _show_one(ledger, job, settings, output)
             return
         wanted = [JobState(s) for s in states]
-        shown = limit or (None if output == "json" else LIMIT)
+        shown = limit or (None if output == "json" else DEFAULT_MAX_JOBS)
         rows, more = [], False
         if ledger:
             one_more = None if shown is None else shown + 1
@@ -85,7 +84,9 @@ def command(
     if output == "json":
         echo_json([job_view(row) for row in rows])
         return
-    click.echo(jobs_table(rows) if rows else "No jobs.")
+    some = " that match" if counts and sum(counts.values()) else ""
+    nothing = f"No jobs{some} in {settings.state_dir}."
+    click.echo(jobs_table(rows) if rows else nothing)
     if more:
         every = sum(n for state, n in counts.items() if not wanted or state in wanted)
         rest = "" if since or name else f"{every - len(rows)} "
@@ -100,14 +101,16 @@ def _moment(text: str | None) -> float | None:
     """
     if text is None:
         return None
+    from rainbow_agent.monitoring.since import EXAMPLES, parse_since  # noqa: PLC0415 - yaml
+
     moment = parse_since(text, SystemClock().now())
     if moment is None:
         raise UsageError(f"--since {text[:40]!r} is no time: {EXAMPLES}")
     return moment
 
 
-def _show_one(ledger: SqliteLedger | None, text: str, output: str) -> None:
-    key = find_job(ledger, text)
+def _show_one(ledger: SqliteLedger | None, text: str, settings: Settings, output: str) -> None:
+    key = find_job(ledger, text, settings)
     assert ledger is not None  # noqa: S101 - find_job() has found a job in it
     row = ledger.job(key)
     assert row is not None  # noqa: S101 - likewise

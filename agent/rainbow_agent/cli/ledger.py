@@ -1,4 +1,4 @@
-"""Reading the ledger from a verb: read-only, and no file is made where none is."""
+"""Read the ledger from a verb: read-only, and without making a file where there is none."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from rainbow_agent.cli.common import is_missing
+from rainbow_agent.cli.state_folder import expect_folder
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.monitoring.views import ago
@@ -19,13 +20,19 @@ from rainbow_agent.storage import state_dir
 if TYPE_CHECKING:
     from rainbow_agent.storage.ledger import SqliteLedger
 
-#: Of a job's id at most; every number with so many fits into 64 bits.
-_DIGITS: Final = 18
+#: Digits of a job's id; every number with so many fits into 64 bits.
+_MAX_ID_DIGITS: Final = 18
 
 
 @contextmanager
 def reading(settings: Settings) -> Iterator[SqliteLedger | None]:
-    """The ledger, read-only; None where no agent ever ran."""
+    """The ledger, read-only; None where no daemon has run.
+
+    Raises:
+        UsageError: the state folder is not one, or not this user's.
+        LedgerDamaged: it cannot be read.
+    """
+    expect_folder(settings)
     if is_missing(settings.ledger_path):
         yield None
         return
@@ -36,18 +43,19 @@ def reading(settings: Settings) -> Iterator[SqliteLedger | None]:
 
 
 def warn_if_down(settings: Settings) -> None:
-    """Say on standard error that the daemon is down, and for how long."""
+    """Say on standard error that no daemon runs on the state folder, and since when."""
     if state_dir.running(settings.state_dir) is not None:
         return
     heartbeat = state_dir.read_runtime(settings.state_dir).get("heartbeat")
     since = ""
     if heartbeat:
-        since = f", for {ago(max(SystemClock().now() - heartbeat, 0.0))} now"
-    click.echo(f"note: the daemon is not running{since}; this is what it knew", err=True)
+        age = ago(max(SystemClock().now() - heartbeat, 0.0))
+        since = f"; this is what it knew {age} ago"
+    click.echo(f"note: no daemon runs on {settings.state_dir}{since}", err=True)
 
 
-def find_job(ledger: SqliteLedger | None, text: str) -> JobKey:
-    """The job that a person means.
+def find_job(ledger: SqliteLedger | None, text: str, settings: Settings) -> JobKey:
+    """The job that a person means; the settings say whose ledger it is looked for in.
 
     Raises:
         UsageError: the text is no job id.
@@ -56,11 +64,14 @@ def find_job(ledger: SqliteLedger | None, text: str) -> JobKey:
     registration, _, number = text.rpartition("/")
     if not number.isascii() or not number.removeprefix("-").isdigit():
         raise UsageError(f"{text[:40]!r} is not a job id: use the number in `rainbow-agent jobs`")
-    keys = ledger.find_jobs(int(number)) if ledger and len(number) <= _DIGITS else []
+    keys = ledger.find_jobs(int(number)) if ledger and len(number) <= _MAX_ID_DIGITS else []
     if registration:
         keys = [key for key in keys if key.registration == registration]
     if not keys:
-        raise RainbowAgentError(f"no job {text[:40]} in the ledger; `rainbow-agent jobs` lists all")
+        raise RainbowAgentError(
+            f"no job {text[:40]} in the ledger of {settings.state_dir}; `rainbow-agent jobs` lists"
+            " all that are there"
+        )
     if len(keys) > 1:
         names = ", ".join(str(key) for key in keys)
         raise RainbowAgentError(f"rainbow gave id {number} more than once; choose one of: {names}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rainbow_agent.cli.common import reports_errors, settings_options
+from rainbow_agent.cli.state_folder import expect_own
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import log_level, state_dir
@@ -21,10 +22,12 @@ def command(level: str, settings: Settings) -> None:
 
     Example: rainbow-agent log-level debug
     """
+    expect_own(settings)
     holder = state_dir.running(settings.state_dir)
     if holder is None:
         raise RainbowAgentError(
-            f"no daemon runs on {settings.state_dir}; RAINBOW_LOG_LEVEL={level} is for the next"
+            f"no daemon runs on {settings.state_dir}; for its next start set"
+            f" RAINBOW_LOG_LEVEL={level}"
         )
     try:
         if level == "default":
@@ -34,6 +37,6 @@ def command(level: str, settings: Settings) -> None:
         log_level.tell(holder.pid)
     except OSError as exc:
         raise RainbowAgentError(
-            f"cannot tell the daemon (pid {holder.pid}): {exc.strerror}; run this as its user"
+            f"cannot signal the daemon (pid {holder.pid}): {exc.strerror}; run this as its user"
         ) from exc
     click.echo(f"The daemon (pid {holder.pid}) logs at level {level} from now on.")

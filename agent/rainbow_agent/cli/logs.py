@@ -38,7 +38,7 @@ def command(job: str, task: str | None, follow: bool, settings: Settings, output
     Example: rainbow-agent logs 7 build --follow
     """
     with reading(settings) as ledger:
-        key = find_job(ledger, job)
+        key = find_job(ledger, job, settings)
         assert ledger is not None  # noqa: S101 - find_job() has found a job in it
         row = ledger.job(key)
     assert row is not None  # noqa: S101 - likewise

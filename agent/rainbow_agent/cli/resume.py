@@ -5,18 +5,23 @@ from __future__ import annotations
 import click
 
 from rainbow_agent.cli.common import reports_errors, settings_options
+from rainbow_agent.cli.state_folder import expect_daemon, expect_own, offline_option
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import state_dir
 
 
 @click.command(name="resume")
+@offline_option("Resume although no daemon runs, before its next start.")
 @settings_options("cluster", "state_dir")
 @reports_errors
-def command(settings: Settings) -> None:
+def command(*, offline: bool, settings: Settings) -> None:
     """Take new jobs again after `rainbow-agent drain`.
 
     Example: rainbow-agent resume
     """
+    expect_own(settings)
+    if not offline:
+        expect_daemon(settings)
     if state_dir.clear_drain(settings.state_dir):
         click.echo(f"Cluster {settings.cluster} takes new jobs again.")
     else:

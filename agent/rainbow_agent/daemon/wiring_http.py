@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -17,18 +16,16 @@ from rainbow_agent.monitoring.http.routes import Live, Places
 from rainbow_agent.monitoring.http.thread import HttpThread, Server
 from rainbow_agent.monitoring.metrics import Measured, Now
 from rainbow_agent.monitoring.ports import LedgerFigures
-from rainbow_agent.monitoring.status import Sources, status_view
+from rainbow_agent.monitoring.status_sources import look
 from rainbow_agent.runtime.addresses import Address
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.loops import LIMIT
 from rainbow_agent.runtime.settings import Settings
-from rainbow_agent.storage import disk, state_dir
+from rainbow_agent.storage import disk
 from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.storage.ledger_metrics import LedgerMetrics
 from rainbow_agent.storage.ledger_paging import LedgerPages
 
-#: Jobs that ended badly, in the `status` object; as of the verb.
-ERRORS = 3
 #: The conditions under which rainbow's answers to others than polls do not count.
 _NO_JOBS = frozenset(
     {
@@ -132,21 +129,8 @@ class _Seen:
 
     def status(self) -> Mapping[str, Any]:
         """The `status` object, with what is live in it."""
-        folder = self._settings.state_dir
-        holder = state_dir.read_holder(folder)
-        with closing(SqliteLedger.open_readonly(self._settings.ledger_path)) as ledger:
-            counts, current = ledger.counts(), ledger.current_registration()
-            errors = ledger.ended_badly(ERRORS)
-        found = Sources(
-            pid=os.getpid(),
-            since=holder.since if holder else None,
-            runtime={**state_dir.read_runtime(folder), **self._parts.telemetry.facts()},
-            counts=counts,
-            registration=current.id if current else None,
-            drain=self._parts.draining(),
-            errors=errors,
-        )
-        return status_view(self._settings, found, self._parts.clock.now())
+        live = self._parts.telemetry.facts()
+        return look(self._settings, self._parts.clock.now(), live)
 
     def _workload_age(self) -> float | None:
         """Seconds since both who read its journal and who asked for its resources had an answer.

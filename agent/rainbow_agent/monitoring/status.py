@@ -136,6 +136,7 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
         "state": word_of(found, reasons),
         "reasons": [{**vars(each), "since": when(each.since)} for each in reasons],
         "draining": _draining(found.drain),
+        "state_dir": str(settings.state_dir),
         "cluster": settings.cluster,
         "registration": found.registration,
         "rainbow": {

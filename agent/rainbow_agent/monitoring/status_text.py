@@ -45,8 +45,8 @@ def _after(view: Mapping[str, Any]) -> str:
         return ""
     age = daemon["heartbeat_age"]
     if age is None:
-        return "  the daemon never ran here"
-    return f"  the daemon was last heard of {ago(max(age, 0.0))} ago"
+        return f"  no daemon has run on {view['state_dir']}"
+    return f"  last heartbeat {ago(max(age, 0.0))} ago"
 
 
 def _facts(view: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
@@ -65,6 +65,7 @@ def _facts(view: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
     yield from _resources(view["resources"])
     yield from _nodes(view["nodes"] or {})
     yield from _graph(view["graph"])
+    yield "folder", view["state_dir"]
     yield "jobs", _jobs(view["jobs"])
     for n, error in enumerate(view["errors"]):
         yield "" if n else "errors", _error(error, now)
@@ -72,7 +73,7 @@ def _facts(view: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
 
 def _daemon(daemon: Mapping[str, Any]) -> str:
     age = daemon["heartbeat_age"]
-    seen = "" if age is None else f", last heard of {ago(max(age, 0.0))} ago"
+    seen = "" if age is None else f", last heartbeat {ago(max(age, 0.0))} ago"
     return f"pid {daemon['pid']}, since {daemon['since']}{seen}"
 
 

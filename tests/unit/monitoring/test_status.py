@@ -147,7 +147,7 @@ def test_text_of_a_running_daemon(settings: Settings) -> None:
     text = status_text(status_view(settings, found(), NOW), NOW)
     assert text.splitlines()[0] == "working"
     for words in (
-        "daemon     pid 42, since 2024-05-17T10:00:00.000Z, last heard of 1 s ago",
+        "daemon     pid 42, since 2024-05-17T10:00:00.000Z, last heartbeat 1 s ago",
         "rainbow    rainbow:8080  reachable",
         "flux       local:///run/flux  reachable",
         "nodes      [###############.....] 3 of 4 in use",
@@ -161,7 +161,7 @@ def test_text_of_a_running_daemon(settings: Settings) -> None:
 def test_text_of_a_daemon_that_is_down_says_how_long(settings: Settings) -> None:
     """Stopped, and since when nothing was heard."""
     text = status_text(status_view(settings, found(pid=None), NOW + 7200), NOW + 7200)
-    assert text.splitlines()[0] == "stopped  the daemon was last heard of 2 h ago"
+    assert text.splitlines()[0] == "stopped  last heartbeat 2 h ago"
     assert "cores      64" in text
     assert "in use" not in text
 
@@ -170,7 +170,7 @@ def test_text_of_a_daemon_that_never_ran(settings: Settings) -> None:
     """It says so, and that there are no jobs."""
     empty = Sources(None, None, {}, dict.fromkeys(JobState, 0), None)
     text = status_text(status_view(settings, empty, NOW), NOW)
-    assert text.splitlines()[0] == "stopped  the daemon never ran here"
+    assert text.splitlines()[0] == f"stopped  no daemon has run on {settings.state_dir}"
     assert text.splitlines()[-1].split() == ["jobs", "none"]
 
 
@@ -293,7 +293,7 @@ class TestTheWord:
 def test_a_clock_that_was_set_back_is_survived(settings: Settings) -> None:
     """A heartbeat from the future is shown as now, not as a negative age."""
     text = status_text(status_view(settings, found(), NOW - 3600), NOW - 3600)
-    assert "last heard of 0 s ago" in text
+    assert "last heartbeat 0 s ago" in text
 
 
 def test_the_service_managers_line() -> None:

@@ -18,8 +18,9 @@ from rainbow_agent.cli.common import (
     reports_errors,
 )
 from rainbow_agent.cli.config import config_view
-from rainbow_agent.cli.status import look, wants_colour
+from rainbow_agent.cli.status import wants_colour
 from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.monitoring.status_sources import look
 from rainbow_agent.monitoring.views import wrapped
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import clean, counted

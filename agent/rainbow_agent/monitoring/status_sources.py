@@ -1,0 +1,71 @@
+"""Where the `status` object comes from: the state folder, for the verb and for HTTP alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.core.states import JobState
+from rainbow_agent.monitoring.status import Sources, status_view
+from rainbow_agent.runtime.settings import Settings
+from rainbow_agent.storage import state_dir
+
+#: Jobs that ended badly, of which `status` tells.
+MAX_ERRORS: Final = 3
+
+
+def look(settings: Settings, now: float, live: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The `status` object.
+
+    Args:
+        settings: where the state folder is.
+        now: epoch seconds.
+        live: the runtime facts of this very process, where it is the daemon itself that asks;
+            they are newer than what runtime.json has.
+    """
+    folder = settings.state_dir
+    holder = state_dir.read_holder(folder) if live is not None else state_dir.running(folder)
+    last = holder or state_dir.read_holder(folder)
+    pid = os.getpid() if live is not None else (holder.pid if holder else None)
+    found = Sources(
+        pid=pid,
+        since=last.since if last else None,
+        runtime={**state_dir.read_runtime(folder), **(live or {})},
+        drain=state_dir.read_drain(folder),
+        halted=state_dir.halted(pid) if pid is not None and live is None else False,
+        **_jobs(settings.ledger_path),
+    )
+    return status_view(settings, found, now)
+
+
+def _jobs(path: Path) -> dict[str, Any]:
+    """What the ledger says; that it cannot be read is a fact, and not the end of `status`."""
+    if not _is_there(path):
+        return {"counts": dict.fromkeys(JobState, 0), "registration": None}
+    from rainbow_agent.storage.ledger import SqliteLedger  # noqa: PLC0415 - not for --help
+
+    try:
+        with closing(SqliteLedger.open_readonly(path)) as ledger:
+            current = ledger.current_registration()
+            return {
+                "counts": ledger.counts(),
+                "registration": current.id if current else None,
+                "errors": ledger.ended_badly(MAX_ERRORS),
+            }
+    except RainbowAgentError as exc:
+        return {"counts": None, "registration": None, "ledger_problem": str(exc)}
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a ledger; one that cannot be looked at is there, and opening it says why."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True

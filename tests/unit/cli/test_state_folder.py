@@ -1,0 +1,108 @@
+"""Which state folder a verb is about: a wrong one is an error, and never an empty cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rainbow_agent.cli import main
+from rainbow_agent.storage import state_dir
+
+#: Verbs that look, and verbs that write.
+LOOKING = (["status"], ["jobs"], ["jobs", "1"], ["explain", "1"], ["logs", "1"])
+WRITING = (["drain"], ["resume"], ["cancel", "1"], ["log-level", "debug"])
+
+Verb = Callable[..., Result]
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Verb:
+    """Runs a verb; the default state folder is below the test's own folder."""
+    for name in [name for name in os.environ if name.startswith("RAINBOW_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+
+    def run(*words: str, folder: Path | None = None) -> Result:
+        given = ["--state-dir", str(folder)] if folder else []
+        return CliRunner().invoke(main, [*words, *given], prog_name="rainbow-agent")
+
+    return run
+
+
+@pytest.mark.parametrize("words", [*LOOKING, *WRITING], ids=" ".join)
+def test_a_folder_that_is_given_and_is_none_is_an_error(
+    verb: Verb, words: list[str], tmp_path: Path
+) -> None:
+    """A file, or nothing at all: wrong usage, with the name of it."""
+    file = tmp_path / "file"
+    file.touch()
+    found = verb(*words, folder=file)
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert f"{file} (from flag --state-dir) is not a folder" in found.stderr
+    nowhere = tmp_path / "nowhere"
+    found = verb(*words, folder=nowhere)
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert f"there is no state folder {nowhere}" in found.stderr
+    assert not nowhere.exists()
+
+
+@pytest.mark.parametrize("words", [*LOOKING, *WRITING], ids=" ".join)
+def test_every_verb_names_the_folder_that_it_looked_at(
+    verb: Verb, words: list[str], tmp_path: Path
+) -> None:
+    """Where nothing has happened yet, it may be the wrong one."""
+    found = verb(*words, folder=tmp_path)
+    assert str(tmp_path) in found.output
+    assert (found.exit_code == 0) == (words == ["jobs"])
+
+
+@pytest.mark.parametrize("words", [["drain"], ["resume"]], ids=" ".join)
+def test_drain_and_resume_are_for_a_daemon_that_runs(
+    verb: Verb, words: list[str], tmp_path: Path
+) -> None:
+    """Elsewhere nobody would notice: only with --offline."""
+    found = verb(*words, folder=tmp_path)
+    assert found.exit_code == 2
+    assert f"no daemon runs on {tmp_path}" in found.stderr
+    assert f"rainbow-agent {words[0]} --offline" in found.stderr
+    assert state_dir.read_drain(tmp_path) is None
+    assert verb(*words, "--offline", folder=tmp_path).exit_code == 0
+    assert (state_dir.read_drain(tmp_path) is not None) == (words == ["drain"])
+
+
+def test_a_drain_before_the_first_start_makes_the_folder(verb: Verb, tmp_path: Path) -> None:
+    """Private, as the daemon would make it."""
+    folder = tmp_path / "state"
+    assert verb("drain", "--offline", folder=folder).exit_code == 0
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert verb("resume", "--offline", folder=folder).exit_code == 0
+    assert state_dir.read_drain(folder) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("words", WRITING, ids=" ".join)
+def test_root_writes_nothing_into_another_users_folder(
+    verb: Verb, words: list[str], tmp_path: Path
+) -> None:
+    """The daemon could not read it; the error says how to run the verb."""
+    os.chown(tmp_path, 4321, 4321)
+    found = verb(*words, folder=tmp_path)
+    assert found.exit_code == 2
+    assert f"state folder {tmp_path} belongs to user 4321" in found.stderr
+    assert "sudo -u '#4321'" in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_default_folder_need_not_be_there(verb: Verb) -> None:
+    """Before the first start, nothing has run, and that is said."""
+    found = verb("jobs")
+    assert found.exit_code == 0
+    assert "No jobs in " in found.stdout
+    found = verb("status")
+    assert found.exit_code == 1
+    assert found.stdout.startswith("stopped  no daemon has run on ")
