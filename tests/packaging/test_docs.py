@@ -32,6 +32,11 @@ def number(record: Path) -> str:
     return record.name[:4]
 
 
+def title(record: Path) -> str:
+    """What its first line says after the number."""
+    return record.read_text("utf-8").splitlines()[0].partition(": ")[2]
+
+
 @cache
 def anchors(page: Path) -> frozenset[str]:
     """The anchors that a forge makes of a page's headings."""
@@ -74,11 +79,8 @@ def test_the_index_has_every_decision_under_its_title() -> None:
     """docs/decisions/README.md has one line a record, in order."""
     index = (DECISIONS / "README.md").read_text("utf-8")
     listed = re.findall(r"^\| \[(\d{4})\]\((\S+)\) \| (.+) \|$", index, re.MULTILINE)
-    expected = [
-        (number(record), record.name, record.read_text("utf-8").splitlines()[0].split(": ", 1)[1])
-        for record in RECORDS
-    ]
-    missing = [f"| [{n}]({name}) | {title} |" for n, name, title in expected]
+    expected = [(number(record), record.name, title(record)) for record in RECORDS]
+    missing = [f"| [{n}]({name}) | {text} |" for n, name, text in expected]
     assert listed == expected, "docs/decisions/README.md should list:\n" + "\n".join(missing)
 
 
