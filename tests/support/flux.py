@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +81,11 @@ def flux_command() -> str | None:
 
 @contextmanager
 def private_flux(
-    *, size: int = 1, options: Sequence[str] = (), environ: Mapping[str, str] | None = None
+    *,
+    size: int = 1,
+    options: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    log: Path | None = None,
 ) -> Iterator[PrivateFlux]:
     """A fresh instance of `size` brokers on this machine, ended with the block.
 
@@ -90,6 +94,7 @@ def private_flux(
         options: more options of `flux start`, such as `--conf=KEY=VALUE`.
         environ: the brokers' environment; this process's by default. Names of Flux's own and of
             the agent's are left out.
+        log: what Flux itself says is appended here; without it, it goes where ours goes.
     """
     command = flux_command()
     if command is None:
@@ -98,13 +103,19 @@ def private_flux(
     clean = {n: v for n, v in given.items() if not n.startswith(("FLUX_", "RAINBOW_"))}
     folder = Path(tempfile.mkdtemp(prefix="flux-test-"))
     uri_file = folder / "uri"
-    with subprocess.Popen(
-        [command, "start", f"--test-size={size}", *options, "sh", "-c", _PROGRAM, str(uri_file)],
-        stdin=subprocess.PIPE,
-        cwd=folder,
-        env=clean,
-        start_new_session=True,
-    ) as process:
+    program = ["sh", "-c", _PROGRAM, str(uri_file)]
+    with (
+        nullcontext() if log is None else log.open("ab") as output,
+        subprocess.Popen(
+            [command, "start", f"--test-size={size}", *options, *program],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            env=clean,
+            start_new_session=True,
+        ) as process,
+    ):
         try:
             uri = _wait_for_uri(process, uri_file)
             yield PrivateFlux(uri, process.pid, {**clean, "FLUX_URI": uri})

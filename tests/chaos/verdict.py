@@ -1,0 +1,119 @@
+"""What became of each job of a storm, by what its tasks wrote."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chaos.jobs import Book, Job, file_of
+from chaos.parts import Row
+from rainbow_agent.core.states import JobState, TaskState
+from support.groups import RAN, oracle, replicas
+
+
+@dataclass
+class Verdict:
+    """The figures; each of the lists names what was found.
+
+    Attributes:
+        tasks: how many commands ran.
+        lost: accepted, and did not run or has no end, with no excuse.
+        twice: ran more often than it was to.
+        early: began before what it depends on had ended.
+        untrue: the ledger says another end than what was seen.
+        again: ran in two instances, the first of which died before its start was known.
+    """
+
+    tasks: int = 0
+    lost: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+    early: list[str] = field(default_factory=list)
+    untrue: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Whether all is as promised."""
+        return not (self.lost or self.twice or self.early or self.untrue)
+
+
+def judge(book: Book, rows: Iterable[Row], folder: Path) -> Verdict:
+    """Hold what was written against what was sent.
+
+    Args:
+        book: what was sent.
+        rows: the ledger's.
+        folder: where the tasks wrote.
+    """
+    verdict = Verdict()
+    of_name: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        of_name[row.name].append(row)
+    for job in book.jobs.values():
+        _judge_job(verdict, job, of_name[job.name], folder, book.begun)
+    return verdict
+
+
+def _judge_job(
+    verdict: Verdict,
+    job: Job,
+    rows: Sequence[Row],
+    folder: Path,
+    begun: Mapping[tuple[str, str], int],
+) -> None:
+    wanted = _wanted(job)
+    missing = []
+    for task, times in wanted.items():
+        lines = _lines(file_of(folder, job.name, task))
+        runs = [int(line.split()[1]) for line in lines if line.startswith("+")]
+        verdict.tasks += len(runs)
+        name = f"{job.name}/{task}"
+        if any(line.startswith("!") for line in lines):
+            verdict.early.append(name)
+        if len(runs) > times:
+            _count_twice(verdict, name, runs, times, begun.get((job.name, task), 0))
+        elif len(runs) < times:
+            missing.append(f"{task} ({len(runs)} of {times})")
+    _judge_end(verdict, job, rows, missing)
+
+
+def _count_twice(verdict: Verdict, name: str, runs: list[int], times: int, begun: int) -> None:
+    """A start that died with its instance before anyone knew of it is made up for in the next."""
+    most = max(Counter(runs).values())
+    of_last = Counter(runs)[max(runs)]
+    if times == 0 or most > times or (begun and of_last > max(times - begun, 0)):
+        verdict.twice.append(f"{name}: in instances {runs}, to run {times} times")
+    else:
+        verdict.again.append(name)
+
+
+def _judge_end(verdict: Verdict, job: Job, rows: Sequence[Row], missing: list[str]) -> None:
+    must_run = job.certain and not (job.excuse or job.canceled or job.met)
+    open_rows = [row.state for row in rows if not row.over]
+    if (must_run and missing) or open_rows or (job.certain and not job.excuse and not rows):
+        what = f"{job.name}: not run: {missing}; in the ledger: {[row.state for row in rows]}"
+        verdict.lost.append(what + "".join(f" {row.reason}" for row in rows))
+        return
+    states = [row.state for row in rows]
+    if missing and JobState.COMPLETED.value in states:
+        verdict.untrue.append(f"{job.name}: completed, and {missing} did not run")
+    elif must_run and len(rows) == 1 and states != [_end(job).value]:
+        verdict.untrue.append(f"{job.name}: {states}, not {_end(job).value}: {rows[0].reason}")
+
+
+def _wanted(job: Job) -> dict[str, int]:
+    """How often each command is to run."""
+    ends = oracle(job.nodes)
+    return {task: n if ends[task] in RAN else 0 for task, n in replicas(job.nodes).items()}
+
+
+def _end(job: Job) -> JobState:
+    ends = oracle(job.nodes)
+    top = {ends[node["name"]] for node in job.nodes}
+    return JobState.FAILED if TaskState.FAILED in top else JobState.COMPLETED
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
