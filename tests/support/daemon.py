@@ -1,35 +1,49 @@
 """A whole agent in one process: real loops, threads, ledger and waits; fake is what is outside.
 
 `World` is what outlives an agent (rainbow, the workload manager, the disk), `Agent` one daemon in a
-thread of its own. Put together as bootstrap does it.
+thread of its own.
 """
 
 from __future__ import annotations
 
 import json
-import queue
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from rainbow_agent.core.model import JobChange, Registration
+from rainbow_agent.core.ports import Clock
 from rainbow_agent.core.site import Site
 from rainbow_agent.core.states import JobState
+from rainbow_agent.daemon.circuit_breaker import CircuitBreaker
 from rainbow_agent.daemon.daemon import Daemon
-from rainbow_agent.daemon.parts import Parts
+from rainbow_agent.daemon.drain_watch import DrainWatch
+from rainbow_agent.daemon.members import Members
+from rainbow_agent.daemon.status_writer import StatusWriter
+from rainbow_agent.daemon.systemd import Notifier
+from rainbow_agent.fleet.contact import Contact
+from rainbow_agent.fleet.fleet import Fleet, SessionErrors
+from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.inbox import Inbox
-from rainbow_agent.fleet.registration import Registrar, SessionError
+from rainbow_agent.fleet.ownership import Ownership
+from rainbow_agent.fleet.ownership_messages import AgentIdentity, OwnershipRecord
+from rainbow_agent.fleet.registration import Registrar
 from rainbow_agent.fleet.reporter import Reporter
+from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.jobs.dispatcher import Dispatcher
+from rainbow_agent.jobs.jobs import Jobs
 from rainbow_agent.jobs.journal import JournalFollower
+from rainbow_agent.monitoring.build import Monitoring
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock
-from rainbow_agent.runtime.loops import Telemetry
+from rainbow_agent.runtime.loops import Loop, Telemetry
 from rainbow_agent.runtime.setting_types import Secret
+from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.workload.choose import Choice
 from support.common import Background, FakeCredentialStore, jobspec_json, plan_json
 from support.ledger import check_invariants
 from support.scheduler import REGISTRATION_SECRET, FakeScheduler
@@ -47,6 +61,7 @@ class World:
         self.rainbow = FakeScheduler()
         self.server = FakeWorkload(auto=True)
         self.store = FakeCredentialStore()
+        self.ownership = RememberedOwnership()
         self.secret = REGISTRATION_SECRET
         self.max_jobs = 256
         self.told: list[dict[str, Any]] = []
@@ -109,8 +124,61 @@ class World:
         return lambda: self.states() == [state] * count
 
 
+class Told(StatusWriter):
+    """Keeps what was written to runtime.json, in order."""
+
+    def __init__(
+        self, world: World, settings: Settings, choice: Choice, service: Notifier, clock: Clock
+    ) -> None:
+        super().__init__(settings, choice, service, clock.now(), clock)
+        self._world = world
+
+    def write(self, facts: Mapping[str, Any]) -> None:
+        """See StatusWriter."""
+        super().write(facts)
+        self._world.told.append(json.loads((self._world.path.parent / "runtime.json").read_text()))
+
+
+class FakeNodes(NodeWatcher):
+    """Nodes that never change."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def run(self) -> None:
+        """Nothing happens until the stop."""
+        self._agent.stop.wait()
+
+    def facts(self) -> dict[str, Any]:
+        """Nothing to say."""
+        return {"nodes": None}
+
+
+class NoToken:
+    """Credentials without a token: the registration is never renewed."""
+
+    def token(self) -> str:
+        """There is none."""
+        return ""
+
+
+class RememberedOwnership:
+    """What a state folder remembers of the ownership."""
+
+    def __init__(self) -> None:
+        self._kept: OwnershipRecord | None = None
+
+    def load(self) -> OwnershipRecord | None:
+        """What was saved."""
+        return self._kept
+
+    def save(self, ownership_record: OwnershipRecord) -> None:
+        """Keep it."""
+        self._kept = ownership_record
+
+
 class Agent:
-    """One daemon in a thread of its own, put together as bootstrap does it."""
+    """One daemon in a thread of its own, built as daemon/build.py does it, over fakes."""
 
     def __init__(self, world: World, *, until_idle: bool) -> None:
         self.world = world
@@ -127,7 +195,7 @@ class Agent:
         self.thread = Background(self._run, "agent")
 
     def start(self) -> None:
-        """Until its parts are there; they are made in its thread, which owns its ledger."""
+        """Until it is built; they are made in its thread, which owns its ledger."""
         self.thread.start()
         if not self._built.wait(30.0):
             raise AssertionError("the agent was not made in time")
@@ -143,7 +211,7 @@ class Agent:
 
     def _run(self) -> None:
         try:
-            self.daemon = Daemon(self._parts())
+            self.daemon = self._daemon()
         finally:
             self._built.set()
         self.exit_code = self.daemon.run()
@@ -159,10 +227,57 @@ class Agent:
     def _memory(self) -> int | None:
         return self.memory_per_node()
 
-    def _parts(self) -> Parts:
-        world, clock = self.world, SystemClock()
-        session_errors: queue.SimpleQueue[SessionError] = queue.SimpleQueue()
+    def _daemon(self) -> Daemon:
+        world, clock, telemetry = self.world, SystemClock(), self.telemetry
+        wake, main = self.stop.bell(), telemetry.loop("main", self.stop)
         ledger = SqliteLedger.open(world.path)
+        resources = ExitStack()
+        resources.callback(self._closed)
+        resources.callback(ledger.close)
+        fleet = self._fleet(ledger, main, wake)
+        jobs = self._jobs(ledger)
+        self.journal, self.reporter = jobs.journal, fleet.reporter
+        settings = Settings(cluster="blue", state_dir=world.path.parent)
+        service = Notifier("")
+        members = Members(
+            nodes=FakeNodes(self),
+            fleet=fleet,
+            jobs=jobs,
+            monitoring=Monitoring(None),
+            breaker=CircuitBreaker(conditions=telemetry.conditions, clock=clock, limit=1000),
+            drain=DrainWatch(lambda: None),
+            status=Told(world, settings, Choice("fake", "fake", "a test"), service, clock),
+            service=service,
+        )
+        return Daemon(
+            members,
+            ledger=ledger,
+            stop=self.stop,
+            loop=main,
+            wake=wake,
+            backoff=Backoff(0.005, 0.02),
+            clock=clock,
+            telemetry=telemetry,
+            journal_stop=self.stop,
+            resources=resources,
+            until_idle=self._until_idle,
+        )
+
+    def _fleet(self, ledger: SqliteLedger, main: Loop, wake: threading.Event) -> Fleet:
+        world, clock, telemetry = self.world, SystemClock(), self.telemetry
+        contact, session_errors = Contact(clock, telemetry, main), SessionErrors(wake)
+        ownership = Ownership(
+            scheduler=world.rainbow,
+            store=world.ownership,
+            token=lambda: "",
+            card=AgentIdentity("this", "here", 1, 1.0, "/state"),
+            poll_max=0.02,
+            clock=clock,
+            conditions=telemetry.conditions,
+        )
+        publisher = GraphPublisher(
+            scheduler=world.rainbow, ledger=ledger, clock=clock, description=lambda: None
+        )
         registrar = Registrar(
             cluster="blue",
             host="127.0.0.1:1",
@@ -174,17 +289,10 @@ class Agent:
             graph=lambda: "{}",
             registration_id="of {}".format,
             clock=clock,
+            record=publisher,
+            holder=ownership,
         )
-        self.journal = JournalFollower(
-            open_workload=self._connect,
-            open_ledger=self._open_ledger,
-            clock=clock,
-            stop=self.stop,
-            on_change=self._changed,
-            telemetry=self.telemetry,
-        )
-        self.journal.PATIENCE = 0.02
-        self.reporter = Reporter(
+        reporter = Reporter(
             session=lambda: registrar.session,
             open_scheduler=lambda: world.rainbow,
             open_ledger=lambda: SqliteLedger.open(world.path),
@@ -195,19 +303,37 @@ class Agent:
             clock=clock,
             stop=self.stop,
             session_error=session_errors.put,
-            telemetry=self.telemetry,
+            telemetry=telemetry,
         )
-        return Parts(
+        return Fleet(
             registrar=registrar,
+            publisher=publisher,
+            ownership=ownership,
             inbox=Inbox(
                 scheduler=world.rainbow, ledger=ledger, clock=clock, max_jobs=world.max_jobs
             ),
+            reporter=reporter,
+            contact=contact,
+            session_errors=session_errors,
+            credentials=NoToken(),
             ledger=ledger,
-            journal=self.journal,
-            reporter=self.reporter,
+            scheduler=world.rainbow,
+        )
+
+    def _jobs(self, ledger: SqliteLedger) -> Jobs:
+        clock = SystemClock()
+        journal = JournalFollower(
+            open_workload=self._connect,
+            open_ledger=self._open_ledger,
             clock=clock,
             stop=self.stop,
-            backoff=Backoff(0.005, 0.02),
+            on_change=self._changed,
+            telemetry=self.telemetry,
+        )
+        journal.PATIENCE = 0.02
+        return Jobs(
+            ledger=ledger,
+            journal=journal,
             open_dispatcher=lambda: Dispatcher(
                 ledger=ledger,
                 workload=self._connect(),
@@ -218,17 +344,13 @@ class Agent:
                 grace=10.0,
                 on_change=self._changed,
             ),
-            tell=lambda facts: world.told.append(json.loads(json.dumps(facts))),
-            close=lambda: self._close(ledger),
-            session_errors=session_errors,
-            bell=self.stop.bell(),
-            telemetry=self.telemetry,
-            until_idle=self._until_idle,
+            on_change=self._changed,
+            clock=clock,
+            conditions=self.telemetry.conditions,
         )
 
     def _changed(self, _: list[JobChange]) -> None:
         self.reporter.changed()
 
-    def _close(self, ledger: SqliteLedger) -> None:
-        ledger.close()
+    def _closed(self) -> None:
         self.closed = True

@@ -69,7 +69,6 @@ class Harness:
             ledger=self.ledger,
             clock=self.clock,
             description=lambda: self.description,
-            renew=self.renew,
             conditions=self.conditions,
         )
         self.registrar = Registrar(
@@ -102,9 +101,9 @@ class Harness:
     def sync(self) -> Session:
         """As a round of the daemon does."""
         session = self.registrar.ensure()
-        self.graph_publisher.sync(session)
+        self.graph_publisher.sync(session, self.renew)
         if self.registrar.session is not session:
-            self.graph_publisher.sync(self.registrar.ensure())
+            self.graph_publisher.sync(self.registrar.ensure(), self.renew)
         return self.registrar.ensure()
 
     def sent(self) -> dict[str, int]:

@@ -18,7 +18,7 @@ def command(settings: Settings) -> None:
 
     Example: rainbow-agent deregister --cluster blue
     """
-    from rainbow_agent.daemon.wiring_once import deregister_once  # noqa: PLC0415 - grpc: heavy
+    from rainbow_agent.daemon.once import deregister_once  # noqa: PLC0415 - grpc: heavy
 
     deregister_once(settings)
     click.echo(f"Cluster {settings.cluster} is no longer registered with {settings.host}.")

@@ -18,7 +18,7 @@ def command(settings: Settings) -> None:
 
     Example: rainbow-agent register --cluster blue --host rainbow:8080
     """
-    from rainbow_agent.daemon.wiring_once import register_once  # noqa: PLC0415 - grpc: heavy
+    from rainbow_agent.daemon.once import register_once  # noqa: PLC0415 - grpc: heavy
 
     session = register_once(settings)
     click.echo(f"Cluster {session.cluster} is registered with rainbow at {settings.host}.")

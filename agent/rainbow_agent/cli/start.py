@@ -19,6 +19,6 @@ def command(until_idle: bool, settings: Settings) -> None:
 
     Example: flux start rainbow-agent start
     """
-    from rainbow_agent.daemon.wiring import run_daemon  # noqa: PLC0415 - grpc, yaml: heavy
+    from rainbow_agent.daemon.run import run_daemon  # noqa: PLC0415 - grpc, yaml: heavy
 
     sys.exit(run_daemon(settings, until_idle=until_idle))

@@ -1,21 +1,28 @@
-"""Joins what makes the cluster a member of the fleet; a part of bootstrap."""
+"""Builds what makes the cluster a member of the fleet."""
 
 from __future__ import annotations
 
-from rainbow_agent.core.ports import StopSignal
+import threading
+from collections.abc import Callable
+
+from rainbow_agent.core.model import Drain
+from rainbow_agent.core.ports import Workload
+from rainbow_agent.fleet.contact import Contact
 from rainbow_agent.fleet.credentials import ConfigFileStore, FreshSecret, registration_id
+from rainbow_agent.fleet.fleet import Fleet, SessionErrors
 from rainbow_agent.fleet.graph_publisher import GraphPublisher
-from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_agent.fleet.grpc.connect import connect
+from rainbow_agent.fleet.inbox import Inbox
 from rainbow_agent.fleet.ownership import Ownership
 from rainbow_agent.fleet.ownership_file import OwnershipFile, card
-from rainbow_agent.fleet.registration import Holder, Registrar
-from rainbow_agent.fleet.renewal import renew
+from rainbow_agent.fleet.registration import Registrar
+from rainbow_agent.fleet.reporter import Reporter
 from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.runtime.clock import SystemClock
-from rainbow_agent.runtime.conditions import Conditions
 from rainbow_agent.runtime.logs import Redact
-from rainbow_agent.runtime.loops import Telemetry
+from rainbow_agent.runtime.loops import Loop, Telemetry
 from rainbow_agent.runtime.settings import Settings
+from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
 
 
@@ -30,62 +37,100 @@ def credential_store(settings: Settings, redact: Redact | None = None) -> Config
     )
 
 
-def build_registrar(
+def build_fleet(
     settings: Settings,
     *,
     ledger: SqliteLedger,
-    scheduler: RainbowScheduler,
-    watcher: NodeWatcher,
-    redact: Redact | None = None,
-    stop: StopSignal | None = None,
-    telemetry: Telemetry | None = None,
-    holder: Holder | None = None,
-) -> tuple[Registrar, GraphPublisher]:
-    """A registrar over these settings, and what keeps rainbow's picture of the cluster true.
+    open_ledger: Callable[[], SqliteLedger],
+    open_workload: Callable[[], Workload],
+    nodes: NodeWatcher,
+    read_drain: Callable[[], Drain | None],
+    telemetry: Telemetry,
+    main: Loop,
+    stop: Stop,
+    wake: threading.Event,
+    redact: Redact,
+) -> Fleet:
+    """The cluster's membership in the fleet that the settings name.
 
-    With `stop`, its waits for the first survey end on that.
+    Args:
+        settings: host, cluster, secrets, TLS, poll and report times, state folder.
+        ledger: the main loop's.
+        open_ledger: opens another, for the reporter's thread.
+        open_workload: likewise; it is asked for free resources.
+        nodes: describe the cluster.
+        read_drain: whether new jobs are taken.
+        telemetry: conditions, counters and loops.
+        main: the main loop, which waits for the first description of the nodes.
+        stop: ends the reporter's thread and calls to rainbow.
+        wake: ends the main loop's wait when something is to be repaired.
+        redact: secrets that become known are hidden from the log.
     """
-    store, clock = credential_store(settings, redact), SystemClock()
-    graph_publisher = GraphPublisher(
+    clock, conditions = SystemClock(), telemetry.conditions
+    contact = Contact(clock, telemetry, main)
+    scheduler = connect(settings, on_call=contact.called, stop=stop)
+    store = credential_store(settings, redact)
+    ownership = Ownership(
+        scheduler=scheduler,
+        store=OwnershipFile(settings.state_dir),
+        token=store.token,
+        card=card(settings.state_dir, clock.now()),
+        poll_max=settings.poll_max,
+        clock=clock,
+        conditions=conditions,
+    )
+    publisher = GraphPublisher(
         scheduler=scheduler,
         ledger=ledger,
         clock=clock,
-        description=lambda: watcher.description,
-        renew=lambda: renew(registrar, ledger, store),
-        conditions=telemetry.conditions if telemetry else None,
+        description=lambda: nodes.description,
+        conditions=conditions,
     )
     registrar = Registrar(
         cluster=settings.cluster,
         host=settings.host,
         secret=settings.secret,
         secret_source=settings.sources["secret"],
-        fresh_secret=FreshSecret(settings, redact.add if redact else lambda _: None),
+        fresh_secret=FreshSecret(settings, redact.add),
         scheduler=scheduler,
         store=store,
         ledger=ledger,
-        graph=lambda: watcher.graph_text(stop),
+        graph=lambda: nodes.graph_text(main),
         registration_id=registration_id,
         clock=clock,
-        record=graph_publisher,
-        holder=holder,
+        record=publisher,
+        holder=ownership,
     )
-    return registrar, graph_publisher
-
-
-def build_ownership(
-    settings: Settings,
-    scheduler: RainbowScheduler,
-    conditions: Conditions,
-    redact: Redact | None = None,
-) -> Ownership:
-    """Whether this agent is the one that receives the cluster's jobs."""
-    clock = SystemClock()
-    return Ownership(
+    session_errors = SessionErrors(wake)
+    return Fleet(
+        registrar=registrar,
+        publisher=publisher,
+        ownership=ownership,
+        inbox=Inbox(
+            scheduler=scheduler,
+            ledger=ledger,
+            clock=clock,
+            max_jobs=settings.max_jobs,
+            conditions=conditions,
+            hear=ownership.hear,
+        ),
+        reporter=Reporter(
+            session=lambda: registrar.session if ownership.held else None,
+            open_scheduler=lambda: connect(settings, stop=stop, on_call=telemetry.called),
+            open_ledger=open_ledger,
+            open_workload=open_workload,
+            memory_per_node=nodes.memory_per_node,
+            operator=settings.operator_state,
+            every=settings.report_every,
+            clock=clock,
+            stop=stop,
+            session_error=session_errors.put,
+            draining=lambda: read_drain() is not None,
+            telemetry=telemetry,
+        ),
+        contact=contact,
+        session_errors=session_errors,
+        credentials=store,
+        ledger=ledger,
         scheduler=scheduler,
-        store=OwnershipFile(settings.state_dir),
-        token=credential_store(settings, redact).token,
-        card=card(settings.state_dir, clock.now()),
-        poll_max=settings.poll_max,
-        clock=clock,
-        conditions=conditions,
     )

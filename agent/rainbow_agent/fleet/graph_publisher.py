@@ -92,7 +92,6 @@ class GraphPublisher:
         ledger: Notes,
         clock: Clock,
         description: Callable[[], ClusterDescription | None],
-        renew: Callable[[], Renewal],
         conditions: Conditions | None = None,
     ) -> None:
         """Join it to its surroundings.
@@ -102,7 +101,6 @@ class GraphPublisher:
             ledger: keeps what was sent.
             clock: spaces renewals.
             description: the cluster as it is now; None while it is not known yet.
-            renew: registers the cluster again, if it can now (renewal.renew).
             conditions: where a subsystem that rainbow refuses is said.
         """
         self._conditions = conditions or Conditions(clock)
@@ -110,7 +108,6 @@ class GraphPublisher:
         self._ledger = ledger
         self._clock = clock
         self._description = description
-        self._renew = renew
         self._sent: Sent | None = None
         self._before_loss: Sent | None = None
         self._shown: tuple[ClusterDescription, str] | None = None  # what needs no sending any more
@@ -138,8 +135,12 @@ class GraphPublisher:
 
     # -- the main loop ----------------------------------------------------------------------------
 
-    def sync(self, session: Session) -> None:
+    def sync(self, session: Session, renew: Callable[[], Renewal]) -> None:
         """Send what rainbow does not have yet, if anything.
+
+        Args:
+            session: of this registration.
+            renew: registers the cluster again, if it can now (renewal.renew).
 
         Raises:
             Transient: rainbow cannot be reached; what was not sent is sent by the next call.
@@ -155,7 +156,7 @@ class GraphPublisher:
             since = self._clock.monotonic() - self._renewed
             if since < RENEW_EVERY:
                 return
-            how = self._renew()
+            how = renew()
             if how is Renewal.LATER:
                 return
             self._renewed = self._clock.monotonic()

@@ -1,4 +1,4 @@
-"""Joins what describes the cluster itself; a part of bootstrap."""
+"""Builds what describes the nodes of this cluster."""
 
 from __future__ import annotations
 
@@ -46,8 +46,19 @@ def build_watcher(
     telemetry: Telemetry | None = None,
     *,
     keep: bool = True,
+    on_description: Callable[[], None] = lambda: None,
 ) -> NodeWatcher:
-    """What watches the nodes of this cluster; with `keep` it leaves what it finds as files."""
+    """What watches the nodes of this cluster.
+
+    Args:
+        settings: cluster, folders of descriptions and subsystems, extract_timeout.
+        choice: the workload manager; its nodes are described.
+        open_workload: opens a connection to it.
+        stop: ends the watcher's thread.
+        telemetry: conditions and loops.
+        keep: whether it leaves what it finds as files.
+        on_description: is called when the description changed; from the watcher's thread.
+    """
     clock = SystemClock()
     shelf = CompspecDir(settings.compspec_dir) if keep else _ReadOnly(settings.compspec_dir)
     files = spack_files(os.environ)
@@ -67,6 +78,7 @@ def build_watcher(
         settle=Debounce(clock),
         telemetry=telemetry,
         everywhere=UserSubsystems(settings.subsystems_dir).read,
+        on_description=on_description,
     )
 
 

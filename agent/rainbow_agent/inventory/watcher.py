@@ -75,6 +75,7 @@ class NodeWatcher:
         settle: Debounce,
         telemetry: Telemetry | None = None,
         everywhere: Callable[[], Subsystems] = dict,
+        on_description: Callable[[], None] = lambda: None,
     ) -> None:
         self._cluster = cluster
         self._open_workload = open_workload
@@ -97,8 +98,8 @@ class NodeWatcher:
         self._nodes: tuple[NodeView, ...] = ()
         self._ready = threading.Condition()
         self._problem: Exception | None = None
-        #: Is called when there is a new portrait.
-        self.on_description: Callable[[], None] = lambda: None
+        #: Is called when there is a new description.
+        self._on_description = on_description
         #: The cluster as it is; None until the first survey ended.
         self.description: ClusterDescription | None = None
 
@@ -197,10 +198,10 @@ class NodeWatcher:
         if self.description is None or self._settle.due() or due:
             self._survey(pool)
 
-    def facts(self) -> dict[str, Any] | None:
-        """The `nodes` object of `status`; None before the first survey."""
+    def facts(self) -> dict[str, Any]:
+        """The key `nodes` of runtime.json; None before the first survey."""
         description = self.description
-        return None if description is None else nodes_view(description.survey.nodes)
+        return {"nodes": nodes_view(description.survey.nodes) if description else None}
 
     def _software_is_new(self) -> None:
         self._software_changed.set()
@@ -276,7 +277,7 @@ class NodeWatcher:
             self.description, self._problem = description, None
             self._ready.notify_all()
         self._telemetry.conditions.clear(ConditionName.CLUSTER_NOT_DESCRIBED)
-        self.on_description()
+        self._on_description()
         self._shelf.keep_cluster(description)
 
     def _say_who_is_missing(self, survey: Survey) -> None:

@@ -78,3 +78,9 @@ class Cancellations(Protocol):
     def job(self, key: JobKey) -> JobRow | None: ...
 
     def apply(self, changes: Sequence[TaskChange]) -> list[JobChange]: ...
+
+
+class OnTheirWay(Submissions, Cancellations, Protocol):
+    """For all that the main loop does with jobs."""
+
+    def open_jobs(self) -> int: ...

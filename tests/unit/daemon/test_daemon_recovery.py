@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,7 @@ import pytest
 from rainbow_agent.core.errors import Unavailable, WorkloadUnavailable
 from rainbow_agent.core.model import Cancellation, Offer, Submission, SubmitOutcome
 from rainbow_agent.core.states import JobState, TaskState
-from rainbow_agent.daemon.parts import Parts
-from rainbow_agent.fleet.registration import Session
+from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.jobs.dispatcher import Dispatcher
 from rainbow_agent.jobs.journal import JournalFollower
 from support.common import eventually, jobspec_json
@@ -26,7 +24,7 @@ from support.workload import Break, FakeConnection, FakeWorkload
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """With short waits, so that the tests are quick."""
     monkeypatch.setattr("rainbow_agent.fleet.reporter.GATHER", 0.01)
-    monkeypatch.setattr("rainbow_agent.daemon.daemon.LOOK", 0.01)
+    monkeypatch.setattr("rainbow_agent.daemon.daemon.SHORT_WAIT_SLICE_S", 0.01)
     world = World(tmp_path)
     yield world
     world.end()
@@ -90,7 +88,7 @@ def test_rainbow_away_for_a_while(world: World, caplog: pytest.LogCaptureFixture
         world.rainbow.down = True
         asked = world.rainbow.calls["receive"]
         eventually(lambda: world.rainbow.calls["receive"] > asked + 5, "it keeps asking")
-        assert agent.daemon._rainbow.reachable is False
+        assert agent.daemon.members.fleet.contact.reachable is False
         world.rainbow.down = False
         world.rainbow.put("blue", PAIR)
         eventually(world.all_are(JobState.COMPLETED, 1), "the job is completed")
@@ -206,7 +204,7 @@ def test_nothing_is_received_while_there_is_nowhere_to_put_it(world: World) -> N
     agent.start()
     eventually(lambda: agent.journal.reachable is False, "it noticed")
     eventually(lambda: world.rainbow.calls["update_state"] > 1, "it reports all the same")
-    assert world.rainbow.calls["receive"] == 0
+    assert (len(world.rainbow.waiting("blue")), world.states()) == (1, [])
     world.server.down = False
     agent.ends()
     assert world.states() == [JobState.COMPLETED]
@@ -275,7 +273,7 @@ def test_a_cancel_that_flux_does_not_answer_leaves_nothing_half_submitted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was in flight on that connection is looked up, and the chain goes on."""
-    monkeypatch.setattr("rainbow_agent.daemon.daemon.TURN", 0.05)
+    monkeypatch.setattr("rainbow_agent.daemon.daemon.SUBMIT_TURN_S", 0.05)
     world.registered()
     world.server.auto = False
     world.rainbow.put("blue", PAIR)
@@ -300,10 +298,10 @@ def test_what_is_here_is_submitted_while_rainbow_is_away(
 ) -> None:
     """Jobs that were received need no rainbow, also while it owes us an answer to something."""
 
-    def away(_: Session) -> None:
+    def away(*_: object) -> None:
         raise Unavailable("rainbow is away")
 
-    monkeypatch.setattr("support.daemon.Parts", partial(Parts, publish=away))
+    monkeypatch.setattr(GraphPublisher, "sync", away)
     world.registered()
     with world.ledger() as ledger:
         registration = ledger.current_registration()
@@ -333,7 +331,7 @@ def test_what_is_in_flight_at_a_stop_is_not_taken_for_unsent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only what is `submitting` makes the next start wait for what may still arrive."""
-    monkeypatch.setattr("rainbow_agent.daemon.daemon.TURN", 0.05)
+    monkeypatch.setattr("rainbow_agent.daemon.daemon.SUBMIT_TURN_S", 0.05)
     monkeypatch.setattr(
         "support.daemon.Dispatcher",
         lambda **parts: Dispatcher(**{**parts, "grace": 0.2}),

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from rainbow_agent.core.errors import Fatal, LedgerBlocked, LedgerCorrupt, LedgerDamaged
-from rainbow_agent.daemon import restart
-from rainbow_agent.daemon.parts import Parts
-from rainbow_agent.daemon.restart import PAUSES, RestartLoop
+from rainbow_agent.daemon.restart import PAUSES_S, RestartLoop
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
@@ -26,44 +23,48 @@ class Runs:
 
     def __init__(self, *ends: Exception | int) -> None:
         self.ends = list(ends)
-        self.told: list[dict[str, Any]] = []
+        self.told: list[Mapping[str, Any]] = []
         self.given: list[LedgerDamaged | None] = []
         self.waited: list[float] = []
         self.clock = FakeClock()
         self.stop = Stop()
         self.telemetry = Telemetry(self.clock)
-        self.threads: list[threading.Thread] = []
+        self.thread_lives = False
 
     def run(self, monkeypatch: pytest.MonkeyPatch) -> int:
         """Until one ends that is not followed by another."""
-        monkeypatch.setattr(restart, "Daemon", self._daemon)
         monkeypatch.setattr(Stop, "wait", lambda _, seconds: self.clock.advance(seconds))
         return RestartLoop(
-            self._assemble,
+            self._build,
             stop=self.stop,
             telemetry=self.telemetry,
             clock=self.clock,
-            tell=self.told.append,
+            status=self,  # type: ignore[arg-type] # all that it needs of one
         ).run()
 
-    def _assemble(self, stop: Stop, broken: LedgerDamaged | None) -> Parts:
+    def write(self, facts: Mapping[str, Any]) -> None:
+        """See StatusWriter."""
+        self.told.append(facts)
+
+    def alive(self) -> bool:
+        """See Threads."""
+        return self.thread_lives
+
+    def _build(self, stop: Stop, broken: LedgerDamaged | None) -> Any:
         self.given.append(broken)
         self.waited.append(self.clock.monotonic())
         if self.ends and isinstance(self.ends[0], Fatal) and self.ends[0].args[0] == "cannot":
             raise self.ends.pop(0)  # type: ignore[misc] # it was just looked at
-        return stop  # type: ignore[return-value] # all that the daemon below wants of its parts
-
-    def _daemon(self, parts: Any) -> Any:
         runs = self
 
         class Daemon:
-            threads = runs.threads
+            threads = runs
 
             def run(self) -> int:
                 end = runs.ends.pop(0)
                 if isinstance(end, int):
                     return end
-                parts.set(str(end), 42, end)
+                stop.set(str(end), 42, end)
                 return 42
 
         return Daemon()
@@ -82,8 +83,8 @@ def test_the_pauses_grow_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = Runs(*[BROKEN] * 7, 0)
     assert runs.run(monkeypatch) == 0
     pauses = [after - before for before, after in zip(runs.waited, runs.waited[1:], strict=False)]
-    assert pauses[: len(PAUSES)] == pytest.approx(PAUSES)
-    assert pauses[len(PAUSES) :] == pytest.approx([60.0, 60.0])
+    assert pauses[: len(PAUSES_S)] == pytest.approx(PAUSES_S)
+    assert pauses[len(PAUSES_S) :] == pytest.approx([60.0, 60.0])
     assert runs.told[0]["conditions"][0]["name"] == "ledger-broken"
     assert runs.telemetry.conditions.current() == []
 
@@ -113,20 +114,14 @@ def test_a_later_beginning_that_fails_is_tried_again(monkeypatch: pytest.MonkeyP
 def test_a_thread_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has the old file open: the process ends, with a code that has it started again."""
     runs = Runs(BROKEN, 0)
-    over = threading.Event()
-    runs.threads = [threading.Thread(target=over.wait, daemon=True)]
-    runs.threads[0].start()
-    try:
-        assert runs.run(monkeypatch) == 1
-    finally:
-        over.set()
+    runs.thread_lives = True
+    assert runs.run(monkeypatch) == 1
 
 
 def test_a_stop_ends_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """And is no error."""
     runs = Runs(BROKEN, BROKEN, BROKEN)
-    tell: Callable[[dict[str, Any]], None] = lambda _: runs.stop.set("enough")  # noqa: E731
-    runs.told = type("Told", (list,), {"append": lambda _, facts: tell(facts)})()
+    monkeypatch.setattr(Runs, "write", lambda runs, _: runs.stop.set("enough"))
     assert runs.run(monkeypatch) == 0
     assert len(runs.given) == 2
 

@@ -138,5 +138,5 @@ def test_before_the_first_survey_nothing_is_sent(harness: Harness) -> None:
     harness.restart()
     harness.description = None
     harness.sent()
-    harness.graph_publisher.sync(session)
+    harness.graph_publisher.sync(session, harness.renew)
     assert (harness.sent(), harness.graph_publisher.facts()) == ({}, None)

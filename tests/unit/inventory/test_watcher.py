@@ -87,8 +87,8 @@ class Harness:
             stop=self.stop,
             settle=Debounce(self.clock, quiet=2.0),
             telemetry=self.telemetry,
+            on_description=self._ring,
         )
-        self.watcher.on_description = self._ring
 
     def keep_cluster(self, description: ClusterDescription) -> None:
         """lookout.Shelf."""
@@ -297,11 +297,11 @@ def test_once_is_for_a_command_that_registers_and_ends(harness: Harness) -> None
 
 def test_status_names_those_that_are_not_as_they_should_be(harness: Harness) -> None:
     """Counts of each condition, then names with reasons."""
-    assert harness.watcher.facts() is None
+    assert harness.watcher.facts() == {"nodes": None}
     harness.ranks.answers[1] = Answer(1, problem="no answer", silent=True)
     harness.pool.nodes = changed(changed(views(5), 2, up=False), 3, up=False, drained=True)
     harness.watcher.tick()
-    facts = harness.watcher.facts()
+    facts = harness.watcher.facts()["nodes"]
     assert facts is not None
     assert {name: facts[name] for name in ("up", "drained", "down", "silent", "described")} == {
         "up": 2,

@@ -77,7 +77,7 @@ def test_no_shell_and_no_code_from_text() -> None:
 def test_the_daemon_cannot_run_tasks_itself() -> None:
     """What runs a job's commands is not even loaded in the daemon's process."""
     script = (
-        "import sys, rainbow_agent.daemon.wiring\n"
+        "import sys, rainbow_agent.daemon.run\n"
         f"print([name for name in {RUN_TASKS!r} if name in sys.modules])"
     )
     done = subprocess.run(

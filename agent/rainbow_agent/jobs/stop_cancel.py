@@ -1,13 +1,11 @@
-"""The third phase: jobs that shall not go on are canceled, threads end, rainbow hears the last.
-
-Each part has its share of the grace time (runtime/stop.py); what does not end in it is left behind.
-"""
+"""RAINBOW_ON_STOP=cancel: what runs is canceled, and its end is waited for."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from rainbow_agent.core.errors import Refused, Transient
 from rainbow_agent.core.model import TaskChange, TaskRow
@@ -16,17 +14,17 @@ from rainbow_agent.core.states import TaskState
 from rainbow_agent.jobs.ports import Tasks
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 from rainbow_agent.runtime.logs import counted
-from rainbow_agent.runtime.stop import CANCEL, JOIN, Stop
+from rainbow_agent.runtime.stop import CANCEL, Stop
 
 log = logging.getLogger(__name__)
 
-NOTE = "the agent was stopped (RAINBOW_ON_STOP=cancel)"
-#: Seconds between looks at the ledger.
-_LOOK = 0.05
+NOTE: Final = "the agent was stopped (RAINBOW_ON_STOP=cancel)"
+#: Seconds between looks at the ledger while tasks end.
+_POLL_INTERVAL_S: Final = 0.05
 _BEGUN = frozenset({TaskState.SUBMITTED, TaskState.RUNNING})
 
 
-def cancel_jobs(
+def cancel_running(
     ledger: Tasks, cancel: Callable[[Sequence[int], str], None], clock: Clock, stop: Stop
 ) -> None:
     """Cancel every task that is in the workload manager, and wait for its journal to say so.
@@ -54,7 +52,7 @@ def cancel_jobs(
     ledger.apply([*_never(rows, clock.now())])
     pause = threading.Event()
     while (still := ledger.tasks_in(_BEGUN)) and stop.left(CANCEL) > 0:
-        pause.wait(_LOOK)
+        pause.wait(_POLL_INTERVAL_S)
     if still:
         log.warning(
             "%s were canceled and had not ended when the time was over; the next start hears of it",
@@ -68,14 +66,3 @@ def _never(rows: Iterable[TaskRow], at: float) -> Iterable[TaskChange]:
     for row in rows:
         if row.state is TaskState.PENDING and row.key.job in jobs:
             yield TaskChange(row.key, TaskState.CANCELED, at, NOTE, reason=NOTE, finished=at)
-
-
-def join(
-    threads: Iterable[threading.Thread], stop: Stop, beat: Callable[[], None] = lambda: None
-) -> None:
-    """Wait for threads to end, for their share of the time; `beat` says that this one moves."""
-    for thread in threads:
-        beat()
-        thread.join(timeout=min(max(0.1, stop.left(JOIN)), threading.TIMEOUT_MAX))
-        if thread.is_alive():
-            log.error("The %s thread did not end", thread.name)

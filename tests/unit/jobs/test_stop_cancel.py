@@ -1,9 +1,7 @@
-"""The end: what is canceled, what is not, and what is left behind when the time is over."""
+"""RAINBOW_ON_STOP=cancel: what is canceled, what is not, and what is left when time is over."""
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 
 from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.states import JobState, TaskState
-from rainbow_agent.daemon import shutdown
+from rainbow_agent.jobs.stop_cancel import NOTE, cancel_running
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import FakeClock
@@ -61,8 +59,8 @@ def test_what_is_there_is_canceled_and_what_waits_for_it_never_goes(ledger: Sqli
             ]
         )
 
-    shutdown.cancel_jobs(ledger, cancel, FakeClock(), stopped())
-    assert asked == [([7, 8], shutdown.NOTE)]
+    cancel_running(ledger, cancel, FakeClock(), stopped())
+    assert asked == [([7, 8], NOTE)]
     assert states(ledger) == {
         1: JobState.CANCELED,
         2: JobState.CANCELED,
@@ -79,7 +77,7 @@ def test_a_workload_manager_that_is_gone(
         raise WorkloadUnavailable("it is gone")
 
     before = states(ledger)
-    shutdown.cancel_jobs(ledger, cancel, FakeClock(), stopped())
+    cancel_running(ledger, cancel, FakeClock(), stopped())
     assert states(ledger) == before
     assert "could not be canceled and go on: it is gone" in caplog.text
 
@@ -88,7 +86,7 @@ def test_the_time_is_over_before_they_ended(
     ledger: SqliteLedger, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody waits for longer than there is; the next start hears how they ended."""
-    shutdown.cancel_jobs(ledger, lambda *_: None, FakeClock(), stopped(grace=0.2))
+    cancel_running(ledger, lambda *_: None, FakeClock(), stopped(grace=0.2))
     assert "2 tasks were canceled and had not ended" in caplog.text
     assert states(ledger)[2] is JobState.SUBMITTED
 
@@ -101,18 +99,4 @@ def test_nothing_runs(tmp_path: Path) -> None:
         def cancel(_ids: Sequence[int], _note: str) -> None:
             raise AssertionError("there is nothing to cancel")
 
-        shutdown.cancel_jobs(ledger, cancel, FakeClock(), stopped())
-
-
-def test_a_thread_that_does_not_end_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
-    """It is named, and the others are still waited for."""
-    release = threading.Event()
-    stuck = threading.Thread(target=release.wait, name="stuck", daemon=True)
-    good = threading.Thread(target=lambda: None, name="good")
-    stuck.start()
-    good.start()
-    with caplog.at_level(logging.ERROR):
-        shutdown.join([stuck, good], stopped(grace=0.2))
-    assert [record.getMessage() for record in caplog.records] == ["The stuck thread did not end"]
-    release.set()
-    stuck.join()
+        cancel_running(ledger, cancel, FakeClock(), stopped())

@@ -1,19 +1,21 @@
-"""What is done once, by hand, with the parts of the daemon: register, deregister."""
+"""What is done once, by hand, with the daemon's own objects: register, deregister."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from functools import partial
 
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.daemon.wiring import lock
-from rainbow_agent.fleet.build import build_ownership, build_registrar, credential_store
+from rainbow_agent.daemon.run import lock
+from rainbow_agent.fleet.build import build_fleet, credential_store
 from rainbow_agent.fleet.credentials import registration_id
 from rainbow_agent.fleet.grpc.connect import connect
 from rainbow_agent.fleet.registration import Session
 from rainbow_agent.fleet.retry import patiently
 from rainbow_agent.inventory.build import build_watcher
 from rainbow_agent.runtime.clock import SystemClock
-from rainbow_agent.runtime.conditions import Conditions
+from rainbow_agent.runtime.logs import Redact
+from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage import state_dir
@@ -29,19 +31,30 @@ def register_once(settings: Settings) -> Session:
     """
     choice = choose(settings)
     state_dir.prepare(settings.state_dir)
+    stop, telemetry = Stop(), Telemetry(SystemClock())
+    open_ledger = partial(SqliteLedger.open, settings.ledger_path)
+    open_workload = opener(choice, settings)
     with ExitStack() as stack:
         lock(settings, stack)
-        ledger = stack.enter_context(closing(SqliteLedger.open(settings.ledger_path)))
-        scheduler = stack.enter_context(closing(connect(settings)))
-        watcher = build_watcher(settings, choice, opener(choice, settings), Stop())
-        with watcher.once():
-            ownership = build_ownership(settings, scheduler, Conditions(SystemClock()))
-            registrar, graph_publisher = build_registrar(
-                settings, ledger=ledger, scheduler=scheduler, watcher=watcher, holder=ownership
-            )
-            session = patiently(registrar.ensure)
-            patiently(lambda: graph_publisher.sync(session))
-            return registrar.ensure()
+        ledger = stack.enter_context(closing(open_ledger()))
+        nodes = build_watcher(settings, choice, open_workload, stop, telemetry)
+        fleet = build_fleet(
+            settings,
+            ledger=ledger,
+            open_ledger=open_ledger,
+            open_workload=open_workload,
+            nodes=nodes,
+            read_drain=lambda: None,
+            telemetry=telemetry,
+            main=telemetry.loop("main", stop),
+            stop=stop,
+            wake=stop.bell(),
+            redact=Redact(),
+        )
+        stack.callback(fleet.close)
+        with nodes.once():
+            session = patiently(fleet.register)
+            return patiently(lambda: fleet.publish(session))
 
 
 def deregister_once(settings: Settings) -> None:

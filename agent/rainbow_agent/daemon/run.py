@@ -1,0 +1,99 @@
+"""`rainbow-agent start`: the process around the daemon: log, lock, signals, watchdog."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import ExitStack
+
+from rainbow_agent import __version__
+from rainbow_agent.daemon import systemd
+from rainbow_agent.daemon.build import DaemonBuilder
+from rainbow_agent.daemon.process import keep_private
+from rainbow_agent.daemon.restart import RestartLoop
+from rainbow_agent.daemon.status_writer import StatusWriter
+from rainbow_agent.daemon.systemd import Watchdog
+from rainbow_agent.fleet.grpc.connect import check_tls
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.logs import set_level, set_up
+from rainbow_agent.runtime.loops import LIMIT, Telemetry
+from rainbow_agent.runtime.settings import Settings
+from rainbow_agent.runtime.stop import stop_on_signals
+from rainbow_agent.storage import log_level, state_dir
+from rainbow_agent.workload.choose import choose
+
+log = logging.getLogger(__name__)
+
+
+def run_daemon(settings: Settings, *, until_idle: bool) -> int:
+    """Run the daemon in this process; its exit code."""
+    redact = set_up(settings.log_level, settings.log_format)
+    redact.add(settings.secret_values)
+    choice = choose(settings)
+    check_tls(settings)
+    state_dir.prepare(settings.state_dir)
+    state_dir.close_file(settings.config)
+    keep_private(os.environ, ("RAINBOW_SECRET", "RAINBOW_TOKEN"))
+    service, clock = systemd.take_from(os.environ), SystemClock()
+    telemetry = Telemetry(clock, _loop_limits(settings))
+    with ExitStack() as stack:
+        since = lock(settings, stack)
+        log_level.clear(settings.state_dir)
+        stop = stack.enter_context(stop_on_signals(settings.grace, lambda: _relevel(settings)))
+        if service.watchdog_seconds is not None:
+            watchdog = Watchdog(telemetry.loop_health, service.alive, service.watchdog_seconds / 2)
+            stack.enter_context(watchdog.watching())
+        log.info(
+            "Starting rainbow-agent %s for cluster %s",
+            __version__,
+            settings.cluster,
+            extra={
+                "action": "starting",
+                "rainbow": settings.host,
+                "workload": choice.kind,
+                "because": choice.why,
+                "state_dir": str(settings.state_dir),
+            },
+        )
+        status = StatusWriter(settings, choice, service, since, clock)
+        builder = DaemonBuilder(
+            settings, choice, redact, service, status, telemetry, until_idle=until_idle
+        )
+        restarts = RestartLoop(
+            builder.build, stop=stop, telemetry=telemetry, clock=clock, status=status
+        )
+        return restarts.run()
+
+
+def lock(settings: Settings, stack: ExitStack) -> float:
+    """Hold the state folder's lock until the stack ends.
+
+    Returns:
+        Since when, epoch seconds; what tells this run from others.
+
+    Raises:
+        Fatal: another agent holds it.
+    """
+    holder = state_dir.Holder(os.getpid(), SystemClock().now())
+    stack.callback(state_dir.Lock.take(settings.state_dir, holder).release)
+    return holder.since
+
+
+def _relevel(settings: Settings) -> None:
+    """SIGHUP: log at the level that is wished for; said on the more talkative side."""
+    level, root = log_level.read(settings.state_dir) or settings.log_level, logging.getLogger()
+    quieter = logging.getLevelName(level.upper()) > root.level
+    if not quieter:
+        set_level(level)
+    log.info("The log is at level %s from now on", level, extra={"action": "log_level"})
+    set_level(level)
+
+
+def _loop_limits(settings: Settings) -> dict[str, float]:
+    """Seconds that one turn may take, of loops whose slowest answer a setting allows."""
+    rest = LIMIT / 3  # beside the one answer
+    return {
+        "main": max(LIMIT, settings.timeout + rest),
+        "reporter": max(LIMIT, settings.timeout + rest),
+        "lookout": max(LIMIT, settings.extract_timeout + rest),
+    }

@@ -1,0 +1,58 @@
+"""The daemon's threads: one that dies stops the daemon, and says of what."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.runtime.stop import JOIN, Stop
+
+log = logging.getLogger(__name__)
+
+
+def stop_because_of(stop: Stop, exc: RainbowAgentError) -> None:
+    """Stop the daemon because of an error of ours; said once, whoever meets it."""
+    if str(exc) != stop.reason:  # two threads may meet the same wall
+        log.critical("%s", exc, extra={"action": "fatal"})
+    stop.set(str(exc), exc.exit_code, exc)
+
+
+class Threads:
+    """Started by the main loop, ended by the stop.
+
+    Args:
+        stop: is set when one of them dies.
+    """
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._all: list[threading.Thread] = []
+
+    def start(self, name: str, target: Callable[[], None]) -> None:
+        """Run this in a thread of its own."""
+        thread = threading.Thread(target=self._run, args=(name, target), name=name, daemon=True)
+        self._all.append(thread)
+        thread.start()
+
+    def join(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Wait for their end, for their share of the grace time; `beat` says that we move."""
+        for thread in self._all:
+            beat()
+            thread.join(timeout=min(max(0.1, self._stop.left(JOIN)), threading.TIMEOUT_MAX))
+            if thread.is_alive():
+                log.error("The %s thread did not end", thread.name)
+
+    def alive(self) -> bool:
+        """Whether any of them still runs."""
+        return any(thread.is_alive() for thread in self._all)
+
+    def _run(self, name: str, target: Callable[[], None]) -> None:
+        try:
+            target()
+        except RainbowAgentError as exc:
+            stop_because_of(self._stop, exc)
+        except Exception as exc:  # whatever it was: a daemon without this thread would be half one
+            log.critical("The %s thread died: %s", name, exc, exc_info=True)
+            self._stop.set(f"the {name} thread died: {exc}", 1)

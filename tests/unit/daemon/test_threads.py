@@ -1,0 +1,45 @@
+"""The daemon's threads: their end is waited for, but not for longer than there is time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from rainbow_agent.daemon.threads import Threads
+from rainbow_agent.runtime.stop import Stop
+
+
+def test_a_thread_that_does_not_end_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    """It is named, and the others are still waited for."""
+    release, stop = threading.Event(), Stop(0.2)
+    threads = Threads(stop)
+
+    def stuck() -> None:
+        release.wait()
+
+    threads.start("stuck", stuck)
+    threads.start("good", lambda: None)
+    stop.set("enough")
+    with caplog.at_level(logging.ERROR):
+        threads.join()
+    assert [record.getMessage() for record in caplog.records] == ["The stuck thread did not end"]
+    assert threads.alive()
+    release.set()
+    threads.join()
+
+
+def test_a_thread_that_dies_stops_the_daemon(caplog: pytest.LogCaptureFixture) -> None:
+    """With what it died of."""
+
+    def bug() -> None:
+        raise RuntimeError("a bug")
+
+    stop = Stop()
+    threads = Threads(stop)
+    threads.start("journal", bug)
+    assert stop.wait(30.0)
+    threads.join()
+    assert (stop.exit_code, stop.reason) == (1, "the journal thread died: a bug")
+    assert "Traceback" in caplog.text
