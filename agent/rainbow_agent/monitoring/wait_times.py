@@ -1,0 +1,101 @@
+"""What a job waited for, and for how long. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rainbow_agent.core.model import JobRow, TaskEvent, TaskKey, TaskRow
+from rainbow_agent.core.states import FINAL_JOB_STATES, FINAL_TASK_STATES
+
+#: Waits that are shorter are left out.
+MIN_WAIT_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class WaitTime:
+    """One wait. Times are epoch seconds."""
+
+    task: str  # "" for the job itself
+    what: str  # for what
+    start: float
+    end: float | None  # None: it still waits
+    seconds: float
+
+
+def wait_times(
+    job: JobRow, events: Mapping[TaskKey, Sequence[TaskEvent]], now: float
+) -> list[WaitTime]:
+    """The waits of a job, in the order in which they began.
+
+    Of a task's replicas, the one that waited longest counts.
+
+    Args:
+        job: the job with its tasks.
+        events: the workload manager's events, as far as they are known; without them a task's
+            start stands for its allocation.
+        now: epoch seconds.
+    """
+    found: dict[tuple[str, str], WaitTime] = {}
+    for wait in _all(job, events, now):
+        known = found.get((wait.task, wait.what))
+        if wait.seconds >= MIN_WAIT_S and (known is None or wait.seconds > known.seconds):
+            found[wait.task, wait.what] = wait
+    return sorted(found.values(), key=lambda wait: wait.start)
+
+
+def _all(
+    job: JobRow, events: Mapping[TaskKey, Sequence[TaskEvent]], now: float
+) -> Iterator[WaitTime]:
+    submitted = [task.submitted for task in job.tasks if task.submitted is not None]
+    if submitted or job.state not in FINAL_JOB_STATES:
+        end = min(submitted) if submitted else None
+        yield _wait("", "for the agent to submit it", job.received, end, now)
+    ends = _ends(job)
+    for task in job.tasks:
+        if task.submitted is not None:
+            yield from _of_task(task, task.submitted, ends, events.get(task.key, ()), now)
+
+
+def _of_task(
+    task: TaskRow,
+    submitted: float,
+    ends: Mapping[str, float | None],
+    events: Sequence[TaskEvent],
+    now: float,
+) -> Iterator[WaitTime]:
+    """For the tasks before it, then for resources."""
+    at = {event.name: event.at for event in reversed(events)}
+    over = task.finished if task.state in FINAL_TASK_STATES else None
+    begun = at.get("alloc", task.started)
+    free = submitted
+    if task.depends_on:
+        done = [ends.get(name) for name in task.depends_on]
+        known = None if None in done else max(float(end or 0.0) for end in done)
+        until = at.get("depend", known)
+        what = f"for {' and '.join(task.depends_on)} to complete"
+        yield _wait(task.key.task, what, free, _first(until, over), now)
+        if until is None:
+            return
+        free = max(free, until)
+    yield _wait(task.key.task, "for free resources", free, _first(begun, over), now)
+
+
+def _first(*times: float | None) -> float | None:
+    known = [time for time in times if time is not None]
+    return min(known) if known else None
+
+
+def _ends(job: JobRow) -> dict[str, float | None]:
+    """When the last replica of each task ended; None while one has not."""
+    ends: dict[str, float | None] = {}
+    for task in job.tasks:
+        known = ends.get(task.key.task, 0.0)
+        both = known is not None and task.finished is not None
+        ends[task.key.task] = max(known or 0.0, task.finished or 0.0) if both else None
+    return ends
+
+
+def _wait(task: str, what: str, start: float, end: float | None, now: float) -> WaitTime:
+    return WaitTime(task, what, start, end, max((now if end is None else end) - start, 0.0))

@@ -1,0 +1,56 @@
+"""What a job waited for, and for how long."""
+
+from __future__ import annotations
+
+from rainbow_agent.core.model import TaskEvent
+from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.monitoring.explain import History, explain_text, explain_view
+from rainbow_agent.monitoring.wait_times import wait_times
+from support.job_rows import FAILED, T0, job, task
+
+
+class TestWaitTimes:
+    """What it waited for."""
+
+    def test_for_what_comes_first_then_for_resources(self) -> None:
+        """Times of the ledger alone tell both."""
+        found = [(w.task, w.what, w.seconds) for w in wait_times(FAILED, {}, T0 + 100)]
+        assert found == [
+            ("", "for the agent to submit it", 1.0),
+            ("build", "for free resources", 3.0),
+            ("run", "for build to complete", 19.0),
+            ("run", "for free resources", 30.0),
+        ]
+
+    def test_events_are_more_exact(self) -> None:
+        """The moment when resources were given counts, not the start."""
+        events = {FAILED.tasks[1].key: [TaskEvent(T0 + 22, "depend"), TaskEvent(T0 + 30, "alloc")]}
+        found = {(w.task, w.what): w.seconds for w in wait_times(FAILED, events, T0 + 100)}
+        assert found["run", "for build to complete"] == 21.0
+        assert found["run", "for free resources"] == 8.0
+
+    def test_a_wait_that_goes_on(self) -> None:
+        """It has no end, and is measured up to now."""
+        row = job(JobState.SUBMITTED, task("a", TaskState.SUBMITTED, submitted=T0))
+        (wait,) = wait_times(row, {}, T0 + 42)
+        assert (wait.end, wait.seconds) == (None, 42.0)
+        text = explain_text(explain_view(History(row, ()), T0 + 42))
+        assert "waited: a, 42 s so far for free resources" in text
+
+    def test_the_longest_of_replicas_speaks_for_all(self) -> None:
+        """A thousand replicas are one line."""
+        rows = [
+            task("a", TaskState.RUNNING, replica=n, submitted=T0, started=T0 + n)
+            for n in range(1000)
+        ]
+        found = wait_times(job(JobState.RUNNING, *rows), {}, T0 + 5000)
+        assert [(w.task, w.seconds) for w in found] == [("a", 999.0)]
+
+    def test_a_task_that_never_ran_waited_until_its_end(self) -> None:
+        """Its first task failed: it waited for that one until it was canceled."""
+        first = task("a", TaskState.FAILED, submitted=T0, started=T0, finished=T0 + 5)
+        second = task(
+            "b", TaskState.CANCELED, submitted=T0, finished=T0 + 5, depends_on=("a",), position=1
+        )
+        found = wait_times(job(JobState.FAILED, first, second), {}, T0 + 50)
+        assert [(w.task, w.what, w.seconds) for w in found] == [("b", "for a to complete", 5.0)]
