@@ -147,7 +147,9 @@ def test_flux_instance_replaced(tmp_path: Path, timer: Timer, on_lost: str) -> N
         with private_flux() as flux:
             site.program.environ["FLUX_URI"] = flux.uri
             with site.program.background("start") as agent:
-                with timer(f"Flux replaced, RAINBOW_ON_LOST={on_lost}", "flux", "all sorted out"):
+                with timer(
+                    f"Flux replaced, RAINBOW_ON_LOST={on_lost}", "flux", "every task is resolved"
+                ):
                     site.program.await_end(1)
                 eventually(lambda: not site.untold(), "told")
                 assert agent.stop() == 0
@@ -207,7 +209,7 @@ def test_flux_is_restarted_under_a_living_agent(
         site.fleet.send(jobspec(task(site.writes("job 2"))))
         start_flux()
         what = "Flux restarted with its state" if kept else "Flux killed, a new one at its socket"
-        with timer(what, "flux", "a job is taken, run and told"):
+        with timer(what, "flux", "a job is received, run and reported"):
             eventually(lambda: "job 2" in site.written(), "it runs", seconds=90)
         site.program.await_end(3)
         eventually(lambda: not site.untold(), "rainbow was told")
@@ -329,7 +331,9 @@ def test_the_clock_is_set(tmp_path: Path, timer: Timer, *, flux: bool) -> None:
         eventually(lambda: visitor.wrong("/readyz") == [], "it is ready")
         for n, (seconds, how) in enumerate([(3600, "forward"), (-3600, "back")], 1):
             step.write_text(str(seconds))
-            with timer(f"the clock is set an hour {how}", parts, "a job is taken, run and told"):
+            with timer(
+                f"the clock is set an hour {how}", parts, "a job is received, run and reported"
+            ):
                 status = site.program.show("status")
                 assert status["reasons"] == []
                 assert 0.0 <= status["daemon"]["heartbeat_age"] < 10.0
