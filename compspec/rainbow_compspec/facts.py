@@ -30,7 +30,9 @@ class Gpu:
     uuid: str = ""
     driver: str = ""
     numa: int | None = None
-    pci: str = ""  # 0000:3b:00.0
+    pci: str = ""  # 0000:3b:00.0; of the card, where this is a part of one
+    partition: str = ""  # what part of a card it is: 3g.40gb (MIG), cpx; empty for a whole card
+    card: str = ""  # the UUID or the address of the card that it is a part of
 
 
 @dataclass(frozen=True)

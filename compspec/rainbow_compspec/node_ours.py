@@ -150,6 +150,8 @@ def _gpu(section: Mapping[str, str], number: int, origin: str) -> Gpu:
         driver=text("driver"),
         numa=_number(section, "gpu", f"{number}.numa", origin),
         pci=text("pci"),
+        partition=text("partition"),
+        card=text("card"),
     )
 
 
