@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rainbow_compspec.host import Host
 from rainbow_compspec.reading import Origin, Reading, known
-from rainbow_compspec.text import cpu_list, format_cpus, integer
+from rainbow_compspec.text import cpu_list, format_cpus, integer, pairs
 
 MOUNTS = "/proc/self/mountinfo"
 OWN = "/proc/self/cgroup"
@@ -29,8 +29,7 @@ class _Hierarchy:
     def folders(self) -> Iterator[str]:
         """Yields this process's folder and every one above it, innermost first.
 
-        In a container the path is often the host's and not below the mount; then only the
-        mount itself, the container's own cgroup, is there.
+        Folders that are not there have no limits.
         """
         path = self.path
         while path != "/":
@@ -49,7 +48,7 @@ def probe(host: Host) -> Reading:
         or next((item.path for item in found), None),
         cpu_quota=_quota(host, found),
         cpuset=format_cpus(_cpuset(host, found)),
-        memory_limit=_smallest(host, found, "memory", "memory.limit_in_bytes", "memory.max"),
+        memory_limit=_memory_limit(host, found),
         pids_limit=_smallest(host, found, "pids", "pids.max", "pids.max"),
         affinity=format_cpus(cpus),
         affinity_count=len(cpus) or None,
@@ -65,7 +64,17 @@ def probe(host: Host) -> Reading:
 
 def memory_limit(host: Host) -> int | None:
     """Returns the smallest memory limit over this process, in bytes; None if there is none."""
-    return _smallest(host, _hierarchies(host), "memory", "memory.limit_in_bytes", "memory.max")
+    return _memory_limit(host, _hierarchies(host))
+
+
+def _memory_limit(host: Host, found: list[_Hierarchy]) -> int | None:
+    """Returns the smallest memory limit, also of version 1's groups above the mount (a pod's)."""
+    limits = [_smallest(host, found, "memory", "memory.limit_in_bytes", "memory.max")]
+    for version, folder in _folders(found, "memory"):
+        if version == 1:
+            stat = pairs(host.text(f"{folder}/memory.stat") or "", " ")
+            limits.append(integer(stat.get("hierarchical_memory_limit")))
+    return min((limit for limit in limits if limit and 0 < limit < UNLIMITED), default=None)
 
 
 def _hierarchies(host: Host) -> list[_Hierarchy]:
@@ -75,7 +84,7 @@ def _hierarchies(host: Host) -> list[_Hierarchy]:
         controllers, mark, path = rest.partition(":")
         if mark:
             for controller in controllers.split(","):
-                paths[controller] = "/" + posixpath.normpath("/" + path).strip("/")
+                paths[controller] = "/" + path.strip("/")
     return [
         item
         for line in (host.text(MOUNTS) or "").splitlines()
@@ -84,17 +93,32 @@ def _hierarchies(host: Host) -> list[_Hierarchy]:
 
 
 def _hierarchy(line: str, paths: dict[str, str]) -> _Hierarchy | None:
-    """Reads one line of mountinfo (proc(5)); None if it mounts no cgroup of ours."""
+    """Reads one line of mountinfo (proc(5)); None if it mounts no cgroup of ours.
+
+    The mount shows the hierarchy from its root (the fourth field) down, so the root is taken off
+    the path. A path that is not below the root is not in the mount (a container with the host's
+    namespace and a mount of its own); only the mount itself is there then.
+    """
     left, mark, right = line.partition(" - ")
     fields, kind = left.split(), right.split()
     if not mark or len(fields) < 5 or len(kind) < 3 or kind[0] not in {"cgroup", "cgroup2"}:
         return None
     if kind[0] == "cgroup2":
-        return _Hierarchy(2, frozenset(), fields[4], paths.get("", "/"))
+        return _Hierarchy(2, frozenset(), fields[4], _below(paths.get("", "/"), fields[3]))
     controllers = frozenset(kind[2].split(",")) & paths.keys()
     if not controllers:
         return None
-    return _Hierarchy(1, controllers, fields[4], paths[min(controllers)])
+    return _Hierarchy(1, controllers, fields[4], _below(paths[min(controllers)], fields[3]))
+
+
+def _below(path: str, root: str) -> str:
+    """Returns a cgroup's path from the root of its mount; `/` if it is not below it.
+
+    Both are seen from the root of the cgroup namespace, and begin with `/..` outside of it.
+    """
+    root = root.rstrip("/")
+    inner = path.removeprefix(root) if path.startswith(f"{root}/") else "/"
+    return "/" if ".." in inner.split("/") else inner
 
 
 def _folders(found: list[_Hierarchy], controller: str) -> Iterator[tuple[int, str]]:
