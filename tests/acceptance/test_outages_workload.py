@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from rainbow_agent.core.states import JobState, TaskState
-from rainbow_agent.runtime import clock, fault_injection
+from rainbow_agent.runtime import fault_injection
 from support.common import eventually
 from support.fleet import jobspec, task
 from support.flux import NO_FLUX, PrivateFlux, flux_command, private_flux
@@ -317,7 +317,7 @@ def test_the_clock_is_set(tmp_path: Path, timer: Timer, *, flux: bool) -> None:
         pytest.skip(missing)
     step, gate = tmp_path / "step", tmp_path / "gate"
     step.write_text("0")
-    environ = {clock.CLOCK: str(step), fault_injection.ALLOWED: "1"}
+    environ = {fault_injection.CLOCK: str(step), fault_injection.ALLOWED: "1"}
     parts = "flux" if flux else "local"
     with (
         running_site(tmp_path, flux=flux, environ=environ, poll_max=3, http="127.0.0.1:0") as site,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.runtime import clock, fault_injection
+from rainbow_agent.runtime import fault_injection
 from rainbow_agent.runtime import setting_types as parsing
 from rainbow_agent.runtime.addresses import Address
 from rainbow_agent.runtime.setting_types import Secret
@@ -336,8 +336,7 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
     known = {env_name(s.name) for s in setting_fields()}
     known |= {env_name(s.name) + "_FILE" for s in setting_fields() if s.metadata.get("secret")}
     if fault_injection.allowed(environ):
-        known |= {fault_injection.POINT, fault_injection.ALLOWED}
-        known |= {fault_injection.HOLD, fault_injection.LOOP_LIMIT, *clock.NAMES}
+        known |= set(fault_injection.NAMES)
     sentences = []
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name in known or _SERVICE_LINKS.match(name):
