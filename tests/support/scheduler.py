@@ -18,8 +18,11 @@ from typing import Any
 from rainbow_agent.core.errors import (
     ClusterExists,
     ClusterUnknown,
+    GraphExists,
     Rejected,
     RequestDenied,
+    SubsystemExists,
+    SubsystemMissing,
     Unavailable,
 )
 from rainbow_agent.core.model import Credentials, Offer, SatisfyAnswer
@@ -122,7 +125,7 @@ class FakeScheduler:
         """Load a graph; one that is there stays."""
         with self._serving("restore_graph"):
             if cluster in self._graphs:
-                raise Rejected(f"cluster {cluster} already exists")
+                raise GraphExists(f"cluster graph {cluster} already exists")
             self._graphs[cluster] = graph
 
     def deregister(self, cluster: str, secret: str) -> None:
@@ -138,7 +141,7 @@ class FakeScheduler:
         with self._serving("register_subsystem"):
             self._known(cluster, secret)
             if (cluster, subsystem) in self._subsystems:
-                raise Rejected(f"subsystem {subsystem} already exists")
+                raise SubsystemExists(f"subsystem {subsystem} already exists")
             self._subsystems[cluster, subsystem] = graph
 
     def delete_subsystem(self, cluster: str, secret: str, subsystem: str) -> None:
@@ -273,7 +276,7 @@ class GraphScheduler(FakeScheduler):
         """Load a graph; one that is there stays."""
         with self._serving("restore_graph"):
             if self.graph:
-                raise Rejected("cluster graph blue already exists and cannot be added again")
+                raise GraphExists("cluster graph blue already exists and cannot be added again")
             self._graphs[cluster] = graph
             self._place(graph)
 
@@ -282,7 +285,7 @@ class GraphScheduler(FakeScheduler):
         with self._serving("register_subsystem"):
             self._known(cluster, secret)
             if subsystem in self.names or (subsystem == "cluster" and self.graph):
-                raise Rejected(f"subsystem {subsystem} already exists for cluster blue")
+                raise SubsystemExists(f"subsystem {subsystem} already exists for cluster blue")
             if subsystem == "cluster":
                 names = self.names
                 self._place(graph)
@@ -302,7 +305,7 @@ class GraphScheduler(FakeScheduler):
             elif subsystem in self.names:
                 self.names.remove(subsystem)
             else:
-                raise Rejected(f"cluster graph blue does not have subsystem {subsystem}")
+                raise SubsystemMissing(f"cluster graph blue does not have subsystem {subsystem}")
 
     def _place(self, graph: str) -> None:
         self.graph, self.names, self._offers = graph, set(), {}
