@@ -36,6 +36,15 @@ class Gpu:
 
 
 @dataclass(frozen=True)
+class Port:
+    """One port of an RDMA adapter that is not down."""
+
+    adapter: str  # mlx5_0
+    kind: str  # infiniband, roce, iwarp, efa, omnipath, slingshot
+    gbps: int | None = None  # as the kernel rounds it
+
+
+@dataclass(frozen=True)
 class Package:
     """One installed package of spack."""
 
@@ -60,6 +69,7 @@ class NodeFacts:
     gpus: tuple[Gpu, ...] = ()
     memory: int | None = None  # bytes, in all
     packages: tuple[Package, ...] = ()
+    rdma: tuple[Port, ...] | None = None  # None where nobody looked
     os: Mapping[str, str] = field(default_factory=dict)  # name, version, release, vendor, kernel
     mpi: Mapping[str, str] = field(default_factory=dict)  # implementation, version
     rank: int | None = None  # the workload manager's number for the node, when it has one

@@ -134,7 +134,7 @@ def _choices(
     named: Names, target: Microarchitecture, found: Topology, cores: tuple[Core, ...]
 ) -> dict[str, Choice]:
     """What else was there for the model, the target, and the number of cores."""
-    whole = (("the machine, before affinity and cgroups", f"{len(found.cores)} cores"),)
+    whole = (("the machine, before affinity and cgroups", f"cores: {len(found.cores)}"),)
     count = found.choice
     if len(cores) != len(found.cores):
         bound = f"{count.why}; only cores that this process may run on can be given to jobs"

@@ -29,7 +29,8 @@ def probe(host: Host) -> Reading:
     if not gpus:
         looked = ", ".join(finding.looked for finding in findings)
         reading = Reading.absent("gpu", f"none seen by {looked}", count="0")
-        return replace(reading, warnings=warnings, choices={"count": _why(findings)})
+        why = {"count": _why(findings)}
+        return replace(reading, origin=Origin(looked), warnings=warnings, choices=why)
     all_ = [gpu for gpu, _, _ in gpus]
     values = known(
         count=len(gpus),

@@ -45,8 +45,8 @@ def probe(host: Host) -> Reading:
     by_domain = _domains(host)
     gpus = _of_gpus(host, by_domain)
     total = _without(gpus, by_domain, listed)
-    limit = cgroup.memory_limit(host)
-    limit = limit if limit is not None and limit < total else None
+    limited = cgroup.memory_limit(host)
+    limit, limit_path = limited if limited and limited[0] < total else (None, "")
     values = known(
         total=total,
         usable=limit or total,
@@ -56,7 +56,7 @@ def probe(host: Host) -> Reading:
         hugepage=size(fields.get("Hugepagesize")),
     )
     values |= {f"numa.{n}.total": str(b) for n, b in by_domain.items() if n not in gpus.nodes}
-    origins, choices = _sources(listed, total, limit, gpus)
+    origins, choices = _sources(listed, total, limit_path, gpus)
     return Reading(
         "memory",
         values | _hugepages(host),
@@ -67,7 +67,7 @@ def probe(host: Host) -> Reading:
 
 
 def _sources(
-    listed: int, total: int, limit: int | None, gpus: _OfGpus
+    listed: int, total: int, limit_path: str, gpus: _OfGpus
 ) -> tuple[dict[str, Origin], dict[str, Choice]]:
     """Returns where the values come from, and what else was there for them."""
     origins = {"numa": Origin(f"{NODES}/node*/meminfo"), "hugepages": Origin(HUGEPAGES)}
@@ -80,9 +80,9 @@ def _sources(
             f"NUMA domains {', '.join(map(str, sorted(gpus.nodes)))} are the memory of GPUs",
             ((f"{MEMINFO} MemTotal, with the GPUs' memory", str(listed)),),
         )
-    if limit:
-        origins["limit"] = Origin("cgroup")
-        origins["usable"] = Origin("cgroup", Confidence.DERIVED)
+    if limit_path:
+        origins["limit"] = Origin(limit_path)
+        origins["usable"] = Origin(limit_path, Confidence.DERIVED)
         why = "the cgroup's limit is less than what the machine has"
         choices["usable"] = Choice(why, (("the machine's memory", str(total)),))
     return origins, choices

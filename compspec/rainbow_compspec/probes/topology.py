@@ -85,7 +85,7 @@ def read(host: Host, processors: Processors) -> Topology:
 
 
 def _told(grouped: Grouped) -> str:
-    return f"{len(grouped.cores)} cores in {len(grouped.packages)} sockets"
+    return f"cores: {len(grouped.cores)}, sockets: {len(grouped.packages)}"
 
 
 def _online(host: Host, processors: Processors) -> tuple[int, ...]:
