@@ -275,8 +275,8 @@ class TestTrouble:
         with pytest.raises(LedgerDamaged, match="recover"):
             SqliteLedger.open(used)
         with (
-            closing(SqliteLedger.open_readonly(used)) as ledger,
             pytest.raises(LedgerDamaged, match="malformed"),
+            closing(SqliteLedger.open_readonly(used)) as ledger,
         ):
             ledger.jobs()
 

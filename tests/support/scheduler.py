@@ -75,6 +75,15 @@ class FakeScheduler:
             self._clusters[cluster].rows[offer.id] = offer
             return offer.id
 
+    def put_back(
+        self, cluster: str, job_id: int, jobspec: str, name: str, *, says: str | None = None
+    ) -> None:
+        """A row under a number that was given before: the database is an older copy."""
+        with self._lock:
+            problem = f"rainbow's row is for {says!r}, not for us" if says else ""
+            offer = Offer(job_id, name, says or cluster, jobspec, problem)
+            self._clusters[cluster].rows[job_id] = offer
+
     def restart(self, *, keep_database: bool) -> None:
         """The process ends and comes back; graphs live in memory only."""
         with self._lock:

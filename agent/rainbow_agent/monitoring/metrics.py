@@ -118,6 +118,9 @@ CALLS: Final = MetricDefinition(
     CALL_BUCKETS,
 )
 POLLS: Final = _counter("polls", "Polls that rainbow answered, by what they returned.", "outcome")
+ROWS: Final = _counter(
+    "known_rows", "Rows whose number was used before: the same job, or another.", "outcome"
+)
 REPORTS: Final = _counter("reports", "Reports to rainbow, delivered or failed.", "outcome")
 CONTACT: Final = _gauge(
     "rainbow_last_contact_timestamp_seconds", "When rainbow last answered the main loop."
@@ -165,6 +168,7 @@ METRIC_DEFINITIONS: Final = (
     DRAINING,
     CALLS,
     POLLS,
+    ROWS,
     REPORTS,
     CONTACT,
     ERRORS,
@@ -274,6 +278,7 @@ def _rainbow(now: Now, telemetry: Telemetry) -> Iterable[Measured]:
     counters = telemetry.counters
     yield CALLS, _seen(counters.calls)
     yield POLLS, _counted(counters.polls, ("jobs",), ("empty",))
+    yield ROWS, _counted(counters.rows, ("dropped",), ("reused",))
     yield REPORTS, _counted(counters.reports, ("delivered",), ("failed",))
     yield CONTACT, [] if now.last_contact is None else [Sample((), now.last_contact)]
     yield ERRORS, _counted(counters.errors)

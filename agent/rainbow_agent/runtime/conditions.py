@@ -59,7 +59,7 @@ class ConditionName(str, Enum):
     )
     RAINBOW_REUSES_IDS = (
         "rainbow-reuses-ids",
-        "rainbow offers jobs under ids that other jobs of this registration had; they are not run",
+        "rainbow offered jobs under numbers that this registration had before; shown for an hour",
     )
     SUBSYSTEM_REFUSED = (
         "subsystem-refused",
