@@ -23,7 +23,7 @@ from typing import Any
 from bench.site import JOBSPEC
 
 from rainbow_agent.core.model import JobKey, Submission, Submitted, TaskKey
-from rainbow_agent.jobs.dispatcher import complete
+from rainbow_agent.jobs.submitter import complete
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.runtime.environment import job_environment
 from rainbow_agent.workload.flux import bindings as flux_bindings

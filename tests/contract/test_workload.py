@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.core.model import EventKind, SubmitRefused, Submitted
+from rainbow_agent.core.model import EventKind, SubmitHeld, SubmitRefused, Submitted
 from support.common import eventually
 from support.local_workload import make_jobspec
 from support.places import FOREVER, Client, exception, lives, moment, status, told
@@ -86,6 +86,7 @@ def test_a_dependency_that_nobody_knows_is_refused(client: Client) -> None:
 def test_a_request_that_can_never_run_is_turned_down_in_words(client: Client) -> None:
     """Either at once, or with an `alloc` exception; it never starts."""
     (outcome,) = client.submit(make_jobspec(["true"], cores=10_000))
+    assert not isinstance(outcome, SubmitHeld)
     if isinstance(outcome, SubmitRefused):
         words = outcome.reason
     else:
@@ -98,6 +99,7 @@ def test_a_request_that_can_never_run_is_turned_down_in_words(client: Client) ->
 def test_an_unknown_host_is_turned_down_in_words(client: Client) -> None:
     """A constraint that no node passes does not leave a job waiting for ever."""
     (outcome,) = client.submit(make_jobspec(["true"], constraints={"hostlist": ["nosuch-host"]}))
+    assert not isinstance(outcome, SubmitHeld)
     if isinstance(outcome, SubmitRefused):
         assert "nosuch-host" in outcome.reason
     else:

@@ -12,6 +12,7 @@ from rainbow_agent.core.model import (
     EventKind,
     JobKey,
     Submission,
+    SubmitHeld,
     SubmitOutcome,
     SubmitRefused,
     Submitted,
@@ -80,15 +81,15 @@ class Client:
         match outcome:
             case Submitted():
                 return outcome.flux_id
-            case SubmitRefused():
+            case SubmitRefused() | SubmitHeld():
                 raise AssertionError(f"{command} was refused: {outcome.reason}")
 
     def refused(self, jobspec: dict[str, Any], afterok: Sequence[int] = ()) -> str:
         """Submit what must be refused; the words."""
         (outcome,) = self.submit(jobspec, afterok=afterok)
         match outcome:
-            case Submitted():
-                raise AssertionError(f"{jobspec} was not refused")
+            case Submitted() | SubmitHeld():
+                raise AssertionError(f"{jobspec} was not refused: {outcome}")
             case SubmitRefused():
                 return outcome.reason
 

@@ -19,6 +19,7 @@ from rainbow_agent.core.model import (
     EventKind,
     Origin,
     Submission,
+    SubmitHeld,
     SubmitOutcome,
     SubmitRefused,
     Submitted,
@@ -65,6 +66,8 @@ class FakeWorkload:
         self.statuses: dict[str, int] = {}
         #: Why a submission is refused; None to take it.
         self.refuse: Callable[[Submission], str | None] = lambda _: None
+        #: Why it takes no job at all; None when it does.
+        self.held: str | None = None
         #: How often each task became a job in this instance: what "nothing runs twice" means.
         self.became_job: Counter[TaskKey] = Counter()
         self.journals_opened = 0
@@ -160,9 +163,12 @@ class FakeWorkload:
     def admit(self, submission: Submission) -> SubmitOutcome:
         """Take a submission or refuse it, as the job manager does."""
         with self.changed:
-            reason = self.refuse(submission) or self._bad_dependency(submission.afterok)
-            if reason:
+            if self.held is not None:
+                return SubmitHeld(submission.key, self.held)
+            if reason := self.refuse(submission):
                 return SubmitRefused(submission.key, reason)
+            if reason := self._bad_dependency(submission.afterok):
+                return SubmitRefused(submission.key, reason, dependency_failed=True)
             flux_id = next(self._ids)
             waits_for = {i for i in submission.afterok if self.jobs[i].ended_well is None}
             job = FakeJob(flux_id, submission.key, submission, waits_for)

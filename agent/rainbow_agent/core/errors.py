@@ -41,8 +41,12 @@ class WorkloadUnavailable(Transient):
     """The workload manager (Flux, or the local one) cannot be reached."""
 
 
-class NodesUnknown(Transient):
-    """No node of this cluster has described itself yet, so that it cannot be registered."""
+class SubmissionsHeld(WorkloadUnavailable):
+    """The workload manager answers, and takes no job at all until its operator does something."""
+
+
+class NotDescribed(Transient):
+    """No node of the cluster was described yet."""
 
 
 class Refused(RainbowAgentError):
@@ -63,18 +67,6 @@ class ClusterUnknown(Refused):
 
 class Rejected(Refused):
     """The server or the workload manager refuses this request, in its own words."""
-
-
-class GraphExists(Rejected):
-    """The server has a graph of this cluster already; it keeps that one."""
-
-
-class SubsystemExists(Rejected):
-    """The server has this subsystem of the cluster already; it has to be deleted first."""
-
-
-class SubsystemMissing(Rejected):
-    """There is no such subsystem of the cluster to delete."""
 
 
 class JobspecError(Refused):
@@ -104,20 +96,16 @@ class InvalidTransition(RainbowAgentError):
     """A state may not follow another; the ledger refuses to write it."""
 
 
-class LedgerError(RainbowAgentError):
-    """The ledger could not be read or written; the subclasses say what to do about it."""
+class LedgerDamaged(Fatal):
+    """The ledger cannot be read or written."""
 
 
-class LedgerBlocked(LedgerError):
-    """The ledger is whole and cannot be written now: disk full, read-only, or locked.
+class LedgerBlocked(LedgerDamaged):
+    """The ledger is whole and cannot be written now: no room, read-only, held by somebody else.
 
-    A daemon that runs waits until it can be. One that starts ends with 1, and may be restarted.
+    A daemon that runs waits until it can be; one that starts ends with 42.
     """
 
 
-class LedgerDamaged(LedgerError, Fatal):
-    """The ledger cannot be used as it is."""
-
-
 class LedgerCorrupt(LedgerDamaged):
-    """What stands in the ledger's file is not a ledger any more: a new one has to be made."""
+    """What stands in the ledger's file is no ledger any more: a new one has to be made."""

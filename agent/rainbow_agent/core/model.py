@@ -115,7 +115,6 @@ class Offer:
     cluster: str
     jobspec: str  # YAML text, not looked into yet
     problem: str = ""  # why this row is no job for us, whatever stands in it
-    command: str = ""  # what rainbow's row has beside the jobspec; not run
 
 
 @dataclass(frozen=True)
@@ -357,9 +356,18 @@ class SubmitRefused:
 
     key: TaskKey
     reason: str
+    dependency_failed: bool = False  # a job that it should wait for has failed, or is not known
 
 
-SubmitOutcome = Submitted | SubmitRefused
+@dataclass(frozen=True)
+class SubmitHeld:
+    """The workload manager takes no job at all now, in its own words; this one may be good."""
+
+    key: TaskKey
+    reason: str
+
+
+SubmitOutcome = Submitted | SubmitRefused | SubmitHeld
 
 
 class EventKind(str, Enum):
@@ -391,6 +399,7 @@ class WorkloadEvent:
     exception: str = ""  # EXCEPTION: its type (cancel, timeout, alloc, dependency, exec, ...)
     severity: int = 0  # EXCEPTION: 0 is fatal
     note: str = ""  # EXCEPTION: in the workload manager's words
+    unsatisfiable: bool = False  # EXCEPTION: it says that nothing here can ever run the job
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from rainbow_agent.core.errors import (
     ClusterUnknown,
     Fatal,
     LedgerBlocked,
-    LedgerError,
+    LedgerDamaged,
+    NotDescribed,
     RainbowAgentError,
     Refused,
     RequestDenied,
@@ -74,7 +75,7 @@ class Daemon:
         try:
             self._start()
             self._main_loop()
-        except (Fatal, LedgerError) as exc:
+        except Fatal as exc:
             stop_because_of(self.stop, exc)
         finally:
             self._shut_down()
@@ -112,6 +113,8 @@ class Daemon:
         except WorkloadUnavailable as exc:
             self._count("submit", exc)
             self._say("The workload manager", exc, new=self._jobs.submit_failed(exc))
+        except NotDescribed as exc:  # a condition of the node watcher's says so
+            self._count("describe", exc)
         except (Transient, Refused) as exc:
             self._count("poll", exc)
             self._say("Rainbow", exc, new=self._fleet.contact.failed(exc))
@@ -237,7 +240,7 @@ class Daemon:
 
     def _shut_down(self) -> None:
         self.stop.set("the main loop ended")
-        if not isinstance(self.stop.cause, LedgerError):  # after which it begins anew
+        if not isinstance(self.stop.cause, LedgerDamaged):  # after which it begins anew
             self.members.service.stopping()
         log.info("Stopping: %s", self.stop.reason, extra={"action": "stopping"})
         if self.cancel_on_stop and self.stop.exit_code == 0 and self._fleet.owned:
@@ -255,5 +258,5 @@ class Daemon:
             self._jobs.cancel_running(self.stop)
             if self._fleet.session is not None:
                 self._fleet.accept(self._fleet.session)
-        except (Transient, Refused, LedgerError) as exc:
+        except (Transient, Refused, LedgerDamaged) as exc:
             log.warning("Not all could be ended in order; the next start does: %s", exc)

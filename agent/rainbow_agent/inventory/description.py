@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from rainbow_agent.core.errors import WorkloadUnavailable
+from rainbow_agent.core.errors import NotDescribed
 from rainbow_agent.core.requirements import Traits
 from rainbow_agent.core.site import Site, SiteNode, Subsystems
 from rainbow_agent.inventory.survey import Survey, Surveyed
@@ -58,12 +58,12 @@ def portray(cluster: str, survey: Survey) -> ClusterDescription:
     """The graphs of a cluster.
 
     Raises:
-        WorkloadUnavailable: it has no node now; later it may.
+        NotDescribed: it has no node now; later it may.
         CompspecError: it is too large for one message to rainbow.
     """
     counted = survey.counted
     if not counted:
-        raise WorkloadUnavailable(
+        raise NotDescribed(
             f"cluster {cluster} has no node that is up and answers; it is registered when one does"
         )
     nodes = [_facts(each) for each in counted]
@@ -143,8 +143,8 @@ def _facts(each: Surveyed) -> NodeFacts:
         each.facts or each.past,
         name=view.name,
         rank=view.rank,
-        cores=each.core_ids,
-        gpus=each.gpu_ids,
+        cores=range(view.cores) if view.core_ids is None else view.core_ids,
+        gpus=range(view.gpus) if view.gpu_ids is None else view.gpu_ids,
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
-from rainbow_agent.core.errors import Fatal, WorkloadUnavailable
+from rainbow_agent.core.errors import Fatal, NotDescribed, WorkloadUnavailable
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.site import Site, Subsystems
@@ -92,7 +92,6 @@ class NodeWatcher:
         self._bell = stop.bell()
         self._software_changed = threading.Event()
         self._again: set[int] = set()  # ranks to be asked again
-        self._contradictions: set[str] = set()  # of which we warned
         self._jobs_ended = threading.Event()
         self._looked_elsewhere = float("-inf")
         self._workload: Workload | None = None
@@ -141,7 +140,7 @@ class NodeWatcher:
                 self._ready.wait(0.1)
             if self.description is not None:
                 return self.description
-        raise self._problem or WorkloadUnavailable("stopped before the nodes were described")
+        raise self._problem or NotDescribed("stopped before the nodes were described")
 
     def memory_per_node(self) -> int | None:
         """Bytes of the node with the least; None while no node's is known."""
@@ -259,12 +258,11 @@ class NodeWatcher:
             return
         try:
             description = portray(self._cluster, survey)
-        except (WorkloadUnavailable, CompspecError) as exc:
+        except (NotDescribed, CompspecError) as exc:
             self._telemetry.conditions.set(ConditionName.CLUSTER_NOT_DESCRIBED, str(exc))
             self._fail(exc)
             return
         self._publish(description)
-        self._say_contradictions(survey)
 
     def _publish(self, description: ClusterDescription) -> None:
         graph = description.graph
@@ -298,24 +296,6 @@ class NodeWatcher:
             f" {missing[0].problem}; jobs are not matched to them. They are asked again",
         )
 
-    def _say_contradictions(self, survey: Survey) -> None:
-        """Warn of what the workload manager gives and the nodes do not have, once a sentence."""
-        found: dict[str, list[str]] = {}
-        for each in survey.nodes:
-            for problem in each.contradictions:
-                found.setdefault(problem, []).append(each.view.name)
-        for problem, names in found.items():
-            if problem not in self._contradictions:
-                shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-                log.warning(
-                    "%s (%s): %s",
-                    counted(len(names), "node"),
-                    shown,
-                    problem,
-                    extra={"action": "nodes_contradict", "nodes": names[:_NAMED]},
-                )
-            self._contradictions.add(problem)
-
     def _fail(self, exc: Exception) -> None:
         with self._ready:
             if str(exc) != str(self._problem):
@@ -331,11 +311,7 @@ class NodeWatcher:
 
 def nodes_view(nodes: tuple[Surveyed, ...]) -> dict[str, Any]:
     """How the nodes are, for `status`: counts, and those that are not as they should be."""
-    troubled = [
-        each
-        for each in nodes
-        if each.condition is not Condition.UP or each.problem or each.contradictions
-    ]
+    troubled = [each for each in nodes if each.condition is not Condition.UP or each.problem]
     return {
         **{c.value: sum(each.condition is c for each in nodes) for c in Condition},
         "described": sum(each.facts is not None for each in nodes),
@@ -344,7 +320,7 @@ def nodes_view(nodes: tuple[Surveyed, ...]) -> dict[str, Any]:
                 "rank": each.view.rank,
                 "name": each.view.name,
                 "condition": each.condition.value,
-                "problem": each.problem or "; ".join(each.contradictions) or None,
+                "problem": each.problem or None,
             }
             for each in troubled[:_NAMED]
         ],

@@ -7,55 +7,41 @@ overlaps with them.
 
 from __future__ import annotations
 
-import json
 import logging
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-from rainbow_agent.core.errors import JobspecError
-from rainbow_agent.core.model import (
-    JobChange,
-    JobKey,
-    Origin,
-    Plan,
-    PlannedJob,
-    PlannedTask,
-    Refusal,
-    Submission,
-    SubmitOutcome,
-    Submitted,
-    TaskChange,
-    TaskKey,
-    TaskKind,
-    TaskRow,
-)
+from rainbow_agent.core.errors import SubmissionsHeld
+from rainbow_agent.core.model import JobChange, Plan, TaskChange, TaskKey
 from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.site import Site
 from rainbow_agent.core.states import TaskState
-from rainbow_agent.jobs.order import JobOrder, Ready, rows_of
+from rainbow_agent.jobs.planner import FIRST_PORTION, Planned, Planner
 from rainbow_agent.jobs.ports import Submissions
-from rainbow_agent.jobspec.placement import needs_site, place
-from rainbow_agent.jobspec.unplaceable import Unplaceable
+from rainbow_agent.jobs.submitter import MAX_IN_FLIGHT, Submitter
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
-from rainbow_agent.storage.ledger_rebuild import STRAYS
 
 log = logging.getLogger(__name__)
 
-#: Jobs planned and marked in one transaction: few at first, so that the workload manager has work
-#: while the next are planned, then twice as many each time, up to the most. Flux does better with
-#: larger portions: smaller ones keep it from ever having a burst.
-CHUNK = 128
-MOST = 1024
-#: Submissions in flight at most. Flux takes a burst with less work than the same jobs one by one.
-WINDOW = 2048
-#: News gathered before it is written.
-FLUSH = 256
+#: Changes gathered before they are written.
+MAX_UNWRITTEN = 256
+#: Seconds that one wait for answers may take.
+_COLLECT_TIMEOUT_S = 0.5
 
 
 class Dispatcher:
-    """Plans and submits; one call of `run()` empties what is there."""
+    """Plans and submits; one call of `run()` empties what is there.
+
+    Args:
+        ledger: where the jobs are.
+        workload: where they go; closed with this.
+        plan_text: the plan of a jobspec's text, which may raise JobspecError.
+        site: the nodes that there are now.
+        environment: of jobs, underneath their own.
+        clock: for what is written.
+        grace: seconds after a stop in which what was begun is finished.
+        on_change: is given jobs whose state moved.
+        cluster: whose jobs these are.
+    """
 
     def __init__(
         self,
@@ -70,23 +56,34 @@ class Dispatcher:
         on_change: Callable[[list[JobChange]], None],
         cluster: str = "",
     ) -> None:
-        self._cluster = cluster
-        self._names: dict[JobKey, str] = {}
-        #: Set when tasks of a job that was just planned are in the workload manager already (the
-        #: ledger was lost): the journal's history has to be read again before more is submitted.
-        self.wants_history = False
         self._ledger = ledger
         self._workload = workload
-        self._plan_text = plan_text
-        self._site = site
-        self._environment = environment
         self._clock = clock
         self._grace = grace
         self._on_change = on_change
-        self._ready: deque[Ready] = deque()
-        self._orders: dict[JobKey, JobOrder] = {}
-        self._sent: dict[TaskKey, float] = {}  # when, by our clock
-        self._news: list[TaskChange] = []
+        self._changes: list[TaskChange] = []
+        self._held: str | None = None  # why the workload manager takes no job at all
+        self._marked: set[TaskKey] = set()  # submitting, without an answer yet
+        self.planner = Planner(
+            ledger=ledger, plan_text=plan_text, site=site, clock=clock, record=self._record
+        )
+        self._submitter = Submitter(
+            workload=workload,
+            environment=environment,
+            clock=clock,
+            record=self._record,
+            cluster=cluster,
+            on_held=self._hold,
+        )
+
+    @property
+    def wants_history(self) -> bool:
+        """Whether the journal's history has to be read again (Planner.wants_history)."""
+        return self.planner.wants_history
+
+    @wants_history.setter
+    def wants_history(self, wanted: bool) -> None:
+        self.planner.wants_history = wanted
 
     def recover(self) -> int:
         """After a crash: what is marked submitting and not in the workload manager is pending.
@@ -94,10 +91,8 @@ class Dispatcher:
         To be called once the journal has caught up and nothing of ours is in flight (run() what
         is unfinished before). Returns how many tasks went back.
         """
-        at = self._clock.now()
-        cause = "the workload manager does not have it"
         rows = self._ledger.tasks_in({TaskState.SUBMITTING})
-        self._ledger.apply([TaskChange(r.key, TaskState.PENDING, at, cause) for r in rows])
+        self._back_to_pending([row.key for row in rows], "the workload manager does not have it")
         if rows:
             reach(CrashPoint.RECOVERED)
             log.warning(
@@ -124,7 +119,7 @@ class Dispatcher:
 
     def unfinished(self) -> bool:
         """Whether the last run left submissions that were begun."""
-        return bool(self._ready or self._workload.in_flight())
+        return self._submitter.unfinished()
 
     def run(self, stop: StopSignal, turn: float = float("inf")) -> None:
         """Submit all that is pending; after a stop, only what was begun.
@@ -132,16 +127,20 @@ class Dispatcher:
         Args:
             stop: when to stop.
             turn: seconds after which it returns although answers are still awaited, if all jobs
-                have been begun; the next run goes on. In a long chain each task waits for the id
-                of the one before, and nobody else should have to.
+                have been begun; the next run continues. In a long chain each task waits for the id
+                of the one before, and nothing else should have to.
 
         Raises:
             WorkloadUnavailable: what is in flight stays `submitting`; recover() after the
                 journal has caught up again.
+            SubmissionsHeld: the workload manager takes no job at all; nothing is in flight, and
+                what it did not take is pending.
         """
         if not self.unfinished():
             self._forget()
-        chunks = self._chunks()
+        # While nothing is taken, one job at a time is tried.
+        portions = self.planner.portions(1 if self._held else FIRST_PORTION)
+        trying, self._held = self._held, None
         more, deadline, end = True, float("inf"), self._clock.monotonic() + turn
         while more or self.unfinished():
             if stop.is_set():
@@ -150,239 +149,88 @@ class Dispatcher:
                     break
             elif not more and self._clock.monotonic() >= end:
                 break
-            hungry = len(self._ready) < CHUNK and self._workload.in_flight() < WINDOW // 2
+            hungry = not self.unfinished() if trying else self._is_hungry()
             if more and hungry:
-                more = self._begin(next(chunks, None))
-            while self._ready and self._workload.in_flight() < WINDOW:
-                self._start(self._ready.popleft())
-            self._collect(0.0 if more and hungry else 0.5)
+                more = self._begin(next(portions, None))
+            self._submitter.send()
+            self._submitter.collect(0.0 if more and hungry else _COLLECT_TIMEOUT_S)
+            if len(self._changes) >= MAX_UNWRITTEN:
+                self._flush()
+            if self._held:
+                more = False
         self._flush()
+        if not self.unfinished():
+            self._settle_held()
+            self._forget()
 
-    def _collect(self, timeout: float) -> None:
-        """Take answers in; what was learned is written now and then."""
-        if self._workload.in_flight():
-            for outcome in self._workload.collect_outcomes(timeout):
-                self._settle(outcome)
-        if len(self._news) >= FLUSH:
-            self._flush()
+    def _is_hungry(self) -> bool:
+        few = self._submitter.queued < FIRST_PORTION
+        return few and self._workload.in_flight() < MAX_IN_FLIGHT // 2
 
-    def plan_new(self, keys: Sequence[JobKey]) -> dict[JobKey, Plan]:
-        """Plan received jobs; refuse those that cannot be planned, with the reason."""
-        texts = self._ledger.jobspecs(keys)
-        planned: list[PlannedJob] = []
-        refused: list[Refusal] = []
-        known: dict[str, Plan] = {}  # many jobs of one text, as in an ensemble: planned once
-        for key in keys:
-            text = texts[key]
-            try:
-                if text not in known:
-                    known[text] = self._plan(text)
-                planned.append(PlannedJob(key, known[text]))
-            except JobspecError as exc:
-                refused.append(Refusal(key, str(exc)))
-                log.warning(
-                    "Refused job %d: %s", key.id, exc, extra={"action": "refused", "job": str(key)}
-                )
-        with self._ledger.transaction():
-            self._ledger.record_plans(planned, refused, self._clock.now())
-            strays = self._mark_strays({p.key for p in planned})
-        reach(CrashPoint.PLANNED)
-        return {p.key: p.plan for p in planned if p.key not in strays}
-
-    def _mark_strays(self, planned: Collection[JobKey]) -> set[JobKey]:
-        """Mark tasks that the workload manager has already; the jobs that have any."""
-        noted = (TaskKey.from_attribute(each) for each in self._ledger.note(STRAYS) or ())
-        found = [key for key in noted if key is not None and key.job in planned]
-        at, cause = self._clock.now(), "the workload manager has it already: the ledger was lost"
-        self._ledger.apply([TaskChange(k, TaskState.SUBMITTING, at, cause) for k in found])
-        self.wants_history = self.wants_history or bool(found)
-        return {key.job for key in found}
-
-    def _plan_again(self, keys: Sequence[JobKey]) -> dict[JobKey, Plan]:
-        """The plans of jobs that were planned before a crash; planning is pure, so: the same.
-
-        What is still to be submitted goes to the nodes that pass now. Another version of the agent
-        may read a jobspec differently: such a job is not mixed up with what it was, its pending
-        tasks fail with that reason.
-        """
-        texts = self._ledger.jobspecs(keys)
-        plans: dict[JobKey, Plan] = {}
-        for key in keys:
-            rows = self._ledger.tasks_of(key)
-            if key not in texts:  # it was found in the workload manager, not received
-                self._give_up(rows, "its jobspec is lost: the ledger was rebuilt without it")
-                continue
-            try:
-                plan = self._plan(texts[key])
-            except Unplaceable as exc:
-                self._give_up(rows, f"it was half submitted: {exc}", unsatisfiable=True)
-                continue
-            except JobspecError as exc:
-                self._give_up(rows, f"this version of the agent cannot plan the job: {exc}")
-                continue
-            if {t.name for t, _ in plan.every_task()} == {row.key.task for row in rows}:
-                plans[key] = plan
-            else:
-                self._give_up(rows, "this version of the agent plans other tasks than before")
-        return plans
-
-    def _plan(self, text: str) -> Plan:
-        """The plan of a job on the nodes that there are now (docs/decisions/0021)."""
-        plan = self._plan_text(text)
-        return place(plan, self._site()) if needs_site(plan) else plan
-
-    def _give_up(
-        self, rows: Iterable[TaskRow], reason: str, *, unsatisfiable: bool = False
-    ) -> None:
-        at = self._clock.now()
-        self._news += [
-            TaskChange(
-                row.key,
-                TaskState.FAILED,
-                at,
-                reason,
-                reason=reason,
-                finished=at,
-                unsatisfiable=unsatisfiable,
-            )
-            for row in rows
-            if row.state is TaskState.PENDING and row.group is None
-        ]
-
-    def _forget(self) -> None:
-        self._ready.clear()
-        self._orders.clear()
-        self._names.clear()
-        self._sent.clear()
-        self._news.clear()
-
-    def _chunks(self) -> Iterator[dict[JobKey, tuple[Plan, list[TaskRow]]]]:
-        """Jobs with pending tasks, some at a time: the half submitted first, then the new."""
-        pending = self._ledger.tasks_in({TaskState.PENDING})
-        begun = [key for key, _ in groupby(pending, key=lambda row: row.key.job)]
-        for keys in _portions(begun):
-            plans = self._plan_again(keys)
-            yield {key: (plan, self._ledger.tasks_of(key)) for key, plan in plans.items()}
-        for keys in _portions(self._ledger.unplanned()):
-            plans = self.plan_new(keys)
-            yield {key: (plan, rows_of(plan, key)) for key, plan in plans.items()}
-
-    def _begin(self, chunk: dict[JobKey, tuple[Plan, list[TaskRow]]] | None) -> bool:
-        """Mark a chunk's pending tasks as submitting; queue what can go. False at the end."""
-        if chunk is None:
+    def _begin(self, planned: Planned | None) -> bool:
+        """Mark a portion's pending tasks as submitting; queue what can go. False at the end."""
+        if planned is None:
             return False
-        at = self._clock.now()
-        marks = [
-            TaskChange(row.key, TaskState.SUBMITTING, at, "about to be submitted")
-            for _, rows in chunk.values()
+        keys = [
+            row.key
+            for _, rows in planned.values()
             for row in rows
             if row.state is TaskState.PENDING and row.group is None
         ]
-        self._ledger.apply(marks)
+        at = self._clock.now()
+        self._ledger.apply(
+            [TaskChange(k, TaskState.SUBMITTING, at, "about to be submitted") for k in keys]
+        )
+        self._marked.update(keys)
         reach(CrashPoint.MARKED)
-        self._names |= self._ledger.names(list(chunk))
-        for key, (plan, rows) in chunk.items():
-            order = self._orders[key] = JobOrder(plan, rows)
-            ready, doomed = order.start()
-            self._ready += ready
-            self._cancel(doomed)
+        names = self._ledger.names(list(planned))
+        for key, (plan, rows) in planned.items():
+            self._submitter.add(key, plan, rows, names.get(key, ""))
         return True
 
-    def _start(self, ready: Ready) -> None:
-        job = ready.key.job
-        place, tasks = self._orders[job].place(ready.key.task)
-        task = ready.task
-        origin = Origin(
-            self._cluster, self._names.get(job, ""), place, task.replicas, tasks, task.depends_on
-        )
-        jobspec = complete(task, ready.key, self._environment, origin)
-        self._sent[ready.key] = self._clock.now()
-        self._workload.start_submit(Submission(ready.key, jobspec, ready.afterok))
-        reach(CrashPoint.SENT)
-
-    def _settle(self, outcome: SubmitOutcome) -> None:
-        order = self._orders[outcome.key.job]
-        # When it was sent: by the time of the answer the task may have started, or be over.
-        sent = self._sent.pop(outcome.key)
-        if isinstance(outcome, Submitted):
-            reach(CrashPoint.SUBMITTED)
-            self._ready += order.submitted(outcome.key, outcome.flux_id)
-            self._news.append(
-                TaskChange(
-                    outcome.key, TaskState.SUBMITTED, sent, "submitted", flux_id=outcome.flux_id
+    def _record(self, changes: list[TaskChange]) -> None:
+        self._changes += changes
+        for change in changes:
+            self._marked.discard(change.key)
+            if change.state is TaskState.FAILED:
+                log.warning(
+                    "Task %s cannot be submitted: %s",
+                    change.key,
+                    change.reason,
+                    extra={"action": "submit_refused", "job": str(change.key.job)},
                 )
-            )
-            return
-        # Flux refuses a dependency that has failed meanwhile: no fault of this task.
-        doomed = outcome.reason.startswith("dependency")
-        at = self._clock.now()
-        log.warning(
-            "The workload manager refused task %s: %s",
-            outcome.key,
-            outcome.reason,
-            extra={"action": "submit_refused", "job": str(outcome.key.job)},
-        )
-        self._news.append(
-            TaskChange(
-                outcome.key,
-                TaskState.CANCELED if doomed else TaskState.FAILED,
-                at,
-                outcome.reason,
-                reason=outcome.reason,
-                finished=at,
-                unsatisfiable=not doomed,
-            )
-        )
-        self._cancel(order.refused(outcome.key.task))
 
-    def _cancel(self, keys: Iterable[TaskKey]) -> None:
-        at, reason = self._clock.now(), "a task that it depends on did not end well"
-        self._news += [
-            TaskChange(key, TaskState.CANCELED, at, reason, reason=reason, finished=at)
-            for key in keys
-        ]
+    def _hold(self, reason: str) -> None:
+        """The workload manager takes no job at all: send no more."""
+        self._held = reason
+        self._submitter.drop_queue()
+
+    def _settle_held(self) -> None:
+        """Nothing is in flight: what was marked and not taken waits until jobs are taken again.
+
+        Raises:
+            SubmissionsHeld: the workload manager takes no jobs.
+        """
+        if self._held is None:
+            return
+        cause = f"the workload manager takes no jobs now: {self._held}"
+        self._back_to_pending(sorted(self._marked), cause)
+        raise SubmissionsHeld(self._held)
+
+    def _back_to_pending(self, keys: Sequence[TaskKey], cause: str) -> None:
+        at = self._clock.now()
+        self._ledger.apply([TaskChange(key, TaskState.PENDING, at, cause) for key in keys])
+
+    def _forget(self) -> None:
+        """Nothing of a job is kept when its tasks are in the workload manager: plans are large."""
+        self._submitter.clear()
+        self._changes.clear()
+        self._marked.clear()
 
     def _flush(self) -> None:
-        if self._news:
-            changes = self._ledger.apply(self._news)
+        if self._changes:
+            changes = self._ledger.apply(self._changes)
             reach(CrashPoint.RECORDED)
-            self._news.clear()
+            self._changes.clear()
             if changes:
                 self._on_change(changes)
-
-
-def _portions(keys: Sequence[JobKey]) -> Iterator[Sequence[JobKey]]:
-    start, size = 0, CHUNK
-    while start < len(keys):
-        yield keys[start : start + size]
-        start, size = start + size, min(size * 2, MOST)
-
-
-#: In the environment of a group's runner: the key that it goes by, as in its user attributes.
-GROUP_KEY = "RAINBOW_GROUP_KEY"
-
-
-def complete(
-    task: PlannedTask,
-    key: TaskKey,
-    environment: Mapping[str, str],
-    origin: Origin | None = None,
-) -> dict[str, Any]:
-    """A planned jobspec with the host's environment underneath its own, our key and origin.
-
-    The plan's mapping is shared by all replicas and is left as it is. So is `environment`, which
-    is not copied for a job without its own: who writes it out does that once for all of them.
-    """
-    jobspec, mark = task.jobspec, key.to_attribute()
-    attributes = dict(jobspec.get("attributes") or {})
-    system = dict(attributes.get("system") or {})
-    own = system.get("environment")
-    if task.kind is TaskKind.GROUP:
-        mark["group"] = True
-        own = {**(own or {}), GROUP_KEY: json.dumps(mark)}
-    system["environment"] = {**environment, **own} if own else environment
-    attributes["system"] = system
-    if origin is not None:
-        mark = {**mark, "origin": origin.to_attribute()}
-    attributes["user"] = {**(attributes.get("user") or {}), "rainbow": mark}
-    return {**jobspec, "attributes": attributes}

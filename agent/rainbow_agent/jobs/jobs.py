@@ -6,7 +6,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from rainbow_agent.core.errors import LedgerBlocked, WorkloadUnavailable
+from rainbow_agent.core.errors import (
+    LedgerBlocked,
+    NotDescribed,
+    SubmissionsHeld,
+    WorkloadUnavailable,
+)
 from rainbow_agent.core.model import JobChange
 from rainbow_agent.core.ports import Clock, StopSignal
 from rainbow_agent.jobs.cancel import Canceler
@@ -68,8 +73,9 @@ class Jobs:
             False while the workload manager is not ready for it: its history is being read.
 
         Raises:
-            WorkloadUnavailable, LedgerBlocked: what is in flight is looked up in the journal's
-                history before anything is submitted again.
+            SubmissionsHeld: the workload manager takes no job at all; all of them wait.
+            WorkloadUnavailable, NotDescribed, LedgerBlocked: what is in flight is looked up in the
+                journal's history before anything is submitted again.
         """
         if not self.journal.caught_up.is_set():
             return False
@@ -85,7 +91,9 @@ class Jobs:
                     dispatcher.wants_history = False
                     self.journal.request_resync()
                     return False
-        except (WorkloadUnavailable, LedgerBlocked):
+        except SubmissionsHeld:
+            raise  # it answered everything: nothing is in flight
+        except (WorkloadUnavailable, NotDescribed, LedgerBlocked):
             self._drop_dispatcher()
             raise
         self._problem = ""

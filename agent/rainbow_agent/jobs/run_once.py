@@ -5,24 +5,23 @@ No rainbow and no ledger: the jobs are the workload manager's, this process watc
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 
 from rainbow_agent.core.group_events import left_behind
 from rainbow_agent.core.model import (
     JobKey,
     Plan,
-    Submission,
-    SubmitOutcome,
-    Submitted,
     TaskChange,
     TaskKey,
 )
 from rainbow_agent.core.ports import Clock, Journal, StopSignal, Workload
 from rainbow_agent.core.states import FINAL_TASK_STATES, TaskState
-from rainbow_agent.jobs.dispatcher import complete
-from rainbow_agent.jobs.order import JobOrder, Ready, rows_of
+from rainbow_agent.jobs.order import rows_of
+from rainbow_agent.jobs.submitter import Submitter
 from rainbow_agent.jobs.tracker import Tracker
+
+#: Seconds that one wait for answers or events may take.
+_TIMEOUT_S = 0.5
 
 
 class Run:
@@ -39,11 +38,15 @@ class Run:
         show: Callable[[TaskChange], None],
     ) -> None:
         self._workload = workload
-        self._environment = environment
-        self._clock = clock
         self._show = show
         rows = rows_of(plan, key)
-        self._order = JobOrder(plan, rows)
+        self._plan, self._key, self._rows = plan, key, rows
+        self._submitter = Submitter(
+            workload=workload,
+            environment=environment,
+            clock=clock,
+            record=self._record,
+        )
         #: The latest news of each task.
         self.latest: dict[TaskKey, TaskChange] = {
             row.key: TaskChange(row.key, TaskState.PENDING, clock.now(), "planned") for row in rows
@@ -56,20 +59,16 @@ class Run:
 
     def submit(self, stop: StopSignal) -> None:
         """Submit every task; returns when all have an id or never will."""
-        ready, doomed = self._order.start()
-        queue = deque(ready)
-        self._cancel(doomed)
-        while (queue or self._workload.in_flight()) and not stop.is_set():
-            while queue:
-                self._start(queue.popleft())
-            for outcome in self._workload.collect_outcomes(0.5):
-                queue += self._settle(outcome)
+        self._submitter.add(self._key, self._plan, self._rows)
+        while self._submitter.unfinished() and not stop.is_set():
+            self._submitter.send()
+            self._submitter.collect(_TIMEOUT_S)
 
     def watch(self, journal: Journal, stop: StopSignal) -> None:
         """Follow until every task is over."""
         tracker = Tracker()
         while not stop.is_set() and not self.over():
-            for event in journal.next_events(0.5):
+            for event in journal.next_events(_TIMEOUT_S):
                 news = tracker.feed(event)
                 if news is not None and news.key in self.latest:
                     self._note(news)
@@ -91,30 +90,9 @@ class Run:
         ]
         self._workload.cancel(ids, "rainbow-agent run was interrupted")
 
-    def _start(self, ready: Ready) -> None:
-        jobspec = complete(ready.task, ready.key, self._environment)
-        self._workload.start_submit(Submission(ready.key, jobspec, ready.afterok))
-
-    def _settle(self, outcome: SubmitOutcome) -> list[Ready]:
-        at, key = self._clock.now(), outcome.key
-        if isinstance(outcome, Submitted):
-            self._note(
-                TaskChange(key, TaskState.SUBMITTED, at, "submitted", flux_id=outcome.flux_id)
-            )
-            return self._order.submitted(key, outcome.flux_id)
-        # A dependency that has failed meanwhile is no fault of this task.
-        doomed = outcome.reason.startswith("dependency")
-        state = TaskState.CANCELED if doomed else TaskState.FAILED
-        self._note(TaskChange(key, state, at, outcome.reason, reason=outcome.reason))
-        self._cancel(self._order.refused(key.task))
-        return []
-
-    def _cancel(self, keys: list[TaskKey]) -> None:
-        reason = "a task that it depends on did not end well"
-        for key in keys:
-            self._note(
-                TaskChange(key, TaskState.CANCELED, self._clock.now(), reason, reason=reason)
-            )
+    def _record(self, changes: list[TaskChange]) -> None:
+        for change in changes:
+            self._note(change)
 
     def _note(self, news: TaskChange) -> None:
         was = self.latest[news.key].state

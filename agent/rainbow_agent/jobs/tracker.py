@@ -90,8 +90,7 @@ def _ended(watched: _Watched, event: WorkloadEvent) -> TaskChange:
         )
         canceled = exception.exception in ("cancel", "dependency")
         state = TaskState.CANCELED if canceled else TaskState.FAILED
-        # sched-simple (0.62 to 0.88): "unsatisfiable request..."; Fluxion: type="unsatisfiable".
-        unsatisfiable = exception.exception == "alloc" and "unsatisfiable" in exception.note
+        unsatisfiable = exception.unsatisfiable
     elif code:
         state = TaskState.FAILED
         reason = (

@@ -14,9 +14,10 @@ from typing import Any, Final, TypeVar
 
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.ports import Clock, StopSignal
+from rainbow_agent.runtime.clock import real
 from rainbow_agent.runtime.conditions import Condition, Conditions, loop_stuck
 from rainbow_agent.runtime.counters import Counters
-from rainbow_agent.runtime.fault_injection import installed
+from rainbow_agent.runtime.fault_injection import held_up, loop_limit
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,7 @@ class Loop:
 
     def beat(self) -> None:
         """The loop moves."""
-        if (hooks := installed()) is not None:
-            hooks.hold_up(self._name)
+        held_up(self._name)
         self._beat()
 
     def is_set(self) -> bool:
@@ -134,8 +134,7 @@ class Loop:
         while True:
             self.beat()
             part = min(left, self.slice)
-            hooks = installed()
-            if wait(part if hooks is None else hooks.scaled(part)):
+            if wait(real(part)):
                 return True
             left -= part
             if left <= 0:
@@ -169,8 +168,7 @@ class Telemetry:
 
     def loop(self, name: str, stop: StopSignal) -> Loop:
         """Register a loop; it is waited for from now on, until `ended`."""
-        hooks = installed()
-        limit = (hooks and hooks.loop_limit) or self._limits.get(name, LIMIT)
+        limit = loop_limit() or self._limits.get(name, LIMIT)
         return Loop(name, self.loop_health.loop(name, limit), stop, limit)
 
     def ended(self, name: str) -> None:

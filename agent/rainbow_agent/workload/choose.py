@@ -56,7 +56,7 @@ def opener(choice: Choice, settings: Settings, stop: Stop | None = None) -> Call
     if choice.kind == "flux":
         from rainbow_agent.workload.flux.workload import FluxWorkload  # noqa: PLC0415 - heavy
 
-        return lambda: FluxWorkload(choice.uri or None, stop)
+        return lambda: FluxWorkload(choice.uri or None, stop, settings.queue)
     from rainbow_agent.workload.local.workload import LocalWorkload  # noqa: PLC0415 - heavy
 
     cores = settings.local_cores or None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rainbow_compspec.facts import Gpu
 from rainbow_compspec.host import Host
-from rainbow_compspec.reading import NOWHERE, UNOPPOSED, Choice, Origin
+from rainbow_compspec.reading import NOWHERE, Origin
 
 PCI = "/sys/bus/pci/devices"
 
@@ -20,9 +19,6 @@ class Finding:
     gpus: tuple[Gpu, ...] = ()
     origin: Origin = NOWHERE
     warnings: tuple[str, ...] = ()
-    choice: Choice = UNOPPOSED  # why these are the GPUs, and what else lists some
-    memory_origins: Mapping[int, Origin] = field(default_factory=dict)  # by place, where it differs
-    memory_choices: Mapping[int, Choice] = field(default_factory=dict)  # likewise
 
 
 def numa_of(host: Host, folder: str) -> int | None:

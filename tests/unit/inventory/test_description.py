@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.core.errors import WorkloadUnavailable
+from rainbow_agent.core.errors import NotDescribed
 from rainbow_agent.inventory.description import Sendable, portray, site_of
 from rainbow_agent.inventory.survey import Answer
 from support.nodes import FakeExtractor, changed, node_json, survey_of, views
@@ -107,7 +107,7 @@ def test_memory_is_that_of_the_smallest_node() -> None:
 
 def test_no_node_at_all_is_no_cluster_yet() -> None:
     """Not an empty graph: the server would take the name and refuse the rest."""
-    with pytest.raises(WorkloadUnavailable, match="no node that is up"):
+    with pytest.raises(NotDescribed, match="no node that is up"):
         portray("blue", survey_of(changed(views(1), 0, up=False)))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.core.errors import Fatal, WorkloadUnavailable
+from rainbow_agent.core.errors import Fatal, NotDescribed, WorkloadUnavailable
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.inventory.description import ClusterDescription
 from rainbow_agent.inventory.survey import Answer, Discovery
@@ -212,7 +212,7 @@ def test_who_waits_for_the_first_survey_does_not_beat_for_this_loop(harness: Har
     waits = harness.telemetry.loop("main", harness.stop)
 
     def ask() -> None:
-        with pytest.raises(WorkloadUnavailable):
+        with pytest.raises(NotDescribed):
             harness.watcher.graph_text(waits)
 
     asker = Background(ask)
@@ -244,7 +244,7 @@ def test_a_cluster_without_a_node_is_a_reason_too(harness: Harness) -> None:
     """It is registered when one comes."""
     harness.pool.nodes = changed(views(1), 0, up=False)
     harness.watcher.tick()
-    with pytest.raises(WorkloadUnavailable, match="no node"):
+    with pytest.raises(NotDescribed, match="no node"):
         harness.watcher.graph_text()
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from rainbow_agent.core.model import JobKey, PlannedTask, Submission, TaskKey
 from rainbow_agent.core.states import JobState, TaskState
-from rainbow_agent.jobs.dispatcher import CHUNK, complete
 from rainbow_agent.jobs.order import rows_of
+from rainbow_agent.jobs.planner import FIRST_PORTION
+from rainbow_agent.jobs.submitter import complete
 from support.common import jobspec_json
 from support.dispatch import DIAMOND, Harness
 from support.ledger import checked_ledger
@@ -174,7 +175,7 @@ def test_a_turn_ends_although_a_chain_has_not(harness: Harness) -> None:
 def test_many_jobs_are_all_submitted(harness: Harness) -> None:
     """More than a chunk, more than what is written at once, with answers in random order."""
     harness.server.rng = random.Random(3)
-    keys = harness.receive(*[jobspec_json(DIAMOND)] * (CHUNK * 2 + 5))
+    keys = harness.receive(*[jobspec_json(DIAMOND)] * (FIRST_PORTION * 2 + 5))
     harness.run()
     assert {harness.job(key) for key in keys} == {JobState.SUBMITTED}
     assert set(harness.server.became_job.values()) == {1}
@@ -213,7 +214,7 @@ def test_nothing_to_do_is_done_at_once(harness: Harness) -> None:
 def test_jobs_of_one_text_share_a_plan(harness: Harness) -> None:
     """An ensemble is many jobs of one jobspec: it is read once."""
     one, two, other = harness.receive(*[jobspec_json(DIAMOND)] * 2, jobspec_json({"one": []}))
-    plans = harness.dispatcher.plan_new([one, two, other])
+    plans = harness.dispatcher.planner.plan_new([one, two, other])
     assert plans[one] is plans[two]
     assert plans[other] != plans[one]
 
@@ -221,5 +222,5 @@ def test_jobs_of_one_text_share_a_plan(harness: Harness) -> None:
 def test_the_rows_of_a_new_plan_are_those_that_the_ledger_wrote(harness: Harness) -> None:
     """So that a job just planned is not read back before it is submitted."""
     (key,) = harness.receive(jobspec_json(DIAMOND, replicas={"left": 3}))
-    (plan,) = harness.dispatcher.plan_new([key]).values()
+    (plan,) = harness.dispatcher.planner.plan_new([key]).values()
     assert rows_of(plan, key) == harness.ledger.tasks_of(key)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.model import FoundJob, JobKey, PlannedTask, Submission, TaskChange, TaskKey
 from rainbow_agent.core.states import JobState, TaskState
-from rainbow_agent.jobs.dispatcher import CHUNK
+from rainbow_agent.jobs.planner import FIRST_PORTION
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import jobspec_json, plan_json
@@ -43,10 +43,10 @@ def fresh_ledger() -> Iterator[SqliteLedger]:
 def test_a_stop_in_the_middle_finishes_what_was_begun(harness: Harness) -> None:
     """Jobs marked as about to be submitted are; those after them wait for the next start."""
     harness.server.refuse = lambda _: harness.stop.set("enough")
-    keys = harness.receive(*[jobspec_json({"one": []})] * (CHUNK + 6))
+    keys = harness.receive(*[jobspec_json({"one": []})] * (FIRST_PORTION + 6))
     harness.run()
     states = Counter(harness.job(key) for key in keys)
-    assert states == {JobState.SUBMITTED: CHUNK, JobState.RECEIVED: 6}
+    assert states == {JobState.SUBMITTED: FIRST_PORTION, JobState.RECEIVED: 6}
     assert harness.ledger.tasks_in({TaskState.SUBMITTING}) == []
     harness.stop = Stop()
     harness.run()
@@ -128,7 +128,7 @@ def test_another_version_that_plans_other_tasks_does_not_mix_them(harness: Harne
     with pytest.raises(WorkloadUnavailable):
         harness.run()
     harness.comes_back()
-    harness.dispatcher._plan_text = lambda _: plan_json(jobspec_json({"other": []}))
+    harness.dispatcher.planner._plan_text = lambda _: plan_json(jobspec_json({"other": []}))
     harness.run()
     assert harness.states(key)["build/0"] is TaskState.SUBMITTED
     rest = [row for row in harness.ledger.tasks_of(key) if row.key.task != "build"]
@@ -159,7 +159,7 @@ def test_another_version_that_cannot_plan_it_says_so(harness: Harness) -> None:
     with pytest.raises(WorkloadUnavailable):
         harness.run()
     harness.comes_back()
-    harness.dispatcher._plan_text = lambda _: plan_json("nonsense")
+    harness.dispatcher.planner._plan_text = lambda _: plan_json("nonsense")
     harness.run()
     assert set(harness.states(key).values()) == {TaskState.FAILED}
     assert not harness.dispatcher.behind()
@@ -248,7 +248,8 @@ def test_whatever_breaks_each_task_becomes_one_job(
         harness.turn = turn
         keys = harness.receive(*texts)
         for n, after in deaths:
-            harness.dispatcher._ledger = MortalLedger(ledger, n, after=after)
+            mortal = MortalLedger(ledger, n, after=after)
+            harness.dispatcher._ledger = harness.dispatcher.planner._ledger = mortal
             with suppress(Killed):
                 harness.run()
             harness.comes_back()

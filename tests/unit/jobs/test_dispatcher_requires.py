@@ -85,7 +85,7 @@ def test_a_job_that_no_node_can_run_is_refused_as_a_whole(harness: Harness) -> N
 def test_what_was_not_submitted_before_a_crash_goes_where_it_passes_now(harness: Harness) -> None:
     """The nodes changed meanwhile; the tasks and their names did not."""
     (key,) = harness.receive(wants("3.0.0"))
-    harness.dispatcher.plan_new([key])
+    harness.dispatcher.planner.plan_new([key])
     harness.site = site("3.5.0", None, "2.9.0")
     harness.comes_back()
     harness.run()
@@ -95,7 +95,7 @@ def test_what_was_not_submitted_before_a_crash_goes_where_it_passes_now(harness:
 def test_no_node_passes_any_more_after_a_crash(harness: Harness) -> None:
     """The job is refused with the same words if nothing of it ever started."""
     (key,) = harness.receive(wants("3.0.0"))
-    harness.dispatcher.plan_new([key])
+    harness.dispatcher.planner.plan_new([key])
     harness.site = site("2.9.0")
     harness.comes_back()
     harness.run()

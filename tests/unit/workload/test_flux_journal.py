@@ -6,6 +6,7 @@ import os
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,8 +80,30 @@ def test_an_exception_keeps_its_words() -> None:
     """Type, severity and note."""
     context = {"type": "alloc", "severity": 0, "note": "unsatisfiable request"}
     assert read(live(5, entry("exception", 2.0, **context))) == [
-        WorkloadEvent(EventKind.EXCEPTION, 5, 2.0, exception="alloc", note="unsatisfiable request")
+        WorkloadEvent(
+            EventKind.EXCEPTION,
+            5,
+            2.0,
+            exception="alloc",
+            note="unsatisfiable request",
+            unsatisfiable=True,
+        )
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "note", "never"),
+    [
+        ("alloc", "unsatisfiable request: not enough cores", True),  # sched-simple
+        ("alloc", 'alloc denied due to type="unsatisfiable"', True),  # Fluxion
+        ("alloc", "scheduler went away", False),
+        ("exec", "unsatisfiable", False),
+    ],
+)
+def test_what_can_never_be_allocated_is_marked(kind: str, note: str, never: bool) -> None:
+    """Both schedulers' words for it are known here, and nowhere else."""
+    (event,) = read(live(5, entry("exception", 2.0, type=kind, severity=0, note=note)))
+    assert event.unsatisfiable is never
 
 
 def test_a_jobspec_without_our_key_has_none() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.lineage import Lineage
-from rainbow_agent.core.model import Submission, SubmitOutcome, Submitted
+from rainbow_agent.core.model import Submission, SubmitHeld, SubmitOutcome, SubmitRefused, Submitted
 from rainbow_agent.workload.flux.quiesce import backlog
 from rainbow_agent.workload.flux.submit_request import RequestWriter
 from rainbow_agent.workload.flux.workload import FluxWorkload
@@ -188,7 +188,7 @@ def test_a_restart_with_state_keeps_the_lineage(flux: PrivateFlux, tmp_path: Pat
 
 @pytest.mark.flux
 @needs_flux
-def test_a_closed_instance_is_no_refusal(flux: PrivateFlux) -> None:
+def test_a_closed_instance_holds_every_job(flux: PrivateFlux) -> None:
     """The operator stopped submission for a while: no job is lost for that."""
     closed = ["flux", "queue", "disable"]
     try:
@@ -197,8 +197,9 @@ def test_a_closed_instance_is_no_refusal(flux: PrivateFlux) -> None:
         flux.run(*closed, "for maintenance")
     with closing(FluxWorkload(flux.uri)) as workload:
         workload.start_submit(submission())
-        with pytest.raises(WorkloadUnavailable, match="disabled: for maintenance"):
-            outcomes(workload, 1)
+        (held,) = outcomes(workload, 1)
+        assert isinstance(held, SubmitHeld)
+        assert "disabled: for maintenance" in held.reason
         flux.run("flux", "queue", "enable")
         workload.start_submit(submission())
         assert isinstance(outcomes(workload, 1)[0], Submitted)
@@ -246,3 +247,62 @@ def test_a_question_does_not_swallow_outcomes(flux: PrivateFlux) -> None:
             workload.cancel([12345], "nobody")
         found = outcomes(workload, 100)
         assert len({each.key for each in found if isinstance(each, Submitted)}) == 100
+
+
+@pytest.fixture
+def queues() -> Iterator[PrivateFlux]:
+    """An instance with two queues and no default one, as is usual on large systems."""
+    with private_flux(options=["--conf=queues.batch={}", "--conf=queues.debug={}"]) as instance:
+        instance.run("flux", "queue", "start", "--all")
+        yield instance
+
+
+@pytest.mark.flux
+@needs_flux
+def test_without_a_default_queue_every_job_is_held(queues: PrivateFlux) -> None:
+    """No jobspec is at fault: the operator has to say which queue (RAINBOW_QUEUE)."""
+    with closing(FluxWorkload(queues.uri)) as workload:
+        for _ in range(20):
+            workload.start_submit(submission())
+        found = outcomes(workload, 20)
+        assert all(isinstance(each, SubmitHeld) for each in found)
+        assert {each.reason for each in found if isinstance(each, SubmitHeld)} == {
+            "no queue specified"
+        }
+
+
+@pytest.mark.flux
+@needs_flux
+def test_jobs_go_to_the_queue_that_is_named(queues: PrivateFlux) -> None:
+    """The agent's for jobs that name none; a job's own where it does."""
+    with closing(FluxWorkload(queues.uri, queue="batch")) as workload:
+        workload.start_submit(submission())
+        workload.start_submit(submission(queue="debug"))
+        assert all(isinstance(each, Submitted) for each in outcomes(workload, 2))
+        names = queues.run("flux", "jobs", "-a", "-n", "-o", "{queue}").split()
+        assert sorted(names) == ["batch", "debug"]
+
+
+@pytest.mark.flux
+@needs_flux
+def test_a_job_for_a_queue_that_is_not_there_is_refused(queues: PrivateFlux) -> None:
+    """That is in the job: others run."""
+    with closing(FluxWorkload(queues.uri, queue="batch")) as workload:
+        workload.start_submit(submission(queue="nosuch"))
+        workload.start_submit(submission())
+        found = {type(each): each for each in outcomes(workload, 2)}
+        assert set(found) == {SubmitRefused, Submitted}
+        assert "nosuch" in str(found[SubmitRefused])
+
+
+@pytest.mark.flux
+@needs_flux
+def test_a_queue_of_the_agents_that_is_closed_holds_every_job(queues: PrivateFlux) -> None:
+    """`flux queue disable batch` passes: no job is lost for it."""
+    queues.run("flux", "queue", "disable", "batch")
+    with closing(FluxWorkload(queues.uri, queue="batch")) as workload:
+        workload.start_submit(submission())
+        assert isinstance(outcomes(workload, 1)[0], SubmitHeld)
+        queues.run("flux", "queue", "enable", "batch")
+        workload.start_submit(submission())
+        assert isinstance(outcomes(workload, 1)[0], Submitted)

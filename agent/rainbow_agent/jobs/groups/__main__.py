@@ -22,11 +22,11 @@ from rainbow_agent.core.model import PlannedTask, TaskKey, TaskKind
 from rainbow_agent.core.notation import parse_f58
 from rainbow_agent.core.ports import Records, Workload
 from rainbow_agent.core.site import SiteNode
-from rainbow_agent.jobs.dispatcher import GROUP_KEY
 from rainbow_agent.jobs.groups import local_tasks
 from rainbow_agent.jobs.groups.event_log import Teller, to_file
 from rainbow_agent.jobs.groups.output import Copies
 from rainbow_agent.jobs.groups.run import GroupContext, GroupRun
+from rainbow_agent.jobs.submitter import GROUP_KEY
 from rainbow_agent.jobspec.groupfile import from_data
 from rainbow_agent.jobspec.placement import place_inside
 from rainbow_agent.jobspec.unplaceable import Unplaceable

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,9 +19,6 @@ from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.model import (
     Plan,
     PlannedTask,
-    Submission,
-    SubmitOutcome,
-    Submitted,
     TaskChange,
     TaskKey,
     TaskKind,
@@ -30,19 +26,17 @@ from rainbow_agent.core.model import (
 )
 from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.states import FINAL_TASK_STATES, TASK_MOVES, TaskState
-from rainbow_agent.jobs.dispatcher import complete
-from rainbow_agent.jobs.order import JobOrder, Ready, rows_of
+from rainbow_agent.jobs.order import Ready, rows_of
+from rainbow_agent.jobs.submitter import Submitter
 from rainbow_agent.jobs.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
-#: Submissions in flight at most.
-_WINDOW = 1024
-#: Seconds one wait for news may take.
-_PATIENCE = 0.5
+#: Seconds that one wait for answers may take, and one for news.
+_COLLECT_TIMEOUT_S = 0.05
+_NEWS_TIMEOUT_S = 0.5
 #: Seconds that what is canceled has to end before the runner leaves all the same.
-_FAREWELL = 3.0
-_DOOMED = "a task that it depends on did not end well"
+_END_TIMEOUT_S = 3.0
 
 
 class InPlace(Protocol):
@@ -87,15 +81,23 @@ class GroupRun:
         in_place: Callable[[Callable[[TaskChange], None]], InPlace],
         unplaceable: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self._key = key
         plan = Plan(key.task, tuple(tasks))
         rows = rows_of(plan, key.job)
         self._context = context
-        self._order = JobOrder(plan, rows)
+        self._submitter = Submitter(
+            workload=context.workload,
+            environment=context.environment,
+            clock=context.clock,
+            record=self._take,
+            in_group=True,
+            start_elsewhere=self._start_here,
+        )
+        self._plan, self._rows = plan, rows
         self._states: dict[TaskKey, TaskState] = {row.key: row.state for row in rows}
         self._ids: dict[TaskKey, int] = {}
         self._left = len(rows)
         self._unplaceable = unplaceable
-        self._ready: deque[Ready] = deque()
         self._news: queue.Queue[TaskChange | WorkloadUnavailable] = queue.Queue()
         self._in_place = in_place(self._news.put)
         self._has_jobs = any(task.kind is not TaskKind.LOCAL for task in tasks)
@@ -117,9 +119,7 @@ class GroupRun:
         if self._has_jobs:
             reader.start()
         try:
-            ready, doomed = self._order.start()
-            self._ready += ready
-            self._cancel(doomed)
+            self._submitter.add(self._key.job, self._plan, self._rows)
             while self._left and not self._context.stop.is_set():
                 self._turn()
             if self._left:
@@ -127,20 +127,16 @@ class GroupRun:
         finally:
             ended.set()
             if self._has_jobs:
-                reader.join(_PATIENCE * 4)
+                reader.join(_NEWS_TIMEOUT_S * 4)
         return all(state is TaskState.COMPLETED for state in self._states.values())
 
     def _turn(self) -> None:
-        workload = self._context.workload
-        while self._ready and workload.in_flight() < _WINDOW:
-            self._start(self._ready.popleft())
-        if workload.in_flight():
-            for outcome in workload.collect_outcomes(0.05):
-                self._settle(outcome)
-        busy = bool(workload.in_flight() or self._ready)
-        self._take(self._heard(0.0 if busy else _PATIENCE))
+        self._submitter.send()
+        self._submitter.collect(_COLLECT_TIMEOUT_S)
+        self._take(self._heard(0.0 if self._submitter.unfinished() else _NEWS_TIMEOUT_S))
 
-    def _start(self, ready: Ready) -> None:
+    def _start_here(self, ready: Ready) -> bool:
+        """Start a local task; end one that none of the nodes can run. False: it is to be sent."""
         if ready.task.name in self._unplaceable:
             at, reason = self._context.clock.now(), self._unplaceable[ready.task.name]
             failed = TaskChange(
@@ -154,32 +150,13 @@ class GroupRun:
                 unsatisfiable=True,
             )
             self._take([failed])
-            return
+            return True
         if ready.task.kind is TaskKind.LOCAL:
             self._in_place.start(ready.key, ready.task)
-            return
-        jobspec = complete(ready.task, ready.key, self._context.environment)
-        self._context.workload.start_submit(Submission(ready.key, jobspec, ready.afterok))
+            return True
+        return False
 
-    def _settle(self, outcome: SubmitOutcome) -> None:
-        at, key = self._context.clock.now(), outcome.key
-        if isinstance(outcome, Submitted):
-            self._ids[key] = outcome.flux_id
-            news = TaskChange(
-                key, TaskState.SUBMITTED, at, "submitted", flux_id=outcome.flux_id, inside=True
-            )
-            self._take([news])
-            self._ready += self._order.submitted(key, outcome.flux_id)
-            return
-        # A dependency that has failed meanwhile is no fault of this task.
-        doomed = outcome.reason.startswith("dependency")
-        state = TaskState.CANCELED if doomed else TaskState.FAILED
-        news = TaskChange(
-            key, state, at, outcome.reason, reason=outcome.reason, finished=at, inside=True
-        )
-        self._take([news])
-
-    def _cancel(self, keys: Iterable[TaskKey], reason: str = _DOOMED) -> None:
+    def _cancel(self, keys: Iterable[TaskKey], reason: str) -> None:
         at = self._context.clock.now()
         self._take(
             TaskChange(key, TaskState.CANCELED, at, reason, reason=reason, finished=at, inside=True)
@@ -197,15 +174,15 @@ class GroupRun:
             if (was, change.state) not in TASK_MOVES:
                 continue
             self._states[change.key] = change.state
+            if change.flux_id is not None:
+                self._ids[change.key] = change.flux_id
             told.append(change)
             if change.state in FINAL_TASK_STATES:
                 self._left -= 1
                 if change.key in self._ids and change.key.task in self._kept:
                     self._context.keep(change.key, self._ids[change.key])
                 well = change.state is TaskState.COMPLETED
-                ready, doomed = self._order.ended(change.key, well=well)
-                self._ready += ready
-                self._cancel(doomed)
+                self._submitter.ended(change.key, well=well)
         if told:
             self._context.tell(told)
 
@@ -235,7 +212,7 @@ class GroupRun:
             journal = self._context.workload.open_journal(lambda _: True)
             try:
                 while not ended.is_set():
-                    for event in journal.next_events(_PATIENCE):
+                    for event in journal.next_events(_NEWS_TIMEOUT_S):
                         self._hear(tracker, event)
             finally:
                 journal.close()
@@ -251,7 +228,7 @@ class GroupRun:
         """The group is ended from outside: end what runs, and tell what became of it."""
         reason = "its group was ended"
         log.warning("The group is ended; what runs in it ends too")
-        self._ready.clear()
+        self._submitter.drop_queue()
         live = [k for k, state in self._states.items() if state not in FINAL_TASK_STATES]
         self._cancel((k for k in live if self._states[k] is TaskState.PENDING), reason)
         self._in_place.cancel(live)
@@ -259,10 +236,10 @@ class GroupRun:
             ids = [self._ids[key] for key in live if key in self._ids]
             if ids:
                 self._context.workload.cancel(ids, reason)
-            deadline = self._context.clock.monotonic() + _FAREWELL
+            deadline = self._context.clock.monotonic() + _END_TIMEOUT_S
             while self._left and self._context.clock.monotonic() < deadline:
                 self._take(self._heard(0.1))
-                self._ready.clear()
+                self._submitter.drop_queue()
         except WorkloadUnavailable as exc:
             log.warning("The instance is gone: %s", exc)
         self._cancel(

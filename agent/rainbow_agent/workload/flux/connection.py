@@ -118,10 +118,17 @@ class Connection:
             streaming=streaming,
         )
 
-    def submit(self, jobspec: str, *, validate: bool = True) -> int:
-        """Send a job request (signed as Flux is configured to); its number."""
+    def submit(self, jobspec: str, *, validate: bool = True, held: bool = False) -> int:
+        """Send a job request (signed as Flux is configured to); its number.
+
+        Args:
+            jobspec: RFC 14, as JSON.
+            validate: whether job-ingest checks its form.
+            held: whether it is to stay where it is until somebody gives it another urgency.
+        """
         text, flags = jobspec.encode(), 0 if validate else self._lib.FLUX_JOB_NOVALIDATE
-        return self._send(lambda handle: self._lib.flux_job_submit(handle, text, 16, flags))
+        urgency = 0 if held else 16  # flux-core src/common/libjob/job.h
+        return self._send(lambda handle: self._lib.flux_job_submit(handle, text, urgency, flags))
 
     def cancel(self, flux_id: int, note: str) -> int:
         """Send a request to raise a `cancel` exception; its number."""

@@ -70,10 +70,19 @@ class JournalReader:
                 exception=context.get("type", ""),
                 severity=context.get("severity", 0),
                 note=context.get("note", ""),
+                unsatisfiable=_is_unsatisfiable(context),
             )
         elif name in ("start", "clean"):
             return WorkloadEvent(EventKind(name), flux_id, at)
         return None
+
+
+def _is_unsatisfiable(context: Mapping[str, Any]) -> bool:
+    """Whether an exception says that nothing here can ever run the job.
+
+    sched-simple (0.62 to 0.88): "unsatisfiable request..."; Fluxion: type="unsatisfiable".
+    """
+    return context.get("type") == "alloc" and "unsatisfiable" in str(context.get("note"))
 
 
 def _submit(flux_id: int, at: float, mark: Any) -> WorkloadEvent:

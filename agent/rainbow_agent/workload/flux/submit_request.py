@@ -16,7 +16,9 @@ _HEAD = '{"attributes": {"system": {"environment": null'
 class RequestWriter:
     """Writes jobspecs; those that share one environment object share its encoding."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: str = "") -> None:
+        """`queue` is given to jobs that name none; "" leaves the choice to Flux."""
+        self._queue = queue
         self._environment: Mapping[str, Any] | None = None
         self._encoded = "null"
 
@@ -25,6 +27,8 @@ class RequestWriter:
         jobspec = submission.jobspec
         attributes = jobspec["attributes"]
         system = attributes["system"]
+        if self._queue and "queue" not in system:
+            system = {**system, "queue": self._queue}
         if submission.afterok:
             dependencies = [{"scheme": "afterok", "value": f58(i)} for i in submission.afterok]
             system = {**system, "dependencies": dependencies}

@@ -6,7 +6,6 @@ import errno
 import json
 import logging
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +13,14 @@ from typing import Any
 
 from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
 from rainbow_agent.core.lineage import Lineage
-from rainbow_agent.core.model import Submission, SubmitOutcome, SubmitRefused, Submitted, TaskKey
+from rainbow_agent.core.model import (
+    Submission,
+    SubmitHeld,
+    SubmitOutcome,
+    SubmitRefused,
+    Submitted,
+    TaskKey,
+)
 from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.notation import f58
 from rainbow_agent.core.ports import Journal, StopSignal
@@ -25,13 +31,11 @@ from rainbow_agent.workload.flux import resources as flux_resources
 from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection, Response
 from rainbow_agent.workload.flux.journal import FluxJournal
 from rainbow_agent.workload.flux.submit_request import RequestWriter
+from rainbow_agent.workload.flux.trial import Trial
 from rainbow_agent.workload.flux.validation import Validation, configured
 
 log = logging.getLogger(__name__)
 
-#: What the job manager says while the operator has closed the whole instance for new jobs
-#: (flux-queue(1) disable). That passes; a closed queue that a job asked for by name does not.
-_CLOSED = re.compile(r"job submission is disabled")
 #: Cancellations in flight at a time.
 _CANCEL_WINDOW = 500
 
@@ -45,15 +49,18 @@ class FluxWorkload:
     Args:
         uri: a Flux URI; None for FLUX_URI, or the system instance where that is not set.
         stop: shortens waits; None when there is none.
+        queue: for jobs that name none; "" leaves the choice to Flux.
     """
 
     kind = "flux"
 
-    def __init__(self, uri: str | None = None, stop: Stop | None = None) -> None:
+    def __init__(self, uri: str | None = None, stop: Stop | None = None, queue: str = "") -> None:
+        self._queue = queue
         self._given_uri = uri or None
         self._stop = stop
         self._connection: Connection | None = None
-        self._writer = RequestWriter()
+        self._writer = RequestWriter(queue)
+        self._trial = Trial(queue, time.monotonic)
         self._validation = Validation(self._validation_configured, time.monotonic)
         #: By request: whose it is, and its form.
         self._in_flight: dict[int, tuple[TaskKey, bytes | None]] = {}
@@ -215,10 +222,10 @@ class FluxWorkload:
             left = max(0.0, deadline - time.monotonic())
             try:
                 responses = self._open().receive(left)
+                self._take(responses)
             except WorkloadUnavailable as exc:
                 self._failure = exc
                 return
-            self._take(responses)
             if not responses:
                 return
 
@@ -230,12 +237,19 @@ class FluxWorkload:
             if not response.error:
                 self._validation.passed(form)
                 self._outcomes.append(Submitted(key, int(json.loads(response.text)["id"])))
-            elif response.refusal and not _CLOSED.match(response.text):
-                self._outcomes.append(SubmitRefused(key, response.text))
+            elif response.refusal:
+                self._outcomes.append(self._refused(key, response.text))
             else:
                 self._failure = self._failure or WorkloadUnavailable(
                     f"Flux at {self.uri} takes no jobs now: {response.text}"
                 )
+
+    def _refused(self, key: TaskKey, reason: str) -> SubmitOutcome:
+        """Sort a refusal: for a failed dependency, for what any job would meet, or for itself."""
+        if reason.startswith("dependency"):  # Flux's plugin dependency-after
+            return SubmitRefused(key, reason, dependency_failed=True)
+        problem = self._trial.problem(self._open())
+        return SubmitRefused(key, reason) if problem is None else SubmitHeld(key, problem)
 
     def _cancel_window(self, connection: Connection, flux_ids: Sequence[int], note: str) -> None:
         sent = {connection.cancel(flux_id, note): flux_id for flux_id in flux_ids}

@@ -113,7 +113,7 @@ class LocalWorkload:
         try:
             self._do(lambda channel: channel.send(message))
         except Rejected as exc:
-            self._outcomes.append(SubmitRefused(submission.key, str(exc)))
+            self._outcomes.append(_refused(submission.key, str(exc)))
         else:
             self._waiting[number] = submission.key
 
@@ -220,7 +220,7 @@ class LocalWorkload:
             elif "result" in answer:
                 self._outcomes.append(Submitted(key, int(answer["result"]["job"])))
             else:
-                self._outcomes.append(SubmitRefused(key, str(answer.get("refused"))))
+                self._outcomes.append(_refused(key, str(answer.get("refused"))))
         return others
 
     def _ask(self, op: Op, *, stop: StopSignal | None = None, **fields: Any) -> dict[str, Any]:
@@ -274,3 +274,8 @@ def _with_dependencies(submission: Submission) -> dict[str, Any]:
         *({"scheme": "afterok", "value": str(job)} for job in submission.afterok),
     ]
     return {**jobspec, "attributes": {**attributes, "system": system}}
+
+
+def _refused(key: TaskKey, reason: str) -> SubmitRefused:
+    """The server says of a dependency that failed what Flux does."""
+    return SubmitRefused(key, reason, dependency_failed=reason.startswith("dependency"))

@@ -127,6 +127,7 @@ def entry_event(entry: Mapping[str, Any]) -> WorkloadEvent:
             exception=str(entry.get("type", "")),
             severity=int(entry.get("severity", 0)),
             note=str(entry.get("note", "")),
+            unsatisfiable=entry.get("type") == "alloc" and "unsatisfiable" in str(entry["note"]),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise Rejected(f"not an event of the local workload manager: {exc!r}") from exc
