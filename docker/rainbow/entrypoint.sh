@@ -1,16 +1,16 @@
 #!/bin/sh
-# Starts the rainbow scheduler, its secrets from files.
+# Starts the rainbow scheduler with secrets from files.
 #
-#   SCHEDULER_SECRET_FILE  what registers a cluster (/run/secrets/rainbow/secret). It never becomes
-#                          an argument, which `ps` shows: the scheduler reads it from a file
-#   SCHEDULER_TOKEN_FILE   what submits to every cluster. Left empty, or the file is not there:
-#                          each cluster gets a token of its own. The scheduler takes it as an
-#                          argument only, so whoever may look at its processes sees it
+#   SCHEDULER_SECRET_FILE  the registration secret (/run/secrets/rainbow/secret). It never becomes
+#                          an argument, which `ps` would show: the scheduler reads it from a file
+#   SCHEDULER_TOKEN_FILE   the token for all clusters. If empty, or if there is no such file, each
+#                          cluster gets its own token. The scheduler accepts it as an argument
+#                          only, so anyone who can list its processes can see it
 #   SCHEDULER_ADDRESS      host:port to listen on (:8080)
 #   SCHEDULER_DATABASE     sqlite file (/data/rainbow.db)
 #   SCHEDULER_TLS_DIR      a folder with ca.crt, tls.crt and tls.key: mutual TLS, as cert-manager
-#                          writes it. Left empty: no TLS
-#   SCHEDULER_RUN_DIR      a folder of its own, in memory (/run/rainbow)
+#                          writes it. If empty, no TLS
+#   SCHEDULER_RUN_DIR      a private folder in memory (/run/rainbow)
 #
 # Arguments are passed on to the scheduler.
 set -eu
@@ -44,7 +44,7 @@ fi
 
 umask 077
 mkdir -p "$run"
-# Between single quotes YAML knows one special character: the quote, written twice.
+# Inside single quotes, YAML has one special character: the quote itself, which is doubled.
 printf "scheduler:\n  secret: '%s'\n" "$(printf %s "$secret" | sed "s/'/''/g")" >"$run/config.yaml"
 
 if [ -n "$tls" ]; then
@@ -54,6 +54,6 @@ if [ -n "$tls" ]; then
     set -- --ca-cert "$tls/ca.crt" --cert "$tls/tls.crt" --key "$tls/tls.key" "$@"
 fi
 
-# An empty --secret: what is in the file counts.
+# With an empty --secret the one in the file is used.
 exec rainbow-scheduler --host "$address" --db "$database" --name rainbow \
     --config "$run/config.yaml" --secret "" --global-token "$token" "$@"

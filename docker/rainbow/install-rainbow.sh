@@ -3,7 +3,7 @@
 #
 # usage: install-rainbow.sh VERSION BIN
 #   VERSION  a tag or commit of github.com/converged-computing/rainbow
-#   BIN      where the program goes
+#   BIN      the folder for the program
 set -eu
 
 version=$1

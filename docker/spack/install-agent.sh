@@ -1,13 +1,13 @@
 #!/bin/sh
-# Installs rainbow-agent into an environment of its own, and its commands on PATH.
+# Installs rainbow-agent into a virtual environment, and its commands on PATH.
 #
 # usage: install-agent.sh WHEEL PREFIX BIN [PYTHON [REQUIREMENT...]]
 #   WHEEL        rainbow_agent-*.whl
-#   PREFIX       the environment, for example /opt/rainbow-agent; nothing else writes there
+#   PREFIX       the virtual environment, for example /opt/rainbow-agent; nothing else writes there
 #   BIN          a folder on PATH, for example /usr/local/bin
-#   PYTHON       the Python it is made for (default python3): that of Flux's own bindings, where
-#                the agent is to load them
-#   REQUIREMENT  more to install, for example flux-python==0.88.0 where Flux's bindings are for
+#   PYTHON       the Python to use (default python3); has to be that of Flux's bindings if the
+#                agent should load them
+#   REQUIREMENT  further packages, for example flux-python==0.88.0 if Flux's bindings are for
 #                another Python
 set -eu
 
@@ -22,14 +22,14 @@ if [ $# -gt 0 ]; then
 fi
 here=$(dirname "$0")
 
-# What PYTHONPATH holds belongs to another Python, perhaps.
+# PYTHONPATH may be meant for another Python.
 unset PYTHONPATH PYTHONHOME
 
 "$python" -m venv "$prefix"
 "$prefix/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check \
     "$wheel" "$@"
 
-# One that was interrupted or put into the wrong place fails here, not in a pod.
+# A broken installation should fail here, not in a pod.
 "$prefix/bin/rainbow-agent" version
 "$prefix/bin/rainbow-compspec" --help >/dev/null
 

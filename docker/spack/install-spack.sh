@@ -5,8 +5,8 @@
 #   REPOSITORY  where git clones spack from
 #   VERSION     a tag or branch
 #   PREFIX      spack's own folder ($SPACK_ROOT), for example /opt/spack
-#   STORE       the install tree. It is a volume in a MiniCluster: every pod sees what one of them
-#               installed, and it is still there when the pods are others
+#   STORE       the install tree. In a MiniCluster it is a volume: every pod sees what one of them
+#               has installed, and it outlives the pods
 set -eu
 
 repository=$1
