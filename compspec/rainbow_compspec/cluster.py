@@ -146,7 +146,7 @@ def _shapes(nodes: Sequence[NodeFacts]) -> tuple[Shape, ...]:
 
 def _kind(gpu: Gpu) -> Gpu:
     """The GPU without what only it has, so that nodes of one kind are equal."""
-    return replace(gpu, uuid="", pci="")
+    return replace(gpu, uuid="", pci="", card="")
 
 
 def _shape(cores: tuple[Core, ...], gpus: tuple[Gpu, ...]) -> Shape:

@@ -30,7 +30,18 @@ class Gpu:
     uuid: str = ""
     driver: str = ""
     numa: int | None = None
-    pci: str = ""  # 0000:3b:00.0
+    pci: str = ""  # 0000:3b:00.0; of the card, where this is a part of one
+    partition: str = ""  # what part of a card it is: 3g.40gb (MIG), cpx; empty for a whole card
+    card: str = ""  # the UUID or the address of the card that it is a part of
+
+
+@dataclass(frozen=True)
+class Port:
+    """One port of an RDMA adapter that is not down."""
+
+    adapter: str  # mlx5_0
+    kind: str  # infiniband, roce, iwarp, efa, omnipath, slingshot
+    gbps: int | None = None  # as the kernel rounds it
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,7 @@ class NodeFacts:
     gpus: tuple[Gpu, ...] = ()
     memory: int | None = None  # bytes, in all
     packages: tuple[Package, ...] = ()
+    rdma: tuple[Port, ...] | None = None  # None where nobody looked
     os: Mapping[str, str] = field(default_factory=dict)  # name, version, release, vendor, kernel
     mpi: Mapping[str, str] = field(default_factory=dict)  # implementation, version
     rank: int | None = None  # the workload manager's number for the node, when it has one

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 
 from rainbow_compspec import __name__ as _package
 from rainbow_compspec.errors import CompspecError
-from rainbow_compspec.facts import Core, Gpu, NodeFacts, Package
+from rainbow_compspec.facts import Core, Gpu, NodeFacts, Package, Port
 from rainbow_compspec.reading import Reading
 from rainbow_compspec.text import cpu_list, integer, untokens
 
@@ -60,6 +61,7 @@ def facts(ours: Sections, origin: str) -> NodeFacts:
         cores=_cores(ours, origin),
         gpus=_gpus(ours.get("gpu", {}), origin),
         memory=_number(memory, "memory", "usable", origin),
+        rdma=_rdma(ours.get("network", {})) if "network" in ours.get("probes", {}) else None,
         packages=_packages(tuple(ours.get("package", {}).items())),
         os={key: system[key] for key in OS_KEYS if key in system},
         mpi={key: mpi[key] for key in MPI_KEYS if key in mpi},
@@ -150,7 +152,27 @@ def _gpu(section: Mapping[str, str], number: int, origin: str) -> Gpu:
         driver=text("driver"),
         numa=_number(section, "gpu", f"{number}.numa", origin),
         pci=text("pci"),
+        partition=text("partition"),
+        card=text("card"),
     )
+
+
+_PORT = re.compile(r"rdma\.(.+)\.port\.(\d+)\.transport")
+
+
+def _rdma(network: Mapping[str, str]) -> tuple[Port, ...]:
+    """Returns the RDMA ports that are not down."""
+    ports = []
+    for key, kind in network.items():
+        found = _PORT.fullmatch(key)
+        if found is None or not kind:
+            continue
+        place = key.removesuffix("transport")
+        if network.get(f"{place}state") == "down":
+            continue
+        rate = re.match(r"(\d+)(?:\.\d+)? Gb/sec", network.get(f"{place}rate", ""))
+        ports.append(Port(found[1], kind, int(rate[1]) if rate else None))
+    return tuple(sorted(ports, key=lambda port: port.adapter))
 
 
 def _number(section: Mapping[str, str], name: str, key: str, origin: str) -> int | None:

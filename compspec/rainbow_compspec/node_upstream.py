@@ -35,7 +35,8 @@ def extractors(readings: Mapping[str, Reading], name: str) -> dict[str, Sections
     cpu, memory, system, mpi = values("cpu"), values("memory"), values("os"), values("mpi")
     cores = max(1, integer(cpu.get("cores")) or 1)
     sockets = min(cores, max(1, integer(cpu.get("sockets")) or 1))
-    domains = sum(1 for key in memory if re.fullmatch(r"numa\.\d+\.total", key)) or 1
+    with_memory = sum(1 for key in memory if re.fullmatch(r"numa\.\d+\.total", key))
+    domains = max(1, with_memory, integer(cpu.get("numa.machine")) or 0)
     nfd = {
         "cpu": {
             "topology.socket_count": str(sockets),

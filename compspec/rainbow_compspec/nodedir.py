@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rainbow_compspec import node
 from rainbow_compspec.errors import CompspecError
 from rainbow_compspec.facts import NodeFacts
 from rainbow_compspec.text import natural
+
+#: How the agent names its files: one a rank. Ranks of a test instance share a host and its name.
+_BY_RANK: Final = re.compile(r"node-\d+\.json")
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ def read_node_dir(folder: Path) -> NodeDir:
     """Read every `*.json` of a folder, node-2 before node-10.
 
     A file that cannot be used is a problem, and so is a second file for a node: the first one
-    counts. A node that does not say its name is called like its file.
+    counts. Of files that are named `node-N.json` each is a node of its own, whatever name it has.
+    A node that does not say its name is called like its file.
 
     Raises:
         CompspecError: the folder cannot be read, or there is not one node in it.
@@ -32,7 +38,7 @@ def read_node_dir(folder: Path) -> NodeDir:
         files = sorted(folder.glob("*.json"), key=lambda path: natural(path.name))
     except OSError as exc:
         raise CompspecError(f"{folder}: cannot be read: {exc.strerror}") from exc
-    nodes: dict[str, NodeFacts] = {}
+    nodes: list[NodeFacts] = []
     origins: dict[str, Path] = {}
     problems: list[str] = []
     for path in files:
@@ -41,16 +47,17 @@ def read_node_dir(folder: Path) -> NodeDir:
         except CompspecError as exc:
             problems.append(str(exc))
             continue
-        if facts.name in nodes:
+        if facts.name in origins and not _BY_RANK.fullmatch(path.name):
             problems.append(
                 f"{path}: describes node {facts.name}, as {origins[facts.name].name} does; "
                 "left out, since a node is counted once"
             )
             continue
-        nodes[facts.name], origins[facts.name] = facts, path
+        nodes.append(facts)
+        origins.setdefault(facts.name, path)
     if not nodes:
         raise CompspecError(_none(folder, problems))
-    return NodeDir(tuple(nodes.values()), tuple(problems))
+    return NodeDir(tuple(nodes), tuple(problems))
 
 
 def _none(folder: Path, problems: list[str]) -> str:

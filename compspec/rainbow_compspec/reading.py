@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import TypeVar
 
 
 class Confidence(str, Enum):
@@ -35,6 +36,17 @@ class Origin:
         return f"{self.confidence.value}: {self.source}"
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Why a value is what it is, where something else was there too."""
+
+    why: str  # why this one won
+    others: tuple[tuple[str, str], ...] = ()  # source -> what it says
+
+
+UNOPPOSED = Choice("")
+"""Nothing else was there."""
+
 NOWHERE = Origin("")
 """The origin of a reading without values."""
 
@@ -48,7 +60,9 @@ class Reading:
     origin: Origin = NOWHERE
     status: Status = Status.OK
     reason: str = ""  # why it failed, or what is absent
-    origins: Mapping[str, Origin] = field(default_factory=dict)  # keys that differ from `origin`
+    origins: Mapping[str, Origin] = field(default_factory=dict)  # keys that differ from `origin`,
+    # or what they begin with: `numa` is for `numa.0.total`, too
+    choices: Mapping[str, Choice] = field(default_factory=dict)  # keys, or what they begin with
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # core, package
     warnings: tuple[str, ...] = ()  # what went wrong without costing the rest
 
@@ -81,7 +95,9 @@ class Reading:
         if not given:
             return self
         values, tables = dict(self.values), {name: dict(rows) for name, rows in self.tables.items()}
+        choices = dict(self.choices)
         for key, value in given.items():
+            choices[key] = self._overruled(key)
             table, _, row = key.partition(".")
             if row and table in tables:
                 tables[table][row] = value
@@ -93,7 +109,34 @@ class Reading:
             values=values,
             tables=tables,
             origins={**self.origins, **dict.fromkeys(given, override)},
+            choices=choices,
         )
+
+    def origin_of(self, key: str) -> Origin:
+        """Returns where the value of a key comes from."""
+        return _longest(self.origins, key) or self.origin
+
+    def choice_of(self, key: str) -> Choice | None:
+        """Returns what else was there for a key, None if nothing was."""
+        return _longest(self.choices, key)
+
+    def _overruled(self, key: str) -> Choice:
+        """Returns the operator's choice over what was found, if anything was."""
+        table, _, row = key.partition(".")
+        found = self.values.get(key) or self.tables.get(table, {}).get(row)
+        before = self.choice_of(key)
+        others = ((str(self.origin_of(key)), found),) if found else ()
+        return Choice("the operator said so", others + (before.others if before else ()))
+
+
+_Found = TypeVar("_Found")
+
+
+def _longest(entries: Mapping[str, _Found], key: str) -> _Found | None:
+    """Returns the entry of a key, or of the longest part that it begins with, up to a dot."""
+    while key and key not in entries:
+        key = key.rpartition(".")[0]
+    return entries.get(key)
 
 
 def known(**values: object) -> dict[str, str]:

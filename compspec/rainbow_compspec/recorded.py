@@ -21,7 +21,7 @@ from typing import Any
 from rainbow_compspec.command import Completed
 from rainbow_compspec.errors import HostError
 from rainbow_compspec.host import COMMAND_LIMIT, Host, Space, Uname
-from rainbow_compspec.nvml import NvmlGpu
+from rainbow_compspec.nvml import MigSlice, NvmlGpu
 from rainbow_compspec.text import cpu_list, natural
 
 MANIFEST = "host.json"
@@ -75,7 +75,8 @@ class RecordedHost(Host):
 
     def exists(self, path: str) -> bool:
         """Tells whether the tree has this file or folder."""
-        return path in self._files or path in self._names or path in self._section("links")
+        folder, name = posixpath.split(path)
+        return path in self._files or path in self._names or name in self._names.get(folder, ())
 
     def which(self, name: str) -> str | None:
         """Returns where the program was."""
@@ -110,7 +111,12 @@ class RecordedHost(Host):
         found = self._manifest.get("nvml")
         if isinstance(found, str):
             raise HostError(found)
-        return None if found is None else tuple(NvmlGpu(**gpu) for gpu in found)
+        return None if found is None else tuple(_nvml_gpu(gpu) for gpu in found)
+
+
+def _nvml_gpu(written: Mapping[str, Any]) -> NvmlGpu:
+    slices = tuple(MigSlice(**each) for each in written.get("slices", ()))
+    return NvmlGpu(**{**written, "slices": slices})
 
 
 def _content(tree: Path) -> Iterator[tuple[str, bytes]]:

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from rainbow_compspec.errors import CompspecError
-from rainbow_compspec.facts import NodeFacts, Package
+from rainbow_compspec.facts import NodeFacts, Package, Port
 from rainbow_compspec.jgf import Edge, Graph, Vertex
 from rainbow_compspec.versions import newest
 
@@ -118,19 +118,44 @@ def _runs(target: str) -> tuple[str, ...]:
 
 
 def hardware(facts: NodeFacts) -> Profile:
-    """`hardware.gpu.available` (yes, no), `gpu.vendor`, `gpu.model` and what can be counted."""
+    """What people ask for of a machine (docs/compspec.md has the table): GPUs, cores, memory, RDMA.
+
+    A size is what every device has: `gpu.memory.gib` is the smallest GPU's, and is left out where
+    it is not known of one.
+    """
     first = facts.gpus[0] if facts.gpus else None
+    memories = [gpu.memory for gpu in facts.gpus]
+    known = [memory for memory in memories if memory]
     return Profile(
         {
             "hardware.gpu.available": "yes" if first else "no",
             "gpu.vendor": first.vendor if first else "",
             "gpu.model": first.model if first else "",
             "gpu.count": str(len(facts.gpus)) if first else "",
-            "gpu.memory.gib": _gib(first.memory if first else None),
+            "gpu.memory.gib": _gib(min(known)) if known and len(known) == len(memories) else "",
+            "gpu.partitioned": _yes(any(gpu.partition for gpu in facts.gpus)) if first else "",
             "cpu.cores": str(len(facts.cores)) if facts.cores else "",
             "memory.gib": _gib(facts.memory),
+            **_rdma(facts.rdma),
         }
     )
+
+
+def _rdma(ports: Sequence[Port] | None) -> dict[str, str]:
+    """`network.rdma` (yes, no), `network.rdma.<kind>`: yes, and the fastest port's rate."""
+    if ports is None:
+        return {}
+    rates = [port.gbps for port in ports if port.gbps]
+    kinds = {f"network.rdma.{kind}": "yes" for kind in sorted({port.kind for port in ports})}
+    return {
+        "network.rdma": _yes(bool(ports)),
+        **kinds,
+        "network.rdma.gbps": str(max(rates)) if rates else "",
+    }
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def _gib(size: int | None) -> str:

@@ -55,6 +55,15 @@ def cpu_list(text: str | None) -> tuple[int, ...]:
     return tuple(sorted(cpus))
 
 
+def cpu_mask(text: str | None) -> tuple[int, ...]:
+    """Reads the kernel's mask format, `00000000,00000440`: 32 CPUs a word, the highest first."""
+    digits = (text or "").replace(",", "").strip()
+    if not re.fullmatch(r"[0-9a-fA-F]+", digits):
+        return ()
+    bits = int(digits, 16)
+    return tuple(cpu for cpu in range(bits.bit_length()) if bits >> cpu & 1)
+
+
 def format_cpus(cpus: Iterable[int]) -> str:
     """Writes CPU numbers in the kernel's list format."""
     runs: list[list[int]] = []

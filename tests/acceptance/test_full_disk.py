@@ -104,7 +104,7 @@ def test_killed_on_a_full_disk(place: tuple[Site, SmallDisk], tmp_path: Path) ->
     with site.program.background("start") as agent:
         eventually(lambda: not agent.alive() or "ledger-unwritable" in seen(site), "it is named")
         if not agent.alive():
-            assert agent.wait() == 42, agent.log()
+            assert agent.wait() == 1, agent.log()  # it may be started again
             assert "disk is full" in agent.log()
         agent.kill()
     disk.free()

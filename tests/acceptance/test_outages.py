@@ -62,7 +62,7 @@ def test_rainbow_away(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None
         gate.touch()
         site.program.await_end(1)
         site.scheduler.start()
-        with timer("rainbow away, a job ends meanwhile", kind.value, "its end is reported"):
+        with timer("rainbow unreachable, a job ends meanwhile", kind.value, "its end is reported"):
             eventually(site.fleet.fits, "the graph is back", seconds=60)
             eventually(
                 lambda: site.fleet.state_holds("jobs_completed == 1 && jobs_running == 0"),
@@ -99,7 +99,9 @@ def test_rainbow_away_for_an_hour(kind: SchedulerKind, tmp_path: Path, timer: Ti
         assert "rainbow-unreachable" in [each["name"] for each in status["reasons"]]
         assert agent.log().count("\n") - lines < 40, agent.log()
         site.scheduler.start()
-        with timer("rainbow away for an hour", kind.value, "the jobs' ends are reported", rate):
+        with timer(
+            "rainbow unreachable for an hour", kind.value, "the jobs' ends are reported", rate
+        ):
             eventually(site.fleet.fits, "the graph is back", seconds=60)
             eventually(
                 lambda: site.fleet.state_holds("jobs_completed == 4 && jobs_running == 0"),
@@ -135,7 +137,9 @@ def test_reports_of_an_outage(kind: SchedulerKind, tmp_path: Path, timer: Timer)
         gate.touch()
         eventually(lambda: states_of(site).get("slow") is JobState.RUNNING, "it runs", seconds=60)
         site.scheduler.start()
-        with timer("rainbow away, 120 jobs end meanwhile", kind.value, "each end is reported"):
+        with timer(
+            "rainbow unreachable, 120 jobs end meanwhile", kind.value, "each end is reported"
+        ):
             eventually(site.fleet.fits, "the graph is back", seconds=60)
             eventually(
                 lambda: site.fleet.state_holds("jobs_completed == 108 && jobs_failed == 12"),
@@ -188,6 +192,8 @@ def test_a_slow_rainbow(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> No
         is_up(agent, site)
         runs_a_job(site, 1)
         proxy.delay = 0.7
-        with timer("a slow rainbow (0.7 s each way)", kind.value, "a job is taken, run and told"):
+        with timer(
+            "a slow rainbow (0.7 s each way)", kind.value, "a job is received, run and reported"
+        ):
             runs_a_job(site, 2)
         assert site.written() == ["job 1", "job 2"]

@@ -34,7 +34,9 @@ def test_exists_with_our_secret_on_disk(kind: SchedulerKind, tmp_path: Path, tim
             assert agent.wait() == -signal.SIGKILL
         secret = site.fleet.credentials.cluster_secret
         with site.program.background("start") as agent:
-            with timer("EXISTS, our secret on disk", kind.value, "a job is taken, run and told"):
+            with timer(
+                "EXISTS, our secret on disk", kind.value, "a job is received, run and reported"
+            ):
                 is_up(agent, site)
                 runs_a_job(site, 1)
             assert agent.stop() == 0, agent.log()
@@ -54,7 +56,7 @@ def test_exists_with_the_secret_lost(kind: SchedulerKind, tmp_path: Path, timer:
         change_database(site, "DELETE FROM clusters WHERE name = ?", "blue")
         what = "EXISTS, the secret lost: exit 42; the row removed, as it says"
         with site.program.background("start") as agent:
-            with timer(what, kind.value, "a job is taken, run and told"):
+            with timer(what, kind.value, "a job is received, run and reported"):
                 is_up(agent, site)
                 runs_a_job(site, 1)
             assert agent.stop() == 0, agent.log()
@@ -84,7 +86,7 @@ def test_denied_because_the_secret_was_changed(
             site.program.config.write_text(text.replace(old, "the-third-secret"))
             change_database(site, "UPDATE clusters SET secret = ?", "the-third-secret")
             what = "request denied: the secret was changed, there and in the file"
-            with timer(what, kind.value, "a job is taken, run and told"):
+            with timer(what, kind.value, "a job is received, run and reported"):
                 eventually(site.fleet.fits, "the graph is back", seconds=60)
                 runs_a_job(site, 3)
             assert "was replaced; going on with the new one" in agent.log()
@@ -102,7 +104,7 @@ def test_denied_because_the_cluster_is_lost(
         old = site.fleet.credentials.cluster_secret
         change_database(site, "DELETE FROM clusters WHERE name = ?", "blue")
         with timer(
-            "request denied: the cluster is lost", kind.value, "a job is taken, run and told"
+            "request denied: the cluster is lost", kind.value, "a job is received, run and reported"
         ):
             eventually(
                 lambda: site.fleet.credentials.cluster_secret != old, "registered", seconds=60

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from rainbow_agent.core.states import JobState, TaskState
-from rainbow_agent.runtime import clock, fault_injection
+from rainbow_agent.runtime import fault_injection
 from support.common import eventually
 from support.fleet import jobspec, task
 from support.flux import NO_FLUX, PrivateFlux, flux_command, private_flux
@@ -147,7 +147,9 @@ def test_flux_instance_replaced(tmp_path: Path, timer: Timer, on_lost: str) -> N
         with private_flux() as flux:
             site.program.environ["FLUX_URI"] = flux.uri
             with site.program.background("start") as agent:
-                with timer(f"Flux replaced, RAINBOW_ON_LOST={on_lost}", "flux", "all sorted out"):
+                with timer(
+                    f"Flux replaced, RAINBOW_ON_LOST={on_lost}", "flux", "every task is resolved"
+                ):
                     site.program.await_end(1)
                 eventually(lambda: not site.untold(), "told")
                 assert agent.stop() == 0
@@ -207,7 +209,7 @@ def test_flux_is_restarted_under_a_living_agent(
         site.fleet.send(jobspec(task(site.writes("job 2"))))
         start_flux()
         what = "Flux restarted with its state" if kept else "Flux killed, a new one at its socket"
-        with timer(what, "flux", "a job is taken, run and told"):
+        with timer(what, "flux", "a job is received, run and reported"):
             eventually(lambda: "job 2" in site.written(), "it runs", seconds=90)
         site.program.await_end(3)
         eventually(lambda: not site.untold(), "rainbow was told")
@@ -315,7 +317,7 @@ def test_the_clock_is_set(tmp_path: Path, timer: Timer, *, flux: bool) -> None:
         pytest.skip(missing)
     step, gate = tmp_path / "step", tmp_path / "gate"
     step.write_text("0")
-    environ = {clock.CLOCK: str(step), fault_injection.ALLOWED: "1"}
+    environ = {fault_injection.CLOCK: str(step), fault_injection.ALLOWED: "1"}
     parts = "flux" if flux else "local"
     with (
         running_site(tmp_path, flux=flux, environ=environ, poll_max=3, http="127.0.0.1:0") as site,
@@ -329,7 +331,9 @@ def test_the_clock_is_set(tmp_path: Path, timer: Timer, *, flux: bool) -> None:
         eventually(lambda: visitor.wrong("/readyz") == [], "it is ready")
         for n, (seconds, how) in enumerate([(3600, "forward"), (-3600, "back")], 1):
             step.write_text(str(seconds))
-            with timer(f"the clock is set an hour {how}", parts, "a job is taken, run and told"):
+            with timer(
+                f"the clock is set an hour {how}", parts, "a job is received, run and reported"
+            ):
                 status = site.program.show("status")
                 assert status["reasons"] == []
                 assert 0.0 <= status["daemon"]["heartbeat_age"] < 10.0

@@ -13,7 +13,7 @@ from typing import Final
 import psutil
 
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState, TaskState
-from rainbow_agent.runtime import clock, fault_injection
+from rainbow_agent.runtime import fault_injection
 from support.common import eventually, kill_tree
 from support.fleet import Fleet
 from support.flux import PrivateFlux, private_flux
@@ -93,7 +93,7 @@ class Parts:
         self.new_instance()
 
     def _environ(self) -> dict[str, str]:
-        bent = {fault_injection.ALLOWED: "1", clock.CLOCK: str(self.clock)}
+        bent = {fault_injection.ALLOWED: "1", fault_injection.CLOCK: str(self.clock)}
         return bent | ({"FLUX_URI": f"local://{self._door}"} if self.real else {})
 
     def _settings(self) -> dict[str, object]:

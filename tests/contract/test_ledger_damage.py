@@ -154,7 +154,7 @@ def test_flipped_anywhere(tmp_path: Path, whole: tuple[bytes, Facts]) -> None:
     for what, changed in flips(data):
         asides += expect_whole_or_aside(tmp_path, changed, facts, what)
         clean(tmp_path)
-    assert asides > 100
+    assert asides > 80  # the others met what is empty
 
 
 def test_a_log_that_is_damaged(tmp_path: Path) -> None:

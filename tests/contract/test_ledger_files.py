@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.core.errors import Fatal, LedgerDamaged, UsageError
+from rainbow_agent.core.errors import Fatal, LedgerBlocked, LedgerDamaged, UsageError
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.storage import ledger_file
@@ -275,8 +275,8 @@ class TestTrouble:
         with pytest.raises(LedgerDamaged, match="recover"):
             SqliteLedger.open(used)
         with (
-            closing(SqliteLedger.open_readonly(used)) as ledger,
             pytest.raises(LedgerDamaged, match="malformed"),
+            closing(SqliteLedger.open_readonly(used)) as ledger,
         ):
             ledger.jobs()
 
@@ -295,7 +295,7 @@ class TestTrouble:
                 (pages,) = db.execute("PRAGMA page_count").fetchone()
                 db.execute(f"PRAGMA max_page_count = {pages}")
             offers = [offer(n, "x" * 1000) for n in range(2, 100)]
-            with pytest.raises(LedgerDamaged, match="full; free space"):
+            with pytest.raises(LedgerBlocked, match="full; free space"):
                 ledger.record_offers("r1", offers, 1002.0)
             assert [job.key for job in ledger.jobs()] == [JobKey("r1", 1)]
             with ledger._connection.read() as db:
@@ -322,7 +322,7 @@ class TestTrouble:
             closing(sqlite3.connect(used, isolation_level=None)) as other,
         ):
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(LedgerDamaged, match=f"locked; .*fuser {used}"):
+            with pytest.raises(LedgerBlocked, match=f"locked; .*fuser {used}"):
                 ledger.put_note("fact", 1)
 
     def test_a_connection_belongs_to_its_thread(self, used: Path) -> None:
@@ -351,6 +351,6 @@ class TestTrouble:
 def catch_and_go_on(ledger: SqliteLedger) -> None:
     with ledger.transaction():
         ledger.put_note("before", 1)
-        with pytest.raises(LedgerDamaged):
+        with pytest.raises(LedgerBlocked):
             ledger.record_offers("r1", [offer(n, "x" * 1000) for n in range(2, 100)], 1002.0)
         ledger.put_note("after", 1)

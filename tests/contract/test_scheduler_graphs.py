@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rainbow_agent.core.errors import Rejected
+from rainbow_agent.core.errors import GraphExists, Rejected, SubsystemExists, SubsystemMissing
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from support.servers import JOBSPEC, NODES_FREE, Join, make_graph, make_subsystem
 
@@ -16,11 +16,11 @@ def test_a_subsystem_is_there_once(scheduler: RainbowScheduler, join: Join) -> N
     name, given = join()
     graph = make_subsystem("spack", {"ior": "3.3.0"})
     scheduler.register_subsystem(name, given.secret, "spack", graph)
-    with pytest.raises(Rejected, match="subsystem spack already exists"):
+    with pytest.raises(SubsystemExists, match="subsystem spack already exists"):
         scheduler.register_subsystem(name, given.secret, "spack", graph)
     scheduler.delete_subsystem(name, given.secret, "spack")
     scheduler.register_subsystem(name, given.secret, "spack", graph)
-    with pytest.raises(Rejected, match="does not have subsystem mpi"):
+    with pytest.raises(SubsystemMissing, match="does not have subsystem mpi"):
         scheduler.delete_subsystem(name, given.secret, "mpi")
     stray = graph.replace("node0", "nowhere")
     with pytest.raises(Rejected, match="not connected to the dominant subsystem"):
@@ -37,7 +37,7 @@ def test_the_clusters_own_graph_is_replaced_in_place(
     two, four = ({"type": "node", "count": count} for count in (2, 4))
     assert name in scheduler.satisfy({"resources": {"r": two}}).clusters
     for graph in (make_graph(nodes=4), make_graph(nodes=1)):
-        with pytest.raises(Rejected, match="subsystem cluster already exists"):
+        with pytest.raises(SubsystemExists, match="subsystem cluster already exists"):
             scheduler.register_subsystem(name, given.secret, "cluster", graph)
         scheduler.delete_subsystem(name, given.secret, "cluster")
         scheduler.register_subsystem(name, given.secret, "cluster", graph)
@@ -77,7 +77,7 @@ def test_subsystems_are_added_again_to_another_graph(
         return {name in scheduler.satisfy(asked).clusters for _ in range(30)}
 
     assert matches("3.3.0") == {False}
-    with pytest.raises(Rejected, match="already exists"):
+    with pytest.raises(SubsystemExists):
         scheduler.register_subsystem(name, given.secret, "spack", after)
     scheduler.delete_subsystem(name, given.secret, "spack")
     scheduler.register_subsystem(name, given.secret, "spack", after)
@@ -127,5 +127,5 @@ def test_restoring_a_graph_that_is_there_is_rejected(
 ) -> None:
     """The server says `already exists`, so that whoever asked can see that all is well."""
     name, _ = join()
-    with pytest.raises(Rejected, match="already exists"):
+    with pytest.raises(GraphExists):
         scheduler.restore_graph(name, make_graph())

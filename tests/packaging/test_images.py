@@ -135,9 +135,8 @@ def test_spacks_install(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout == "0.0.1-stand-in\n"
-    tree = spack_config.locate(Host(environ={"SPACK_ROOT": str(prefix), "HOME": str(tmp_path)}))
-    assert tree is not None
-    assert tree.path == str(store)
+    host = Host(environ={"SPACK_ROOT": str(prefix), "HOME": str(tmp_path)})
+    assert [tree.path for tree in spack_config.locate(host).trees] == [str(store)]
 
 
 def test_rainbows_build_says_what_it_needs(tmp_path: Path) -> None:

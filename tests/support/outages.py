@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rainbow_agent.core.states import JOB_MOVES, JobState
-from rainbow_agent.runtime import clock, fault_injection
+from rainbow_agent.runtime import fault_injection
 from rainbow_agent.runtime.clock import SystemClock
 from support.common import eventually
 from support.fleet import jobspec, task
@@ -55,12 +55,12 @@ def timed() -> Iterator[Timer]:
 
 
 def hasty(rate: float) -> dict[str, str]:
-    """The environment of an agent whose time goes so many times as fast (runtime/clock.py)."""
+    """The environment of an agent whose time goes so many times as fast ."""
     return {
         fault_injection.ALLOWED: "1",
         # A wait for the workload manager's news is the system's second, and many of the agent's.
         fault_injection.LOOP_LIMIT: str(60.0 * rate),
-        clock.HASTE: f"{rate}@{SystemClock().now()}",
+        fault_injection.HASTE: f"{rate}@{SystemClock().now()}",
     }
 
 

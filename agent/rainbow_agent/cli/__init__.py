@@ -17,6 +17,8 @@ demote_python_path(sys.path, os.environ.get("PYTHONPATH", ""), os.getcwd())  # n
 
 import click  # noqa: E402
 
+from rainbow_agent.runtime.fault_injection import install  # noqa: E402
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -121,6 +123,7 @@ class LazyGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a verb; output that nobody takes is an error of one sentence, or of none."""
+        install(os.environ)
         try:
             try:
                 return super().main(*args, **kwargs)

@@ -30,7 +30,7 @@ def reading(settings: Settings) -> Iterator[SqliteLedger | None]:
 
     Raises:
         UsageError: the state folder is not one, or not this user's.
-        LedgerDamaged: it cannot be read.
+        LedgerError: it cannot be read.
     """
     expect_folder(settings)
     if is_missing(settings.ledger_path):

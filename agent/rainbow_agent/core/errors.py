@@ -69,6 +69,18 @@ class Rejected(Refused):
     """The server or the workload manager refuses this request, in its own words."""
 
 
+class GraphExists(Rejected):
+    """The server has a graph of this cluster already; it keeps that one."""
+
+
+class SubsystemExists(Rejected):
+    """The server has this subsystem of the cluster already; it has to be deleted first."""
+
+
+class SubsystemMissing(Rejected):
+    """There is no such subsystem of the cluster to delete."""
+
+
 class JobspecError(Refused):
     """A jobspec cannot run as it is written; the message has the place and the cure.
 
@@ -96,16 +108,20 @@ class InvalidTransition(RainbowAgentError):
     """A state may not follow another; the ledger refuses to write it."""
 
 
-class LedgerDamaged(Fatal):
-    """The ledger cannot be read or written."""
+class LedgerError(RainbowAgentError):
+    """The ledger could not be read or written; the subclasses say what to do about it."""
 
 
-class LedgerBlocked(LedgerDamaged):
-    """The ledger is whole and cannot be written now: no room, read-only, held by somebody else.
+class LedgerBlocked(LedgerError):
+    """The ledger is whole and cannot be written now: disk full, read-only, or locked.
 
-    A daemon that runs waits until it can be; one that starts ends with 42.
+    A daemon that runs waits until it can be. One that starts ends with 1, and may be restarted.
     """
 
 
+class LedgerDamaged(LedgerError, Fatal):
+    """The ledger cannot be used as it is."""
+
+
 class LedgerCorrupt(LedgerDamaged):
-    """What stands in the ledger's file is no ledger any more: a new one has to be made."""
+    """What stands in the ledger's file is not a ledger any more: a new one has to be made."""

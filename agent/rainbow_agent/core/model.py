@@ -115,6 +115,7 @@ class Offer:
     cluster: str
     jobspec: str  # YAML text, not looked into yet
     problem: str = ""  # why this row is no job for us, whatever stands in it
+    command: str = ""  # what rainbow's row has beside the jobspec; not run
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rainbow_agent.core.errors import LedgerDamaged
+from rainbow_agent.core.errors import LedgerError
 from rainbow_agent.core.model import JobChange
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.daemon import process
@@ -79,7 +79,7 @@ class DaemonBuilder:
     telemetry: Telemetry
     until_idle: bool
 
-    def build(self, stop: Stop, broken: LedgerDamaged | None) -> Daemon:
+    def build(self, stop: Stop, broken: LedgerError | None) -> Daemon:
         """A daemon.
 
         Args:
@@ -95,7 +95,7 @@ class DaemonBuilder:
         process.spare()
         return daemon
 
-    def _build(self, stop: Stop, broken: LedgerDamaged | None, resources: ExitStack) -> Daemon:
+    def _build(self, stop: Stop, broken: LedgerError | None, resources: ExitStack) -> Daemon:
         settings, telemetry, clock = self.settings, self.telemetry, SystemClock()
         wake, main = stop.bell(), telemetry.loop("main", stop)
         # What a stop cancels is heard of by the journal's thread, which therefore ends later.
@@ -169,7 +169,7 @@ class DaemonBuilder:
             cancel_on_stop=settings.on_stop == "cancel",
         )
 
-    def _open_ledger(self, broken: LedgerDamaged | None) -> SqliteLedger:
+    def _open_ledger(self, broken: LedgerError | None) -> SqliteLedger:
         registered = credential_store(self.settings, self.redact).load() is not None
         ledger = open_or_replace(
             self.settings.ledger_path,

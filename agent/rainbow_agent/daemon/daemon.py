@@ -19,7 +19,7 @@ from rainbow_agent.core.errors import (
     ClusterUnknown,
     Fatal,
     LedgerBlocked,
-    LedgerDamaged,
+    LedgerError,
     NotDescribed,
     RainbowAgentError,
     Refused,
@@ -75,7 +75,7 @@ class Daemon:
         try:
             self._start()
             self._main_loop()
-        except Fatal as exc:
+        except (Fatal, LedgerError) as exc:
             stop_because_of(self.stop, exc)
         finally:
             self._shut_down()
@@ -240,7 +240,7 @@ class Daemon:
 
     def _shut_down(self) -> None:
         self.stop.set("the main loop ended")
-        if not isinstance(self.stop.cause, LedgerDamaged):  # after which it begins anew
+        if not isinstance(self.stop.cause, LedgerError):  # after which it begins anew
             self.members.service.stopping()
         log.info("Stopping: %s", self.stop.reason, extra={"action": "stopping"})
         if self.cancel_on_stop and self.stop.exit_code == 0 and self._fleet.owned:
@@ -258,5 +258,5 @@ class Daemon:
             self._jobs.cancel_running(self.stop)
             if self._fleet.session is not None:
                 self._fleet.accept(self._fleet.session)
-        except (Transient, Refused, LedgerDamaged) as exc:
+        except (Transient, Refused, LedgerError) as exc:
             log.warning("Not all could be ended in order; the next start does: %s", exc)

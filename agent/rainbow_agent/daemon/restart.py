@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from rainbow_agent.core.errors import LedgerDamaged, RainbowAgentError
+from rainbow_agent.core.errors import LedgerError, RainbowAgentError
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.daemon.daemon import Daemon
 from rainbow_agent.daemon.status_writer import HEARTBEAT_S, StatusWriter
@@ -41,7 +41,7 @@ class RestartLoop:
 
     def __init__(
         self,
-        build: Callable[[Stop, LedgerDamaged | None], Daemon],
+        build: Callable[[Stop, LedgerError | None], Daemon],
         *,
         stop: Stop,
         telemetry: Telemetry,
@@ -61,18 +61,18 @@ class RestartLoop:
         Raises:
             Fatal: it cannot begin.
         """
-        broken: LedgerDamaged | None = None
+        broken: LedgerError | None = None
         while True:
             run = self._stop.child()
             try:
                 daemon = self._build(run, broken)
-            except LedgerDamaged as exc:
+            except LedgerError as exc:
                 if broken is None:  # a first start: whoever started it can see to it
                     raise
                 broken = exc
             else:
                 code = daemon.run()
-                if self._stop.is_set() or not isinstance(run.cause, LedgerDamaged):
+                if self._stop.is_set() or not isinstance(run.cause, LedgerError):
                     return code
                 if daemon.threads.alive():
                     # It may have the ledger open, which only its end closes for certain.
@@ -81,7 +81,7 @@ class RestartLoop:
             if self._wait(broken):
                 return 0
 
-    def _wait(self, broken: LedgerDamaged) -> bool:
+    def _wait(self, broken: LedgerError) -> bool:
         """Wait before the next beginning; True when a stop was asked for."""
         now = self._clock.monotonic()
         recent = sum(now - at < RECENT_S for at in self._times)

@@ -112,6 +112,7 @@ def build_fleet(
             clock=clock,
             max_jobs=settings.max_jobs,
             conditions=conditions,
+            counters=telemetry.counters,
             hear=ownership.hear,
         ),
         reporter=Reporter(

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from rainbow_agent.core.errors import Rejected, Transient
+from rainbow_agent.core.errors import Rejected, SubsystemExists, SubsystemMissing, Transient
 from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet.ports import Notes
 from rainbow_agent.fleet.registration import Session
@@ -280,9 +280,7 @@ class GraphPublisher:
         try:
             try:
                 self._put(session, part)
-            except Rejected as exc:
-                if "already exists" not in str(exc):  # a lost answer, or an unclean end
-                    raise
+            except SubsystemExists:  # an answer was lost, or an agent ended uncleanly
                 self._drop(session, part.name)
                 self._put(session, part)
         except Rejected as exc:
@@ -310,10 +308,10 @@ class GraphPublisher:
         """Remove a subsystem; one that is not there is as good."""
         try:
             self._scheduler.delete_subsystem(session.cluster, session.secret.reveal(), name)
+        except SubsystemMissing:
+            log.debug("Subsystem %s was not there to delete", name)
         except Rejected as exc:
-            there = "does not have subsystem" not in str(exc)
-            log.log(
-                logging.WARNING if there else logging.DEBUG,
+            log.warning(
                 "Subsystem %s was not deleted: %s",
                 name,
                 exc,

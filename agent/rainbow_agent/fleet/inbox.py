@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from rainbow_agent.core.model import JobKey, Offer, Refusal
 from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet.ports import Offers
 from rainbow_agent.fleet.registration import Session
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
+from rainbow_agent.runtime.counters import Counters
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 from rainbow_agent.runtime.logs import counted
 
 log = logging.getLogger(__name__)
+
+#: How long the condition stays that rainbow offered numbers which were other jobs' before.
+REUSE_SHOWN_S = 3600.0
 
 
 class Inbox:
@@ -27,12 +31,14 @@ class Inbox:
         clock: Clock,
         max_jobs: int,
         conditions: Conditions | None = None,
+        counters: Counters | None = None,
         hear: Callable[[Session, list[Offer]], list[Offer]] = lambda _, offers: offers,
     ) -> None:
         """`hear` is given all rows, and gives back those that are jobs (claim.Claim.hear)."""
         self._hear = hear
         self._conditions = conditions or Conditions(clock)
-        self._odd: set[JobKey] = set()  # whose id another text came under; each is told once
+        self._counters = counters or Counters()
+        self._reused_at: float | None = None  # by the monotonic clock
         self._scheduler = scheduler
         self._ledger = ledger
         self._clock = clock
@@ -47,16 +53,15 @@ class Inbox:
         wanted = self._max_jobs if most is None else min(most, self._max_jobs)
         rows = self._scheduler.receive(session.cluster, session.secret.reveal(), wanted)
         offers = self._hear(session, rows)
+        self._forget_reuse()
         if not offers:
-            self._say_reused(set())
             return [], False
         reach(CrashPoint.RECEIVED)
         new = self._write(session, offers)
-        if len(new) < len(offers):
-            self._known_again(session, offers, set(new))
-        else:
-            self._say_reused(set())
         reach(CrashPoint.WRITTEN)
+        self._say_reused([key for key in new if key.registration != session.registration])
+        if len(new) < len(offers):
+            self._let_go_again(session, offers, {key.id for key in new})
         if new:
             log.info(
                 "Received %s",
@@ -68,10 +73,10 @@ class Inbox:
     def _write(self, session: Session, offers: list[Offer]) -> list[JobKey]:
         """Store what came; a row that is no job for us is refused with the reason, at once."""
         at = self._clock.now()
-        problems = {JobKey(session.registration, o.id): o.problem for o in offers if o.problem}
+        problems = {offer.id: offer.problem for offer in offers if offer.problem}
         with self._ledger.transaction():
             new = self._ledger.record_offers(session.registration, offers, at)
-            refused = [Refusal(key, problems[key]) for key in new if key in problems]
+            refused = [Refusal(key, problems[key.id]) for key in new if key.id in problems]
             self._ledger.record_plans([], refused, at)
         for refusal in refused:
             log.warning(
@@ -97,46 +102,64 @@ class Inbox:
             )
         return len(ids)
 
-    def _known_again(self, session: Session, offers: list[Offer], new: set[JobKey]) -> None:
-        """Rows that we have already: most wait to be accepted, and soon are.
+    def _let_go_again(self, session: Session, offers: list[Offer], new: set[int]) -> None:
+        """Rows that are here already: most wait to be accepted, and soon are.
 
         One that rainbow was told of before comes again when its database was put back to an older
-        state: told again, or it would fill every answer from now on. The same id with other
-        content is another job under a name that is taken; a human has to look at that.
+        copy: told again, or it would fill every answer from now on.
         """
-        holders = self._ledger.holders(session.registration, [o.id for o in offers])
-        known = {holders[o.id]: o for o in offers if o.id in holders}
-        known = {key: offer for key, offer in known.items() if key not in new}
-        texts = self._ledger.jobspecs(list(known))
-        again: list[int] = []
-        odd: set[JobKey] = set()
-        for key, offer in known.items():
-            row = self._ledger.job(key)
-            if texts[key] != offer.jobspec:
-                odd.add(key)
-            elif row is not None and row.accepted is not None:
-                again.append(offer.id)
-        self._say_reused(odd)
-        self._scheduler.accept(session.cluster, session.secret.reveal(), again)
+        known = [offer for offer in offers if offer.id not in new]
+        again = self._ledger.let_go(session.registration, [offer.id for offer in known])
+        dropped = [offer for offer in known if offer.id in again]
+        for offer in dropped:
+            log.warning(
+                "Rainbow offers job %d (%s) again, which it was told to let go of: all of the row"
+                " is the same, so it is not run a second time (was rainbow's database restored"
+                " from a copy? a new job of this name and text has to be submitted once more)",
+                offer.id,
+                offer.name,
+                extra={"action": "row_dropped", "job": f"{session.registration}/{offer.id}"},
+            )
+        if dropped:
+            self._counters.rows.add("dropped", by=len(dropped))
+            self._set_reused(
+                f"rainbow offered {counted(len(dropped), 'job')} again that it was told to let go"
+                f" of ({_listed(offer.id for offer in dropped)}); not run a second time"
+            )
+        self._scheduler.accept(session.cluster, session.secret.reveal(), sorted(again))
 
-    def _say_reused(self, odd: set[JobKey]) -> None:
-        """Say which jobs of rainbow's list are not run, since their ids are taken: each once."""
-        for key in sorted(odd - self._odd):
-            log.error(
-                "Rainbow offers another job under the id %d, which this cluster had before"
-                " (was its database restored from a copy?); it is not run: deregister and"
-                " register this cluster",
+    def _say_reused(self, keys: list[JobKey]) -> None:
+        """Jobs whose numbers were other jobs' before: they are run like all, and that is said."""
+        for key in keys:
+            log.warning(
+                "Rainbow gave the number %d, which another job of this cluster had, to a new job"
+                " (was its database restored from a copy?); here it is job %s",
                 key.id,
+                key,
                 extra={"action": "id_reused", "job": str(key)},
             )
-        self._odd = odd
-        if odd:
-            ids = ", ".join(str(key.id) for key in sorted(odd)[:5])
-            self._conditions.set(
-                ConditionName.RAINBOW_REUSES_IDS,
-                f"rainbow offers {counted(len(odd), 'job')} under ids that other jobs have"
-                f" ({ids}); they are not run (was its database restored from a copy?): deregister"
-                " and register this cluster",
+        if keys:
+            self._counters.rows.add("reused", by=len(keys))
+            self._set_reused(
+                f"rainbow offered {counted(len(keys), 'new job')} under numbers that other jobs"
+                f" had ({_listed(key.id for key in keys)}); run like all others"
             )
-        else:
+
+    def _set_reused(self, what: str) -> None:
+        self._reused_at = self._clock.monotonic()
+        self._conditions.set(
+            ConditionName.RAINBOW_REUSES_IDS,
+            f"{what} (was its database restored from a copy?)",
+        )
+
+    def _forget_reuse(self) -> None:
+        since = self._reused_at
+        if since is not None and self._clock.monotonic() - since > REUSE_SHOWN_S:
+            self._reused_at = None
             self._conditions.clear(ConditionName.RAINBOW_REUSES_IDS)
+
+
+def _listed(ids: Iterable[int]) -> str:
+    """Some numbers for a sentence."""
+    found = sorted(ids)
+    return ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")

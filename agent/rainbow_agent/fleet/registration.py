@@ -21,8 +21,8 @@ from rainbow_agent.core.errors import (
     ClusterExists,
     ClusterUnknown,
     Fatal,
+    GraphExists,
     LedgerBlocked,
-    Rejected,
     RequestDenied,
     Unavailable,
     UsageError,
@@ -299,9 +299,7 @@ class Registrar:
             self._record.lost(registration)
         try:
             self._scheduler.restore_graph(self._cluster, graph)
-        except Rejected as exc:
-            if "already exists" not in str(exc):  # somebody was quicker: as good
-                raise
+        except GraphExists:  # somebody was quicker: as good
             if self._record:
                 self._record.kept()
         else:
@@ -327,9 +325,7 @@ class Registrar:
             self._ledger.put_note(REGISTERING, asked)
             said = words.exists(self._host, self._cluster, self._store.describe(), asked)
             raise exists(said) from exc
-        except Rejected as exc:
-            if "cannot be added again" not in str(exc):
-                raise
+        except GraphExists as exc:
             # 075ee23 makes the row first, then finds the graph of the one before, and answers with
             # that error in the place of the secret.
             said = words.kept_back(self._host, self._cluster, self._store.describe())

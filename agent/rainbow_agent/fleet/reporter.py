@@ -16,7 +16,7 @@ from rainbow_agent import __version__
 from rainbow_agent.core.errors import (
     ClusterUnknown,
     LedgerBlocked,
-    LedgerDamaged,
+    LedgerError,
     Refused,
     RequestDenied,
     Transient,
@@ -167,7 +167,7 @@ class Reporter:
                     pass
             finally:
                 self._close(ledger, scheduler)
-        except LedgerDamaged as exc:
+        except LedgerError as exc:
             log.warning("The last report is not noted; the next start reports again: %s", exc)
 
     def _close(self, ledger: Reports, scheduler: Scheduler) -> None:

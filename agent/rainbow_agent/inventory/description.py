@@ -143,8 +143,8 @@ def _facts(each: Surveyed) -> NodeFacts:
         each.facts or each.past,
         name=view.name,
         rank=view.rank,
-        cores=range(view.cores) if view.core_ids is None else view.core_ids,
-        gpus=range(view.gpus) if view.gpu_ids is None else view.gpu_ids,
+        cores=each.core_ids,
+        gpus=each.gpu_ids,
     )
 
 

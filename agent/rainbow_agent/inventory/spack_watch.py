@@ -25,8 +25,7 @@ _READING: Final = frozenset({"opened", "closed_no_write", "closed"})
 def spack_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
     """The files that say what spack installed, whether they are there yet or not."""
     host = Host(environ=environ)
-    tree = spack_config.locate(host)
-    files = [Path(tree.index)] if tree else []
+    files = [Path(tree.index) for tree in spack_config.locate(host).trees]
     if host.env("SPACK_ENV"):
         files.append(Path(host.env("SPACK_ENV")) / "spack.lock")
     return tuple(files)

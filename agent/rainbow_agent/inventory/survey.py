@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 from typing import Protocol
 
 from rainbow_agent.core.node_resources import NodeView, PoolView
@@ -19,6 +20,7 @@ from rainbow_agent.core.ports import Clock, StopSignal
 from rainbow_compspec import node
 from rainbow_compspec.errors import CompspecError
 from rainbow_compspec.facts import NodeFacts
+from rainbow_compspec.schedulable import contradictions
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,21 @@ class Surveyed:
         if self.silent:
             return Condition.SILENT
         return Condition.DRAINED if self.view.drained else Condition.UP
+
+    @cached_property
+    def contradictions(self) -> tuple[str, ...]:
+        """What the workload manager gives there and the node says that it does not have."""
+        return contradictions(self.facts, cores=self.core_ids, gpus=self.gpu_ids)
+
+    @property
+    def core_ids(self) -> Collection[int]:
+        """The cores that can be scheduled, by logical number."""
+        return range(self.view.cores) if self.view.core_ids is None else self.view.core_ids
+
+    @property
+    def gpu_ids(self) -> Collection[int]:
+        """The GPUs that can be scheduled, by number."""
+        return range(self.view.gpus) if self.view.gpu_ids is None else self.view.gpu_ids
 
     @property
     def counts(self) -> bool:

@@ -92,6 +92,7 @@ class NodeWatcher:
         self._bell = stop.bell()
         self._software_changed = threading.Event()
         self._again: set[int] = set()  # ranks to be asked again
+        self._contradictions: set[str] = set()  # of which we warned
         self._jobs_ended = threading.Event()
         self._looked_elsewhere = float("-inf")
         self._workload: Workload | None = None
@@ -263,6 +264,7 @@ class NodeWatcher:
             self._fail(exc)
             return
         self._publish(description)
+        self._say_contradictions(survey)
 
     def _publish(self, description: ClusterDescription) -> None:
         graph = description.graph
@@ -296,6 +298,24 @@ class NodeWatcher:
             f" {missing[0].problem}; jobs are not matched to them. They are asked again",
         )
 
+    def _say_contradictions(self, survey: Survey) -> None:
+        """Warn of what the workload manager gives and the nodes do not have, once a sentence."""
+        found: dict[str, list[str]] = {}
+        for each in survey.nodes:
+            for problem in each.contradictions:
+                found.setdefault(problem, []).append(each.view.name)
+        for problem, names in found.items():
+            if problem not in self._contradictions:
+                shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+                log.warning(
+                    "%s (%s): %s",
+                    counted(len(names), "node"),
+                    shown,
+                    problem,
+                    extra={"action": "nodes_contradict", "nodes": names[:_NAMED]},
+                )
+            self._contradictions.add(problem)
+
     def _fail(self, exc: Exception) -> None:
         with self._ready:
             if str(exc) != str(self._problem):
@@ -311,7 +331,11 @@ class NodeWatcher:
 
 def nodes_view(nodes: tuple[Surveyed, ...]) -> dict[str, Any]:
     """How the nodes are, for `status`: counts, and those that are not as they should be."""
-    troubled = [each for each in nodes if each.condition is not Condition.UP or each.problem]
+    troubled = [
+        each
+        for each in nodes
+        if each.condition is not Condition.UP or each.problem or each.contradictions
+    ]
     return {
         **{c.value: sum(each.condition is c for each in nodes) for c in Condition},
         "described": sum(each.facts is not None for each in nodes),
@@ -320,7 +344,7 @@ def nodes_view(nodes: tuple[Surveyed, ...]) -> dict[str, Any]:
                 "rank": each.view.rank,
                 "name": each.view.name,
                 "condition": each.condition.value,
-                "problem": each.problem or None,
+                "problem": each.problem or "; ".join(each.contradictions) or None,
             }
             for each in troubled[:_NAMED]
         ],

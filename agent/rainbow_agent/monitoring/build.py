@@ -76,7 +76,7 @@ class Monitoring:
         """Look at what no loop meets by itself; takes microseconds.
 
         Raises:
-            LedgerDamaged: the ledger's file was removed, replaced or cut off.
+            LedgerError: the ledger's file was removed, replaced or cut off.
         """
         for watch in self._watches:
             watch.look()

@@ -92,62 +92,69 @@ def _durations(name: str, text: str, *labels: str) -> MetricDefinition:
 BUILD: Final = MetricDefinition(
     _name("build"),
     Kind.INFO,
-    "What runs here.",
+    "What is running here.",
     ("version", "python", "cluster", "workload"),
 )
 # Health.
-READY: Final = _gauge("ready", "Whether a job can be taken and finished: 1 or 0.")
-CHECK: Final = _gauge("check_ok", "Each of the things that readiness needs: 1 or 0.", "check")
-LOOP_AGE: Final = _gauge("loop_age_seconds", "Seconds since a loop moved.", "loop")
-LOOP_LIMIT: Final = _gauge("loop_limit_seconds", "Seconds that a turn of a loop may take.", "loop")
-CONDITION: Final = _gauge(
-    "condition_since_timestamp_seconds", "Since when something is wrong; gone when over.", "name"
+READY: Final = _gauge("ready", "Whether a job can be received and completed: 1 or 0.")
+CHECK: Final = _gauge("check_ok", "Each condition for readiness: 1 or 0.", "check")
+LOOP_AGE: Final = _gauge("loop_age_seconds", "Seconds since a loop last moved.", "loop")
+LOOP_LIMIT: Final = _gauge(
+    "loop_limit_seconds", "Seconds that one turn of a loop may take.", "loop"
 )
-CONDITIONS: Final = _gauge("conditions", "How many things are wrong now.")
-DRAINING: Final = _gauge("draining", "Whether no new jobs are taken, by a person's wish: 1 or 0.")
+CONDITION: Final = _gauge(
+    "condition_since_timestamp_seconds",
+    "Since when a condition has lasted; absent when it is over.",
+    "name",
+)
+CONDITIONS: Final = _gauge("conditions", "How many conditions there are now.")
+DRAINING: Final = _gauge("draining", "Whether the agent is drained on request: 1 or 0.")
 # Rainbow.
 CALLS: Final = MetricDefinition(
     _name("rainbow_call_duration_seconds"),
     Kind.HISTOGRAM,
-    "Calls to rainbow by procedure and how they ended (ok, or the kind of error).",
+    "Calls to rainbow by procedure and outcome (ok, or the kind of error).",
     ("method", "outcome"),
     CALL_BUCKETS,
 )
-POLLS: Final = _counter("polls", "Answered polls for jobs, by what they brought.", "outcome")
+POLLS: Final = _counter("polls", "Polls that rainbow answered, by what they returned.", "outcome")
+ROWS: Final = _counter(
+    "known_rows", "Rows whose number was used before: the same job, or another.", "outcome"
+)
 REPORTS: Final = _counter("reports", "Reports to rainbow, delivered or failed.", "outcome")
 CONTACT: Final = _gauge(
-    "rainbow_last_contact_timestamp_seconds", "When rainbow answered the main loop last."
+    "rainbow_last_contact_timestamp_seconds", "When rainbow last answered the main loop."
 )
-ERRORS: Final = _counter("errors", "What went wrong, by kind.", "kind")
-RETRIES: Final = _counter("retries", "What was tried again after an error.", "what")
+ERRORS: Final = _counter("errors", "Errors by kind.", "kind")
+RETRIES: Final = _counter("retries", "Retries after an error.", "what")
 # Jobs.
 JOBS: Final = _gauge("jobs", "Jobs in the ledger, by state.", "state")
-TASKS: Final = _gauge("tasks", "Tasks that are not over, by state.", "state")
+TASKS: Final = _gauge("tasks", "Unfinished tasks, by state.", "state")
 QUEUE: Final = _gauge(
     "queue_jobs", "Jobs that wait for the agent's next step: to be planned, or accepted.", "step"
 )
-RECEIVED: Final = _counter("jobs_received", "Jobs that came from rainbow.")
-ENDED: Final = _counter("jobs_ended", "Jobs that are over, by how.", "state")
+RECEIVED: Final = _counter("jobs_received", "Jobs received from rainbow.")
+ENDED: Final = _counter("jobs_ended", "Finished jobs, by state.", "state")
 SUBMITTING: Final = _durations(
-    "job_submit_duration_seconds", "Of jobs that are over: from received to submitted."
+    "job_submit_duration_seconds", "Finished jobs: seconds from received to submitted."
 )
 WAITING: Final = _durations(
-    "job_wait_duration_seconds", "Of jobs that are over: from submitted to started."
+    "job_wait_duration_seconds", "Finished jobs: seconds from submitted to started."
 )
 RUNNING: Final = _durations(
-    "job_run_duration_seconds", "Of jobs that are over: from started to finished."
+    "job_run_duration_seconds", "Finished jobs: seconds from started to finished."
 )
 WHOLE: Final = _durations(
-    "job_duration_seconds", "Of jobs that are over: from received to finished.", "state"
+    "job_duration_seconds", "Finished jobs: seconds from received to finished.", "state"
 )
 # Resources.
 NODES: Final = _gauge("nodes", "Nodes: with jobs, free, drained or down.", "state")
-CORES: Final = _gauge("cores", "Cores: used, free, or on nodes that are out.", "state")
-GPUS: Final = _gauge("gpus", "GPUs: used, free, or on nodes that are out.", "state")
-ROOM: Final = _gauge("disk_free_bytes", "Free bytes where the state folder is.")
+CORES: Final = _gauge("cores", "Cores: used, free, or on nodes that are not available.", "state")
+GPUS: Final = _gauge("gpus", "GPUs: used, free, or on nodes that are not available.", "state")
+ROOM: Final = _gauge("disk_free_bytes", "Free bytes on the file system of the state folder.")
 LEDGER: Final = _gauge("ledger_size_bytes", "Size of the ledger and its log.")
 # This side.
-REQUESTS: Final = _counter("http_requests", "Answered HTTP requests.", "path", "code")
+REQUESTS: Final = _counter("http_requests", "HTTP requests that were answered.", "path", "code")
 
 #: All of them, in the order in which they are exported.
 METRIC_DEFINITIONS: Final = (
@@ -161,6 +168,7 @@ METRIC_DEFINITIONS: Final = (
     DRAINING,
     CALLS,
     POLLS,
+    ROWS,
     REPORTS,
     CONTACT,
     ERRORS,
@@ -270,6 +278,7 @@ def _rainbow(now: Now, telemetry: Telemetry) -> Iterable[Measured]:
     counters = telemetry.counters
     yield CALLS, _seen(counters.calls)
     yield POLLS, _counted(counters.polls, ("jobs",), ("empty",))
+    yield ROWS, _counted(counters.rows, ("dropped",), ("reused",))
     yield REPORTS, _counted(counters.reports, ("delivered",), ("failed",))
     yield CONTACT, [] if now.last_contact is None else [Sample((), now.last_contact)]
     yield ERRORS, _counted(counters.errors)

@@ -1,6 +1,6 @@
 """What of the ledger those who look at it need; storage/ledger_*.py say what each operation does.
 
-Each is a connection for one look, by the thread that looks; all may raise LedgerDamaged.
+Each is a connection for one look, by the thread that looks; all may raise LedgerError.
 """
 
 from __future__ import annotations

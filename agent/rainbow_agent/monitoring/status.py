@@ -19,11 +19,11 @@ from rainbow_agent.runtime.settings import Settings
 
 #: The words, each with what it means (docs/operations.md).
 WORDS: Final[Mapping[str, str]] = {
-    "working": "the daemon runs, and has jobs that are not over",
-    "idle": "the daemon runs, and every job that it has is over",
-    "draining": "the daemon runs and takes no new jobs, until `rainbow-agent resume`",
-    "degraded": "the daemon runs, and something is wrong: each reason follows, with since when",
-    "stopped": "no daemon runs on this state folder",
+    "working": "the daemon is running and has unfinished jobs",
+    "idle": "the daemon is running and all its jobs are finished",
+    "draining": "the daemon is running and takes no new jobs, until `rainbow-agent resume`",
+    "degraded": "the daemon is running and something is wrong: each condition, with since when",
+    "stopped": "no daemon is running on this state folder",
 }
 #: Seconds without a sign of life after which a daemon is called stuck, where its main loop has no
 #: limit of its own in runtime.json.

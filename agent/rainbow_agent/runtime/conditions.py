@@ -39,15 +39,15 @@ class ConditionName(str, Enum):
     RAINBOW_REFUSES = "rainbow-refuses", "rainbow answers with an error of its own"
     REPORT_UNDELIVERED = (
         "report-undelivered",
-        "a report was not taken; the next one repeats what it said",
+        "a report did not reach rainbow; the next one repeats what it said",
     )
     WORKLOAD_UNREACHABLE = (
         "workload-unreachable",
-        "Flux does not answer, or its journal broke off",
+        "Flux does not answer, or its journal was interrupted",
     )
     WORKLOAD_TAKES_NO_JOBS = (
         "workload-takes-no-jobs",
-        "Flux answers and takes no submissions",
+        "Flux answers but accepts no submissions",
     )
     CLUSTER_NOT_DESCRIBED = (
         "cluster-not-described",
@@ -55,29 +55,29 @@ class ConditionName(str, Enum):
     )
     NODES_SILENT = (
         "nodes-silent",
-        "some nodes do not describe themselves; they count as they did",
+        "some nodes do not describe themselves; their last descriptions are used",
     )
     RAINBOW_REUSES_IDS = (
         "rainbow-reuses-ids",
-        "rainbow offers jobs under ids that other jobs of this registration had; they are not run",
+        "rainbow offered jobs under numbers that this registration had before; shown for an hour",
     )
     SUBSYSTEM_REFUSED = (
         "subsystem-refused",
         (
-            "rainbow does not take what is known of software or hardware; it is offered again from"
-            " time to time"
+            "rainbow does not accept the description of software or hardware; it is offered again"
+            " from time to time"
         ),
     )
-    DISK_NEARLY_FULL = "disk-nearly-full", "little room where the state folder is"
-    HTTP_NOT_SERVED = "http-not-served", "the address of `RAINBOW_HTTP` cannot be listened on"
-    HEARTBEAT_OLD = "heartbeat-old", "the daemon holds its lock and says nothing"
+    DISK_NEARLY_FULL = "disk-nearly-full", "little free space where the state folder is"
+    HTTP_NOT_SERVED = "http-not-served", "the agent cannot listen on the address in `RAINBOW_HTTP`"
+    HEARTBEAT_OLD = "heartbeat-old", "the daemon holds its lock but has gone silent"
     PROCESS_STOPPED = "process-stopped", "a signal or a debugger stopped the process"
     LEDGER_UNREADABLE = "ledger-unreadable", "the ledger cannot be read from this shell"
     LEDGER_UNWRITABLE = (
         "ledger-unwritable",
         (
-            "the ledger cannot be written now (no room, held by another process); nothing new is"
-            " begun, what runs continues"
+            "the ledger cannot be written now (disk full, locked by another process); nothing new"
+            " is started, running jobs continue"
         ),
     )
     LEDGER_BROKEN = (
@@ -90,21 +90,21 @@ class ConditionName(str, Enum):
     ASKING_WHO_RECEIVES = (
         "asking-who-receives",
         (
-            "this state folder never held the cluster: before it takes jobs the agent asks whether"
-            " another one does (three times `RAINBOW_POLL_MAX`)"
+            "this state folder has never owned the cluster: before taking jobs the agent asks"
+            " whether another one does (for three times `RAINBOW_POLL_MAX`)"
         ),
     )
     BLACK_HOLE = (
         "black-hole",
         (
-            "jobs failed within a second of their start, one after the other; none is taken for a"
-            " while, then one is tried"
+            "jobs failed within a second of their start, one after another; no more are taken for"
+            " a while, then one is tried"
         ),
     )
     LEDGER_REBUILT = (
         "ledger-rebuilt",
         (
-            "the ledger was damaged; it is kept aside, and a new one was made from what Flux and"
+            "the ledger was damaged; it was renamed, and a new one was made from what Flux and"
             " rainbow still know"
         ),
     )

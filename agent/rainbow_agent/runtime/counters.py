@@ -83,6 +83,7 @@ class Counters:
     def __init__(self) -> None:
         self.calls = Histogram(CALL_BUCKETS)  # to rainbow; method, outcome
         self.polls = Counter()  # outcome: jobs, empty, error
+        self.rows = Counter()  # of rainbow's list that were here before; outcome: dropped, reused
         self.errors = Counter()  # kind
         self.retries = Counter()  # of what
         self.reports = Counter()  # outcome: delivered, failed

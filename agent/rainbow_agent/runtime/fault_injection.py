@@ -1,11 +1,16 @@
-"""Where a test can have the daemon killed, or one of its loops held up.
+"""The one seam for tests: a process can be killed at a point, held up, or go by another time.
 
-A point is armed by `RAINBOW_TEST_CRASH=<point>` (`<point>:3`: the third time that it is reached)
-together with `RAINBOW_TEST_CRASH_ALLOWED=1`; one of them alone does nothing, and is reported as
-any other name that is no setting. All are read once, on import.
+Production never sets it: `install()` does nothing but where the environment has
+`RAINBOW_TEST_CRASH_ALLOWED=1`, without which each of these names does nothing either, and is
+reported as any other name that is no setting:
 
-`RAINBOW_TEST_HOLD=<folder>`, likewise: a loop stands still while a file with its name is there.
-`RAINBOW_TEST_LOOP_LIMIT=<seconds>`, likewise: what a turn of any loop may take.
+- `RAINBOW_TEST_CRASH=<point>` (`<point>:3`: the third time that it is reached): die there.
+- `RAINBOW_TEST_HOLD=<folder>`: a loop stands still while a file with its name is there.
+- `RAINBOW_TEST_LOOP_LIMIT=<seconds>`: what a turn of any loop may take.
+- `RAINBOW_TEST_CLOCK=<file>`: has the seconds by which the wall clock is wrong; it is read at each
+  look, so that a test can set the clock while the program runs.
+- `RAINBOW_TEST_HASTE=<rate>@<epoch seconds>`: since that moment time passes so many times as fast,
+  and the waits of loops are as much shorter.
 """
 
 from __future__ import annotations
@@ -13,16 +18,25 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from enum import Enum
 from itertools import count
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-POINT: Final = "RAINBOW_TEST_CRASH"
 ALLOWED: Final = "RAINBOW_TEST_CRASH_ALLOWED"
+POINT: Final = "RAINBOW_TEST_CRASH"
 HOLD: Final = "RAINBOW_TEST_HOLD"
 LOOP_LIMIT: Final = "RAINBOW_TEST_LOOP_LIMIT"
+CLOCK: Final = "RAINBOW_TEST_CLOCK"
+HASTE: Final = "RAINBOW_TEST_HASTE"
+#: All of them.
+NAMES: Final = (ALLOWED, POINT, HOLD, LOOP_LIMIT, CLOCK, HASTE)
+#: What a child process needs to go by the same time.
+CLOCK_NAMES: Final = (ALLOWED, CLOCK, HASTE)
+#: Seconds between looks at whether a loop is still held up.
+_POLL_INTERVAL_S: Final = 0.05
 
 
 class CrashPoint(str, Enum):
@@ -67,64 +81,92 @@ class CrashPoint(str, Enum):
     STOP_CANCELED = "stop-canceled"  # RAINBOW_ON_STOP=cancel: as cancel-sent, without a wish
 
 
-class Armed(NamedTuple):
-    """Where to die."""
+class Hooks:
+    """What a test wants of this process.
 
-    point: CrashPoint
-    time: int  # the how many-th time that it is reached, from 1
+    Args:
+        environ: this process's environment, which allows it.
+
+    Raises:
+        ValueError: there is no such point, or a number is none.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        point, _, nth = environ.get(POINT, "").partition(":")
+        self._point = CrashPoint(point) if point else None
+        self._nth = int(nth or 1)
+        self._reached = count(1)
+        self._hold = Path(environ[HOLD]) if environ.get(HOLD) else None
+        self._step = Path(environ[CLOCK]) if environ.get(CLOCK) else None
+        rate, _, since = environ.get(HASTE, "1@0").partition("@")
+        self._rate, self._since = float(rate), float(since)
+        #: Seconds that a turn of any loop may take; None: its own limit.
+        self.loop_limit = float(environ[LOOP_LIMIT]) if environ.get(LOOP_LIMIT) else None
+
+    def reach(self, point: CrashPoint) -> None:
+        """Die here, as with a power cut, if this is the point and the time."""
+        if point is self._point and next(self._reached) == self._nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def awaits(self, point: CrashPoint) -> bool:
+        """Whether this is the point."""
+        return point is self._point
+
+    def hold_up(self, loop: str) -> None:
+        """Stand still while a test holds this loop up."""
+        while self._hold is not None and (self._hold / loop).exists():
+            threading.Event().wait(_POLL_INTERVAL_S)
+
+    def now(self) -> float:
+        """Epoch seconds, as the test has them."""
+        return time.time() + self._gained() + self._wrong_by()
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, at the pace of the test."""
+        return time.monotonic() + self._gained()
+
+    def scaled(self, seconds: float) -> float:
+        """How long to wait, by the system's clock, for so many seconds to pass."""
+        return seconds / self._rate
+
+    def _gained(self) -> float:
+        return (time.time() - self._since) * (self._rate - 1.0)
+
+    def _wrong_by(self) -> float:
+        if self._step is None:
+            return 0.0
+        try:
+            return float(self._step.read_text())
+        except (OSError, ValueError):  # being written
+            return 0.0
+
+
+_installed: Hooks | None = None
 
 
 def allowed(environ: Mapping[str, str]) -> bool:
-    """Whether this process may be killed at a point."""
+    """Whether a test started this process and may do with it what it wants."""
     return environ.get(ALLOWED) == "1"
 
 
-def armed(environ: Mapping[str, str]) -> Armed | None:
-    """The point that is armed; None in every process that is no test's.
-
-    Raises:
-        ValueError: there is no such point.
-    """
-    value = environ.get(POINT)
-    if not value or not allowed(environ):
-        return None
-    point, _, time = value.partition(":")
-    return Armed(CrashPoint(point), int(time or 1))
+def install(environ: Mapping[str, str]) -> None:
+    """Called once by each program's entry; no hooks in every process that no test started."""
+    global _installed  # noqa: PLW0603 - the one place, see the top of this file
+    _installed = Hooks(environ) if allowed(environ) else None
 
 
-def hold_folder(environ: Mapping[str, str]) -> Path | None:
-    """Where the files are that hold loops up; None in every process that is no test's."""
-    folder = environ.get(HOLD)
-    return Path(folder) if folder and allowed(environ) else None
-
-
-_ARMED: Final = armed(os.environ)
-_POINT: Final = _ARMED.point if _ARMED else None
-_HOLD: Final = hold_folder(os.environ)
-_reached: Final = count(1)
+def installed() -> Hooks | None:
+    """What a test wants; None in production."""
+    return _installed
 
 
 def reach(point: CrashPoint) -> None:
-    """Die here, as with a power cut, if the point is armed."""
-    if point is _POINT and _ARMED is not None and next(_reached) == _ARMED.time:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """A moment at which a test may kill this process."""
+    if _installed is not None:
+        _installed.reach(point)
 
 
 def reach_if(point: CrashPoint, holds: Callable[[], object]) -> None:
     """reach(), where it takes a look to say whether this is the moment."""
-    if point is _POINT and holds():
-        reach(point)
-
-
-def held_up(loop: str) -> None:
-    """Stand still here while a test holds this loop up."""
-    if _HOLD is not None:
-        while (_HOLD / loop).exists():
-            threading.Event().wait(0.05)
-
-
-def loop_limit() -> float | None:
-    """What a turn of any loop may take, in seconds, if a test says so."""
-    return (
-        float(os.environ[LOOP_LIMIT]) if allowed(os.environ) and LOOP_LIMIT in os.environ else None
-    )
+    if _installed is not None and _installed.awaits(point) and holds():
+        _installed.reach(point)

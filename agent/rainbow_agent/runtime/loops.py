@@ -14,10 +14,9 @@ from typing import Any, Final, TypeVar
 
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.ports import Clock, StopSignal
-from rainbow_agent.runtime.clock import real
 from rainbow_agent.runtime.conditions import Condition, Conditions, loop_stuck
 from rainbow_agent.runtime.counters import Counters
-from rainbow_agent.runtime.fault_injection import held_up, loop_limit
+from rainbow_agent.runtime.fault_injection import installed
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,8 @@ class Loop:
 
     def beat(self) -> None:
         """The loop moves."""
-        held_up(self._name)
+        if (hooks := installed()) is not None:
+            hooks.hold_up(self._name)
         self._beat()
 
     def is_set(self) -> bool:
@@ -134,7 +134,8 @@ class Loop:
         while True:
             self.beat()
             part = min(left, self.slice)
-            if wait(real(part)):
+            hooks = installed()
+            if wait(part if hooks is None else hooks.scaled(part)):
                 return True
             left -= part
             if left <= 0:
@@ -168,7 +169,8 @@ class Telemetry:
 
     def loop(self, name: str, stop: StopSignal) -> Loop:
         """Register a loop; it is waited for from now on, until `ended`."""
-        limit = loop_limit() or self._limits.get(name, LIMIT)
+        hooks = installed()
+        limit = (hooks and hooks.loop_limit) or self._limits.get(name, LIMIT)
         return Loop(name, self.loop_health.loop(name, limit), stop, limit)
 
     def ended(self, name: str) -> None:

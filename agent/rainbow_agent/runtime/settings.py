@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.runtime import clock, fault_injection
+from rainbow_agent.runtime import fault_injection
 from rainbow_agent.runtime import setting_types as parsing
 from rainbow_agent.runtime.addresses import Address
 from rainbow_agent.runtime.setting_types import Secret
@@ -60,7 +60,7 @@ class Settings:
     token: Secret = _setting(
         parsing.secret,
         Secret(""),
-        "submits to clusters that the config file has no token for",
+        "the token for clusters that are not listed in rainbow-config.yaml",
         secret=True,
     )
     config: Path = _setting(
@@ -73,30 +73,34 @@ class Settings:
     )
     poll_min: float = _setting(parsing.seconds, 0.25, "seconds between polls while there is work")
     poll_max: float = _setting(parsing.seconds, 5.0, "seconds between polls when idle")
-    max_jobs: int = _setting(parsing.count, 1024, "jobs asked for in one poll")
-    timeout: float = _setting(parsing.seconds, 10.0, "seconds until a call to rainbow is given up")
+    max_jobs: int = _setting(parsing.count, 1024, "most jobs to receive in one poll")
+    timeout: float = _setting(parsing.seconds, 10.0, "seconds until a call to rainbow times out")
     tls_ca: Path | None = _setting(
         parsing.path,
         None,
-        "the authority that signed the server's certificate (PEM); with it TLS is used",
+        "the authority that signed the server's certificate (PEM); turns TLS on",
     )
     tls_cert: Path | None = _setting(
-        parsing.path, None, "our own certificate (PEM), for mutual TLS"
+        parsing.path, None, "the agent's own certificate (PEM), for mutual TLS"
     )
-    tls_key: Path | None = _setting(parsing.path, None, "the private key to it (PEM, no password)")
+    tls_key: Path | None = _setting(
+        parsing.path, None, "the private key of that certificate (PEM, no password)"
+    )
     tls_name: str = _setting(
-        parsing.text, "", "the name in the server's certificate, where it is not the host's"
+        parsing.text, "", "the name in the server's certificate, if it differs from the host"
     )
-    grace: float = _setting(parsing.seconds, 25.0, "seconds a stop may take (Kubernetes gives 30)")
+    grace: float = _setting(
+        parsing.seconds, 25.0, "seconds that a shutdown may take (Kubernetes allows 30)"
+    )
     on_stop: str = _setting(
         parsing.one_of("leave", "cancel"),
         "leave",
-        "what becomes of jobs that run when the agent is stopped: leave or cancel",
+        "what happens to running jobs when the agent is stopped: leave or cancel",
     )
     on_lost: str = _setting(
         parsing.one_of("resubmit", "fail"),
         "fail",
-        "tasks that ran in a Flux instance that was replaced: resubmit or fail",
+        "tasks that were running in a Flux instance that was replaced: resubmit or fail",
     )
     black_hole: int = _setting(
         parsing.count, 10, "jobs that fail within a second, one after another, until polling stops"
@@ -113,10 +117,12 @@ class Settings:
     shared_fs: str = _setting(
         parsing.one_of("auto", "yes", "no"),
         "auto",
-        "whether the nodes share their files, so that stage has nothing to do: auto looks",
+        "whether the nodes share a file system, so that `stage` need not copy: auto, yes, no",
     )
     local_cores: int = _setting(
-        parsing.count, 0, "cores of the local workload manager; default: this process's"
+        parsing.count,
+        0,
+        "cores of the local workload manager; default: those of the agent's process",
     )
     compspec_dir: Path = _setting(
         parsing.path, Path(), "where the nodes' descriptions are kept; default: the state folder"
@@ -132,7 +138,7 @@ class Settings:
     http: Address | None = _setting(
         parsing.listen,
         Address("127.0.0.1", 8788),
-        "where health, metrics and a page are served, host:port; port 0 takes any; or off",
+        "where probes, metrics and a page are served, host:port (port 0: any), or off",
     )
     log_level: str = _setting(
         parsing.one_of("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
@@ -339,8 +345,7 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
     known = {env_name(s.name) for s in setting_fields()}
     known |= {env_name(s.name) + "_FILE" for s in setting_fields() if s.metadata.get("secret")}
     if fault_injection.allowed(environ):
-        known |= {fault_injection.POINT, fault_injection.ALLOWED}
-        known |= {fault_injection.HOLD, fault_injection.LOOP_LIMIT, *clock.NAMES}
+        known |= set(fault_injection.NAMES)
     sentences = []
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name in known or _SERVICE_LINKS.match(name):

@@ -23,7 +23,7 @@ class SqliteLedger(Registrations, Notes, Offers, Plans, Tasks, Reports, Cancella
     """The agent's memory, over one connection, which belongs to the thread that opened it.
 
     Every method is one transaction, durable when it returns. A method that changes something
-    raises LedgerDamaged when it cannot; nothing of it is then written.
+    raises LedgerError when it cannot; nothing of it is then written.
     """
 
     @classmethod
@@ -32,7 +32,7 @@ class SqliteLedger(Registrations, Notes, Offers, Plans, Tasks, Reports, Cancella
 
         Raises:
             Fatal: a newer version wrote it.
-            LedgerDamaged: it cannot be used; the message has the damage and the cure.
+            LedgerError: it cannot be used; the message has the damage and the cure.
         """
         return cls(connect(path))
 
@@ -46,7 +46,7 @@ class SqliteLedger(Registrations, Notes, Offers, Plans, Tasks, Reports, Cancella
         Raises:
             UsageError: there is no ledger.
             Fatal: another version wrote it.
-            LedgerDamaged: it cannot be read.
+            LedgerError: it cannot be read.
         """
         return cls(connect_readonly(path))
 
@@ -54,7 +54,7 @@ class SqliteLedger(Registrations, Notes, Offers, Plans, Tasks, Reports, Cancella
         """See that it is not read-only; nothing is left of it.
 
         Raises:
-            LedgerDamaged: it is.
+            LedgerError: it is.
         """
         self._connection.try_to_write()
 
@@ -62,7 +62,7 @@ class SqliteLedger(Registrations, Notes, Offers, Plans, Tasks, Reports, Cancella
         """Write all of it into another file, which must not be there; nobody else can read it.
 
         Raises:
-            LedgerDamaged: it cannot be read, or the file not be written.
+            LedgerError: it cannot be read, or the file not be written.
         """
         self._connection.save(copy)
 

@@ -24,7 +24,7 @@ ACCEPTED: Final = "accepted"
 OFFERED_AGAIN: Final = "offered again"
 _TABLES: Final = (
     *("registration", "job", "offer", "task", "replica", "event", "note"),
-    *("report", "told", "cancellation"),
+    *("report", "told", "cancellation", "removed"),
 )
 
 
@@ -44,7 +44,11 @@ _TASK_STATES: Final = [state.value for state in TaskState]
 _STATES: Final = sorted({*_JOB_STATES, *_TASK_STATES})
 #: What is true of every row of a table that this program wrote.
 _SENSE: Final = {
-    "registration": [*_are("text", "id", "cluster", "host"), *_are(_TIME, "opened")],
+    "registration": [
+        *_are("text", "id", "cluster", "host"),
+        *_are(_TIME, "opened"),
+        *_are("integer", "number"),
+    ],
     "job": [
         _one_of("state", _JOB_STATES),
         *_are("integer", "id", "started", "unsatisfiable"),
@@ -53,7 +57,7 @@ _SENSE: Final = {
         *_are(_TIME, "received"),
         *_are(f"{_TIME} null", "accepted", "finished"),
     ],
-    "offer": _are("text", "cluster", "jobspec"),
+    "offer": [*_are("text", "cluster", "jobspec"), *_are("blob null", "digest")],
     "task": [
         _one_of("kind", [kind.value for kind in TaskKind]),
         *_are("integer", "position"),
@@ -77,6 +81,7 @@ _SENSE: Final = {
     "report": [*_are(_TIME, "at", "last"), *_are("integer", "times")],
     "told": [_one_of("state", _JOB_STATES)],
     "cancellation": _are("text", "who", "why"),
+    "removed": [*_are("integer", "id", "registration"), *_are("blob", "digest")],
 }
 
 

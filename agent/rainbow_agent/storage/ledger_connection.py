@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rainbow_agent.core.errors import LedgerBlocked, LedgerCorrupt, LedgerDamaged, UsageError
+from rainbow_agent.core.errors import (
+    LedgerBlocked,
+    LedgerCorrupt,
+    LedgerDamaged,
+    LedgerError,
+    UsageError,
+)
 
 #: What passes while a connection is open: it is waited for. All else needs another connection.
 _PASSES = ("disk is full", "locked")
@@ -51,7 +57,7 @@ class LedgerConnection:
         """All of the block or nothing of it; inside another `write`, a part of that one.
 
         Raises:
-            LedgerDamaged: it could not be written.
+            LedgerError: it could not be written.
         """
         with errors_in_words(self._path):
             self._begin()
@@ -70,7 +76,7 @@ class LedgerConnection:
         """All queries of the block see the ledger at one moment.
 
         Raises:
-            LedgerDamaged: it could not be read, or holds what nobody has written.
+            LedgerError: it could not be read, or holds what nobody has written.
         """
         with errors_in_words(self._path), _sense(self._path):
             if self._connection.in_transaction:
@@ -87,7 +93,7 @@ class LedgerConnection:
         """Write something and take it back: nothing is left, and nothing goes to the disk.
 
         Raises:
-            LedgerDamaged: it cannot be written.
+            LedgerError: it cannot be written.
         """
         with errors_in_words(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
@@ -101,7 +107,7 @@ class LedgerConnection:
         """Write the database into a new file (VACUUM INTO), mode 0600.
 
         Raises:
-            LedgerDamaged: it could not be.
+            LedgerError: it could not be.
         """
         with errors_in_words(self._path):
             self._connection.execute("VACUUM INTO ?", (str(copy),))
@@ -150,7 +156,7 @@ class LedgerPart:
 
 @contextmanager
 def errors_in_words(path: Path) -> Iterator[None]:
-    """Turn sqlite's errors into LedgerDamaged: the file, what is wrong, what to do.
+    """Turn sqlite's errors into a LedgerError: the file, what is wrong, what to do.
 
     What cannot be asked for or written (text with bytes that are none, a number beyond 64 bits) is
     a UsageError: that is no fault of the file's. sqlite's ProgrammingError (a wrong thread, a
@@ -184,10 +190,12 @@ def _sense(path: Path) -> Iterator[None]:
         raise damaged(path, f"malformed value: {exc}") from exc
 
 
-def damaged(path: Path, what: str) -> LedgerDamaged:
+def damaged(path: Path, what: str) -> LedgerError:
     """The error that names a ledger, what is wrong with it in sqlite's words, and the cure."""
     cure = next((cure for piece, cure in _CURES if piece in what), None)
-    kind = LedgerBlocked if any(piece in what for piece in _PASSES) else LedgerDamaged
+    kind: type[LedgerError] = LedgerDamaged
+    if any(piece in what for piece in _PASSES):
+        kind = LedgerBlocked
     if not cure and _CORRUPT.search(what):
         kind = LedgerCorrupt
     words = f"ledger {path}: {what}; {cure or _REPAIR}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from rainbow_agent.core.errors import Fatal
+from rainbow_agent.core.errors import Fatal, LedgerError
 from rainbow_agent.core.states import FINAL_JOB_STATES, FINAL_TASK_STATES, JobState, TaskState
 from rainbow_agent.storage.ledger_connection import LedgerConnection, LedgerPart, errors_in_words
 
@@ -126,7 +126,7 @@ class LedgerMetrics(LedgerPart):
         """Why the ledger cannot be written; "" when it can. Nothing is written."""
         try:
             self._connection.try_to_write()
-        except Fatal as exc:
+        except (Fatal, LedgerError) as exc:
             return str(exc)
         return ""
 

@@ -5,35 +5,47 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from itertools import count
 
-from rainbow_agent.core.model import JobKey, Offer
+from rainbow_agent.core.model import WARNING, JobKey, Offer, Registration
 from rainbow_agent.core.states import JobState
 from rainbow_agent.storage.ledger_check import ACCEPTED, OFFERED_AGAIN, check_sum
 from rainbow_agent.storage.ledger_connection import LedgerPart
-from rainbow_agent.storage.ledger_registrations import expect_registration
+from rainbow_agent.storage.ledger_registrations import expect_registration, record_past
+from rainbow_agent.storage.ledger_rows_seen import (
+    Held,
+    held,
+    received_as,
+    removed,
+    row_digest,
+)
 
 _JOB = """
 INSERT INTO job (registration, id, name, state, received) VALUES (?, ?, ?, 'received', ?)
 ON CONFLICT (id, registration) DO NOTHING
 """
 _OFFER = """
-INSERT INTO offer (job, cluster, jobspec, crc) VALUES (?, ?, ?, ?) ON CONFLICT (job) DO NOTHING
+INSERT INTO offer (job, cluster, jobspec, crc, digest) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (job) DO NOTHING
 """
-# Of the registrations of one cluster with one scheduler, the last that had such a row.
-_SAME = """
-SELECT j.seq, j.state, j.registration FROM job AS j
+# Of the registrations of one cluster with one scheduler, those that had a row with this number.
+_EARLIER = """
+SELECT j.seq, j.registration, j.accepted, true, o.digest FROM job AS j
 JOIN offer AS o ON o.job = j.seq
 JOIN registration AS r ON r.id = j.registration
-JOIN registration AS mine ON mine.id = ?
-WHERE j.id = ? AND j.accepted IS NULL AND o.jobspec = ?
+JOIN registration AS mine ON mine.id = ?1
+WHERE j.id = ?2 AND j.accepted IS NULL
     AND r.cluster = mine.cluster AND r.host = mine.host
-ORDER BY r.turn DESC LIMIT 1
+ORDER BY r.turn DESC
 """
+_REGISTRATION = "SELECT cluster, host FROM registration WHERE id = ?"
+_LAST_CAUSE = "SELECT cause FROM event WHERE job = ? ORDER BY seq DESC LIMIT 1"
 _OFFERED_BY = "UPDATE job SET offered_by = ? WHERE seq = ?"
-_KNOWN = "SELECT seq FROM job WHERE id = ?2 AND (registration = ?1 OR offered_by = ?1)"
-_HOLDERS = """
-SELECT id, registration FROM job
-WHERE id IN (SELECT value FROM json_each(?2)) AND (registration = ?1 OR offered_by = ?1)
+_LET_GO = """
+SELECT value FROM json_each(?2) AS row WHERE NOT EXISTS (
+    SELECT 1 FROM job
+    WHERE job.id = row.value AND accepted IS NULL AND coalesce(offered_by, registration) = ?1
+)
 """
 _EVENT = "INSERT INTO event (job, task, at, was, now, cause) VALUES (?, NULL, ?, ?, ?, ?)"
 _JOBSPEC = """
@@ -72,33 +84,27 @@ class Offers(LedgerPart):
     def record_offers(self, registration: str, offers: Sequence[Offer], at: float) -> list[JobKey]:
         """Store jobs as received; those already known are left as they are.
 
+        Known is a row of which everything was here before: number, name, cluster, jobspec and
+        command. A row that differs under a number which another job had is a new job: it is stored
+        under a registration of its own (`ID.2`), and accepted under the one that offers it
+        (docs/decisions/0076).
+
         Returns:
             The new ones, in the order given.
 
         Raises:
             ValueError: the registration was never opened.
         """
-        new = []
         with self._connection.write() as db:
             expect_registration(db, registration)
-            for offer in offers:
-                known = db.execute(_KNOWN, (registration, offer.id)).fetchone()
-                if known:
-                    # A job that was found in the workload manager has no text yet.
-                    db.execute(_OFFER, _offer_row(known[0], offer))
-                elif not _offered_again(db, registration, offer, at):
-                    job = record_job(db, JobKey(registration, offer.id), offer.name, at)
-                    db.execute(_OFFER, _offer_row(job, offer))
-                    cause = f"rainbow handed it over as {offer.name!r}"
-                    db.execute(_EVENT, (job, at, None, JobState.RECEIVED.value, cause))
-                    new.append(JobKey(registration, offer.id))
-        return new
+            found = (_record(db, registration, offer, at) for offer in offers)
+            return [key for key in found if key is not None]
 
-    def holders(self, registration: str, ids: Sequence[int]) -> dict[int, JobKey]:
-        """The jobs that a registration's rows are, by rainbow's id; unknown ids are left out."""
+    def let_go(self, registration: str, ids: Sequence[int]) -> set[int]:
+        """Of rows that a registration offers, those that rainbow was told to let go of before."""
         with self._connection.read() as db:
-            found = db.execute(_HOLDERS, (registration, json.dumps(list(ids))))
-            return {job_id: JobKey(origin, job_id) for job_id, origin in found}
+            asked = (registration, json.dumps(list(ids)))
+            return {row[0] for row in db.execute(_LET_GO, asked)}
 
     def jobspecs(self, keys: Sequence[JobKey]) -> dict[JobKey, str]:
         """The jobspec text of jobs, as received; unknown ones are left out.
@@ -138,23 +144,92 @@ def record_job(db: sqlite3.Connection, key: JobKey, name: str, received: float) 
     return stored.lastrowid if stored.rowcount else None
 
 
-def _offer_row(job: int | None, offer: Offer) -> tuple[int | None, str, str, int]:
-    return job, offer.cluster, offer.jobspec, check_sum(offer.jobspec)
+def _record(db: sqlite3.Connection, registration: str, offer: Offer, at: float) -> JobKey | None:
+    """Store one row; the job's key if it is a new one."""
+    before, gone = held(db, registration, offer.id), removed(db, registration, offer.id)
+    same = next((job for job in before if job.is_row(db, offer)), None)
+    if same is not None:
+        if not same.has_text:  # it was found in the workload manager
+            _record_row(db, same.seq, offer)
+        elif same.accepted is not None:
+            _dropped(db, same.seq, at)
+        return None
+    if row_digest(offer) in gone:
+        return None
+    if before or gone:
+        return _record_reused(db, registration, offer, before, at)
+    if _offered_again(db, registration, offer, at):
+        return None
+    return _record_new(db, JobKey(registration, offer.id), offer, at)[0]
+
+
+def _record_new(db: sqlite3.Connection, key: JobKey, offer: Offer, at: float) -> tuple[JobKey, int]:
+    job = record_job(db, key, offer.name, at)
+    assert job is not None  # noqa: S101 - it was looked for
+    _record_row(db, job, offer)
+    db.execute(_EVENT, (job, at, None, JobState.RECEIVED.value, received_as(offer.name)))
+    return key, job
+
+
+def _record_row(db: sqlite3.Connection, job: int, offer: Offer) -> None:
+    crc = check_sum(offer.jobspec)
+    db.execute(_OFFER, (job, offer.cluster, offer.jobspec, crc, row_digest(offer)))
+
+
+def _record_reused(
+    db: sqlite3.Connection, registration: str, offer: Offer, before: Sequence[Held], at: float
+) -> JobKey:
+    """Store a row whose number another job had: under the first registration that is free of it.
+
+    The job that had the number and was not accepted yet is offered no more: it is not accepted
+    by this number any longer.
+    """
+    mine = db.execute(_REGISTRATION, (registration,)).fetchone()
+    own = next(
+        name
+        for n in count(2)
+        if not (held(db, name := f"{registration}.{n}", offer.id) or removed(db, name, offer.id))
+    )
+    record_past(db, Registration(own, mine[0], mine[1], at), closed=at)
+    for job in before:
+        if job.accepted is None:
+            cause = f"rainbow gave its number to another job, and offers it no more; now of {own}"
+            _offer_by(db, job.seq, own, at, cause)
+    key, seq = _record_new(db, JobKey(own, offer.id), offer, at)
+    cause = f"another job had the number {offer.id} before; this one is offered to {registration}"
+    _offer_by(db, seq, registration, at, cause)
+    return key
 
 
 def _offered_again(db: sqlite3.Connection, registration: str, offer: Offer, at: float) -> bool:
     """Whether this row is a job's that came under an earlier registration; it is noted then.
 
-    The same id with the same text, of a job that rainbow was not told of (decision 0030).
+    The same in everything, of a job that rainbow was not told of (docs/decisions/0030).
     """
-    row = db.execute(_SAME, (registration, offer.id, offer.jobspec)).fetchone()
-    if row is None:
+    rows = db.execute(_EARLIER, (registration, offer.id)).fetchall()
+    same = next((job for job in map(Held._make, rows) if job.is_row(db, offer)), None)
+    if same is None:
         return False
-    seq, state, before = row
-    db.execute(_OFFERED_BY, (registration, seq))
-    cause = f"rainbow offers the row of {before}/{offer.id} again, now to {registration}"
-    db.execute(_EVENT, (seq, at, state, OFFERED_AGAIN, cause))
+    before = f"{same.registration}/{offer.id}"
+    cause = f"rainbow offers the row of {before} again, now to {registration}"
+    _offer_by(db, same.seq, registration, at, cause)
     return True
+
+
+def _offer_by(db: sqlite3.Connection, job: int, registration: str, at: float, cause: str) -> None:
+    """From now on a job is accepted under another registration."""
+    db.execute(_OFFERED_BY, (registration, job))
+    (state,) = db.execute("SELECT state FROM job WHERE seq = ?", (job,)).fetchone()
+    db.execute(_EVENT, (job, at, state, OFFERED_AGAIN, cause))
+
+
+def _dropped(db: sqlite3.Connection, job: int, at: float) -> None:
+    """Rainbow offers a row that it was told to let go of; said once in the job's story."""
+    cause = "rainbow offered the very same row again; it is not run a second time"
+    (last,) = db.execute(_LAST_CAUSE, (job,)).fetchone()
+    if last != cause:
+        (state,) = db.execute("SELECT state FROM job WHERE seq = ?", (job,)).fetchone()
+        db.execute(_EVENT, (job, at, state, WARNING, cause))
 
 
 def _checked(key: JobKey, jobspec: str, crc: int | None) -> str:

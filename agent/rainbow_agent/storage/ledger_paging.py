@@ -66,7 +66,7 @@ class LedgerPages(LedgerPart):
         """Open the ledger to read.
 
         Raises:
-            Fatal, LedgerDamaged, UsageError: as connect_readonly().
+            Fatal, LedgerError, UsageError: as connect_readonly().
         """
         return cls(connect_readonly(path))
 

@@ -23,6 +23,7 @@ from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.storage.ledger_connection import LedgerPart
 from rainbow_agent.storage.ledger_offers import record_job
 from rainbow_agent.storage.ledger_registrations import record_past
+from rainbow_agent.storage.ledger_rows_seen import removed_keys
 from rainbow_agent.storage.ledger_tasks import apply_changes
 
 _EVENT = "INSERT INTO event (job, task, at, was, now, cause) VALUES (?, ?, ?, ?, ?, ?)"
@@ -61,8 +62,10 @@ class Plans(LedgerPart):
             return {key: row[0] for key, row in rows if row}
 
     def known(self, keys: Collection[JobKey]) -> set[JobKey]:
-        """Which of these jobs the ledger has."""
-        return set(self.names([*keys]))
+        """Which of these jobs the ledger has, or had before their details were removed."""
+        here = set(self.names([*keys]))
+        with self._connection.read() as db:
+            return here | removed_keys(db, (key for key in keys if key not in here))
 
     def record_plans(
         self, planned: Sequence[PlannedJob], refused: Sequence[Refusal], at: float

@@ -10,15 +10,17 @@ from rainbow_agent.core.model import Registration
 from rainbow_agent.storage.ledger_connection import LedgerPart
 
 _OPEN = """
-INSERT INTO registration (id, cluster, host, opened, turn)
-VALUES (?, ?, ?, ?, (SELECT coalesce(max(turn), 0) + 1 FROM registration))
+INSERT INTO registration (id, cluster, host, opened, turn, number)
+SELECT ?, ?, ?, ?, coalesce(max(turn), 0) + 1, coalesce(max(number), 0) + 1 FROM registration
+WHERE true
 ON CONFLICT (id) DO UPDATE SET
     cluster = excluded.cluster, host = excluded.host, closed = NULL, turn = excluded.turn
 """
 # One that is learned of after its end is never the current one.
 _PAST = """
-INSERT INTO registration (id, cluster, host, opened, closed, turn)
-VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(turn), 0) + 1 FROM registration))
+INSERT INTO registration (id, cluster, host, opened, closed, turn, number)
+SELECT ?, ?, ?, ?, ?, coalesce(max(turn), 0) + 1, coalesce(max(number), 0) + 1 FROM registration
+WHERE true
 ON CONFLICT (id) DO NOTHING
 """
 _CLOSE_OTHERS = "UPDATE registration SET closed = ? WHERE id <> ? AND closed IS NULL"

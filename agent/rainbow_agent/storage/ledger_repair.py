@@ -11,7 +11,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from rainbow_agent.core.errors import LedgerCorrupt, LedgerDamaged
+from rainbow_agent.core.errors import LedgerCorrupt, LedgerError
 from rainbow_agent.runtime.logs import when
 from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.storage.ledger_check import problems
@@ -28,7 +28,7 @@ _READ_SIZE = 64 * 1024 * 1024
 
 
 def open_or_replace(
-    path: Path, *, registered: bool, at: float, broken: LedgerDamaged | None = None
+    path: Path, *, registered: bool, at: float, broken: LedgerError | None = None
 ) -> SqliteLedger:
     """The ledger, whole.
 
@@ -41,7 +41,7 @@ def open_or_replace(
             again; otherwise it is looked through, however large it is.
 
     Raises:
-        Fatal, LedgerDamaged: it cannot be used, and that is no damage of the file itself.
+        Fatal, LedgerError: it cannot be used, and that is no damage of the file itself.
     """
     lost = registered and not path.exists()
     if registered and not lost and path.stat().st_size < _LEAST:
@@ -93,7 +93,7 @@ def save_if_removed(ledger: SqliteLedger, path: Path) -> None:
         for end in ("-wal", "-shm"):
             Path(f"{path}{end}").unlink(missing_ok=True)
         copy.rename(path)
-    except (LedgerDamaged, OSError) as exc:
+    except (LedgerError, OSError) as exc:
         log.critical("The ledger was removed and could not be saved: %s", exc)
     else:
         log.warning("The ledger was removed; it is saved as %s again", path)

@@ -10,20 +10,14 @@ from rainbow_agent.core.states import JobState
 from rainbow_agent.storage.ledger_connection import LedgerPart
 
 _RECEIVED = "SELECT seq, received FROM job WHERE registration = ? AND id = ?"
-_SEQ = "SELECT seq FROM job WHERE registration = ? AND id = ?"
-_LAST_REPORTED = "SELECT state FROM told WHERE job = ? ORDER BY report DESC LIMIT 1"
+_JOB = "SELECT seq, reported FROM job WHERE registration = ? AND id = ?"
 _LAST_REPORT = "SELECT seq, problem FROM report ORDER BY seq DESC LIMIT 1"
 _AGAIN = "UPDATE report SET times = times + 1, last = ? WHERE seq = ?"
 _REPORT = "INSERT INTO report (at, last, problem) VALUES (?, ?, ?)"
 _REPORTED = "INSERT INTO told (job, report, at, state) VALUES (?, ?, ?, ?)"
 
-_UNREPORTED = """
-SELECT registration, id FROM job AS j
-WHERE state IS NOT (
-    SELECT t.state FROM told AS t WHERE t.job = j.seq ORDER BY t.report DESC LIMIT 1
-)
-ORDER BY seq
-"""
+_UNREPORTED = "SELECT registration, id FROM job WHERE state IS NOT reported ORDER BY seq"
+_REPORTED_AS = "UPDATE job SET reported = ? WHERE seq = ?"
 _NEWEST = "SELECT coalesce(max(seq), 0) FROM event"
 _MOVED = """
 SELECT j.registration, j.id FROM (
@@ -68,6 +62,7 @@ class Reports(LedgerPart):
                 return
             seq = db.execute(_REPORT, (at, at, problem)).lastrowid
             db.executemany(_REPORTED, [(job, seq, at, state) for job, state in fresh])
+            db.executemany(_REPORTED_AS, [(state, job) for job, state in fresh])
 
     def unreported(self) -> list[JobKey]:
         """Jobs in a state that was not reported to rainbow, by arrival."""
@@ -101,10 +96,7 @@ def _fresh(db: sqlite3.Connection, states: Mapping[JobKey, JobState]) -> list[tu
     """What of these states rainbow does not know."""
     fresh = []
     for key, state in states.items():
-        row = db.execute(_SEQ, (key.registration, key.id)).fetchone()
-        if row is None:
-            continue
-        last = db.execute(_LAST_REPORTED, (row[0],)).fetchone()
-        if last is None or last[0] != state.value:
+        row = db.execute(_JOB, (key.registration, key.id)).fetchone()
+        if row is not None and row[1] != state.value:
             fresh.append((row[0], state.value))
     return fresh

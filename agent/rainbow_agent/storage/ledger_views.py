@@ -18,8 +18,7 @@ _OLDEST_FIRST = " ORDER BY received, seq LIMIT ?"
 _NEWEST_FIRST = " ORDER BY received DESC, seq DESC LIMIT ?"
 _COUNT_IN = "SELECT count(*) FROM job WHERE state IN (SELECT value FROM json_each(?))"
 _FIND = """
-SELECT j.registration, j.id FROM job AS j JOIN registration AS r ON r.id = j.registration
-WHERE j.id = ? ORDER BY r.turn DESC
+SELECT registration, id FROM job WHERE id = ? ORDER BY received DESC, seq DESC
 """
 _OPEN_STATES = json.dumps([state.value for state in JobState if state not in FINAL_JOB_STATES])
 
@@ -87,7 +86,7 @@ class JobViews(LedgerPart):
             return [job_row(row, ()) for row in db.execute(query, (limit,))]
 
     def find_jobs(self, job_id: int) -> list[JobKey]:
-        """Jobs with this rainbow id, newest registration first."""
+        """Jobs with this rainbow id, the last received first."""
         with self._connection.read() as db:
             return [JobKey(*row) for row in db.execute(_FIND, (job_id,))]
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from rainbow_agent.core.errors import Fatal, UsageError
 from rainbow_agent.core.model import Drain
-from rainbow_agent.runtime import clock
+from rainbow_agent.runtime.clock import SystemClock
 
 log = logging.getLogger(__name__)
 
@@ -243,7 +243,7 @@ def beat() -> dict[str, Any]:
 
     By the kernel's monotonic clock, which all processes of one boot share.
     """
-    return {"boot": _boot(), "monotonic": clock.monotonic()}
+    return {"boot": _boot(), "monotonic": SystemClock().monotonic()}
 
 
 def write_drain(folder: Path, drain: Drain) -> None:
@@ -303,8 +303,8 @@ def _by_the_clock_of_now(facts: dict[str, Any]) -> dict[str, Any]:
         return facts
     then = beat.get("monotonic")
     if isinstance(then, (int, float)) and beat.get("boot") == _boot():
-        age = max(0.0, clock.monotonic() - then)
-        return {**facts, "heartbeat": clock.now() - age}
+        age = max(0.0, SystemClock().monotonic() - then)
+        return {**facts, "heartbeat": SystemClock().now() - age}
     return facts
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from rainbow_compspec import explain as explaining
 from rainbow_compspec import node, overrides, probes
 from rainbow_compspec.errors import CompspecError
 from rainbow_compspec.host import Host
@@ -32,7 +33,20 @@ from rainbow_compspec.host import Host
     default=Path("/"),
     help="Where the machine's file system is mounted, or a recorded tree.",
 )
-def extract(out: Path | None, only: str, skip: str, set_file: Path | None, root: Path) -> None:
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Say of each value where it was read, what else was there, and why this one won.",
+)
+def extract(
+    *,
+    out: Path | None,
+    only: str,
+    skip: str,
+    set_file: Path | None,
+    root: Path,
+    explain: bool,
+) -> None:
     """Describe this node as node JSON, with no network, no privileges and no Flux.
 
     A probe that fails says why in the JSON and does not stop the others.
@@ -40,7 +54,11 @@ def extract(out: Path | None, only: str, skip: str, set_file: Path | None, root:
     given = overrides.merged(
         overrides.from_file(set_file) if set_file else {}, overrides.from_environ(os.environ)
     )
-    text = describe(_host(root), only=_names(only), skip=_names(skip), given=given)
+    if explain:
+        readings = probes.run(_host(root), _names(only), _names(skip), given)
+        text = explaining.explain(readings)
+    else:
+        text = describe(_host(root), only=_names(only), skip=_names(skip), given=given)
     if out is None:
         click.echo(text, nl=False)
     else:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rainbow_compspec.host import Host
-from rainbow_compspec.reading import Origin, Reading, known
-from rainbow_compspec.text import cpu_list, format_cpus, integer
+from rainbow_compspec.reading import Choice, Origin, Reading, known
+from rainbow_compspec.text import cpu_list, format_cpus, integer, pairs
 
 MOUNTS = "/proc/self/mountinfo"
 OWN = "/proc/self/cgroup"
@@ -29,8 +29,7 @@ class _Hierarchy:
     def folders(self) -> Iterator[str]:
         """Yields this process's folder and every one above it, innermost first.
 
-        In a container the path is often the host's and not below the mount; then only the
-        mount itself, the container's own cgroup, is there.
+        Folders that are not there have no limits.
         """
         path = self.path
         while path != "/":
@@ -43,29 +42,48 @@ def probe(host: Host) -> Reading:
     """Reads limits on CPUs, memory and processes, and the affinity."""
     found = _hierarchies(host)
     cpus = host.affinity()
+    limits = {
+        "cpu.quota": _quotas(host, found),
+        "memory.limit": _memory_limits(host, found),
+        "pids.limit": _limits(host, found, "pids", "pids.max", "pids.max"),
+    }
     values = known(
         version="+".join(sorted({str(item.version) for item in found})),
         path=next((item.path for item in found if item.version == 2), None)
         or next((item.path for item in found), None),
-        cpu_quota=_quota(host, found),
         cpuset=format_cpus(_cpuset(host, found)),
-        memory_limit=_smallest(host, found, "memory", "memory.limit_in_bytes", "memory.max"),
-        pids_limit=_smallest(host, found, "pids", "pids.max", "pids.max"),
         affinity=format_cpus(cpus),
         affinity_count=len(cpus) or None,
     )
-    affinity = Origin("sched_getaffinity(2)")
-    return Reading(
-        "cgroup",
-        values,
-        Origin(f"{OWN}, {MOUNTS}"),
-        origins={key: affinity for key in ("affinity", "affinity.count") if key in values},
-    )
+    origins = {"affinity": Origin("sched_getaffinity(2)")}
+    choices: dict[str, Choice] = {}
+    for key, at in limits.items():
+        if at:
+            place = min(at, key=lambda path: at[path])
+            values[key] = f"{at[place]:.6g}" if key == "cpu.quota" else str(int(at[place]))
+            origins[key] = Origin(place)
+            others = tuple((path, f"{at[path]:.10g}") for path in at if path != place)
+            choices[key] = Choice("the smallest limit over this process counts", others)
+    return Reading("cgroup", values, Origin(f"{OWN}, {MOUNTS}"), origins=origins, choices=choices)
 
 
-def memory_limit(host: Host) -> int | None:
-    """Returns the smallest memory limit over this process, in bytes; None if there is none."""
-    return _smallest(host, _hierarchies(host), "memory", "memory.limit_in_bytes", "memory.max")
+def memory_limit(host: Host) -> tuple[int, str] | None:
+    """Returns the smallest memory limit over this process, in bytes, and its file."""
+    at = _memory_limits(host, _hierarchies(host))
+    place = min(at, key=lambda path: at[path], default=None)
+    return None if place is None else (int(at[place]), place)
+
+
+def _memory_limits(host: Host, found: list[_Hierarchy]) -> dict[str, float]:
+    """Returns file -> memory limit; version 1 also tells that of a pod, above the mount."""
+    at = _limits(host, found, "memory", "memory.limit_in_bytes", "memory.max")
+    for version, folder in _folders(found, "memory"):
+        if version == 1:
+            stat = pairs(host.text(f"{folder}/memory.stat") or "", " ")
+            limit = integer(stat.get("hierarchical_memory_limit"))
+            if limit is not None and 0 < limit < UNLIMITED:
+                at[f"{folder}/memory.stat"] = limit
+    return at
 
 
 def _hierarchies(host: Host) -> list[_Hierarchy]:
@@ -75,7 +93,7 @@ def _hierarchies(host: Host) -> list[_Hierarchy]:
         controllers, mark, path = rest.partition(":")
         if mark:
             for controller in controllers.split(","):
-                paths[controller] = "/" + posixpath.normpath("/" + path).strip("/")
+                paths[controller] = "/" + path.strip("/")
     return [
         item
         for line in (host.text(MOUNTS) or "").splitlines()
@@ -84,17 +102,32 @@ def _hierarchies(host: Host) -> list[_Hierarchy]:
 
 
 def _hierarchy(line: str, paths: dict[str, str]) -> _Hierarchy | None:
-    """Reads one line of mountinfo (proc(5)); None if it mounts no cgroup of ours."""
+    """Reads one line of mountinfo (proc(5)); None if it mounts no cgroup of ours.
+
+    The mount shows the hierarchy from its root (the fourth field) down, so the root is taken off
+    the path. A path that is not below the root is not in the mount (a container with the host's
+    namespace and a mount of its own); only the mount itself is there then.
+    """
     left, mark, right = line.partition(" - ")
     fields, kind = left.split(), right.split()
     if not mark or len(fields) < 5 or len(kind) < 3 or kind[0] not in {"cgroup", "cgroup2"}:
         return None
     if kind[0] == "cgroup2":
-        return _Hierarchy(2, frozenset(), fields[4], paths.get("", "/"))
+        return _Hierarchy(2, frozenset(), fields[4], _below(paths.get("", "/"), fields[3]))
     controllers = frozenset(kind[2].split(",")) & paths.keys()
     if not controllers:
         return None
-    return _Hierarchy(1, controllers, fields[4], paths[min(controllers)])
+    return _Hierarchy(1, controllers, fields[4], _below(paths[min(controllers)], fields[3]))
+
+
+def _below(path: str, root: str) -> str:
+    """Returns a cgroup's path from the root of its mount; `/` if it is not below it.
+
+    Both are seen from the root of the cgroup namespace, and begin with `/..` outside of it.
+    """
+    root = root.rstrip("/")
+    inner = path.removeprefix(root) if path.startswith(f"{root}/") else "/"
+    return "/" if ".." in inner.split("/") else inner
 
 
 def _folders(found: list[_Hierarchy], controller: str) -> Iterator[tuple[int, str]]:
@@ -105,32 +138,30 @@ def _folders(found: list[_Hierarchy], controller: str) -> Iterator[tuple[int, st
                 yield item.version, folder
 
 
-def _smallest(
+def _limits(
     host: Host, found: list[_Hierarchy], controller: str, one: str, two: str
-) -> int | None:
-    """Returns the smallest limit in the files of version one and two; None if there is none."""
-    limits = (
-        host.number(f"{folder}/{two if version == 2 else one}")
+) -> dict[str, float]:
+    """Returns file -> limit, of the files of version one and two; without those that are none."""
+    paths = (
+        f"{folder}/{two if version == 2 else one}"
         for version, folder in _folders(found, controller)
     )
-    return min(
-        (limit for limit in limits if limit is not None and 0 < limit < UNLIMITED), default=None
-    )
+    numbers = ((path, host.number(path)) for path in paths)
+    return {path: limit for path, limit in numbers if limit is not None and 0 < limit < UNLIMITED}
 
 
-def _quota(host: Host, found: list[_Hierarchy]) -> str | None:
-    """Returns how many CPUs' time may be used, `2` or `2.5`; None if there is no limit."""
-    shares = []
+def _quotas(host: Host, found: list[_Hierarchy]) -> dict[str, float]:
+    """Returns file -> how many CPUs' time may be used: 2, 2.5."""
+    shares: dict[str, float] = {}
     for version, folder in _folders(found, "cpu"):
-        if version == 2:
-            quota, _, period = (host.text(f"{folder}/cpu.max") or "").partition(" ")
-        else:
-            quota = host.text(f"{folder}/cpu.cfs_quota_us") or ""
+        path = f"{folder}/cpu.max" if version == 2 else f"{folder}/cpu.cfs_quota_us"
+        quota, _, period = (host.text(path) or "").partition(" ")
+        if version == 1:
             period = host.text(f"{folder}/cpu.cfs_period_us") or ""
         microseconds, of = integer(quota), integer(period)
         if microseconds and of and microseconds > 0 and of > 0:
-            shares.append(microseconds / of)
-    return f"{min(shares):.6g}" if shares else None
+            shares[path] = microseconds / of
+    return shares
 
 
 def _cpuset(host: Host, found: list[_Hierarchy]) -> tuple[int, ...]:

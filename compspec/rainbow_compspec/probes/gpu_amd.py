@@ -2,14 +2,21 @@
 
 Source: Linux's drivers/gpu/drm/amd/amdkfd/kfd_topology.c. Nodes without compute units are CPUs. A
 container may see every node's folder, but the kernel lets it read only those of its own GPUs.
+
+A card in several partitions (compute modes DPX, QPX, CPX) is one node a partition. Its memory
+banks are the partition's, but the drm device of the first is the whole card's, and the others have
+none. The number of the partition stands in the function bits of the PCI address (location_id).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
 from rainbow_compspec.facts import Gpu
 from rainbow_compspec.host import Host
-from rainbow_compspec.probes.gpu_finding import Finding, numa_of
-from rainbow_compspec.reading import Origin
+from rainbow_compspec.probes.gpu_finding import PCI, Finding, numa_of
+from rainbow_compspec.reading import Choice, Confidence, Origin
 from rainbow_compspec.text import integer
 
 KFD = "/sys/class/kfd/kfd/topology/nodes"
@@ -19,34 +26,121 @@ DRIVER = "/sys/module/amdgpu/version"
 _FRAME_BUFFER = {1, 2}
 """HSA_MEM_HEAP_TYPE_FB_PUBLIC and _FB_PRIVATE: the heaps that are the GPU's own memory."""
 
+_WHOLE = {"", "spx"}
+"""Compute modes in which a card is one device."""
+
+
+@dataclass(frozen=True)
+class _Node:
+    """One node of KFD's topology that is a GPU, or a partition of one."""
+
+    number: int
+    fields: Mapping[str, int]
+    pci: str  # of the card
+    partition: int  # from 0
+
+    @property
+    def device(self) -> str:
+        """The drm device's folder."""
+        return f"{DRM}/renderD{self.fields.get('drm_render_minor', 0)}/device"
+
+    @property
+    def card(self) -> tuple[str, int]:
+        """What partitions of one card have in common."""
+        return self.pci, self.fields.get("unique_id", 0)
+
 
 def find(host: Host) -> Finding:
     """Finds AMD's GPUs, in KFD's order, which is ROCm's."""
-    driver = host.text(DRIVER) or "amdgpu"
+    nodes = [
+        _node(host, number, fields)
+        for number in host.numbered(KFD, "")
+        if (fields := _properties(host, f"{KFD}/{number}/properties")).get("simd_count")
+    ]
     gpus: list[Gpu] = []
-    for node in host.numbered(KFD, ""):
-        fields = _properties(host, f"{KFD}/{node}/properties")
-        if fields.get("simd_count"):
-            gpus.append(_gpu(host, node, fields, len(gpus), driver))
-    return Finding("KFD", tuple(gpus), Origin(KFD))
+    origins: dict[int, Origin] = {}
+    choices: dict[int, Choice] = {}
+    for place, node in enumerate(nodes):
+        siblings = [other for other in nodes if other.card == node.card]
+        memory, origins[place], choices[place] = _memory(host, node, len(siblings))
+        gpus.append(replace(_gpu(host, node, siblings), index=place, memory=memory))
+    why = "KFD lists what ROCm uses, partitions one by one"
+    return Finding("KFD", tuple(gpus), Origin(KFD), (), Choice(why), origins, choices)
 
 
-def _gpu(host: Host, node: int, fields: dict[str, int], index: int, driver: str) -> Gpu:
-    device = f"{DRM}/renderD{fields.get('drm_render_minor', 0)}/device"
-    unique = fields.get("unique_id", 0)
+def _node(host: Host, number: int, fields: Mapping[str, int]) -> _Node:
+    """Splits location_id: bus in the high byte, then five bits device, three bits function.
+
+    There is no PCI function behind a function other than 0 unless the kernel knows one: it is the
+    partition's number.
+    """
+    place = fields.get("location_id")
+    if place is None:
+        return _Node(number, fields, "", 0)
+    slot = f"{fields.get('domain', 0):04x}:{place >> 8 & 0xFF:02x}:{place >> 3 & 31:02x}"
+    function = place & 7
+    if function and host.exists(f"{PCI}/{slot}.{function}"):
+        return _Node(number, fields, f"{slot}.{function}", 0)
+    return _Node(number, fields, f"{slot}.0", function)
+
+
+def _gpu(host: Host, node: _Node, siblings: Sequence[_Node]) -> Gpu:
+    """Describes a node, with what only another partition of its card says; no index, no memory."""
+    unique = node.fields.get("unique_id", 0)
+    mode = next(filter(None, (_mode(host, each) for each in siblings)), "")
+    divided = len(siblings) > 1 or node.partition > 0 or mode not in _WHOLE
+    uuid = f"GPU-{unique:016x}" if unique else ""  # as rocminfo writes it
+    names = (host.text(f"{each.device}/product_name") for each in siblings)
+    numas = (numa_of(host, each.device) for each in siblings)
     return Gpu(
-        index=index,
+        index=0,
         vendor="amd",
-        model=host.text(f"{device}/product_name") or architecture(fields),
-        memory=host.number(f"{device}/mem_info_vram_total") or _heaps(host, node),
-        uuid=f"GPU-{unique:016x}" if unique else "",  # as rocminfo writes it
-        driver=driver,
-        numa=numa_of(host, device),
-        pci=_pci(fields),
+        model=next(filter(None, names), "") or _unnamed(host, node),
+        uuid=f"{uuid}-{node.partition}" if uuid and divided else uuid,
+        driver=host.text(DRIVER) or "amdgpu",
+        numa=next((numa for numa in numas if numa is not None), numa_of(host, f"{PCI}/{node.pci}")),
+        pci=node.pci,
+        partition=(mode or f"1/{max(len(siblings), 2)}") if divided else "",
+        card=(uuid or node.pci) if divided else "",
     )
 
 
-def architecture(fields: dict[str, int]) -> str:
+def _mode(host: Host, node: _Node) -> str:
+    """Returns the compute mode of a card: spx, dpx, tpx, qpx, cpx; empty where there is none."""
+    return (host.text(f"{node.device}/current_compute_partition") or "").lower()
+
+
+def _memory(host: Host, node: _Node, partitions: int) -> tuple[int | None, Origin, Choice]:
+    """Returns a GPU's memory in bytes, from where, and why.
+
+    KFD's banks are what ROCm gives: of a partition its own, of an APU all that it may take of the
+    machine's memory, where the drm device has the BIOS's carve-out. Without them it is the drm
+    device's figure, divided by the number of partitions.
+    """
+    banks = _heaps(host, node.number)
+    drm, path = host.number(f"{node.device}/mem_info_vram_total"), "mem_info_vram_total"
+    others = ((f"{node.device}/{path}", str(drm)),) if drm else ()
+    if banks:
+        origin = Origin(f"{KFD}/{node.number}/mem_banks")
+        return banks, origin, Choice("KFD's banks are what ROCm can allocate here", others)
+    if drm and partitions > 1:
+        origin = Origin(f"{path} / {partitions} partitions", Confidence.DERIVED)
+        return drm // partitions, origin, Choice("KFD lists no banks", others)
+    return drm, Origin(f"{node.device}/{path}"), Choice("KFD lists no banks")
+
+
+def _unnamed(host: Host, node: _Node) -> str:
+    """Names a GPU that the driver does not: its architecture, its chip, or its device number."""
+    chip = host.text(f"{KFD}/{node.number}/name") or ""
+    device = node.fields.get("device_id", 0)
+    return (
+        architecture(node.fields)
+        or ("" if chip == "ip discovery" else chip)
+        or (f"device {device:#06x}" if device else "")
+    )
+
+
+def architecture(fields: Mapping[str, int]) -> str:
     """Returns LLVM's name for the GPU: 90402 is gfx942, 90010 is gfx90a."""
     version = fields.get("gfx_target_version", 0)
     if not version:
@@ -67,14 +161,4 @@ def _heaps(host: Host, node: int) -> int | None:
     )
     return (
         sum(b.get("size_in_bytes", 0) for b in banks if b.get("heap_type") in _FRAME_BUFFER) or None
-    )
-
-
-def _pci(fields: dict[str, int]) -> str:
-    """Decodes location_id: bus in the high byte, then five bits device, three bits function."""
-    place = fields.get("location_id")
-    if place is None:
-        return ""
-    return (
-        f"{fields.get('domain', 0):04x}:{place >> 8 & 0xFF:02x}:{place >> 3 & 31:02x}.{place & 7}"
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from rainbow_compspec.facts import Gpu
 from rainbow_compspec.host import Host
-from rainbow_compspec.reading import NOWHERE, Origin
+from rainbow_compspec.reading import NOWHERE, UNOPPOSED, Choice, Origin
 
 PCI = "/sys/bus/pci/devices"
 
@@ -19,6 +20,9 @@ class Finding:
     gpus: tuple[Gpu, ...] = ()
     origin: Origin = NOWHERE
     warnings: tuple[str, ...] = ()
+    choice: Choice = UNOPPOSED  # why these are the GPUs, and what else lists some
+    memory_origins: Mapping[int, Origin] = field(default_factory=dict)  # by place, where it differs
+    memory_choices: Mapping[int, Choice] = field(default_factory=dict)  # likewise
 
 
 def numa_of(host: Host, folder: str) -> int | None:

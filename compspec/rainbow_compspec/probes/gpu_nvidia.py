@@ -1,54 +1,127 @@
-"""NVIDIA GPUs: through NVML, else through /proc/driver/nvidia, which has all but the memory."""
+"""NVIDIA GPUs: through NVML, else through /proc/driver/nvidia, which has all but the memory.
+
+NVML's answer is final, also when it is "none". /proc/driver/nvidia shows the GPUs of the whole host
+in every container, so of those only the ones whose device node is there are ours (NVIDIA driver
+README, "The /proc Interface"; NVIDIA MIG user guide, "Device Nodes and Capabilities").
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from rainbow_compspec.errors import HostError
 from rainbow_compspec.facts import Gpu
 from rainbow_compspec.host import Host
+from rainbow_compspec.nvml import NvmlGpu
 from rainbow_compspec.probes.gpu_finding import PCI, Finding, numa_of, pci_address
-from rainbow_compspec.reading import Origin
-from rainbow_compspec.text import pairs
+from rainbow_compspec.reading import Choice, Confidence, Origin
+from rainbow_compspec.text import integer, pairs
 
 PROC = "/proc/driver/nvidia"
 
+_CAN_BE_SLICED = re.compile(r"\b(A30|A[18]00|H20|H[128]00|GH200|G?B[123]00|RTX PRO [56]000)\b")
+"""Models with memory of their own that MIG can divide."""
+
+_SMALLEST_SLICE = 0.93 / 8
+"""The least that a slice has of a card's memory: one part of eight, less what the driver keeps."""
+
+_SLICED = (
+    "CUDA shows a process one MIG slice, so Flux may list fewer GPUs than there are slices; "
+    "the graph has those that Flux lists in R"
+)
+
 
 def find(host: Host) -> Finding:
-    """Finds NVIDIA's GPUs, in the order of NVML: by place on the PCI bus."""
+    """Finds NVIDIA's GPUs, in the order of NVML: by place on the PCI bus, slices within a GPU."""
     try:
         seen = host.nvml()
         warnings: tuple[str, ...] = ()
     except HostError as exc:
         seen, warnings = None, (str(exc),)
-    if not seen:
+    if seen is None:
         return _from_proc(host, warnings)
-    gpus = tuple(
-        Gpu(
-            index=index,
-            vendor="nvidia",
-            model=gpu.model,
-            memory=gpu.memory,
-            uuid=gpu.uuid,
-            driver=gpu.driver,
-            pci=(pci := pci_address(gpu.pci)),
-            numa=numa_of(host, f"{PCI}/{pci}"),
-        )
-        for index, gpu in enumerate(seen)
+    gpus: list[Gpu] = []
+    notes: list[str] = []
+    origins: dict[int, Origin] = {}
+    for number, card in enumerate(seen):
+        devices, note, guess = _devices(host, card)
+        if guess:
+            origins[len(gpus)] = Origin("NVML, the model's name", Confidence.GUESSED)
+        notes += [f"GPU {number} ({card.uuid}): {note}"] if note else []
+        gpus += [replace(gpu, index=place) for place, gpu in enumerate(devices, len(gpus))]
+    if sum(bool(gpu.partition) for gpu in gpus) > 1:
+        notes.append(_SLICED)
+    listed = len(host.names(f"{PROC}/gpus"))
+    others = ((f"{PROC}/gpus", f"{listed} GPUs of the host"),) if listed else ()
+    choice = Choice("NVML sees the GPUs that this container was given, its answer is final", others)
+    return Finding("NVML", tuple(gpus), Origin("NVML"), tuple(notes), choice, origins)
+
+
+def _devices(host: Host, card: NvmlGpu) -> tuple[list[Gpu], str, bool]:
+    """Returns what of a card can be given to jobs, a warning, and whether its memory is a guess."""
+    whole = Gpu(
+        index=0,
+        vendor="nvidia",
+        model=card.model,
+        memory=card.memory,
+        uuid=card.uuid,
+        driver=card.driver,
+        pci=(pci := pci_address(card.pci)),
+        numa=numa_of(host, f"{PCI}/{pci}"),
     )
-    return Finding("NVML", gpus, Origin("NVML"))
+    if card.mig:
+        slices = [
+            replace(
+                whole,
+                model=each.model,
+                memory=each.memory,
+                uuid=each.uuid,
+                partition=each.profile or "mig",
+                card=card.uuid,
+            )
+            for each in card.slices
+        ]
+        note = "" if slices else "is in MIG mode and has no slice that can be used here"
+        return slices, note, False
+    unknown = card.mig is None and card.memory is None
+    if not unknown or not (card.refused or _CAN_BE_SLICED.search(card.model)):
+        return [whole], "", False
+    memory = _at_least(card.model)
+    shown = f"at least {memory / (1 << 30):.1f} GiB" if memory else "not known"
+    note = (
+        "NVML does not tell its memory, so only a MIG slice of it was given to us; its size is "
+        f"{shown} (RAINBOW_COMPSPEC_SET_GPU__0__MEMORY sets it)"
+    )
+    part = replace(whole, model=f"{card.model} MIG", memory=memory, partition="mig", card=card.uuid)
+    return [part], note, True
+
+
+def _at_least(model: str) -> int | None:
+    """Returns the memory of the smallest slice of a model that has its memory in its name.
+
+    The name of a Grace superchip (GH200 480GB) has that of its CPU.
+    """
+    found = re.search(r"(\d+) ?GB\b", model)
+    if found is None or re.search(r"\bG[BH]\d", model):
+        return None
+    return int(int(found[1]) * (1 << 30) * _SMALLEST_SLICE)
 
 
 def _from_proc(host: Host, warnings: tuple[str, ...]) -> Finding:
     """Reads `Model:` and `GPU UUID:` of /proc/driver/nvidia/gpus/0000:3b:00.0/information."""
     driver = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", host.text(f"{PROC}/version") or "")
-    gpus = []
-    for index, pci in enumerate(sorted(host.names(f"{PROC}/gpus"))):
+    gpus: list[Gpu] = []
+    listed = sorted(host.names(f"{PROC}/gpus"))
+    for place, pci in enumerate(listed):
         fields = pairs(host.text(f"{PROC}/gpus/{pci}/information") or "")
+        minor = integer(fields.get("Device Minor"))  # old drivers do not write it
+        if not host.exists(f"/dev/nvidia{place if minor is None else minor}"):
+            continue
         uuid = fields.get("GPU UUID", "")
         gpus.append(
             Gpu(
-                index=index,
+                index=len(gpus),
                 vendor="nvidia",
                 model=fields.get("Model", ""),
                 uuid="" if "?" in uuid else uuid,  # question marks until the GPU is first used
@@ -57,4 +130,12 @@ def _from_proc(host: Host, warnings: tuple[str, ...]) -> Finding:
                 numa=numa_of(host, f"{PCI}/{pci}"),
             )
         )
-    return Finding("NVML", tuple(gpus), Origin(f"{PROC}/gpus"), warnings)
+    hidden = len(listed) - len(gpus)
+    others = ((f"{PROC}/gpus", f"{len(listed)} GPUs of the host"),) if listed else ()
+    choice = Choice(
+        f"no NVML; {hidden} of the host's GPUs have no device node here and are not ours"
+        if hidden
+        else "no NVML",
+        others,
+    )
+    return Finding("NVML", tuple(gpus), Origin(f"{PROC}/gpus"), warnings, choice)

@@ -6,7 +6,7 @@ archspec.cpu.host() looks at the machine it runs on; a recorded one is judged by
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -49,6 +49,13 @@ def arm_vendor(code: str) -> str:
     return vendors.get(code, code)
 
 
+@lru_cache(maxsize=64)
+def of_part(vendor: str, part: str) -> str:
+    """Returns archspec's name for an arm64 core, by its vendor and the number of the part."""
+    same = (each for each in TARGETS.values() if (each.vendor, each.cpu_part) == (vendor, part))
+    return next((each.name for each in same), "")
+
+
 @lru_cache(maxsize=64)  # a cluster has few kinds of CPU, and their feature lists are long
 def _detect(
     machine: str, vendor: str, features: frozenset[str], part: str, generation: int
@@ -56,10 +63,25 @@ def _detect(
     if machine not in TARGETS:
         return Microarchitecture(machine, machine, machine)
     cpu = partial_uarch(vendor=vendor, features=set(features), cpu_part=part, generation=generation)
-    compatible = COMPATIBILITY_CHECKS.get(machine, lambda _cpu, _target: False)
+    compatible = _CHECKS.get(machine) or COMPATIBILITY_CHECKS.get(
+        machine, lambda _cpu, _target: False
+    )
     best = _best([target for target in TARGETS.values() if compatible(cpu, target)], part)
     best = TARGETS[machine] if best is None else best
     return Microarchitecture(best.name, best.generic.name, best.family.name)
+
+
+def _runs_on_power(root: str) -> Callable[[Any, Any], bool]:
+    """Archspec's own rule asks the machine that it runs on, not the one that was recorded."""
+
+    def check(cpu: Any, target: Any) -> bool:
+        of_family = target.name == root or TARGETS[root] in target.ancestors
+        return of_family and bool(target.generation <= cpu.generation)
+
+    return check
+
+
+_CHECKS = {machine: _runs_on_power(machine) for machine in ("ppc64", "ppc64le")}
 
 
 def _best(candidates: list[Any], part: str) -> Any | None:

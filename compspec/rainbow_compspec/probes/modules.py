@@ -8,6 +8,8 @@ from rainbow_compspec.reading import Origin, Reading, known
 DEPTH = 3
 """Folders below an entry of MODULEPATH that are looked into: `Core/gcc/12.3.0`."""
 
+_MARKS = {"default", "default.lua"}
+
 LIMIT = 2000
 """Modules after which the list is cut."""
 
@@ -40,11 +42,17 @@ def probe(host: Host) -> Reading:
 
 
 def _walk(host: Host, root: str, inner: str, depth: int, found: list[str]) -> None:
-    """Collects module names below a folder; a name without files below it is a module."""
+    """Collects module names below a folder; a name without files below it is a module.
+
+    A link called `default` beside versions is the mark on one of them (Lmod: "Marking a version as
+    default"; Tcl modules: modulefile(5)), no version.
+    """
     for name in host.names(f"{root}/{inner}".rstrip("/")):
         if name.startswith(".") or len(found) >= LIMIT:
             continue
         path = f"{inner}/{name}".lstrip("/")
+        if inner and name in _MARKS and host.link(f"{root}/{path}") is not None:
+            continue
         if depth and host.names(f"{root}/{path}"):
             _walk(host, root, path, depth - 1, found)
         else:

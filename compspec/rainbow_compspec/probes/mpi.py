@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rainbow_compspec.host import Host
-from rainbow_compspec.reading import Confidence, Origin, Reading, known
+from rainbow_compspec.reading import Choice, Confidence, Origin, Reading, known
 
 LAUNCHERS = ("mpirun", "mpiexec", "mpichversion")
 """Programs that tell their version, in the order in which they are asked."""
@@ -32,11 +32,16 @@ def probe(host: Host) -> Reading:
             continue
         args = [name] if name == "mpichversion" else [name, "--version"]
         found = identify(_output(host, args))
+        origin, choice = Origin(f"`{' '.join(args)}`"), Choice(f"{name} is the first on PATH")
         if found and found[0] == "mpich" and host.which("mpiname"):
-            found = identify(_output(host, ["mpiname", "-a"])) or found
+            better = identify(_output(host, ["mpiname", "-a"]))
+            if better:
+                why = "MVAPICH comes with MPICH's launcher; mpiname knows better"
+                choice = Choice(why, ((str(origin), " ".join(found)),))
+                found, origin = better, Origin("`mpiname -a`")
         if found:
             values = known(implementation=found[0], version=found[1], launcher=path)
-            return Reading("mpi", values, Origin(f"`{' '.join(args)}`"))
+            return Reading("mpi", values, origin, choices=dict.fromkeys(values, choice))
         tried.append(path)
     cray = host.env("CRAY_MPICH_VERSION")
     if cray:
@@ -52,8 +57,14 @@ def identify(output: str) -> tuple[str, str] | None:
     for implementation, saying in _SAYINGS:
         found = saying.search(output)
         if found:
-            return implementation, found[1]
+            return implementation, found[1] + _update(output[found.end() :])
     return None
+
+
+def _update(rest: str) -> str:
+    """Returns `.8` for Intel's `2019 Update 08`: it is the version 2019.8."""
+    found = re.match(r"\s+Update\s+(\d+)", rest)
+    return f".{int(found[1])}" if found else ""
 
 
 def _output(host: Host, args: list[str]) -> str:

@@ -1,36 +1,63 @@
-"""Network interfaces, and RDMA devices: InfiniBand, RoCE, iWARP, EFA, Slingshot."""
+"""Network interfaces, and RDMA devices: InfiniBand, RoCE, iWARP, EFA, Omni-Path, Slingshot.
+
+Source: Linux's Documentation/ABI/stable/sysfs-class-infiniband, .../testing/sysfs-class-net. What a
+port speaks is told by the device's node type first (an RNIC is iWARP, also where its driver can do
+RoCE), then by a driver that does only one, then by the link layer.
+"""
 
 from __future__ import annotations
 
 import posixpath
+import re
 
 from rainbow_compspec.host import Host
-from rainbow_compspec.reading import Origin, Reading, known
+from rainbow_compspec.reading import Choice, Origin, Reading, known
 
 NET = "/sys/class/net"
 RDMA = "/sys/class/infiniband"
+VERBS = "/sys/class/infiniband_verbs"
 SLINGSHOT = "/sys/class/cxi"
 
 _TYPES = {1: "ethernet", 32: "infiniband", 772: "loopback"}
 """ARPHRD_* of if_arp.h."""
 
+_BY_DRIVER = {
+    "efa": "efa",
+    "cxgb4": "iwarp",
+    "i40iw": "iwarp",
+    "hfi1": "omnipath",
+    "hfi": "omnipath",
+}
+
 
 def probe(host: Host) -> Reading:
-    """Reads interfaces (Linux: Documentation/ABI/testing/sysfs-class-net) and RDMA devices.
+    """Reads interfaces and RDMA devices.
 
-    Bridges, tunnels and the like, which have no device below them, are left out.
+    Bridges, tunnels and the like, which have no device below them, are left out, and so are
+    devices that only manage others.
     """
     names = [name for name in host.names(NET) if _is_device(host, name)]
     values: dict[str, str] = {}
     for name in names:
         values |= _interface(host, name)
-    devices = host.names(RDMA)
+    devices, managers = _adapters(host)
     for name in devices:
         values |= _rdma(host, name)
-    values |= known(interfaces=" ".join(names), rdma=" ".join((*devices, *host.names(SLINGSHOT))))
+    slingshot = host.names(SLINGSHOT)
+    for name in slingshot:
+        values |= _slingshot(host, name, names)
+    values |= known(interfaces=" ".join(names), rdma=" ".join((*devices, *slingshot)))
     if not values:
         return Reading.absent("network", "no interface with a device, no RDMA device")
-    return Reading("network", values, Origin(f"{NET}, {RDMA}"))
+    origins = {name: Origin(f"{NET}/{name}") for name in names}
+    origins |= {f"rdma.{name}": Origin(f"{RDMA}/{name}") for name in devices}
+    origins |= {f"rdma.{name}": Origin(f"{SLINGSHOT}/{name}") for name in slingshot}
+    origins["rdma"] = Origin(f"{RDMA}, {SLINGSHOT}")
+    choices = {}
+    if managers:
+        why = "devices without verbs only manage another device"
+        choices["rdma"] = Choice(why, ((RDMA, " ".join(managers)),))
+    return Reading("network", values, Origin(NET), origins=origins, choices=choices)
 
 
 def _is_device(host: Host, name: str) -> bool:
@@ -45,7 +72,6 @@ def _is_device(host: Host, name: str) -> bool:
 def _interface(host: Host, name: str) -> dict[str, str]:
     folder = f"{NET}/{name}"
     speed = host.number(f"{folder}/speed")  # Mbit/s; -1 or EINVAL where it is not known
-    numa = host.number(f"{folder}/device/numa_node")
     driver = host.link(f"{folder}/device/driver")
     values = known(
         type=_TYPES.get(host.number(f"{folder}/type") or 0, "other"),
@@ -53,20 +79,40 @@ def _interface(host: Host, name: str) -> dict[str, str]:
         speed=speed if speed and speed > 0 else None,
         mtu=host.number(f"{folder}/mtu"),
         driver=posixpath.basename(driver) if driver else None,
-        numa=numa if numa is not None and numa >= 0 else None,
+        numa=_numa(host, folder),
     )
     return {f"{name}.{key}": value for key, value in values.items()}
 
 
+def _numa(host: Host, folder: str) -> int | None:
+    numa = host.number(f"{folder}/device/numa_node")
+    return numa if numa is not None and numa >= 0 else None
+
+
+def _adapters(host: Host) -> tuple[list[str], list[str]]:
+    """Returns the RDMA devices that programs can use, and those that only manage others.
+
+    An SMI device (smi1: subnet management for a part of another device) has no verbs: the kernel
+    lists it in none of /sys/class/infiniband_verbs, where it lists all others.
+    """
+    with_verbs = {host.text(f"{VERBS}/{name}/ibdev") for name in host.names(VERBS)} - {None}
+    devices: list[str] = []
+    managers: list[str] = []
+    for name in host.names(RDMA):
+        manages = name not in with_verbs if with_verbs else re.fullmatch(r"smi\d+", name)
+        (managers if manages else devices).append(name)
+    return devices, managers
+
+
 def _rdma(host: Host, name: str) -> dict[str, str]:
     folder = f"{RDMA}/{name}"
-    numa = host.number(f"{folder}/device/numa_node")
     driver = posixpath.basename(host.link(f"{folder}/device/driver") or "")
+    kind = host.text(f"{folder}/node_type") or ""  # `4: RNIC`
     values = known(
         model=host.text(f"{folder}/hca_type"),
         firmware=host.text(f"{folder}/fw_ver"),
         driver=driver,
-        numa=numa if numa is not None and numa >= 0 else None,
+        numa=_numa(host, folder),
     )
     for port in host.numbered(f"{folder}/ports", ""):
         place = f"{folder}/ports/{port}"
@@ -74,7 +120,7 @@ def _rdma(host: Host, name: str) -> dict[str, str]:
         values |= {
             f"port.{port}.{key}": value
             for key, value in known(
-                transport=_transport(layer, driver),
+                transport=_transport(kind, driver, layer),
                 rate=host.text(f"{place}/rate"),  # `200 Gb/sec (4X HDR)`
                 state=(host.text(f"{place}/state") or "").rpartition(":")[2].strip().lower(),
             ).items()
@@ -82,9 +128,36 @@ def _rdma(host: Host, name: str) -> dict[str, str]:
     return {f"rdma.{name}.{key}": value for key, value in values.items()}
 
 
-def _transport(layer: str, driver: str) -> str:
-    """Returns which kind of RDMA a port speaks; the link layer alone cannot tell all of them."""
-    known_drivers = {"efa": "efa", "irdma": "iwarp", "cxgb4": "iwarp", "hfi1": "omnipath"}
-    if driver in known_drivers:
-        return known_drivers[driver]
+def _transport(kind: str, driver: str, layer: str) -> str:
+    """Returns which kind of RDMA a port speaks."""
+    if kind.startswith("4:"):
+        return "iwarp"
+    if driver in _BY_DRIVER:
+        return _BY_DRIVER[driver]
+    if driver == "irdma" and not kind:
+        return "iwarp"  # its default on cards that can do both
     return {"infiniband": "infiniband", "ethernet": "roce"}.get(layer.lower(), layer.lower())
+
+
+def _slingshot(host: Host, name: str, interfaces: list[str]) -> dict[str, str]:
+    """Describes a Cassini NIC; its speed is the port's (BS_200G, CK_400G), or its interface's."""
+    folder = f"{SLINGSHOT}/{name}"
+    written = re.search(r"(\d+)G\b", host.text(f"{folder}/device/port/speed") or "")
+    gbps = int(written[1]) if written else _speed_of_pair(host, folder, interfaces)
+    values = known(
+        numa=_numa(host, folder),
+        port_1_transport="slingshot",
+        port_1_rate=f"{gbps} Gb/sec" if gbps else None,
+        port_1_state=(host.text(f"{folder}/device/port/link") or "").lower(),
+    )
+    return {f"rdma.{name}.{key}": value for key, value in values.items()}
+
+
+def _speed_of_pair(host: Host, folder: str, interfaces: list[str]) -> int | None:
+    """Returns the speed in Gbit/s of the interface (hsn0) that is the same PCI device."""
+    device = posixpath.basename(host.link(f"{folder}/device") or "")
+    for name in interfaces:
+        if device and posixpath.basename(host.link(f"{NET}/{name}/device") or "") == device:
+            speed = host.number(f"{NET}/{name}/speed")
+            return speed // 1000 if speed and speed > 0 else None
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rainbow_compspec.errors import CompspecError, HostError
 from rainbow_compspec.facts import Package
@@ -15,43 +15,56 @@ from rainbow_compspec.text import tokens
 
 
 def probe(host: Host) -> Reading:
-    """Reads the installed packages of the install tree, and the active environment.
+    """Reads the installed packages of spack's install trees, and the active environment.
 
-    A database that cannot be read is a failed reading; the environment is told all the same.
+    A database that cannot be read, and a path that is not understood, make a failed reading where
+    nothing else is found, and a warning where there is; the environment is told all the same.
     """
-    tree = spack_config.locate(host)
+    found = spack_config.locate(host)
     environment, environment_warnings = _environment(host)
-    if tree is None and not environment:
+    if not found.trees and not found.problems and not environment:
         return Reading.absent(
             "spack",
             "no $SPACK_ROOT, no spack on PATH, no install tree in "
             + ", ".join(spack_config.USUAL_TREES),
         )
-    packages, version, trouble = _packages(host, tree)
-    status, reason = (Status.FAILED, trouble) if trouble and not packages else (Status.OK, "")
+    packages: dict[str, Package] = {}
+    versions: list[str] = []
+    troubles = list(found.problems)
+    for tree in found.trees:
+        more, version, trouble = _packages(host, tree)
+        packages = {package.hash: package for package in more} | packages
+        versions += [version] if version else []
+        troubles += [trouble] if trouble else []
+    failed = bool(troubles) and not packages
+    missing = [
+        f"{tree.origin.source}: there is no such folder, so nothing is installed there yet"
+        for tree in found.trees
+        if tree.configured and not host.exists(tree.path)
+    ]
+    own = found.trees[0] if found.trees else None
     values = known(
-        root=tree.spack if tree else None,
-        tree=tree.path if tree else None,
-        database=tree.index if tree else None,
-        database_version=version,
+        root=found.spack,
+        tree=own.path if own else None,
+        database=own.index if own else None,
+        database_version=versions[0] if versions else None,
+        upstreams=" ".join(tree.path for tree in found.trees[1:]),
         count=len(packages),
-        explicit=sum(package.explicit for package in packages),
+        explicit=sum(package.explicit for package in packages.values()),
     )
     return Reading(
         "spack",
         values | _environment_values(host, environment, packages),
-        tree.origin if tree else Origin("$SPACK_ENV/spack.lock"),
-        status=status,
-        reason=reason,
-        tables={"package": _table(packages, environment)},
-        warnings=((trouble,) if trouble and packages else ()) + environment_warnings,
+        own.origin if own else Origin("$SPACK_ENV/spack.lock"),
+        status=Status.FAILED if failed else Status.OK,
+        reason="; ".join(troubles) if failed else "",
+        tables={"package": _table(packages.values(), environment)},
+        warnings=(*(() if failed else troubles), *missing, *environment_warnings),
     )
 
 
-def _packages(host: Host, tree: InstallTree | None) -> tuple[tuple[Package, ...], str | None, str]:
+def _packages(host: Host, tree: InstallTree) -> tuple[tuple[Package, ...], str | None, str]:
     """Returns the installed packages, the database's version, and what was wrong with it."""
-    if tree is None:
-        return (), None, ""
     try:
         text = host.need(tree.index)
     except HostError as exc:
@@ -73,7 +86,7 @@ def _why_unread(host: Host, tree: InstallTree, error: HostError) -> str:
     return ""
 
 
-def _table(packages: tuple[Package, ...], environment: Mapping[str, str]) -> dict[str, str]:
+def _table(packages: Iterable[Package], environment: Mapping[str, str]) -> dict[str, str]:
     """Writes one entry a package, by its hash."""
     return {
         package.hash: tokens(
@@ -108,9 +121,9 @@ def _environment(host: Host) -> tuple[dict[str, str], tuple[str, ...]]:
 
 
 def _environment_values(
-    host: Host, environment: Mapping[str, str], packages: tuple[Package, ...]
+    host: Host, environment: Mapping[str, str], packages: Mapping[str, Package]
 ) -> dict[str, str]:
-    installed = {package.hash for package in packages}
+    installed = packages.keys()
     return known(
         environment=host.env("SPACK_ENV"),
         environment_count=len(environment.keys() & installed) if environment else None,

@@ -1,16 +1,17 @@
-"""Where spack installs: `config:install_tree:root`, over spack's scopes of configuration.
+"""Where spack installs: `config:install_tree:root`, and the trees of `upstreams`.
 
-Source: spack's docs on configuration (scopes, path substitution) and on config.yaml.
+Source: spack's docs on config.yaml and on chaining installations (upstreams.yaml).
 """
 
 from __future__ import annotations
 
-import posixpath
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rainbow_compspec.host import Host
+from rainbow_compspec.probes import spack_paths
+from rainbow_compspec.probes.spack_scopes import Scopes
 from rainbow_compspec.reading import Confidence, Origin
 
 INDEX = ".spack-db/index.json"
@@ -28,6 +29,7 @@ class InstallTree:
     path: str
     origin: Origin
     spack: str = ""  # spack's own folder, if there is one
+    configured: bool = False  # whether somebody wrote this path
 
     @property
     def index(self) -> str:
@@ -35,17 +37,37 @@ class InstallTree:
         return f"{self.path}/{INDEX}"
 
 
-def locate(host: Host) -> InstallTree | None:
-    """Finds the install tree of the spack that this process would use; None if there is none."""
+@dataclass(frozen=True)
+class Installations:
+    """All trees that spack would load packages from, its own first."""
+
+    trees: tuple[InstallTree, ...] = ()
+    problems: tuple[str, ...] = ()  # what of the configuration was not understood
+    spack: str = ""  # spack's own folder; empty if there is none
+
+
+def locate(host: Host) -> Installations:
+    """Finds the install trees of the spack that this process would use."""
     spack, confidence = _spack(host)
-    if spack:
-        root, source = _configured(host, spack)
-        tree = _padded(host, _expand(host, root, spack))
-        return InstallTree(tree, Origin(f"{tree}/{INDEX} ({source})", confidence), spack)
-    for tree in USUAL_TREES:
-        if host.exists(f"{tree}/{INDEX}"):
-            return InstallTree(tree, Origin(f"{tree}/{INDEX}", Confidence.GUESSED))
-    return None
+    if not spack:
+        usual = [tree for tree in USUAL_TREES if host.exists(f"{tree}/{INDEX}")][:1]
+        origin = Origin(f"{usual[0]}/{INDEX}", Confidence.GUESSED) if usual else Origin("")
+        return Installations(tuple(InstallTree(tree, origin) for tree in usual))
+    scopes = Scopes(host, spack)
+    trees: list[InstallTree] = []
+    problems: list[str] = []
+    for written, source in (_configured(scopes), *_upstreams(scopes)):
+        found = spack_paths.candidates(host, spack_paths.expand(host, written, spack), INDEX)
+        if not found:
+            problems.append(_not_understood(host, written, source, spack))
+        for path in found:
+            tree = _padded(host, path)
+            origin = Origin(f"{tree}/{INDEX} ({source})", confidence)
+            trees.append(InstallTree(tree, origin, spack, source != _DEFAULT))
+    return Installations(tuple(trees), (*problems, *scopes.problems), spack)
+
+
+_DEFAULT = "spack's default"
 
 
 def _spack(host: Host) -> tuple[str, Confidence]:
@@ -59,72 +81,39 @@ def _spack(host: Host) -> tuple[str, Confidence]:
     return "", Confidence.GUESSED
 
 
-def _configured(host: Host, spack: str) -> tuple[str, str]:
-    """Returns the root of the install tree as it is written, and where it is written."""
-    for path, section in _scopes(host, spack):
-        text = host.text(path)
-        if text and "install_tree" in text:  # spares most machines the slow import of yaml
-            root = _install_tree(text, section)
+def _configured(scopes: Scopes) -> tuple[str, str]:
+    """Returns the root of spack's own tree as it is written, and where it is written."""
+    for path, section in scopes.section("config"):
+        root = _root(section.get("install_tree"))
+        if root:
+            return root, path
+    return DEFAULT_TREE, _DEFAULT
+
+
+def _upstreams(scopes: Scopes) -> list[tuple[str, str]]:
+    """Returns the root of each upstream's tree, and where it is written; a name counts once."""
+    found: dict[str, tuple[str, str]] = {}
+    for path, section in scopes.section("upstreams"):
+        for name, upstream in section.items():
+            root = _root(upstream.get("install_tree") if isinstance(upstream, Mapping) else None)
             if root:
-                return root, path
-    return DEFAULT_TREE, "spack's default"
+                found.setdefault(name, (root, path))
+            else:
+                scopes.problems.append(f"{path}: upstream {name} has no `install_tree`")
+    return list(found.values())
 
 
-def _scopes(host: Host, spack: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yields configuration files, the strongest first, and the keys that lead to `config`."""
-    environment, home = host.env("SPACK_ENV"), host.env("HOME")
-    if environment:
-        yield f"{environment}/spack.yaml", ("spack", "config")
-    folders = [f"{spack}/etc/spack"]
-    local = not host.env("SPACK_DISABLE_LOCAL_CONFIG")
-    if local:
-        own = host.env("SPACK_USER_CONFIG_PATH")
-        folders += [own] if own else [f"{home}/.spack", f"{home}/.config/spack"]
-    folders.append(f"{spack}/etc/spack/site")
-    if local:
-        folders.append(host.env("SPACK_SYSTEM_CONFIG_PATH") or "/etc/spack")
-    folders += [f"{spack}/etc/spack/defaults", f"{spack}/etc/spack/defaults/base"]
-    for folder in folders:
-        yield f"{folder}/config.yaml", ("config",)
+def _root(tree: Any) -> str:
+    """Reads `install_tree`: a path, or a mapping with `root`; projections do not move it."""
+    if isinstance(tree, Mapping):
+        tree = {str(name).rstrip(":"): value for name, value in tree.items()}.get("root")
+    return tree if isinstance(tree, str) else ""
 
 
-def _install_tree(text: str, section: tuple[str, ...]) -> str:
-    """Reads `install_tree`: a path, or a mapping with `root`; `key::` overrides as `key` does."""
-    import yaml  # noqa: PLC0415 - slow, and only for a file that names the tree
-
-    try:
-        found: object = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
-    except yaml.YAMLError:
-        return ""
-    for key in (*section, "install_tree"):
-        if not isinstance(found, Mapping):
-            return ""
-        found = {str(name).rstrip(":"): value for name, value in found.items()}.get(key)
-    if isinstance(found, Mapping):
-        found = {str(name).rstrip(":"): value for name, value in found.items()}.get("root")
-    return found if isinstance(found, str) else ""
-
-
-def _expand(host: Host, path: str, spack: str) -> str:
-    """Replaces spack's variables and the environment's in a path."""
-    home = host.env("HOME")
-    data = host.env("XDG_DATA_HOME") or f"{home}/.local/share"
-    own = {
-        "spack": spack,
-        "user": posixpath.basename(home),
-        "tempdir": host.env("TMPDIR") or "/tmp",  # noqa: S108 - spack's own default
-        "data_home": f"{data}/spack",
-        "env": host.env("SPACK_ENV"),
-    }
-
-    def value(found: re.Match[str]) -> str:
-        name = found[1] or found[2]
-        return own.get(name.lower()) or host.env(name) or found[0]
-
-    path = re.sub(r"\$(?:\{(\w+)\}|(\w+))", value, path)
-    if path == "~" or path.startswith("~/"):
-        path = home + path[1:]
-    return posixpath.normpath(path)
+def _not_understood(host: Host, written: str, source: str, spack: str) -> str:
+    path = spack_paths.expand(host, written, spack)
+    left = ", ".join(f"${name}" if name != "~" else path for name in spack_paths.unknown(path))
+    return f"{source}: install tree {written!r} is not understood: {left} is not known here"
 
 
 def _padded(host: Host, tree: str) -> str:

@@ -31,7 +31,7 @@ def probe(host: Host) -> Reading:
     values = known(
         name=name,
         version=version,
-        release=_release(host, vendor, name) or version,
+        release=_release(host, vendor, name, version),
         vendor=vendor,
         codename=fields.get("VERSION_CODENAME"),
         kernel=uname.release,
@@ -46,6 +46,11 @@ def probe(host: Host) -> Reading:
         origins={key: kernel for key in ("kernel", "kernel.version", "hostname") if key in values},
         warnings=() if path else (f"no {' or '.join(OS_RELEASE)}: the system has no name",),
     )
+
+
+def os_release(host: Host) -> dict[str, str]:
+    """Returns the fields of os-release(5); none if there is no such file."""
+    return _os_release(host)[1]
 
 
 def _os_release(host: Host) -> tuple[str, dict[str, str]]:
@@ -69,8 +74,13 @@ def _assignments(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _release(host: Host, vendor: str, name: str) -> str:
-    """Returns the point release: 22.04.3 for Ubuntu 22.04, 12.11 for Debian 12."""
+def _release(host: Host, vendor: str, name: str, version: str) -> str:
+    """Returns the point release: 22.04.3 for Ubuntu 22.04, 12.11 for Debian 12, 15.5 for SLES.
+
+    What says less than VERSION_ID, or another version ("15 SP5"), is not it.
+    """
     text = host.text(_RELEASE_FILES[vendor]) if vendor in _RELEASE_FILES else None
     found = re.search(r"\d+(?:\.\d+)*", text if text is not None else name)
-    return found[0] if found else ""
+    if not found or not version:
+        return version or (found[0] if found else "")
+    return found[0] if f"{found[0]}.".startswith(f"{version}.") else version

@@ -1,27 +1,28 @@
 """Sockets, NUMA domains, physical cores and hardware threads.
 
-From /sys/devices/system/cpu (Linux: Documentation/ABI/stable/sysfs-devices-system-cpu), else from
-/proc/cpuinfo, else one core a CPU. Cores and sockets are numbered from 0 by their lowest CPU, as
-hwloc counts them, so they agree with what Flux calls `core0` in its R.
+From /sys/devices/system/cpu, else from /proc/cpuinfo, else one core a CPU. Cores and sockets are
+numbered as hwloc numbers them (`core_order`), so they agree with what Flux calls `core0` in its R.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rainbow_compspec.errors import ProbeFailed
 from rainbow_compspec.facts import Core
 from rainbow_compspec.host import Host
-from rainbow_compspec.reading import Confidence, Origin
+from rainbow_compspec.probes import cpu_sets
+from rainbow_compspec.probes.core_order import Cpus, near_each_other, ordered
+from rainbow_compspec.probes.cpu_sets import CPUS, Grouped, Processors
+from rainbow_compspec.reading import UNOPPOSED, Choice, Confidence, Origin
 from rainbow_compspec.text import cpu_list, integer
 
-CPUS = "/sys/devices/system/cpu"
-NODES = "/sys/devices/system/node"
-
-Processors = Sequence[Mapping[str, str]]
-"""The blocks of /proc/cpuinfo."""
+_AS_HWLOC = "counted and numbered as hwloc does, so that the ids are those of Flux's R"
+_MODULES = (
+    f"{_AS_HWLOC}; what the kernel calls threads have core ids of their own here (AMD modules), "
+    "so each is a core"
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Topology:
 
     cores: tuple[Core, ...]  # all that are online, in order
     origin: Origin
+    choice: Choice = UNOPPOSED  # what other sources say of them
 
     def usable(self, cpus: frozenset[int]) -> tuple[Core, ...]:
         """Returns the cores that a process bound to these CPUs can use, numbered from 0.
@@ -48,6 +50,10 @@ class Topology:
             )
         )
 
+    def split(self, cpus: frozenset[int]) -> int:
+        """Returns how many cores a binding to these CPUs splits: it has some of their threads."""
+        return sum(0 < len(cpus.intersection(core.cpus)) < len(core.cpus) for core in self.cores)
+
 
 def read(host: Host, processors: Processors) -> Topology:
     """Reads the topology.
@@ -60,28 +66,32 @@ def read(host: Host, processors: Processors) -> Topology:
         ProbeFailed: no CPU is to be found in any of the places.
     """
     online = _online(host, processors)
-    groups, source = _groups_from_sysfs(host, online), f"{CPUS}/cpu*/topology"
-    confidence = Confidence.MEASURED
-    if groups is None:
-        groups, source = _groups_from_cpuinfo(processors), "/proc/cpuinfo"
-        confidence = Confidence.DERIVED
-    if groups is None:
-        groups, source = [((cpu,), 0) for cpu in online], "one core a CPU, one socket"
-        confidence = Confidence.GUESSED
-    numa = {cpu: node for node, cpus in numa_cpus(host).items() for cpu in cpus}
-    return Topology(_numbered(groups, numa), Origin(source, confidence))
+    in_sysfs = cpu_sets.from_sysfs(host, online, processors)
+    in_cpuinfo = cpu_sets.from_cpuinfo(processors)
+    if in_sysfs is not None:
+        origin = Origin(f"{CPUS}/cpu*/topology")
+        why, grouped = _MODULES if in_sysfs.modules else _AS_HWLOC, in_sysfs
+    elif in_cpuinfo is not None:
+        origin = Origin("/proc/cpuinfo", Confidence.DERIVED)
+        why, grouped = f"{CPUS} has no topology", in_cpuinfo
+    else:
+        origin = Origin("one core a CPU, one socket", Confidence.GUESSED)
+        why = f"neither {CPUS} nor /proc/cpuinfo tells which CPUs belong together"
+        grouped = Grouped(tuple(frozenset({cpu}) for cpu in online), (frozenset(online),))
+    others: tuple[tuple[str, str], ...] = ()
+    if in_sysfs is not None and in_cpuinfo is not None:
+        others = (("/proc/cpuinfo (physical id, core id)", _told(in_cpuinfo)),)
+    return Topology(_numbered(host, grouped, online), origin, Choice(why, others))
 
 
-def numa_cpus(host: Host) -> dict[int, tuple[int, ...]]:
-    """Returns NUMA domain -> its CPUs; empty where the kernel knows of no domains."""
-    return {
-        node: cpu_list(host.text(f"{NODES}/node{node}/cpulist"))
-        for node in host.numbered(NODES, "node")
-    }
+def _told(grouped: Grouped) -> str:
+    return f"cores: {len(grouped.cores)}, sockets: {len(grouped.packages)}"
 
 
 def _online(host: Host, processors: Processors) -> tuple[int, ...]:
-    online = cpu_list(host.text(f"{CPUS}/online")) or host.numbered(CPUS, "cpu")
+    online = cpu_list(host.text(f"{CPUS}/online")) or tuple(
+        cpu for cpu in host.numbered(CPUS, "cpu") if host.number(f"{CPUS}/cpu{cpu}/online") != 0
+    )
     online = online or tuple(
         number for block in processors if (number := integer(block.get("processor"))) is not None
     )
@@ -90,59 +100,23 @@ def _online(host: Host, processors: Processors) -> tuple[int, ...]:
     return online
 
 
-_Group = tuple[tuple[int, ...], int]
-"""A core's hardware threads, and the number that its socket has in the source."""
-
-
-def _groups_from_sysfs(host: Host, online: Iterable[int]) -> list[_Group] | None:
-    """Groups CPUs into cores; None if any of them has no topology."""
-    groups: list[_Group] = []
-    seen: set[int] = set()
-    wanted = set(online)
-    for cpu in sorted(wanted):
-        if cpu in seen:
-            continue
-        folder = f"{CPUS}/cpu{cpu}/topology"
-        # core_cpus_list is the name since Linux 5.3; the old one is still written
-        siblings = cpu_list(host.text(f"{folder}/thread_siblings_list")) or cpu_list(
-            host.text(f"{folder}/core_cpus_list")
-        )
-        if cpu not in siblings:
-            return None
-        threads = tuple(sibling for sibling in siblings if sibling in wanted)
-        seen.update(threads)
-        # -1 where the firmware does not say (arm64 virtual machines): one socket then
-        groups.append((threads, max(0, host.number(f"{folder}/physical_package_id") or 0)))
-    return groups
-
-
-def _groups_from_cpuinfo(processors: Processors) -> list[_Group] | None:
-    """Groups CPUs by `physical id` and `core id`; None if a block has none (arm64)."""
-    threads: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    for block in processors:
-        cpu, core = integer(block.get("processor")), integer(block.get("core id"))
-        socket = integer(block.get("physical id"))
-        if cpu is None or core is None or socket is None:
-            return None
-        threads[socket, core].append(cpu)
-    return [(tuple(sorted(cpus)), socket) for (socket, _), cpus in threads.items()] or None
-
-
-def _numbered(groups: Iterable[_Group], numa: Mapping[int, int]) -> tuple[Core, ...]:
-    """Numbers cores and sockets by their lowest CPU."""
-    ordered = sorted(groups)
-    sockets = {name: n for n, name in enumerate(dict.fromkeys(name for _, name in ordered))}
-    first: dict[tuple[int, int | None], int] = {}
-    for threads, name in ordered:
-        first.setdefault((sockets[name], numa.get(threads[0])), threads[0])
-    ordered.sort(
-        key=lambda group: (
-            sockets[group[1]],
-            first[sockets[group[1]], numa.get(group[0][0])],
-            group[0],
-        )
-    )
+def _numbered(host: Host, grouped: Grouped, online: Iterable[int]) -> tuple[Core, ...]:
+    """Numbers cores and sockets in hwloc's order."""
+    domains = cpu_sets.domains(host)
+    domains = {node: cpus & frozenset(online) for node, cpus in domains.items()}
+    holders = [
+        *grouped.packages,
+        *cpu_sets.shared(host, grouped, online),
+        *domains.values(),
+        *near_each_other(domains, cpu_sets.distances(host, domains)),
+    ]
+    numa = {cpu: node for node, cpus in domains.items() for cpu in cpus}
+    cores = ordered(grouped.cores, holders)
+    package_of = {cpu: package for package in grouped.packages for cpu in package}
+    sockets: dict[Cpus, int] = {}
+    for core in cores:
+        sockets.setdefault(package_of[min(core)], len(sockets))
     return tuple(
-        Core(number, sockets[name], numa.get(threads[0]), threads)
-        for number, (threads, name) in enumerate(ordered)
+        Core(number, sockets[package_of[min(core)]], numa.get(min(core)), tuple(sorted(core)))
+        for number, core in enumerate(cores)
     )

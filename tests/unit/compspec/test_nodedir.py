@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from rainbow_compspec.cli.show import show
 from rainbow_compspec.errors import CompspecError
 from rainbow_compspec.nodedir import read_node_dir
 
@@ -44,11 +46,23 @@ def test_damage_costs_a_file_and_no_more(tmp_path: Path) -> None:
 
 def test_a_node_is_counted_once(tmp_path: Path) -> None:
     """Two files that name one node: the first counts, the second is told with both names."""
-    _write(tmp_path, "node-1.json", "blue-1", cores=2)
-    _write(tmp_path, "node-2.json", "blue-1", cores=4)
+    _write(tmp_path, "blue-1.json", "blue-1", cores=2)
+    _write(tmp_path, "copy.json", "blue-1", cores=4)
     found = read_node_dir(tmp_path)
     assert [len(facts.cores) for facts in found.nodes] == [2]
-    assert "describes node blue-1, as node-1.json does" in found.problems[0]
+    assert "describes node blue-1, as blue-1.json does" in found.problems[0]
+
+
+def test_ranks_that_share_a_host_are_nodes_of_their_own(tmp_path: Path) -> None:
+    """The agent's own folder, of an instance with several brokers on one machine."""
+    for number in range(1, 9):
+        _write(tmp_path, f"node-{number}.json", "laptop")
+    found = read_node_dir(tmp_path)
+    assert [facts.name for facts in found.nodes] == ["laptop"] * 8
+    assert found.problems == ()
+    shown = CliRunner().invoke(show, ["--node-dir", str(tmp_path)])
+    assert shown.exit_code == 0
+    assert "8 nodes" in shown.stdout
 
 
 def test_a_folder_without_nodes(tmp_path: Path) -> None:

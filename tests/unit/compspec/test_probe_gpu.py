@@ -43,7 +43,13 @@ def test_nvidia_without_its_library(made_up: MadeUp, recorded: Recorded) -> None
     tree = recorded("nvidia-h100")
     paths = [f"/proc/driver/nvidia/gpus/0000:{bus}:00.0/information" for bus in ("1b", "43")]
     files = {path: tree.need(path) for path in [*paths, "/proc/driver/nvidia/version"]}
-    reading = gpu.probe(made_up(files=files, nvml="libnvidia-ml.so.1: the driver is not loaded"))
+    reading = gpu.probe(
+        made_up(
+            files=files,
+            names={"/dev": ["nvidia0", "nvidia1"]},
+            nvml="libnvidia-ml.so.1: the driver is not loaded",
+        )
+    )
     assert reading.values["count"] == "2"
     assert reading.values["1.model"] == "NVIDIA H100 80GB HBM3"
     assert reading.values["0.driver"] == "550.54.15"

@@ -61,7 +61,7 @@ def test_the_tightest_cgroup_above_counts(made_up: MadeUp) -> None:
     )
     values = cgroup.probe(host).values
     assert (values["memory.limit"], values["cpu.quota"]) == ("4096", "2")
-    assert cgroup.memory_limit(host) == 4096
+    assert cgroup.memory_limit(host) == (4096, f"{mount}/batch.slice/memory.max")
 
 
 def test_no_limit_is_no_value(recorded: Recorded) -> None:
@@ -88,7 +88,7 @@ def test_any_cgroup_path_ends_at_the_mount(path: str, made_up: MadeUp) -> None:
             "/cg/memory.max": "12345",
         }
     )
-    assert cgroup.memory_limit(host) == 12345
+    assert cgroup.memory_limit(host) == (12345, "/cg/memory.max")
 
 
 @pytest.mark.parametrize("text", ["", "MemTotal: many\n", "MemFree: 5 kB\n"])

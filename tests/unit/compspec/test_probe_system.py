@@ -48,6 +48,28 @@ def test_os_release_is_read_as_a_shell_would(made_up: MadeUp) -> None:
     assert (values["vendor"], values["version"]) == ("odd", "1")
 
 
+@pytest.mark.parametrize(
+    ("pretty", "version", "vendor", "release"),
+    [
+        ("SUSE Linux Enterprise Server 15 SP5", "15.5", "sles", "15.5"),
+        ("Alpine Linux v3.20", "3.20.3", "alpine", "3.20.3"),
+        ("Ubuntu 22.04.4 LTS", "22.04", "ubuntu", "22.04.4"),
+        ("Rocky Linux 9.3 (Blue Onyx)", "9.3", "rocky", "9.3"),
+        ("Amazon Linux 2023", "2023", "amzn", "2023"),
+        ("openSUSE Tumbleweed", "20240517", "opensuse-tumbleweed", "20240517"),
+        ("Arch Linux", "", "arch", None),
+        ("Kylin V10 (2021)", "V10", "kylin", "V10"),
+    ],
+)
+def test_the_point_release_never_says_less_than_the_version(
+    pretty: str, version: str, vendor: str, release: str | None, made_up: MadeUp
+) -> None:
+    """Service packs and versions of three parts: VERSION_ID, unless the name says more."""
+    text = f'PRETTY_NAME="{pretty}"\nVERSION_ID="{version}"\nID="{vendor}"\n'
+    values = system.probe(made_up(files={"/etc/os-release": text})).values
+    assert values.get("release") == release
+
+
 def test_a_system_without_a_name(recorded: Recorded) -> None:
     """The kernel is known even where /etc/os-release is not."""
     reading = system.probe(recorded("odd-no-topology"))

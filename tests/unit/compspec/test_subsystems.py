@@ -105,7 +105,7 @@ def test_names_in_use_upstream() -> None:
         vendor="ARM",
         model="Neoverse-V1",
         target="neoverse_v1",
-        gpus=(Gpu(0, "nvidia", "H100", memory=80 << 30), Gpu(1, "nvidia", "H100")),
+        gpus=(Gpu(0, "nvidia", "H100", memory=80 << 30), Gpu(1, "nvidia", "H100", memory=79 << 30)),
         memory=512 << 30,
         os={"name": "Debian GNU/Linux", "version": "12", "release": "12", "vendor": "debian"},
         mpi={"implementation": "openmpi", "version": "4.1.5"},
@@ -118,7 +118,8 @@ def test_names_in_use_upstream() -> None:
         "gpu.vendor": "nvidia",
         "gpu.model": "H100",
         "gpu.count": "2",
-        "gpu.memory.gib": "80",
+        "gpu.memory.gib": "79",
+        "gpu.partitioned": "no",
         "memory.gib": "512",
     }
     assert _attributes("os", node) == {

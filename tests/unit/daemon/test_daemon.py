@@ -25,6 +25,7 @@ from rainbow_agent.fleet.inbox import Inbox
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.conditions import ConditionName
+from rainbow_agent.runtime.fault_injection import Hooks
 from rainbow_agent.runtime.loops import LIMIT, Telemetry
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import eventually, jobspec_json
@@ -243,7 +244,8 @@ def test_a_loop_that_is_held_up_is_the_one_that_is_named(
     """Each has a limit of its own; it moves again once it can."""
     folder = tmp_path / "hold"
     folder.mkdir()
-    monkeypatch.setattr("rainbow_agent.runtime.fault_injection._HOLD", folder)
+    hooks = Hooks({"RAINBOW_TEST_HOLD": str(folder)})
+    monkeypatch.setattr("rainbow_agent.runtime.fault_injection._installed", hooks)
     world.registered()
     agent = world.agent()
     agent.telemetry = Telemetry(SystemClock(), dict.fromkeys(("main", "journal", "reporter"), 2.0))

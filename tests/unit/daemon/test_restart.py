@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.core.errors import Fatal, LedgerBlocked, LedgerCorrupt, LedgerDamaged
+from rainbow_agent.core.errors import (
+    Fatal,
+    LedgerBlocked,
+    LedgerCorrupt,
+    LedgerDamaged,
+    LedgerError,
+)
 from rainbow_agent.daemon.restart import PAUSES_S, RestartLoop
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.loops import Telemetry
@@ -24,7 +30,7 @@ class Runs:
     def __init__(self, *ends: Exception | int) -> None:
         self.ends = list(ends)
         self.told: list[Mapping[str, Any]] = []
-        self.given: list[LedgerDamaged | None] = []
+        self.given: list[LedgerError | None] = []
         self.waited: list[float] = []
         self.clock = FakeClock()
         self.stop = Stop()
@@ -50,7 +56,7 @@ class Runs:
         """See Threads."""
         return self.thread_lives
 
-    def _build(self, stop: Stop, broken: LedgerDamaged | None) -> Any:
+    def _build(self, stop: Stop, broken: LedgerError | None) -> Any:
         self.given.append(broken)
         self.waited.append(self.clock.monotonic())
         if self.ends and isinstance(self.ends[0], Fatal) and self.ends[0].args[0] == "cannot":

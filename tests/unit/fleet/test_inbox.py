@@ -10,9 +10,11 @@ import pytest
 
 from rainbow_agent.core.errors import LedgerDamaged, RequestDenied, Unavailable
 from rainbow_agent.core.model import JobKey, Plan, PlannedJob, PlannedTask, Refusal
-from rainbow_agent.core.states import TaskState
-from rainbow_agent.fleet.inbox import Inbox
+from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.fleet.inbox import REUSE_SHOWN_S, Inbox
 from rainbow_agent.fleet.registration import Session
+from rainbow_agent.runtime.conditions import ConditionName, Conditions
+from rainbow_agent.runtime.counters import Counters
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import FakeClock
@@ -31,9 +33,20 @@ class Harness:
         self.rainbow = FakeScheduler()
         given = self.rainbow.register("demo", REGISTRATION_SECRET, "{}")
         self.session = Session("demo", Secret(given.secret), REGISTRATION.id)
+        self.clock, self.counters = FakeClock(2000.0), Counters()
+        self.conditions = Conditions(self.clock)
         self.inbox = Inbox(
-            scheduler=self.rainbow, ledger=ledger, clock=FakeClock(2000.0), max_jobs=3
+            scheduler=self.rainbow,
+            ledger=ledger,
+            clock=self.clock,
+            max_jobs=3,
+            conditions=self.conditions,
+            counters=self.counters,
         )
+
+    def reasons(self) -> dict[str, str]:
+        """What is wrong, by name."""
+        return {each.name: each.reason for each in self.conditions.current()}
 
     def receive(self) -> list[int]:
         """Ask once; the ids that are new."""
@@ -224,3 +237,50 @@ def test_nothing_of_a_jobspec_or_secret_is_logged(
     assert caplog.records
     assert "hush-hush" not in caplog.text
     assert harness.session.secret.reveal() not in caplog.text
+
+
+def finished(harness: Harness, job: int) -> None:
+    """Received, submitted, accepted."""
+    harness.receive()
+    harness.plan(job, TaskState.SUBMITTED)
+    harness.inbox.accept(harness.session)
+
+
+def test_the_very_same_row_again_is_dropped_and_said(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rainbow is told again; the log, a condition and a counter say which row it was."""
+    job = harness.rainbow.put("demo", TEXT, "nightly")
+    finished(harness, job)
+    harness.rainbow.put_back("demo", job, TEXT, "nightly")
+    assert harness.receive() == []
+    assert harness.rainbow.waiting("demo") == []
+    assert f"offers job {job} (nightly) again" in caplog.text
+    assert harness.counters.rows.values() == {("dropped",): 1}
+    assert f"({job})" in harness.reasons()[ConditionName.RAINBOW_REUSES_IDS]
+
+
+def test_another_job_under_a_number_that_was_taken_is_run_and_said(harness: Harness) -> None:
+    """The same text under another name is another job: it is new, and let go once it is safe."""
+    job = harness.rainbow.put("demo", TEXT, "monday")
+    finished(harness, job)
+    harness.rainbow.put_back("demo", job, TEXT, "tuesday")
+    (new,), _ = harness.inbox.receive(harness.session)
+    assert new == JobKey(f"{REGISTRATION.id}.2", job)
+    assert harness.rainbow.waiting("demo") == [job]
+    assert harness.counters.rows.values() == {("reused",): 1}
+    assert ConditionName.RAINBOW_REUSES_IDS in harness.reasons()
+    harness.clock.advance(REUSE_SHOWN_S + 1)
+    assert harness.receive() == []
+    assert harness.reasons() == {}
+
+
+def test_a_row_that_is_no_job_under_a_number_that_was_taken_is_refused(harness: Harness) -> None:
+    """Whatever the number: the reason is kept with the new key."""
+    job = harness.rainbow.put("demo", TEXT, "monday")
+    finished(harness, job)
+    harness.rainbow.put_back("demo", job, TEXT, "tuesday", says="green")
+    (new,), _ = harness.inbox.receive(harness.session)
+    row = harness.ledger.job(new)
+    assert row is not None
+    assert row.state is JobState.REFUSED

@@ -10,6 +10,7 @@ import pytest
 from rainbow_agent.core.errors import (
     ClusterUnknown,
     Fatal,
+    GraphExists,
     Rejected,
     RequestDenied,
     Unavailable,
@@ -354,7 +355,7 @@ def test_a_name_that_another_has_is_not_called_an_answer_that_was_lost(harness: 
 def test_a_graph_that_outlived_its_row(harness: Harness) -> None:
     """075ee23 makes a row, then answers with an error: the secret is lost, and that is told."""
     error = "cluster graph blue already exists and cannot be added again"
-    harness.rainbow.fail("register", Rejected(error), after=True)
+    harness.rainbow.fail("register", GraphExists(error), after=True)
     with pytest.raises(Fatal, match=r"kept the new secret to itself: .* then restart rainbow"):
         harness.registrar.ensure()
 

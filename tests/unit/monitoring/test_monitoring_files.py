@@ -97,6 +97,7 @@ def test_the_dashboard_shows_every_metric_that_tells_of_the_agent() -> None:
         "condition_since_timestamp_seconds",
         "draining",
         "http_requests",
+        "known_rows",  # a condition says it
     }
     ids = [panel["id"] for panel in dashboard()["panels"]]
     assert len(ids) == len(set(ids))

@@ -1,36 +1,34 @@
-"""Crash points: armed by two names together, and by nothing else."""
+"""What a test may do with a process that it starts: crash points, held loops, another time."""
 
 from __future__ import annotations
 
 import re
 import signal
-from itertools import count, takewhile
+import threading
+import time
+from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
 from rainbow_agent.runtime import fault_injection
-from rainbow_agent.runtime.fault_injection import (
-    Armed,
-    CrashPoint,
-    armed,
-    held_up,
-    hold_folder,
-    loop_limit,
-    reach,
-    reach_if,
-)
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.fault_injection import CrashPoint, install, installed, reach, reach_if
+from rainbow_agent.runtime.settings import unknown_names
 from support.crash_steps import STEPS, as_markdown
 
 DOC = Path(__file__).parents[3] / "docs" / "architecture.md"
 
 
-def test_both_names_arm_a_point() -> None:
-    """The point is named by one variable and allowed by another."""
-    both = {"RAINBOW_TEST_CRASH": "received", "RAINBOW_TEST_CRASH_ALLOWED": "1"}
-    assert armed(both) == Armed(CrashPoint.RECEIVED, 1)
-    both["RAINBOW_TEST_CRASH"] = "received:3"
-    assert armed(both) == Armed(CrashPoint.RECEIVED, 3)
+ALLOWED = {"RAINBOW_TEST_CRASH_ALLOWED": "1"}
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    """No test leaves hooks behind in this process."""
+    yield
+    install({})
 
 
 @pytest.mark.parametrize(
@@ -38,20 +36,22 @@ def test_both_names_arm_a_point() -> None:
     [
         {},
         {"RAINBOW_TEST_CRASH": "received"},
-        {"RAINBOW_TEST_CRASH_ALLOWED": "1"},
         {"RAINBOW_TEST_CRASH": "received", "RAINBOW_TEST_CRASH_ALLOWED": "true"},
-        {"RAINBOW_TEST_CRASH": "", "RAINBOW_TEST_CRASH_ALLOWED": "1"},
+        {"RAINBOW_TEST_HOLD": "/hold", "RAINBOW_TEST_LOOP_LIMIT": "2"},
+        {"RAINBOW_TEST_CLOCK": "/step", "RAINBOW_TEST_HASTE": "600@0"},
     ],
 )
-def test_one_name_alone_arms_nothing(environ: dict[str, str]) -> None:
-    """A variable that is there by accident does not arm a point."""
-    assert armed(environ) is None
+def test_no_hooks_without_permission(environ: dict[str, str]) -> None:
+    """A variable that is there by accident does nothing, and is reported as no setting."""
+    install(environ)
+    assert installed() is None
+    assert len(unknown_names(environ)) == len(environ)
 
 
 def test_a_point_that_is_not_there_is_an_error() -> None:
     """A test that misspells its point does not pass by never crashing."""
     with pytest.raises(ValueError, match="recieved"):
-        armed({"RAINBOW_TEST_CRASH": "recieved", "RAINBOW_TEST_CRASH_ALLOWED": "1"})
+        install({"RAINBOW_TEST_CRASH": "recieved", **ALLOWED})
 
 
 @pytest.mark.parametrize("point", CrashPoint)
@@ -65,9 +65,7 @@ def test_a_point_is_met_the_time_that_was_said(monkeypatch: pytest.MonkeyPatch) 
     """Neither before it nor at other points; where a look is taken, only if it is the moment."""
     died: list[int] = []
     monkeypatch.setattr("os.kill", lambda pid, number: died.append(number))
-    monkeypatch.setattr(fault_injection, "_ARMED", Armed(CrashPoint.SENT, 3))
-    monkeypatch.setattr(fault_injection, "_POINT", CrashPoint.SENT)
-    monkeypatch.setattr(fault_injection, "_reached", count(1))
+    install({"RAINBOW_TEST_CRASH": "sent:3", **ALLOWED})
     reach(CrashPoint.SENT)
     reach(CrashPoint.SUBMITTED)
     reach_if(CrashPoint.SENT, lambda: False)
@@ -105,13 +103,37 @@ def test_the_page_has_the_table() -> None:
     assert shown == as_markdown()
 
 
-def test_loops_are_held_up_in_tests_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder and the limit count only together with what allows them."""
-    allowed = {"RAINBOW_TEST_CRASH_ALLOWED": "1"}
-    assert hold_folder({"RAINBOW_TEST_HOLD": "/hold"}) is None
-    assert hold_folder({"RAINBOW_TEST_HOLD": "/hold", **allowed}) == Path("/hold")
-    held_up("main")  # nobody holds it
-    monkeypatch.setenv("RAINBOW_TEST_LOOP_LIMIT", "2")
-    assert loop_limit() is None
-    monkeypatch.setenv("RAINBOW_TEST_CRASH_ALLOWED", "1")
-    assert loop_limit() == 2.0
+def test_a_loop_is_held_up_and_given_another_limit(tmp_path: Path) -> None:
+    """While its file is there; others move."""
+    install({"RAINBOW_TEST_HOLD": str(tmp_path), "RAINBOW_TEST_LOOP_LIMIT": "2", **ALLOWED})
+    hooks = installed()
+    assert hooks is not None
+    assert hooks.loop_limit == 2.0
+    (tmp_path / "journal").touch()
+    hooks.hold_up("main")
+    held = threading.Thread(target=hooks.hold_up, args=("journal",))
+    held.start()
+    assert held.is_alive()
+    (tmp_path / "journal").unlink()
+    held.join()
+
+
+def test_a_clock_that_is_set(tmp_path: Path) -> None:
+    """The wall clock follows the file; what never goes back does not."""
+    step, clock = tmp_path / "step", SystemClock()
+    install({"RAINBOW_TEST_CLOCK": str(step), **ALLOWED})
+    for seconds in (0.0, 3600.0, -3600.0):
+        step.write_text(str(seconds))
+        assert abs(clock.now() - time.time() - seconds) < 60.0
+        assert abs(clock.monotonic() - time.monotonic()) < 60.0
+
+
+def test_a_clock_that_is_fast() -> None:
+    """Both clocks run ahead by the same, and waits are as much shorter."""
+    clock = SystemClock()
+    install({"RAINBOW_TEST_HASTE": f"600@{time.time() - 10.0}", **ALLOWED})
+    hooks = installed()
+    assert hooks is not None
+    assert clock.now() - time.time() > 10 * 599 - 60
+    assert clock.monotonic() - time.monotonic() > 10 * 599 - 60
+    assert hooks.scaled(600.0) == 1.0

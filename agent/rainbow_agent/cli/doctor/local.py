@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from rainbow_agent.cli.doctor.faults import Finding, found, well
-from rainbow_agent.core.errors import Fatal, LedgerDamaged, RainbowAgentError, UsageError
+from rainbow_agent.core.errors import Fatal, LedgerError, RainbowAgentError, UsageError
 from rainbow_agent.runtime.settings import Settings, load
 from rainbow_agent.storage import disk, state_dir
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -144,7 +144,7 @@ def ledger(settings: Settings) -> Iterator[Finding]:
         with closing(SqliteLedger.open_readonly(path)) as opened:
             problem = opened.damage()
             jobs = sum(opened.counts().values())
-    except LedgerDamaged as exc:
+    except LedgerError as exc:
         yield found("ledger-damaged", str(exc))
     except Fatal as exc:
         yield found("ledger-other-version", str(exc))

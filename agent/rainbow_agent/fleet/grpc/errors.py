@@ -17,9 +17,12 @@ from google.protobuf.message import Message
 from rainbow_agent.core.errors import (
     ClusterExists,
     ClusterUnknown,
+    GraphExists,
     RainbowAgentError,
     Rejected,
     RequestDenied,
+    SubsystemExists,
+    SubsystemMissing,
     Unavailable,
 )
 from rainbow_agent.fleet.grpc import rpc as rainbow_rpc
@@ -28,6 +31,11 @@ from rainbow_agent.fleet.grpc.rpc import Rpc
 from rainbow_agent.fleet.grpc.stubs import memory_pb2, rainbow_pb2
 
 _ErrorType = type[RainbowAgentError]
+
+
+class NodesRequired(Rejected):
+    """A registration without nodes; the server has looked at its secret by then, and took it."""
+
 
 #: INTERNAL and DATA_LOSS are broken connections, not broken requests: HTTP/2 resets and proxies
 #: that restart show so. CANCELLED is a server that shuts down. Rainbow itself refuses with UNKNOWN
@@ -64,6 +72,10 @@ _DATABASE: Final = re.compile(
 _BY_TEXT: Final[Mapping[grpc.StatusCode, tuple[tuple[re.Pattern[str], _ErrorType], ...]]] = {
     grpc.StatusCode.UNKNOWN: (
         (re.compile("^request denied$"), RequestDenied),
+        (re.compile("^cluster graph .* already exists"), GraphExists),
+        (re.compile("^subsystem .* already exists"), SubsystemExists),
+        (re.compile("^cluster graph [^ ]* does not have subsystem "), SubsystemMissing),
+        (re.compile("^cluster nodes are required$"), NodesRequired),
         (
             re.compile("^cluster (graph )?[^ ]* (to register subsytem )?does not exist$"),
             ClusterUnknown,

@@ -55,7 +55,8 @@ def offer(cluster: str, job_id: int, row: str) -> Offer:
     name = _storable(name) if isinstance(name, str) else ""
     problem = _problem(cluster, job_id, fields)
     if not problem and isinstance(jobspec, str):
-        whole = Offer(id=job_id, name=name, cluster=cluster, jobspec=jobspec)
+        command = _storable(str(fields.get("command") or ""))
+        whole = Offer(job_id, name, cluster, jobspec, command=command)
         fits = len(jobspec) <= MAX_TEXT
         return whole if fits else _too_large(whole, len(jobspec), "characters")
     said = _storable(str(owner or cluster))[:_LONGEST_NAME]

@@ -14,6 +14,7 @@ from rainbow_agent.core.model import Credentials, Offer, SatisfyAnswer
 from rainbow_agent.fleet.grpc import job_rows
 from rainbow_agent.fleet.grpc import rpc as rainbow_rpc
 from rainbow_agent.fleet.grpc.channel import RainbowChannel, ReplyTooLarge
+from rainbow_agent.fleet.grpc.errors import NodesRequired
 from rainbow_agent.fleet.grpc.rpc import ReplyT, RequestT, Rpc
 from rainbow_agent.fleet.grpc.stubs import memory_pb2, rainbow_pb2
 from rainbow_agent.fleet.grpc.tls import TlsFiles
@@ -83,11 +84,10 @@ class RainbowScheduler:
         request = rainbow_pb2.RegisterRequest(name=cluster, secret=secret, nodes="")
         try:
             self._call(rainbow_rpc.REGISTER, request)
+        except NodesRequired:
+            pass
         except RequestDenied:
             return False
-        except Rejected as exc:
-            if "nodes are required" not in str(exc):
-                raise
         return True
 
     def register(self, cluster: str, secret: str, graph: str) -> Credentials:
@@ -110,7 +110,7 @@ class RainbowScheduler:
         """Load the graph of a cluster that is still registered.
 
         Raises:
-            Rejected: among others, a graph of this name is there (`already exists`).
+            GraphExists: it has one of this name.
         """
         self._call(rainbow_rpc.LOAD_GRAPH, memory_pb2.RegisterRequest(name=cluster, payload=graph))
 
@@ -128,10 +128,13 @@ class RainbowScheduler:
             self._call(rainbow_rpc.DELETE, request)
 
     def register_subsystem(self, cluster: str, secret: str, subsystem: str, graph: str) -> None:
-        """Add a subsystem graph; `secret` is the cluster's. Rejected if it is there already.
+        """Add a subsystem graph; `secret` is the cluster's.
 
         The subsystem `cluster` is the cluster's own graph: after delete_subsystem of it, another
         can take its place, and the other subsystems have to be added again.
+
+        Raises:
+            SubsystemExists: it is there already.
         """
         if subsystem == _OWN_GRAPH:
             _check_graph(graph)  # a loose edge there would end the Go server's process
@@ -141,7 +144,7 @@ class RainbowScheduler:
         self._call(rainbow_rpc.REGISTER_SUBSYSTEM, request)
 
     def delete_subsystem(self, cluster: str, secret: str, subsystem: str) -> None:
-        """Remove a subsystem graph. Rejected if it is not there."""
+        """Remove a subsystem graph; SubsystemMissing if it is not there."""
         request = rainbow_pb2.DeleteRequest(name=cluster, secret=secret, subsytem=subsystem)
         self._call(rainbow_rpc.DELETE_SUBSYSTEM, request)
 

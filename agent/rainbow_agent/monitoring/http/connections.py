@@ -12,7 +12,7 @@ from typing import Any, Final
 from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher
 
-from rainbow_agent.runtime import clock
+from rainbow_agent.runtime.clock import SystemClock
 
 #: Seconds for a whole request, from its first byte (or the connection) to the last of its answer.
 REQUEST_LIMIT_S: Final = 30.0
@@ -30,13 +30,13 @@ class Connection(HTTPChannel):  # type: ignore[misc] # waitress ships no types
     """A connection that knows when its present request began (monotonic seconds)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.began = clock.monotonic()
+        self.began = SystemClock().monotonic()
         super().__init__(*args, **kwargs)
 
     def received(self, data: bytes) -> bool:
         """More of a request, or the first of one."""
         if self.quiet:
-            self.began = clock.monotonic()
+            self.began = SystemClock().monotonic()
         return bool(super().received(data))
 
     @property
@@ -61,7 +61,7 @@ class Connections:
 
         Connections without a request are closed by waitress, after its own limit of silence.
         """
-        now = clock.monotonic()
+        now = SystemClock().monotonic()
         if now >= self._next_check:
             self._next_check = now + CHECK_INTERVAL_S
             for each in list(self._channels.values()):

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rainbow_agent.core.errors import RainbowAgentError
-from rainbow_agent.runtime import clock
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.fault_injection import install
 from rainbow_agent.workload.local.server import folder as folders
 from rainbow_agent.workload.local.server.journal_log import JournalLog
 from rainbow_agent.workload.local.server.machine import this_machine
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 after an orderly end (with --detach: when the server listens), else that of the error.
     """
+    install(os.environ)
     options = _parser().parse_args(arguments)
     try:
         ready = _prepare(options)
@@ -103,7 +105,7 @@ def _prepare(options: argparse.Namespace) -> _Ready:
     lock = folders.take_lock(options.dir)
     machine = this_machine(options.cores)
     journal = JournalLog.open(options.dir / folders.JOURNAL)
-    state = restore(machine, journal, clock.now())
+    state = restore(machine, journal, SystemClock().now())
     surroundings = Surroundings(options.dir, options.cwd, umask, machine.host)
     return _Ready(state, surroundings, folders.listen(options.dir), lock)
 
@@ -145,7 +147,7 @@ def _serve(ready: _Ready, options: ServerOptions) -> int:
 
 
 async def _run(ready: _Ready, options: ServerOptions) -> None:
-    server = Server(ready.state, Processes(ready.surroundings), options, clock.now)
+    server = Server(ready.state, Processes(ready.surroundings), options, SystemClock().now)
     await server.serve(ready.listener)
 
 

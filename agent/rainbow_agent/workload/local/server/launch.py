@@ -17,7 +17,7 @@ from threading import Event
 from typing import Any
 
 from rainbow_agent.core.errors import Fatal, UsageError, WorkloadUnavailable
-from rainbow_agent.runtime import clock, fault_injection
+from rainbow_agent.runtime import fault_injection
 from rainbow_agent.runtime.own_program import own_program
 from rainbow_agent.workload.local.server import folder as folders
 from rainbow_agent.workload.local.server.client import Channel
@@ -156,5 +156,5 @@ def _start(folder: Path, launch: Launch) -> bool:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    kept = (*_KEPT, *(clock.NAMES if fault_injection.allowed(environ) else ()))
+    kept = (*_KEPT, *(fault_injection.CLOCK_NAMES if fault_injection.allowed(environ) else ()))
     return {name: value for name, value in environ.items() if name in kept}
