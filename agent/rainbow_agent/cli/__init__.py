@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,6 +19,7 @@ demote_python_path(sys.path, os.environ.get("PYTHONPATH", ""), os.getcwd())  # n
 import click  # noqa: E402
 
 from rainbow_agent.runtime.fault_injection import install  # noqa: E402
+from rainbow_agent.runtime.standard_streams import repair  # noqa: E402
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -123,7 +125,11 @@ class LazyGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a verb; output that nobody takes is an error of one sentence, or of none."""
+        repair()
         install(os.environ)
+        if sys.argv[1:2] == ["start"]:
+            # Until the daemon has a handler of its own, which logrotate must not have to wait for.
+            signal.signal(signal.SIGHUP, lambda *_: None)
         try:
             try:
                 return super().main(*args, **kwargs)

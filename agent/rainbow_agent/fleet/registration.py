@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from rainbow_agent.core.errors import (
     ClusterExists,
@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 #: How often a secret is denied, by a rainbow that has the cluster, before that is believed.
 DENIALS = 3
+#: Seconds for which it is denied without a word on whether rainbow has the cluster, likewise.
+DENIED_FOR_S = 60.0
 #: A note in the ledger while the answer to a registration is awaited, or was lost.
 REGISTERING: Final = "registering"
 
@@ -143,6 +145,7 @@ class Registrar:
         self._clock = clock
         self._record = record
         self._denials = 0  # of our secret, one after the other
+        self._denied_since: float | None = None  # by the monotonic clock
         self.session: Session | None = None
 
     @property
@@ -218,7 +221,7 @@ class Registrar:
             self._scheduler.receive(session.cluster, session.secret.reveal(), 1)
         except RequestDenied:
             return False
-        self._denials = 0
+        self._denials, self._denied_since = 0, None
         log.warning(
             "Rainbow denied our secret and takes it again; going on with it",
             extra={"action": "denied_once", "cluster": self._cluster},
@@ -268,11 +271,7 @@ class Registrar:
             extra={"action": "reregister", "cluster": self._cluster},
         )
         if not self._secret:
-            raise Fatal(
-                f"rainbow at {self._host} denies the secret of cluster {self._cluster} that is in"
-                f" {self._store.describe()}, and without a registration secret there is no other:"
-                " set RAINBOW_SECRET or RAINBOW_SECRET_FILE"
-            )
+            self._denied_for_good()
         try:
             fresh = self._register(exists=ClusterExists)
         except ClusterExists as exc:
@@ -287,6 +286,26 @@ class Registrar:
             ) from exc
         self._denials = 0
         self.session = fresh
+
+    def _denied_for_good(self) -> NoReturn:
+        """There is no registration secret to ask with whether rainbow has the cluster.
+
+        Raises:
+            Unavailable: rainbow may not be able to read its database now.
+            Fatal: it was denied for long enough.
+        """
+        now = self._clock.monotonic()
+        self._denied_since = now if self._denied_since is None else self._denied_since
+        denied = (
+            f"rainbow at {self._host} denies the secret of cluster {self._cluster} that is in"
+            f" {self._store.describe()}"
+        )
+        if now - self._denied_since < DENIED_FOR_S:
+            raise Unavailable(f"{denied}; it is asked again for {DENIED_FOR_S:g} s")
+        raise Fatal(
+            f"{denied}, and without a registration secret there is no other: set RAINBOW_SECRET or"
+            " RAINBOW_SECRET_FILE"
+        )
 
     def _restore_graph(self) -> None:
         """Rainbow kept our row and lost our graph: load it again."""

@@ -40,8 +40,15 @@ def secret(value: str) -> Secret:
 
 
 def path(value: str) -> Path:
-    """A path; `~` is the user's home."""
-    return Path(value).expanduser()
+    """A path; `~` is the user's home.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as exc:
+        raise ValueError("has a `~`, and there is no such home folder: write the path out") from exc
 
 
 def seconds(value: str) -> float:

@@ -315,13 +315,23 @@ def default_cluster(hostname: str) -> str:
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:
-    """The unit's StateDirectory, else /var/lib for root, else the user's state folder."""
+    """The unit's StateDirectory, else /var/lib for root, else the user's state folder.
+
+    Raises:
+        UsageError: this user has no home.
+    """
     if environ.get("STATE_DIRECTORY"):
         return Path(environ["STATE_DIRECTORY"].split(":")[0])
     if os.geteuid() == 0:
         return Path("/var/lib/rainbow-agent")
     base = environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "rainbow-agent"
+    try:
+        return Path(base).expanduser() / "rainbow-agent"
+    except RuntimeError as exc:
+        raise UsageError(
+            f"there is no home folder for the state: HOME is not set, and user id {os.geteuid()} is"
+            " in no list of users; set RAINBOW_STATE_DIR"
+        ) from exc
 
 
 def _operator_state(environ: Mapping[str, str]) -> dict[str, float | str]:

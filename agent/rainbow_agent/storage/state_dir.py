@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rainbow_agent.core.errors import Fatal, UsageError
+from rainbow_agent.core.errors import Fatal, RainbowAgentError, UsageError
 from rainbow_agent.core.model import Drain
 from rainbow_agent.runtime.clock import SystemClock
 
@@ -161,9 +161,14 @@ class Lock:
 
         Raises:
             Fatal: another agent holds it; the message says which.
+            UsageError: the file system has no locks, or the file cannot be opened.
+            RainbowAgentError: the disk is full.
         """
         path = folder / "agent.lock"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise UsageError(f"{path} cannot be opened: {exc.strerror}") from exc
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WRITE_LOCK)
         except (BlockingIOError, PermissionError):
@@ -174,9 +179,22 @@ class Lock:
                 f"state folder {folder} is in use by a running agent ({who}); stop that one"
                 " first, or give this one another RAINBOW_STATE_DIR"
             ) from None
+        except OSError as exc:
+            os.close(fd)
+            raise UsageError(
+                f"state folder {folder} cannot be locked ({exc.strerror}): its file system must"
+                " have locks, without which two agents could run the same jobs. Mount it with them"
+                " (NFS: without `nolock`), or set RAINBOW_STATE_DIR to another file system"
+            ) from exc
         # Of one length, so that a reader never sees half of it.
         text = json.dumps({"pid": holder.pid, "since": holder.since}).ljust(127) + "\n"
-        os.pwrite(fd, text.encode(), 0)
+        try:
+            os.pwrite(fd, text.encode(), 0)
+        except OSError as exc:
+            os.close(fd)
+            raise RainbowAgentError(
+                f"{path} cannot be written: {exc.strerror}; free space on its file system"
+            ) from exc
         return cls(fd)
 
     def release(self) -> None:
@@ -201,6 +219,8 @@ def running(folder: Path) -> Holder | None:
         return None
     try:
         answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _WRITE_LOCK)
+    except OSError:  # a file system without locks, where no agent runs
+        return None
     finally:
         os.close(fd)
     held = struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK

@@ -17,7 +17,7 @@ from rainbow_agent.core.errors import (
     UsageError,
 )
 from rainbow_agent.core.model import Credentials
-from rainbow_agent.fleet.registration import DENIALS, Registrar, Session, SessionError
+from rainbow_agent.fleet.registration import DENIALS, DENIED_FOR_S, Registrar, Session, SessionError
 from rainbow_agent.runtime.logs import when
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -271,6 +271,9 @@ def test_denied_without_a_registration_secret_tells_the_truth(harness: Harness) 
     harness.restart(secret="")
     session_error = harness.session_error(DENIED)
     harness.rainbow.restart(keep_database=False)
+    with pytest.raises(Unavailable, match="asked again for 60 s"):
+        harness.registrar.recover(session_error)
+    harness.clock.advance(DENIED_FOR_S)
     with pytest.raises(Fatal, match="RAINBOW_SECRET") as caught:
         harness.registrar.recover(session_error)
     assert "has no stored secret" not in str(caught.value)

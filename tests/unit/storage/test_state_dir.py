@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.core.errors import Fatal, UsageError
+from rainbow_agent.core.errors import Fatal, RainbowAgentError, UsageError
 from rainbow_agent.core.model import Drain
 from rainbow_agent.storage.state_dir import (
     Holder,
@@ -149,6 +150,36 @@ def test_one_agent_at_a_time(tmp_path: Path) -> None:
         assert running(tmp_path) == ME, "the loser has not written over the holder's name"
     finally:
         lock.release()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_without_locks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Two agents could run there; `status` says that none does."""
+
+    def refuse(*_: object) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.fcntl", refuse)
+    with pytest.raises(UsageError, match=r"must have locks.*RAINBOW_STATE_DIR") as caught:
+        Lock.take(tmp_path, ME)
+    assert os.strerror(number) in str(caught.value)
+    assert running(tmp_path) is None
+
+
+def test_a_lock_file_that_cannot_be_written_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is no reason to stay down: another start may find room."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(RainbowAgentError, match="No space left") as caught:
+        Lock.take(tmp_path, ME)
+    assert caught.value.exit_code == 1
 
 
 def test_a_released_lock_can_be_taken(tmp_path: Path) -> None:

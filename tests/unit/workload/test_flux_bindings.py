@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.workload.flux import bindings
 from rainbow_agent.workload.flux import install as flux_install
 from rainbow_agent.workload.flux.bindings import BindingsMissing
 from rainbow_agent.workload.flux.install import find_install, parse_flux_env
+from support.common import eventually
 from support.flux import NO_FLUX, flux_command
 
 OTHER_PYTHON = "python3.7" if sys.version_info[:2] != (3, 7) else "python3.8"
@@ -77,11 +81,83 @@ def test_the_flux_that_runs_us_goes_before_path(tmp_path: Path) -> None:
     assert install.command == str(ours / "flux")
 
 
-def test_a_flux_that_does_not_answer_is_none(tmp_path: Path) -> None:
-    """A broken command is as good as no command."""
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo 'fork: Resource temporarily unavailable' >&2; exit 1", "temporarily unavailable"),
+        ("exit 3", "exited with status 3"),
+        ("exec /bin/sleep 60", "did not answer within 0.2 s"),
+    ],
+)
+def test_a_flux_that_does_not_answer_now_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
+) -> None:
+    """A slow or failed `flux env` is no reason to say that there is no Flux, or to end."""
+    monkeypatch.setattr(flux_install, "_FLUX_ENV_TIMEOUT_S", 0.2 if "sleep" in script else 30.0)
     bin_folder = make_install(tmp_path)
-    (bin_folder / "flux").write_text("#!/bin/sh\nexit 1\n")
-    assert find_install({"PATH": str(bin_folder)}) is None
+    (bin_folder / "flux").write_text(f"#!/bin/sh\n{script}\n")
+    with pytest.raises(WorkloadUnavailable, match=words) as caught:
+        bindings._load([], {"PATH": str(bin_folder)})
+    assert str(bin_folder / "flux") in str(caught.value)
+    assert "PATH" not in str(caught.value)
+
+
+def test_who_waited_for_a_failed_attempt_does_not_ask_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or four threads would wait four times as long as one."""
+    asked, come, release = [], [], threading.Event()
+
+    class Door:
+        """A lock that counts who comes to it."""
+
+        lock = threading.Lock()
+
+        def __enter__(self) -> None:
+            come.append(1)
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+
+    def ask() -> NoReturn:
+        asked.append(1)
+        release.wait()
+        raise WorkloadUnavailable("'flux env' did not answer")
+
+    monkeypatch.setattr(bindings, "_load_once", ask)
+    loader, heard = bindings._Loader(), []
+    loader._guard = Door()  # type: ignore[assignment]
+
+    def load() -> None:
+        with pytest.raises(WorkloadUnavailable):
+            loader.load()
+        heard.append(1)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    threads[0].start()
+    eventually(lambda: asked, "the first one asks")
+    for thread in threads[1:]:
+        thread.start()
+    eventually(lambda: len(come) == 4, "all are there")
+    release.set()
+    for thread in threads:
+        thread.join()
+    assert (len(asked), len(heard)) == (1, 4)
+
+
+def test_bindings_without_room_are_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory that is short now need not be short for good."""
+
+    def full(_: Path) -> NoReturn:
+        raise ImportError("_core.so: failed to map segment: Cannot allocate memory")
+
+    monkeypatch.setattr(bindings, "_import_from", full)
+    bin_folder = make_install(tmp_path)
+    with pytest.raises(WorkloadUnavailable, match="Cannot allocate memory"):
+        bindings._load([], {"PATH": str(bin_folder)})
 
 
 def test_no_flux_at_all_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ flux view) is seen by the agent, and no PYTHONPATH has to be set.
 from __future__ import annotations
 
 import ctypes
+import errno
 import importlib
 import importlib.util
 import logging
@@ -24,12 +25,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rainbow_agent.core.errors import Fatal
+from rainbow_agent.core.errors import Fatal, WorkloadUnavailable
 from rainbow_agent.workload.flux.install import Install, find_install, has_core
 
 log = logging.getLogger(__name__)
 
 _PYTHON_FOLDER = re.compile(r"python(3\.\d+)$")
+#: What the loader says when a later attempt may succeed (dlopen(3) has words only).
+_PASSING = tuple(os.strerror(n) for n in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO))
 _THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -61,18 +64,39 @@ class Bindings:
             ) from exc
 
 
-_loading = threading.Lock()
-
-
 def load() -> Bindings:
     """The bindings, found and loaded once a process. Any thread may ask.
 
     Raises:
         BindingsMissing: there are none that this Python can load; the message names each one
             that was tried, with its defect, and the cure.
+        WorkloadUnavailable: Flux does not say now where they are, or there is not enough memory
+            to load them.
     """
-    with _loading:
-        return _load_once()
+    return _loader.load()
+
+
+class _Loader:
+    """Loads once; who waited while another thread failed hears the same, and does not ask again."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._failures = 0
+        self._failure: WorkloadUnavailable | None = None
+
+    def load(self) -> Bindings:
+        failures = self._failures
+        with self._guard:
+            if self._failure is not None and self._failures > failures:
+                raise self._failure
+            try:
+                return _load_once()
+            except WorkloadUnavailable as exc:
+                self._failure, self._failures = exc, self._failures + 1
+                raise
+
+
+_loader = _Loader()
 
 
 @cache
@@ -96,7 +120,10 @@ def _load(search_path: list[str], environ: Mapping[str, str]) -> Bindings:
     for folder in (*tried, *install.python_paths):
         if found := _try(folder, tried):
             return found
-    raise BindingsMissing(_explain(install, tried))
+    words = _explain(install, tried)
+    if any(passing in words for passing in _PASSING):
+        raise WorkloadUnavailable(words)
+    raise BindingsMissing(words)
 
 
 def _folders(search_path: list[str]) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from rainbow_agent.core.errors import Fatal, Rejected, WorkloadUnavailable
+from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
 from rainbow_agent.runtime.stop import Patience, Stop
 from rainbow_agent.workload.flux import bindings
 from rainbow_agent.workload.flux import handle as flux_handle
@@ -163,7 +163,9 @@ class Connection:
             # No request was sent: signing failed, and the future holds only the reason.
             words = self._string(self._lib.flux_future_error_string(future))
             self._lib.flux_future_destroy(future)
-            raise Fatal(f"Flux at {self._where} cannot sign a request: {words}")
+            raise WorkloadUnavailable(
+                f"Flux at {self._where} cannot sign a request; it is tried again: {words}"
+            )
         sent = self._sent[tag] = _Sent(next(self._numbers), future, streaming)
         return sent.number
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import shutil
@@ -11,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-log = logging.getLogger(__name__)
+from rainbow_agent.core.errors import WorkloadUnavailable
 
 #: Where the Flux operator puts Flux beside an application container.
 VIEW = Path("/mnt/flux/view")
-_FLUX_ENV_SECONDS = 10.0
+#: Seconds that `flux env` may take: it reads many small files, of a cold disk perhaps.
+_FLUX_ENV_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,11 @@ def find_command(environ: Mapping[str, str]) -> str | None:
 
 
 def find_install(environ: Mapping[str, str]) -> Install | None:
-    """The Flux install that we run under, or PATH leads to, or the operator's view; or None."""
+    """The Flux install that we run under, or PATH leads to, or the operator's view; or None.
+
+    Raises:
+        WorkloadUnavailable: there is one, and it does not say now where its parts are.
+    """
     command = find_command(environ)
     if command is None:
         return None
@@ -44,12 +48,20 @@ def find_install(environ: Mapping[str, str]) -> Install | None:
             env=clean,
             capture_output=True,
             text=True,
-            timeout=_FLUX_ENV_SECONDS,
+            timeout=_FLUX_ENV_TIMEOUT_S,
             check=True,
         ).stdout
-    except (OSError, subprocess.SubprocessError) as exc:
-        log.warning("'%s env' failed: %s", command, exc, extra={"action": "flux_env_failed"})
-        return None
+    except subprocess.TimeoutExpired as exc:
+        raise WorkloadUnavailable(
+            f"'{command} env' did not answer within {exc.timeout:g} s; it is asked again"
+        ) from exc
+    except subprocess.CalledProcessError as exc:
+        words = " ".join(str(exc.stderr).split()) or f"it exited with status {exc.returncode}"
+        raise WorkloadUnavailable(f"'{command} env' failed; it is asked again: {words}") from exc
+    except OSError as exc:
+        raise WorkloadUnavailable(
+            f"'{command} env' cannot be started; it is tried again: {exc.strerror or exc}"
+        ) from exc
     return _install_from(command, parse_flux_env(answer))
 
 

@@ -7,6 +7,7 @@ its jobspec; live it has one event, and the jobspec comes with `submit`, in 0.62
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -133,7 +134,7 @@ class FluxJournal:
             return
         if response.error:
             words = f"the journal of Flux at {self._connection.where} ended: {response.text}"
-            if response.refusal:
+            if response.error in (errno.EPERM, errno.EACCES):
                 raise Fatal(f"{words}. Run the agent as the owner of the instance")
             raise WorkloadUnavailable(words)
         for event in self._reader.read(json.loads(response.text), time.time()):

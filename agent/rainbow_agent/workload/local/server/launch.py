@@ -69,7 +69,7 @@ def reach(folder: Path, launch: Launch | None) -> tuple[Channel, Hello]:
     Raises:
         WorkloadUnavailable: there is none, and none could be started in time.
         UsageError: the folder cannot be used.
-        Fatal: the journal in the folder cannot be used, or the server is of another version.
+        Fatal: the journal in the folder cannot be used.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -90,8 +90,7 @@ def _greet(folder: Path) -> tuple[Channel, Hello]:
 
     Raises:
         OSError: none listens.
-        WorkloadUnavailable: it left, or does not answer.
-        Fatal: it is of another version.
+        WorkloadUnavailable: it left, does not answer, or is of another version.
     """
     channel = Channel(folders.connect(folder), str(folder))
     try:
@@ -107,10 +106,10 @@ def _hello(answers: Sequence[Mapping[str, Any]], folder: Path) -> Hello:
         raise WorkloadUnavailable(f"the local workload manager at {folder} does not answer")
     result = answers[0].get("result") or {}
     if result.get("version") != VERSION:
-        raise Fatal(
+        raise WorkloadUnavailable(
             f"the local workload manager at {folder} (pid {result.get('pid')}) is of another"
-            f" version ({result.get('version')}, not {VERSION}); it leaves by itself when its"
-            " jobs are over and no client is left, or at once on SIGTERM"
+            f" version ({result.get('version')}, not {VERSION}); it ends by itself when its"
+            " jobs are over and no client is left, or at once on SIGTERM, and is replaced then"
         )
     return Hello(int(result["pid"]), str(result["instance"]))
 
