@@ -11,7 +11,7 @@ from rainbow_compspec.cluster import ClusterGraph, Shape
 from rainbow_compspec.facts import NodeFacts, Package
 from rainbow_compspec.jgf import ROOT, Graph
 from rainbow_compspec.outline import NODE
-from rainbow_compspec.text import natural
+from rainbow_compspec.text import natural, printable
 
 _GIB = 1 << 30
 #: How many packages are named; the others are counted.
@@ -41,7 +41,8 @@ def render(graph: Graph) -> str:
     alike: dict[tuple[str, ...], list[str]] = {}
     for name, lines in sorted(nodes, key=lambda node: natural(node[0])):
         alike.setdefault(lines, []).append(name)
-    return "\n".join([f"{title}: {_amounts(graph.counts())}", *_branches(alike)]) + "\n"
+    tree = [f"{title}: {_amounts(graph.counts())}", *_branches(alike)]
+    return "".join(f"{printable(line)}\n" for line in tree)
 
 
 def _branches(alike: Mapping[tuple[str, ...], list[str]]) -> Iterator[str]:

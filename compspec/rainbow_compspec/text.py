@@ -11,6 +11,11 @@ UNITS = {"": 1, "K": 1 << 10, "KB": 1 << 10, "M": 1 << 20, "MB": 1 << 20, "G": 1
 """Suffixes of sizes in /proc and /sys; all of them are powers of two there."""
 
 
+def printable(text: str) -> str:
+    """Returns a line with control characters escaped: a name in it cannot steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """Returns a sort key that puts cpu2 before cpu10."""
     return tuple(

@@ -19,6 +19,7 @@ demote_python_path(sys.path, os.environ.get("PYTHONPATH", ""), os.getcwd())  # n
 import click  # noqa: E402
 
 from rainbow_agent.runtime.fault_injection import install  # noqa: E402
+from rainbow_agent.runtime.logs import clean  # noqa: E402
 from rainbow_agent.runtime.standard_streams import repair  # noqa: E402
 
 if TYPE_CHECKING:
@@ -89,13 +90,16 @@ SHORT_HELP = {
 
 
 def _lost_output(exc: OSError) -> NoReturn:
-    """End with 1 when the output cannot be written: a full disk is told, a closed pipe is not.
+    """Exit with status 1 when the output cannot be written; a closed pipe is not worth a word.
 
-    Raises:
-        OSError: it is about something else.
+    Any other error of the system that no verb expected is said in a sentence.
     """
     if exc.errno not in (errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EDQUOT) or exc.filename:
-        raise exc
+        if os.environ.get("RAINBOW_LOG_LEVEL") == "debug":
+            raise exc
+        place = f"{exc.filename}: " if exc.filename else ""
+        click.echo(f"error: {clean(f'{place}{exc.strerror or exc}')}", err=True)
+        sys.exit(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)  # what Python still holds back is not written at exit either
     with suppress(OSError):
@@ -124,7 +128,7 @@ class LazyGroup(click.Group):
         return command
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a verb; output that nobody takes is an error of one sentence, or of none."""
+        """Run a verb; output that cannot be written is an error of one sentence, or of none."""
         repair()
         install(os.environ)
         if sys.argv[1:2] == ["start"]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rainbow_agent.cli import completing
-from rainbow_agent.cli.common import reports_errors, settings_options
+from rainbow_agent.cli.common import reports_errors, say, settings_options
 from rainbow_agent.cli.ledger import find_job, reading
 from rainbow_agent.cli.state_folder import expect_own
 from rainbow_agent.core.errors import Fatal, RainbowAgentError, Refused, Transient, UsageError
@@ -123,7 +123,7 @@ def _wait(ledger: SqliteLedger, keys: Sequence[JobKey], timeout: float) -> None:
     with stop_on_signals() as stop:
         while left := sum(_is_open(ledger, key) for key in keys):
             if left != told and sys.stderr.isatty():
-                click.echo(f"{left} of {len(keys)} jobs are not over yet", err=True)
+                say(f"{left} of {len(keys)} jobs are not over yet", err=True)
             told = left
             if clock.monotonic() > end or stop.wait(LOOK):
                 return
@@ -136,10 +136,10 @@ def _tell(ledger: SqliteLedger, key: JobKey) -> int:
     wish = ledger.cancellation_of(key)
     name = f"job {key.id}" + (f" ({row.name})" if row.name else "")
     if row.state is JobState.CANCELED:
-        click.echo(clean(f"{name} is canceled"))
+        say(f"{name} is canceled")
         return 0
     if row.state not in FINAL_JOB_STATES:
-        click.echo(clean(f"{name} is asked to end and is {row.state.value}; the daemon goes on"))
+        say(f"{name} is asked to end and is {row.state.value}; the daemon goes on")
         return TIMED_OUT
-    click.echo(clean(f"{name} is over: {row.state.value}"))
+    say(f"{name} is over: {row.state.value}")
     return 0 if wish is not None else 1

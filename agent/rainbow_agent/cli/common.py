@@ -67,7 +67,7 @@ def load_settings(flags: dict[str, str | None]) -> Settings:
     except RainbowAgentError as exc:
         fail(exc)
     for warning in settings.warnings:
-        click.echo(f"warning: {clean(warning)}", err=True)
+        say(f"warning: {warning}", err=True)
     return settings
 
 
@@ -110,7 +110,7 @@ def read_jobspec(name: str) -> str:
 
 def fail(exc: RainbowAgentError) -> NoReturn:
     """Say what is wrong and end with the error's exit code."""
-    click.echo(f"error: {clean(str(exc))}", err=True)
+    say(f"error: {exc}", err=True)
     sys.exit(exc.exit_code)
 
 
@@ -125,6 +125,11 @@ def reports_errors(function: F) -> F:
             fail(exc)
 
     return wrapper  # type: ignore[return-value] # functools.wraps keeps the shape
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print a line for people; whatever names are in it, it stays one line and steers nothing."""
+    click.echo(clean(line), err=err)
 
 
 output_option = click.option(

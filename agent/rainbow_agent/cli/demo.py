@@ -16,13 +16,12 @@ from typing import Any
 
 import click
 
-from rainbow_agent.cli.common import fail, reports_errors
+from rainbow_agent.cli.common import fail, reports_errors, say
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.model import JobRow
 from rainbow_agent.core.states import FINAL_JOB_STATES
 from rainbow_agent.monitoring.views import table, task_view
 from rainbow_agent.runtime.clock import SystemClock
-from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.own_program import own_program
 
 #: Seconds until the demo gives up.
@@ -65,16 +64,16 @@ def command() -> None:
         environ = _environment(folder)
         host = stack.enter_context(_scheduler(folder, environ))
         environ["RAINBOW_HOST"] = host
-        click.echo(f"scheduler   embedded, on {host}")
+        say(f"scheduler   embedded, on {host}")
         stack.enter_context(_agent(folder, environ))
         status = _wait_registered(folder, environ)
         cores = status["resources"]["cores_total"]
-        click.echo(f"agent       registered this machine as cluster demo: {cores} cores")
+        say(f"agent       registered this machine as cluster demo: {cores} cores")
         jobspec = folder / "jobspec-spack.yaml"
         jobspec.write_text(JOBSPEC.format(cores=min(10, cores)))
         for arguments in ([str(jobspec)], ["--name", "hello", "--", "echo", "hello from rainbow"]):
             answer = _call(environ, "submit", *arguments)
-            click.echo(f"submit      {answer.strip()}")
+            say(f"submit      {answer.strip()}")
         rows = _watch(folder, expected=2)
     click.echo("\n" + _summary(rows))
     good = all(row.state.value == "completed" for row in rows)
@@ -187,7 +186,7 @@ def _watch(folder: Path, expected: int) -> list[JobRow]:
                     line = (f"{row.name}/{task.key.task}", task.state.value)
                     if line not in shown:
                         shown.add(line)
-                        click.echo(f"progress    {clean(line[0]):<18} {line[1]}")
+                        say(f"progress    {line[0]:<18} {line[1]}")
             over = len(rows) >= expected and all(row.state in FINAL_JOB_STATES for row in rows)
             return rows if over else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rainbow_agent.cli.common import reports_errors, settings_options
+from rainbow_agent.cli.common import reports_errors, say, settings_options
 from rainbow_agent.runtime.settings import Settings
 
 
@@ -21,4 +21,4 @@ def command(settings: Settings) -> None:
     from rainbow_agent.daemon.once import deregister_once  # noqa: PLC0415 - grpc: heavy
 
     deregister_once(settings)
-    click.echo(f"Cluster {settings.cluster} is no longer registered with {settings.host}.")
+    say(f"Cluster {settings.cluster} is no longer registered with {settings.host}.")

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from rainbow_agent.cli.common import reports_errors, settings_options
+from rainbow_agent.cli.common import reports_errors, say, settings_options
 from rainbow_agent.cli.ledger import reading
 from rainbow_agent.cli.state_folder import expect_daemon, expect_own, offline_option
 from rainbow_agent.core.errors import RainbowAgentError
@@ -62,7 +62,7 @@ def command(
         clean(reason)[:MAX_REASON_LENGTH] or (known.reason if known else ""),
     )
     state_dir.write_drain(settings.state_dir, drain)
-    click.echo(f"Cluster {settings.cluster} takes no new jobs until `rainbow-agent resume`.")
+    say(f"Cluster {settings.cluster} takes no new jobs until `rainbow-agent resume`.")
     if wait:
         _wait(settings, drain, timeout)
 
@@ -90,11 +90,11 @@ def _wait(settings: Settings, drain: Drain, timeout: float | None) -> None:
             )
         if clock.monotonic() >= end:
             left = f"{counted(jobs, 'job')} still open" if jobs else "the daemon has not read it"
-            click.echo(f"error: not drained within {timeout:g} s: {left}", err=True)
+            say(f"error: not drained within {timeout:g} s: {left}", err=True)
             sys.exit(TIMED_OUT)
         if jobs != shown:
             what = f"{counted(jobs, 'job')} to end" if jobs else "the daemon to read it"
-            click.echo(f"Waiting for {what}.", err=True)
+            say(f"Waiting for {what}.", err=True)
             shown = jobs
         pause.wait(POLL_INTERVAL_S)
 

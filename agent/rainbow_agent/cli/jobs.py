@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rainbow_agent.cli import completing
-from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
+from rainbow_agent.cli.common import echo_json, output_option, reports_errors, say, settings_options
 from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.model import WARNING, JobRow
@@ -16,7 +16,6 @@ from rainbow_agent.core.states import JobState
 from rainbow_agent.monitoring.task_tree import DRAWN, PLAIN, tree_table
 from rainbow_agent.monitoring.views import job_view, table
 from rainbow_agent.runtime.clock import SystemClock
-from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def command(
     if more:
         every = sum(n for state, n in counts.items() if not wanted or state in wanted)
         rest = "" if since or name else f"{every - len(rows)} "
-        click.echo(f"({rest}older jobs are not shown; see --limit)")
+        say(f"({rest}older jobs are not shown; see --limit)")
 
 
 def _moment(text: str | None) -> float | None:
@@ -120,11 +119,12 @@ def _show_one(ledger: SqliteLedger | None, text: str, settings: Settings, output
         return
     click.echo(jobs_table([row]))
     for warning in warnings:
-        click.echo(clean(f"warning: {warning}"))
+        say(f"warning: {warning}")
     if row.tasks:
         drawn = DRAWN if _can_draw() else PLAIN
         click.echo("\n" + tree_table(row.tasks, SystemClock().now(), drawn))
-    click.echo(f"\n`rainbow-agent explain {text}` tells its story.")
+    click.echo()
+    say(f"`rainbow-agent explain {text}` tells its story.")
 
 
 def _can_draw() -> bool:

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
-import click
-
-from rainbow_agent.cli.common import is_missing
+from rainbow_agent.cli.common import is_missing, say
 from rainbow_agent.cli.state_folder import expect_folder
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.core.model import JobKey
@@ -51,7 +49,7 @@ def warn_if_down(settings: Settings) -> None:
     if heartbeat:
         age = ago(max(SystemClock().now() - heartbeat, 0.0))
         since = f"; this is what it knew {age} ago"
-    click.echo(f"note: no daemon runs on {settings.state_dir}{since}", err=True)
+    say(f"note: no daemon runs on {settings.state_dir}{since}", err=True)
 
 
 def find_job(ledger: SqliteLedger | None, text: str, settings: Settings) -> JobKey:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rainbow_agent.cli.common import reports_errors, settings_options
+from rainbow_agent.cli.common import reports_errors, say, settings_options
 from rainbow_agent.cli.state_folder import expect_own
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.runtime.settings import Settings
@@ -39,4 +39,4 @@ def command(level: str, settings: Settings) -> None:
         raise RainbowAgentError(
             f"cannot signal the daemon (pid {holder.pid}): {exc.strerror}; run this as its user"
         ) from exc
-    click.echo(f"The daemon (pid {holder.pid}) logs at level {level} from now on.")
+    say(f"The daemon (pid {holder.pid}) logs at level {level} from now on.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rainbow_agent.cli.common import echo_json
+from rainbow_agent.cli.common import echo_json, say
 from rainbow_agent.core.errors import Fatal, NotDescribed, WorkloadUnavailable
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def show_plan(plan: Plan, settings: Settings, output: str) -> None:
         try:
             plan = on_site(plan, settings, choose(settings))
         except (Fatal, WorkloadUnavailable, NotDescribed) as exc:
-            click.echo(f"warning: the nodes are not known, so none is chosen: {exc}", err=True)
+            say(f"warning: the nodes are not known, so none is chosen: {exc}", err=True)
     if output == "json":
         echo_json(plan_view(plan))
         return

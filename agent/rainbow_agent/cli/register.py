@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rainbow_agent.cli.common import reports_errors, settings_options
+from rainbow_agent.cli.common import reports_errors, say, settings_options
 from rainbow_agent.runtime.settings import Settings
 
 
@@ -21,5 +21,5 @@ def command(settings: Settings) -> None:
     from rainbow_agent.daemon.once import register_once  # noqa: PLC0415 - grpc: heavy
 
     session = register_once(settings)
-    click.echo(f"Cluster {session.cluster} is registered with rainbow at {settings.host}.")
-    click.echo(f"Its secret is in {settings.config} (registration {session.registration}).")
+    say(f"Cluster {session.cluster} is registered with rainbow at {settings.host}.")
+    say(f"Its secret is in {settings.config} (registration {session.registration}).")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rainbow_agent.cli.common import reports_errors, settings_options
+from rainbow_agent.cli.common import reports_errors, say, settings_options
 from rainbow_agent.cli.state_folder import expect_daemon, expect_own, offline_option
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import state_dir
@@ -23,6 +23,6 @@ def command(*, offline: bool, settings: Settings) -> None:
     if not offline:
         expect_daemon(settings)
     if state_dir.clear_drain(settings.state_dir):
-        click.echo(f"Cluster {settings.cluster} takes new jobs again.")
+        say(f"Cluster {settings.cluster} takes new jobs again.")
     else:
-        click.echo(f"Cluster {settings.cluster} was not drained.")
+        say(f"Cluster {settings.cluster} was not drained.")

@@ -7,12 +7,18 @@ from contextlib import closing
 
 import click
 
-from rainbow_agent.cli.common import output_option, read_jobspec, reports_errors, settings_options
+from rainbow_agent.cli.common import (
+    output_option,
+    read_jobspec,
+    reports_errors,
+    say,
+    settings_options,
+)
 from rainbow_agent.core.errors import JobspecError, UsageError
 from rainbow_agent.core.model import JobKey, Plan, TaskChange
 from rainbow_agent.core.notation import f58
 from rainbow_agent.runtime.clock import SystemClock
-from rainbow_agent.runtime.logs import clean, when
+from rainbow_agent.runtime.logs import when
 from rainbow_agent.runtime.settings import Settings
 
 
@@ -41,7 +47,7 @@ def command(jobspec: str, no_wait: bool, dry_run: bool, settings: Settings, outp
 
     plan = _plan(jobspec, settings.shared_fs)
     for warning in plan.warnings:
-        click.echo(f"warning: {clean(warning)}", err=True)
+        say(f"warning: {warning}", err=True)
     if dry_run:
         show_plan(plan, settings, output)
         return
@@ -58,7 +64,7 @@ def command(jobspec: str, no_wait: bool, dry_run: bool, settings: Settings, outp
             workload=workload,
             environment=job_environment(os.environ, settings.secret_values),
             clock=clock,
-            show=_show,
+            show=_Lines(),
         )
         with closing(workload.open_journal(lambda _: True)) as journal:
             run.submit(stop)
@@ -80,8 +86,18 @@ def _plan(path: str, shared_fs: str) -> Plan:
         raise UsageError(f"{path}: {exc}") from exc
 
 
-def _show(news: TaskChange) -> None:
-    name = f"{news.key.task}[{news.key.replica}]" if news.key.replica else news.key.task
-    flux_id = f"  {f58(news.flux_id)}" if news.flux_id is not None else ""
-    reason = f"  {news.reason}" if news.reason else ""
-    click.echo(clean(f"{when(news.at)}  {name:<16} {news.state.value:<10}{flux_id}{reason}"))
+class _Lines:
+    """Prints what becomes of tasks, with times in order.
+
+    The agent's clock and the workload manager's may differ by some milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def __call__(self, news: TaskChange) -> None:
+        self._last = max(self._last, news.at)
+        name = f"{news.key.task}[{news.key.replica}]" if news.key.replica else news.key.task
+        flux_id = f"  {f58(news.flux_id)}" if news.flux_id is not None else ""
+        reason = f"  {news.reason}" if news.reason else ""
+        say(f"{when(self._last)}  {name:<16} {news.state.value:<10}{flux_id}{reason}")

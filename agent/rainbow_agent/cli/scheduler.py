@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rainbow_agent.cli.common import reports_errors
+from rainbow_agent.cli.common import reports_errors, say
 
 
 @click.command(name="scheduler")
@@ -71,6 +71,6 @@ def command(
             match_algorithm=match_algorithm,
             tls=server.ServerTls.from_flags(ca_cert, cert, key),
         )
-        click.echo(f"listening on {host.rpartition(':')[0]}:{running.port}")
+        say(f"listening on {host.rpartition(':')[0]}:{running.port}")
         stop.wait()
         running.stop()

@@ -13,6 +13,7 @@ from rainbow_agent.cli.common import (
     output_option,
     read_jobspec,
     reports_errors,
+    say,
     settings_options,
 )
 from rainbow_agent.core.errors import JobspecError, UsageError
@@ -129,9 +130,9 @@ def _show(sent: Sent, output: str, *, satisfy_only: bool) -> None:
             }
         )
     elif satisfy_only:
-        click.echo(f"These clusters fit: {', '.join(sent.clusters)}")
+        say(f"These clusters fit: {', '.join(sent.clusters)}")
     else:
-        click.echo(
+        say(
             f"Submitted {sent.name} to cluster {sent.clusters[0]}"
             f" ({sent.answer.total_matches} of {sent.answer.total_clusters} clusters fit)"
         )

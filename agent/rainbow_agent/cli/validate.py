@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rainbow_agent.cli.common import echo_json, output_option, read_jobspec, reports_errors
+from rainbow_agent.cli.common import echo_json, output_option, read_jobspec, reports_errors, say
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.runtime.logs import clean, counted
 
@@ -51,11 +51,11 @@ def command(jobspecs: tuple[str, ...], schema: bool, strict: bool, output: str) 
         for name, findings in found.items():
             for each in findings:
                 kind = "warning: " if each.warning else ""
-                click.echo(clean(f"{name}:{each.line}:{each.column}: {kind}{each.message}"))
+                say(f"{name}:{each.line}:{each.column}: {kind}{each.message}")
     for problem in unread:
         click.echo(clean(f"error: {problem}"), err=True)
     told = f"{counted(errors, 'error')} and {counted(warnings, 'warning')}"
-    click.echo(f"{counted(len(found), 'file')} checked: {told}", err=True)
+    say(f"{counted(len(found), 'file')} checked: {told}", err=True)
     raise SystemExit(2 if unread else int(bool(errors or (strict and warnings))))
 
 

@@ -7,7 +7,7 @@ import platform
 import click
 
 from rainbow_agent import __version__
-from rainbow_agent.cli.common import echo_json, output_option
+from rainbow_agent.cli.common import echo_json, output_option, say
 
 
 @click.command(name="version")
@@ -21,4 +21,4 @@ def command(output: str) -> None:
     if output == "json":
         echo_json(view)
     else:
-        click.echo(f"rainbow-agent {view['rainbow_agent']} (Python {view['python']})")
+        say(f"rainbow-agent {view['rainbow_agent']} (Python {view['python']})")

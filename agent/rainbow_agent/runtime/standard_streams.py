@@ -22,6 +22,7 @@ def repair() -> None:
     for number, (name, mode) in enumerate(_FILES):
         if _is_closed(number):
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(number, True)  # or our children have it closed
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
     for stream in (sys.stdout, sys.stderr):

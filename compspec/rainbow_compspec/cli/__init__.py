@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from rainbow_compspec.errors import CompspecError
+from rainbow_compspec.text import printable
 
 VERBS = {
     "extract": "Describe this node as node JSON.",
@@ -52,10 +54,11 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except CompspecError as exc:
-            raise click.ClickException(str(exc)) from exc
+            raise click.ClickException(printable(str(exc))) from exc
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Runs a verb; output that cannot be written ends in one sentence and code 1."""
+        _use_any_streams()
         try:
             try:
                 return super().main(*args, **kwargs)
@@ -68,6 +71,16 @@ class LazyGroup(click.Group):
             os.dup2(nowhere, sys.stdout.fileno())  # nor is what Python still holds back
             click.echo(f"Error: cannot write: {exc.strerror}", err=True)
             sys.exit(1)
+
+
+def _use_any_streams() -> None:
+    """Writes to /dev/null where a stream is closed, and escapes what the locale does not have."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), fd)
+            setattr(sys, name, open(fd, "w" if fd else "r", encoding="utf-8", closefd=False))  # noqa: SIM115 - by its number, for good
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

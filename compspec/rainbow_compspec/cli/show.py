@@ -11,6 +11,7 @@ from rainbow_compspec.cluster import cluster_graph
 from rainbow_compspec.jgf import Graph
 from rainbow_compspec.jgf_read import load_cluster
 from rainbow_compspec.show import render
+from rainbow_compspec.text import printable
 from rainbow_compspec.wire import encode
 
 
@@ -36,4 +37,5 @@ def show(
     click.echo(render(graph), nl=False)
     if wire:
         sent = encode(graph)
-        click.echo(f"sent as: {sent.form.value}, {len(sent.text):,} bytes ({sent.note})")
+        line = f"sent as: {sent.form.value}, {len(sent.text):,} bytes ({sent.note})"
+        click.echo(printable(line))

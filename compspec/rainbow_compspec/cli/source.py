@@ -11,6 +11,7 @@ import click
 from rainbow_compspec import simulate as simulation
 from rainbow_compspec.facts import NodeFacts
 from rainbow_compspec.nodedir import read_node_dir
+from rainbow_compspec.text import printable
 
 CommandT = TypeVar("CommandT", bound=Callable[..., object])
 
@@ -49,5 +50,5 @@ def nodes_from(node_dir: Path | None, simulate: str | None, prefix: str) -> tupl
         return simulation.simulate(simulation.parse(simulate or ""), prefix)
     found = read_node_dir(node_dir)
     for problem in found.problems:
-        click.echo(f"left out: {problem}", err=True)
+        click.echo(printable(f"left out: {problem}"), err=True)
     return found.nodes

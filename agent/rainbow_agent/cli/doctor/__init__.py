@@ -16,6 +16,7 @@ from rainbow_agent.cli.common import (
     from_config,
     output_option,
     reports_errors,
+    say,
 )
 from rainbow_agent.cli.config import config_view
 from rainbow_agent.cli.status import wants_colour
@@ -130,7 +131,7 @@ def _bundle(path: Path, findings: list[Finding], flags: Mapping[str, str | None]
         names = bundle.write(path, parts, logs, secrets)
     except OSError as exc:
         raise RainbowAgentError(f"cannot write {path}: {exc.strerror}") from exc
-    click.echo(f"{path}: {counted(len(names), 'part')}: {', '.join(names)}", err=True)
+    say(f"{path}: {counted(len(names), 'part')}: {', '.join(names)}", err=True)
 
 
 def _jobs(settings: Settings) -> Any:
