@@ -62,7 +62,7 @@ def find(host: Host) -> Finding:
     choices: dict[int, Choice] = {}
     for place, node in enumerate(nodes):
         siblings = [other for other in nodes if other.card == node.card]
-        memory, origins[place], choices[place] = _memory(host, node, len(siblings))
+        memory, origins[place], choices[place] = _memory(host, node, siblings)
         gpus.append(replace(_gpu(host, node, siblings), index=place, memory=memory))
     why = "KFD lists what ROCm uses, partitions one by one"
     return Finding("KFD", tuple(gpus), Origin(KFD), (), Choice(why), origins, choices)
@@ -110,23 +110,26 @@ def _mode(host: Host, node: _Node) -> str:
     return (host.text(f"{node.device}/current_compute_partition") or "").lower()
 
 
-def _memory(host: Host, node: _Node, partitions: int) -> tuple[int | None, Origin, Choice]:
+def _memory(
+    host: Host, node: _Node, siblings: Sequence[_Node]
+) -> tuple[int | None, Origin, Choice]:
     """Returns a GPU's memory in bytes, from where, and why.
 
     KFD's banks are what ROCm gives: of a partition its own, of an APU all that it may take of the
     machine's memory, where the drm device has the BIOS's carve-out. Without them it is the drm
     device's figure, divided by the number of partitions.
     """
+    files = (f"{each.device}/mem_info_vram_total" for each in siblings)
+    path, drm = next(((path, found) for path in files if (found := host.number(path))), ("", None))
+    others = ((path, str(drm)),) if drm else ()
     banks = _heaps(host, node.number)
-    drm, path = host.number(f"{node.device}/mem_info_vram_total"), "mem_info_vram_total"
-    others = ((f"{node.device}/{path}", str(drm)),) if drm else ()
     if banks:
         origin = Origin(f"{KFD}/{node.number}/mem_banks")
         return banks, origin, Choice("KFD's banks are what ROCm can allocate here", others)
-    if drm and partitions > 1:
-        origin = Origin(f"{path} / {partitions} partitions", Confidence.DERIVED)
-        return drm // partitions, origin, Choice("KFD lists no banks", others)
-    return drm, Origin(f"{node.device}/{path}"), Choice("KFD lists no banks")
+    if drm and len(siblings) > 1:
+        origin = Origin(f"{path}, divided by {len(siblings)} partitions", Confidence.DERIVED)
+        return drm // len(siblings), origin, Choice("KFD lists no banks", others)
+    return drm, Origin(path or KFD), Choice("KFD lists no banks")
 
 
 def _unnamed(host: Host, node: _Node) -> str:

@@ -214,3 +214,63 @@ def test_nvml_of_an_old_driver() -> None:
 def test_no_nvml_is_none() -> None:
     """Without the library there is nothing to ask."""
     assert nvml.gpus("libno-such-library.so.1") is None
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "device", "count"),
+    [
+        ("0000:00:02.0", "0x030000", "0x9a49", "0"),  # the graphics of a CPU
+        ("0000:00:02.0", "0x038000", "0x9a49", "0"),  # the same beside a VGA card
+        ("0000:00:02.1", "0x038000", "0x9a49", "0"),  # a virtual function of it
+        ("0000:03:00.0", "0x030000", "0x1234", "1"),  # a card of its own that nobody knows
+        ("0000:00:05.0", "0x038000", "0x0bd5", "1"),  # passed through to a virtual machine
+        ("0000:00:02.0", "0x038000", "0x56c0", "1"),  # the same, where graphics usually are
+        ("0000:00:05.0", "0x030000", "0x1234", "0"),  # a display without memory of its own
+    ],
+)
+def test_intel_graphics_and_gpus(
+    address: str, kind: str, device: str, count: str, made_up: MadeUp
+) -> None:
+    """Where it sits tells, then what it has and what it is called; the class tells least."""
+    card = "/sys/class/drm/card0/device"
+    files = {f"{card}/vendor": "0x8086", f"{card}/class": kind, f"{card}/device": device}
+    reading = gpu.probe(made_up(files=files, links={card: f"../../../{address}"}))
+    assert reading.values["count"] == count
+    assert len(reading.warnings) == (count == "0")
+
+
+def test_amd_memory_without_banks_is_divided(made_up: MadeUp) -> None:
+    """Where KFD lists no banks a partition has its share of the card."""
+    nodes, files = "/sys/class/kfd/kfd/topology/nodes", {}
+    for part in (0, 1):
+        files[f"{nodes}/{part + 1}/properties"] = (
+            f"simd_count 304\nlocation_id {0x500 | part}\ndrm_render_minor {128 + part}\n"
+        )
+    files["/sys/class/drm/renderD128/device/mem_info_vram_total"] = str(192 << 30)
+    values = gpu.probe(made_up(files=files)).values
+    assert (values["0.memory"], values.get("1.memory")) == (str(96 << 30), str(96 << 30))
+
+
+def test_an_amd_function_that_there_is_is_no_partition(made_up: MadeUp) -> None:
+    """A virtual function is a PCI function of its own."""
+    nodes = "/sys/class/kfd/kfd/topology/nodes"
+    host = made_up(
+        files={f"{nodes}/1/properties": "simd_count 304\nlocation_id 1282\n"},
+        names={"/sys/bus/pci/devices": ["0000:05:00.2"]},
+    )
+    values = gpu.probe(host).values
+    assert (values["0.pci"], values["partitioned"]) == ("0000:05:00.2", "no")
+
+
+def test_gpus_of_two_vendors_have_numbers_of_their_own(made_up: MadeUp) -> None:
+    """A node counts its GPUs through: two number noughts would hide each other in the graph."""
+    card = "/sys/class/drm/card1/device"
+    host = made_up(
+        files={
+            "/sys/class/kfd/kfd/topology/nodes/1/properties": "simd_count 304\nlocation_id 1280\n",
+            f"{card}/vendor": "0x8086",
+            f"{card}/device": "0x56a1",
+        }
+    )
+    values = gpu.probe(host).values
+    assert (values["0.vendor"], values["1.vendor"], values["1.index"]) == ("amd", "intel", "1")
