@@ -15,6 +15,7 @@ from rainbow_agent.core.errors import LedgerBlocked, WorkloadUnavailable
 from rainbow_agent.core.lineage import Gone, Known
 from rainbow_agent.core.model import (
     EventKind,
+    FoundJob,
     JobChange,
     JobKey,
     Origin,
@@ -251,12 +252,21 @@ class JournalFollower:
         return ours
 
     def _adopt(self, ledger: Followed, finds: Finds) -> None:
-        """Store jobs that only the journal knows, and remember the tasks of those that are half."""
+        """Store jobs that only the journal knows, and remember the tasks of those that are half.
+
+        A job that is in the ledger without tasks, and in the journal with some, was planned after
+        a copy of the ledger was made that was put back since. It is taken from the journal where
+        all of it is there; where it has groups, or is half there, it is planned, and its tasks are
+        not submitted a second time.
+        """
         missing = finds.jobs() - ledger.known(finds.jobs())
-        found = finds.whole(missing)
+        unplanned = finds.jobs().intersection(ledger.unplanned())
+        flat = [job for job in finds.whole(unplanned) if not _has_groups(job)]
+        found = finds.whole(missing) + flat
         strays: list[TaskKey] = finds.strays(missing)
         if self.adopt_partly.is_set():
             found, strays = found + finds.partly(missing), []
+        strays += finds.tasks(unplanned - {job.key for job in flat})
         if found:
             ledger.adopt(found, self._host, self._clock.now())
             log.warning(
@@ -276,6 +286,10 @@ class JournalFollower:
             reach_if(CrashPoint.END_NOTED, lambda: _tells(news, FINAL_TASK_STATES))
             if changes:
                 self._on_change(changes)
+
+
+def _has_groups(job: FoundJob) -> bool:
+    return any(task.kind is TaskKind.GROUP for task in job.tasks)
 
 
 def _tells(news: Iterable[TaskChange], states: Collection[TaskState]) -> bool:

@@ -113,6 +113,10 @@ class Planner:
         at, cause = self._clock.now(), "the workload manager has it already: the ledger was lost"
         self._ledger.apply([TaskChange(k, TaskState.SUBMITTING, at, cause) for k in found])
         self.wants_history = self.wants_history or bool(found)
+        for job in {key.job for key in found}:
+            rows = self._ledger.tasks_of(job)
+            if not {key for key in found if key.job == job} <= {row.key for row in rows}:
+                self._give_up(rows, "this version of the agent plans other tasks than before")
         return {key.job for key in found}
 
     def _plan_again(self, keys: Sequence[JobKey]) -> dict[JobKey, Plan]:

@@ -89,8 +89,8 @@ class Plans(LedgerPart):
         """Store jobs that only the workload manager knew, their tasks as submitting.
 
         A crash before more is known of them must not have them submitted a second time. Jobs that
-        are known are left as they are; a registration that is not known is stored as one that is
-        over.
+        are known are left as they are, but for those that were received and have no tasks: they
+        get these. A registration that is not known is stored as one that is over.
         """
         with self._connection.write() as db:
             apply_changes(db, _adopted(db, jobs, host, at))
@@ -115,9 +115,12 @@ def _adopted(
         registration = Registration(key.registration, found.cluster, host, found.received)
         record_past(db, registration, closed=at)
         job = record_job(db, key, found.name, found.received)
-        if job is None:
-            continue
-        db.execute(_EVENT, (job, None, found.received, None, JobState.RECEIVED.value, cause))
+        if job is not None:
+            db.execute(_EVENT, (job, None, found.received, None, JobState.RECEIVED.value, cause))
+        else:
+            job, state, has_tasks, _ = _find(db, key)
+            if has_tasks or state is not JobState.RECEIVED:
+                continue
         for position, task in enumerate(found.tasks):
             _record_task(db, _Slot(job, position, None), task, found.received)
             marks += [

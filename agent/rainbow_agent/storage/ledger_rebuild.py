@@ -97,8 +97,11 @@ class Finds:
 
     def strays(self, missing: Iterable[JobKey]) -> list[TaskKey]:
         """The tasks that were seen of jobs that partly() tells."""
-        keys = (key for key in sorted(missing) if not self._jobs[key].whole())
-        return [task for key in keys for task in self._jobs[key].keys(key)]
+        return self.tasks(key for key in missing if not self._jobs[key].whole())
+
+    def tasks(self, jobs: Iterable[JobKey]) -> list[TaskKey]:
+        """The tasks that were seen of jobs."""
+        return [task for key in sorted(jobs) for task in self._jobs[key].keys(key)]
 
     def _take(self, key: TaskKey, origin: Origin, event: WorkloadEvent) -> None:
         if not self._ours(key.job, origin):
