@@ -17,7 +17,6 @@ from typing import Final
 
 from rainbow_agent.core.errors import (
     ClusterUnknown,
-    Fatal,
     LedgerBlocked,
     LedgerError,
     NotDescribed,
@@ -75,7 +74,7 @@ class Daemon:
         try:
             self._start()
             self._main_loop()
-        except (Fatal, LedgerError) as exc:
+        except RainbowAgentError as exc:
             stop_because_of(self.stop, exc)
         finally:
             self._shut_down()

@@ -1,12 +1,15 @@
-"""What other processes of the same user can see of this one: as little as Linux allows."""
+"""What the daemon asks of its process: room, a quiet garbage collector, and privacy."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import os
+import resource
 from collections.abc import Iterable, MutableMapping
 from typing import Final
+
+from rainbow_agent.core.errors import UsageError
 
 #: New objects between two looks at the young ones; Python's own 700 suits small programs.
 YOUNG: Final = 20_000
@@ -22,6 +25,25 @@ def spare() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG)
+
+
+#: Bytes of address space without which gRPC aborts the process, in the middle of anything.
+MIN_ADDRESS_SPACE: Final = 512 * 2**20
+
+
+def expect_address_space() -> None:
+    """See that what the agent loads and starts fits.
+
+    Raises:
+        UsageError: the limit is too low.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < MIN_ADDRESS_SPACE:
+        raise UsageError(
+            f"the address space of this process is limited to {limit // 2**20} MiB (`ulimit -v`,"
+            f" RLIMIT_AS, LimitAS=), and the agent needs {MIN_ADDRESS_SPACE // 2**20} MiB, of which"
+            " it uses a tenth: raise that limit, and limit the memory with a cgroup instead"
+        )
 
 
 _PR_SET_DUMPABLE: Final = 4  # linux/prctl.h

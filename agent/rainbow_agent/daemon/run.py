@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from rainbow_agent import __version__
 from rainbow_agent.daemon import systemd
 from rainbow_agent.daemon.build import DaemonBuilder
-from rainbow_agent.daemon.process import keep_private
+from rainbow_agent.daemon.process import expect_address_space, keep_private
 from rainbow_agent.daemon.restart import RestartLoop
 from rainbow_agent.daemon.status_writer import StatusWriter
 from rainbow_agent.daemon.systemd import Watchdog
@@ -29,6 +29,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     """Run the daemon in this process; its exit code."""
     redact = set_up(settings.log_level, settings.log_format)
     redact.add(settings.secret_values)
+    expect_address_space()
     choice = choose(settings)
     check_tls(settings)
     state_dir.prepare(settings.state_dir)

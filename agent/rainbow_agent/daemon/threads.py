@@ -31,10 +31,20 @@ class Threads:
         self._all: list[threading.Thread] = []
 
     def start(self, name: str, target: Callable[[], None]) -> None:
-        """Run this in a thread of its own."""
+        """Run this in a thread of its own.
+
+        Raises:
+            RainbowAgentError: there is no memory for it, or no more may be started.
+        """
         thread = threading.Thread(target=self._run, args=(name, target), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:
+            raise RainbowAgentError(
+                f"the {name} thread cannot be started: {exc}; see the limits of memory and of"
+                " processes (`ulimit -v`, `ulimit -u`, pids.max of the cgroup)"
+            ) from exc
         self._all.append(thread)
-        thread.start()
 
     def join(self, beat: Callable[[], None] = lambda: None) -> None:
         """Wait for their end, for their share of the grace time; `beat` says that we move."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -122,7 +123,10 @@ def _http_thread(address: Address, seen: _Seen, stop: Stop) -> HttpThread:
         places = Places(seen.live())
         counts = seen.telemetry.counters.requests
         app = App(places.routes(), local=_is_loopback(where.host), counts=counts)
-        return HttpServer(where.host, where.port, app)
+        try:
+            return HttpServer(where.host, where.port, app)
+        except RuntimeError as exc:  # a thread cannot be started
+            raise OSError(errno.EAGAIN, str(exc)) from exc
 
     return HttpThread(address=address, open_server=open_server, telemetry=seen.telemetry, stop=stop)
 

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.daemon.threads import Threads
 from rainbow_agent.runtime.stop import Stop
 
@@ -43,3 +44,16 @@ def test_a_thread_that_dies_stops_the_daemon(caplog: pytest.LogCaptureFixture) -
     threads.join()
     assert (stop.exit_code, stop.reason) == (1, "the journal thread died: a bug")
     assert "Traceback" in caplog.text
+
+
+def test_a_thread_that_cannot_be_started_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the limits that may be the reason; there is nothing to wait for at the end."""
+
+    def no_room(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_room)
+    threads = Threads(Stop())
+    with pytest.raises(RainbowAgentError, match=r"reporter thread cannot be started.*ulimit -v"):
+        threads.start("reporter", lambda: None)
+    threads.join()
