@@ -20,13 +20,14 @@ from rainbow_agent.core.model import (
 )
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.monitoring.exposition import render
 from rainbow_agent.monitoring.health import Verdict
 from rainbow_agent.monitoring.http.app import App
 from rainbow_agent.monitoring.http.document import document
 from rainbow_agent.monitoring.http.routes import Live, Places
 from rainbow_agent.monitoring.http.server import HttpServer
 from rainbow_agent.monitoring.http.thread import HttpThread
-from rainbow_agent.monitoring.metrics import Now, render
+from rainbow_agent.monitoring.metrics import Now
 from rainbow_agent.monitoring.ports import LedgerFigures
 from rainbow_agent.monitoring.status import Sources, status_view
 from rainbow_agent.runtime.addresses import Address

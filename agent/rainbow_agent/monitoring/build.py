@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.ports import Clock
-from rainbow_agent.monitoring.health import CONTACT_SLACK, Facts, Verdict, live, ready
+from rainbow_agent.monitoring.health import CONTACT_SLACK_S, Facts, Verdict, live, ready
 from rainbow_agent.monitoring.http.app import App, is_local
 from rainbow_agent.monitoring.http.document import document
 from rainbow_agent.monitoring.http.routes import Live, Places
@@ -177,7 +177,7 @@ class _Seen:
                 registered=seen.registered,
                 contact_age=self._age(_latest(seen.rainbow_answered, seen.report_delivered)),
                 contact_problem=seen.rainbow_problem,
-                contact_limit=settings.poll_max + settings.timeout + CONTACT_SLACK,
+                contact_limit=settings.poll_max + settings.timeout + CONTACT_SLACK_S,
                 workload_reachable=seen.workload_followed and not no_submits,
                 workload_problem=no_submits or seen.workload_problem,
                 # A server that was stopped in its tracks keeps its connections, and the journal
@@ -227,7 +227,7 @@ def _oldest(*times: float | None) -> float | None:
 
 
 def _render(measured: list[Measured], accept: str) -> tuple[str, bytes]:
-    from rainbow_agent.monitoring.metrics import render  # noqa: PLC0415 - with the first scrape
+    from rainbow_agent.monitoring.exposition import render  # noqa: PLC0415 - with the first scrape
 
     return render(measured, accept)
 

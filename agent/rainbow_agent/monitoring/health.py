@@ -14,9 +14,9 @@ from typing import Any, Final
 from rainbow_agent.runtime.loops import LoopAge
 
 #: Seconds since rainbow answered last, beside what polls and calls may take.
-CONTACT_SLACK: Final = 30.0
+CONTACT_SLACK_S: Final = 30.0
 #: Free bytes under which no job is taken: it could not be written down.
-LEAST_ROOM: Final = 32 * 2**20
+MIN_FREE_BYTES: Final = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,9 @@ def _disk(free: int | None) -> Check:
     if free is None:
         return Check("disk", ok=False, reason="the state folder cannot be looked at")
     said = f"{free // 2**20} MiB are free where the ledger is"
-    if free < LEAST_ROOM:
-        said += f", at least {LEAST_ROOM // 2**20} MiB are needed: free some"
-    return Check("disk", free >= LEAST_ROOM, said)
+    if free < MIN_FREE_BYTES:
+        said += f", at least {MIN_FREE_BYTES // 2**20} MiB are needed: free some"
+    return Check("disk", free >= MIN_FREE_BYTES, said)
 
 
 def _open(facts: Facts) -> Check:

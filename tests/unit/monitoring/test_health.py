@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.monitoring.health import LEAST_ROOM, Facts, live, ready
+from rainbow_agent.monitoring.health import MIN_FREE_BYTES, Facts, live, ready
 from rainbow_agent.runtime.loops import LoopAge
 
 WELL = Facts(
@@ -20,7 +20,7 @@ WELL = Facts(
     workload_age=0.5,
     workload_limit=45.0,
     ledger_problem="",
-    free_bytes=10 * LEAST_ROOM,
+    free_bytes=10 * MIN_FREE_BYTES,
     draining=None,
     stopping=False,
 )
@@ -61,7 +61,7 @@ def test_all_well_is_ready() -> None:
         ({"workload_age": 50.0}, "workload", "answered 50.0 s ago, at most 45 s"),
         ({"workload_age": None}, "workload", "has not said yet what is free"),
         ({"ledger_problem": "disk is full"}, "ledger", "disk is full"),
-        ({"free_bytes": LEAST_ROOM - 1}, "disk", "free some"),
+        ({"free_bytes": MIN_FREE_BYTES - 1}, "disk", "free some"),
         ({"free_bytes": None}, "disk", "cannot be looked at"),
         ({"draining": "a new kernel"}, "open", "drained (a new kernel)"),
         ({"draining": ""}, "open", "drained: `rainbow-agent resume`"),

@@ -10,7 +10,7 @@ import pytest
 
 from rainbow_agent.core.model import JobKey, Refusal
 from rainbow_agent.core.states import JobState, TaskState
-from rainbow_agent.monitoring.metrics import JobHistory
+from rainbow_agent.monitoring.job_history import JobHistory
 from rainbow_agent.storage import ledger_metrics
 from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.storage.ledger_metrics import Ended, LedgerMetrics

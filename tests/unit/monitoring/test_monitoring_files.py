@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from rainbow_agent.monitoring.metrics import METRIC_DEFINITIONS
+from rainbow_agent.monitoring.metric_definitions import METRIC_DEFINITIONS
 from unit.monitoring.test_metrics import exported
 
 FOLDER = Path(__file__).parents[3] / "docs" / "monitoring"

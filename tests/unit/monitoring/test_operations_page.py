@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rainbow_agent.monitoring.metrics import METRIC_DEFINITIONS
+from rainbow_agent.monitoring.metric_definitions import METRIC_DEFINITIONS
 from rainbow_agent.monitoring.status import WORDS
 from rainbow_agent.runtime.conditions import ConditionName, loop_stuck
 

@@ -23,7 +23,8 @@ from rainbow_agent.monitoring.http.answers import (
     as_text,
 )
 from rainbow_agent.monitoring.http.jobs import job_detail, page_view
-from rainbow_agent.monitoring.metrics import JobHistory, Now, Render, measure
+from rainbow_agent.monitoring.job_history import JobHistory
+from rainbow_agent.monitoring.metrics import Now, Render, measure
 from rainbow_agent.monitoring.ports import Histories, JobPages, LedgerFigures
 from rainbow_agent.runtime.loops import Telemetry
 

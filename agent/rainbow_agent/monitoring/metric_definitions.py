@@ -1,0 +1,130 @@
+"""Every metric that the agent exports, declared once: its name, kind, sentence and labels.
+
+docs/operations.md lists them, the alerts use them, and `exposition` renders them: each takes them
+from here, or is compared with this in a test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from rainbow_agent.runtime.counters import CALL_BUCKETS, JOB_BUCKETS
+
+
+class Kind(str, Enum):
+    """What kinds of metrics there are."""
+
+    COUNTER = "counter"  # its samples end in _total
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+    INFO = "info"  # its one sample ends in _info; its labels are what it says
+
+
+@dataclass(frozen=True)
+class MetricDefinition:
+    """One metric. `name` is without the endings that its kind gives to samples."""
+
+    name: str
+    kind: Kind
+    text: str  # one sentence
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()  # upper bounds of a histogram
+
+
+#: All of them, in the order in which they are declared and exported.
+METRIC_DEFINITIONS: Final[list[MetricDefinition]] = []
+
+
+def _declare(
+    name: str,
+    kind: Kind,
+    text: str,
+    labels: tuple[str, ...] = (),
+    buckets: tuple[float, ...] = (),
+) -> MetricDefinition:
+    METRIC_DEFINITIONS.append(
+        MetricDefinition(f"rainbow_agent_{name}", kind, text, labels, buckets)
+    )
+    return METRIC_DEFINITIONS[-1]
+
+
+def _counter(name: str, text: str, *labels: str) -> MetricDefinition:
+    return _declare(name, Kind.COUNTER, text, labels)
+
+
+def _gauge(name: str, text: str, *labels: str) -> MetricDefinition:
+    return _declare(name, Kind.GAUGE, text, labels)
+
+
+def _durations(name: str, text: str, *labels: str) -> MetricDefinition:
+    return _declare(name, Kind.HISTOGRAM, text, labels, JOB_BUCKETS)
+
+
+BUILD: Final = _declare(
+    "build",
+    Kind.INFO,
+    "What is running here.",
+    ("version", "python", "cluster", "workload"),
+)
+# Health.
+READY: Final = _gauge("ready", "Whether a job can be received and completed: 1 or 0.")
+CHECK: Final = _gauge("check_ok", "Each condition for readiness: 1 or 0.", "check")
+LOOP_AGE: Final = _gauge("loop_age_seconds", "Seconds since a loop last moved.", "loop")
+LOOP_LIMIT: Final = _gauge(
+    "loop_limit_seconds", "Seconds that one turn of a loop may take.", "loop"
+)
+CONDITIONS: Final = _gauge("conditions", "How many conditions there are now.")
+CONDITION: Final = _gauge(
+    "condition_since_timestamp_seconds",
+    "Since when a condition has lasted; absent when it is over.",
+    "name",
+)
+DRAINING: Final = _gauge("draining", "Whether the agent is drained on request: 1 or 0.")
+# Rainbow.
+CALLS: Final = _declare(
+    "rainbow_call_duration_seconds",
+    Kind.HISTOGRAM,
+    "Calls to rainbow by procedure and outcome (ok, or the kind of error).",
+    ("method", "outcome"),
+    CALL_BUCKETS,
+)
+POLLS: Final = _counter("polls", "Polls that rainbow answered, by what they returned.", "outcome")
+ROWS: Final = _counter(
+    "known_rows", "Rows whose number was used before: the same job, or another.", "outcome"
+)
+REPORTS: Final = _counter("reports", "Reports to rainbow, delivered or failed.", "outcome")
+CONTACT: Final = _gauge(
+    "rainbow_last_contact_timestamp_seconds", "When rainbow last answered the main loop."
+)
+ERRORS: Final = _counter("errors", "Errors by kind.", "kind")
+RETRIES: Final = _counter("retries", "Retries after an error.", "what")
+# Jobs.
+JOBS: Final = _gauge("jobs", "Jobs in the ledger, by state.", "state")
+TASKS: Final = _gauge("tasks", "Unfinished tasks, by state.", "state")
+QUEUE: Final = _gauge(
+    "queue_jobs", "Jobs that wait for the agent's next step: to be planned, or accepted.", "step"
+)
+RECEIVED: Final = _counter("jobs_received", "Jobs received from rainbow.")
+ENDED: Final = _counter("jobs_ended", "Finished jobs, by state.", "state")
+SUBMITTING: Final = _durations(
+    "job_submit_duration_seconds", "Finished jobs: seconds from received to submitted."
+)
+WAITING: Final = _durations(
+    "job_wait_duration_seconds", "Finished jobs: seconds from submitted to started."
+)
+RUNNING: Final = _durations(
+    "job_run_duration_seconds", "Finished jobs: seconds from started to finished."
+)
+WHOLE: Final = _durations(
+    "job_duration_seconds", "Finished jobs: seconds from received to finished.", "state"
+)
+# Resources.
+NODES: Final = _gauge("nodes", "Nodes: with jobs, free, drained or down.", "state")
+CORES: Final = _gauge("cores", "Cores: used, free, or on nodes that are not available.", "state")
+GPUS: Final = _gauge("gpus", "GPUs: used, free, or on nodes that are not available.", "state")
+DISK_FREE: Final = _gauge("disk_free_bytes", "Free bytes on the file system of the state folder.")
+LEDGER: Final = _gauge("ledger_size_bytes", "Size of the ledger and its log.")
+# This side.
+REQUESTS: Final = _counter("http_requests", "HTTP requests that were answered.", "path", "code")
