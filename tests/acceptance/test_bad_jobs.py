@@ -101,6 +101,7 @@ def test_the_corpus_and_the_job_after_it(site: Site) -> None:
     assert "Traceback" not in agent.log()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("huge", [GIANT, COLOSSUS], ids=["100 MiB", "200 MiB"])
 def test_one_row_too_large_hides_no_other(site: Site, huge: Evil) -> None:
     """Refused for its length, kept in part, in bounded memory, and those behind it run."""
@@ -118,6 +119,7 @@ def test_one_row_too_large_hides_no_other(site: Site, huge: Evil) -> None:
     assert size < 32 << 20, "the ledger keeps a part of it"
 
 
+@pytest.mark.full
 def test_nasty_names_steer_no_terminal(site: Site) -> None:
     """Names with escapes, newlines and paths: no log line and no verb's text passes them on."""
     evil = [Evil(nasty.replace("\0", ""), "version: 1\ntasks: 1\n") for nasty in NASTY]

@@ -120,6 +120,7 @@ def _target(site: Site) -> str:
     return target
 
 
+@pytest.mark.full
 def test_a_start_that_finds_nothing_changed_says_nothing(site: Site) -> None:
     """And one that finds rainbow without its graphs tells it everything again."""
     host = site.scheduler.host

@@ -18,7 +18,20 @@ from support.common import eventually
 from support.crashes import Ground, Stage, diamond, grouped, long, set_up
 from support.servers import SchedulerKind
 from support.site import missing_parts
+from support.tiers import sample
 
+#: One of each story, and those at which a job could be lost or run twice.
+QUICK = [
+    CrashPoint.RECEIVED,
+    CrashPoint.SENT,
+    CrashPoint.SUBMITTED,
+    CrashPoint.ACCEPTED,
+    CrashPoint.END_HEARD,
+    CrashPoint.GRAPH_DROPPED,
+    CrashPoint.HISTORY_READ,
+    CrashPoint.SORTING,
+    CrashPoint.CANCEL_SENT,
+]
 #: States of tasks that have not begun, as far as the ledger knows.
 UNBEGUN = {TaskState.PENDING, TaskState.SUBMITTING, TaskState.SUBMITTED}
 
@@ -339,7 +352,7 @@ STORIES: dict[CrashPoint, Story] = {
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("point", CrashPoint)
+@pytest.mark.parametrize("point", sample(CrashPoint, quick=QUICK))
 def test_killed_after_a_step(ground: Ground, point: CrashPoint, tmp_path: Path) -> None:
     """Killed right after any step, the next start brings all to the end that it would have had."""
     assert point in STORIES, f"{point.value} has no story: write one"
@@ -370,6 +383,7 @@ def test_killed_around_a_group(ground: Ground, point: CrashPoint) -> None:
     assert ending.let_go == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("before", [CrashPoint.WRITTEN, CrashPoint.PLANNED, CrashPoint.MARKED])
 def test_canceled_before_it_was_submitted(ground: Ground, before: CrashPoint) -> None:
     """A wish that came while no agent ran is carried out before anything is submitted."""
@@ -385,6 +399,7 @@ def test_canceled_before_it_was_submitted(ground: Ground, before: CrashPoint) ->
     assert ending.let_go == 1
 
 
+@pytest.mark.full
 def test_rainbow_was_told_of_all(ground: Ground) -> None:
     """Whatever agents died on the way, in the end rainbow knows how every job of before ended."""
     assert ground.finished.let_go == 1

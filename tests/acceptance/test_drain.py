@@ -92,6 +92,7 @@ def test_a_drained_cluster_takes_nothing_and_finishes_what_it_has(site: Site) ->
     assert site.written() == ["here", "later"]
 
 
+@pytest.mark.full
 def test_draining_while_no_daemon_runs(tmp_path: Path) -> None:
     """With --offline, before the first start too; a wait for jobs that no daemon follows ends."""
     with running_site(tmp_path) as site:
@@ -142,6 +143,7 @@ def _feeds_only_while_all_move(
         assert agent.stop() == 0
 
 
+@pytest.mark.full
 def test_what_systemd_hears(tmp_path: Path) -> None:
     """READY when the loops run, a status line, the watchdog fed, STOPPING; jobs hear nothing."""
     address = tmp_path / "notify"

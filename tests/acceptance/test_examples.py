@@ -109,6 +109,7 @@ def served(program: Program, line: str, says: str) -> Iterator[None]:
     assert code == 0, log.read_text()
 
 
+@pytest.mark.full
 def test_every_example_does_what_it_says(site: Site) -> None:
     """All verbs in the order of a day: each example ends with 0, or serves until it is stopped."""
     program, ran = site.program, set(SERVERS)

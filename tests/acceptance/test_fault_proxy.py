@@ -33,6 +33,7 @@ from support.program import Running
 from support.proxy import Proxy
 from support.servers import SchedulerKind
 from support.site import Site, running_site
+from support.tiers import sample
 
 SEED = 75023
 
@@ -107,6 +108,7 @@ def proxied(kind: SchedulerKind, tmp_path: Path) -> Iterator[tuple[Site, CallPro
         yield site, proxy
 
 
+@pytest.mark.full
 def test_every_status_of_every_call(proxied: tuple[Site, CallProxy]) -> None:
     """Whatever a call ends with, the daemon says so, goes on by itself, and loses nothing."""
     site, proxy = proxied
@@ -156,6 +158,7 @@ def test_every_status_of_every_call(proxied: tuple[Site, CallProxy]) -> None:
     assert set(proxy.report()["jobs"].values()) == {"completed"}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("code", ["UNAVAILABLE", "INVALID_ARGUMENT", "PERMISSION_DENIED"])
 def test_a_status_that_lasts_is_shown_until_it_is_over(
     proxied: tuple[Site, CallProxy], code: str
@@ -206,7 +209,7 @@ def test_a_denial_that_does_not_last(proxied: tuple[Site, CallProxy]) -> None:
     expect_as_without_faults(site, 2)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", sample([1, 2], quick=[1]))
 def test_drops_delays_and_cuts(kind: SchedulerKind, tmp_path: Path, seed: int) -> None:
     """Connections dropped, delayed, and cut after some bytes, both ways: later, and the same."""
     with running_site(tmp_path, kind) as site, Proxy(site.scheduler.host, seed) as proxy:
@@ -275,6 +278,7 @@ def offers(site: Site, version: int) -> bool:
             return False
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shared", [False, True], ids=["own-token", "shared-token"])
 def test_every_status_while_the_cluster_changes(
     kind: SchedulerKind, tmp_path: Path, *, shared: bool

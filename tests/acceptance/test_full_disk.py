@@ -82,6 +82,7 @@ def all_is_well(site: Site, agent: Running) -> None:
     )
 
 
+@pytest.mark.full
 def test_it_goes_on_by_itself_when_there_is_room(
     place: tuple[Site, SmallDisk], tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_it_goes_on_by_itself_when_there_is_room(
         all_is_well(site, agent)
 
 
+@pytest.mark.full
 def test_killed_on_a_full_disk(place: tuple[Site, SmallDisk], tmp_path: Path) -> None:
     """A start on a full disk says what is wrong; with room again, nothing is lost or twice."""
     site, disk = place
@@ -123,6 +125,7 @@ def test_a_stop_on_a_full_disk(place: tuple[Site, SmallDisk], tmp_path: Path) ->
         all_is_well(site, agent)
 
 
+@pytest.mark.full
 def test_a_read_only_folder_is_named(place: tuple[Site, SmallDisk]) -> None:
     """At the start: which folder, that it is mounted read-only, and no traceback."""
     site, disk = place
@@ -140,6 +143,7 @@ def test_a_read_only_folder_is_named(place: tuple[Site, SmallDisk]) -> None:
         assert agent.stop() == 0
 
 
+@pytest.mark.full
 def test_a_read_only_ledger_is_named(place: tuple[Site, SmallDisk]) -> None:
     """At the start: which file, what to do, 42; it is not taken for damage and stays there."""
     site, disk = place

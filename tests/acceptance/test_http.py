@@ -82,6 +82,7 @@ def test_whoever_looks_hears_the_truth(tmp_path: Path, kind: SchedulerKind, flux
         assert {name[1] for name in metrics if "loop_age" in name[0]} == set(LOOPS)
 
 
+@pytest.mark.full
 def test_each_loop_that_hangs_turns_its_own_light_red(tmp_path: Path) -> None:
     """Within its limit, by name, and back when it moves; a rainbow that is away turns its own."""
     hold = tmp_path / "hold"
@@ -122,6 +123,7 @@ def troubles(here: Site) -> list[str]:
     return [condition["name"] for condition in facts["conditions"]]
 
 
+@pytest.mark.full
 def test_not_ready_while_drained(tmp_path: Path) -> None:
     """With the reason in the body, and ready again afterwards."""
     with site(tmp_path) as (here, visitor), here.program.background("start"):
@@ -133,6 +135,7 @@ def test_not_ready_while_drained(tmp_path: Path) -> None:
         eventually(lambda: visitor.wrong("/readyz") == [], "it is again")
 
 
+@pytest.mark.full
 def test_a_port_that_is_taken_does_not_stop_the_daemon(tmp_path: Path) -> None:
     """It works, says so in status, and serves once the port is free."""
     other = socket.create_server(("127.0.0.1", 0))

@@ -69,6 +69,7 @@ def test_jobs_go_on_while_the_agent_is_down(site: Site) -> None:
     assert site.written() == ["long"]
 
 
+@pytest.mark.full
 def test_a_second_agent_says_who_is_there(site: Site) -> None:
     """A state folder belongs to one agent: the second names its pid and ends with 42."""
     with site.program.background("start") as first:
@@ -126,6 +127,7 @@ def test_a_wrong_registration_secret(tmp_path: Path) -> None:
         assert "not-the-secret" not in agent.log()
 
 
+@pytest.mark.full
 def test_the_cluster_exists_and_its_secret_is_lost(tmp_path: Path) -> None:
     """Rainbow has the name and no state folder has its secret: 42, and what to do."""
     with running_site(tmp_path) as site:
@@ -138,6 +140,7 @@ def test_the_cluster_exists_and_its_secret_is_lost(tmp_path: Path) -> None:
         assert site.program.run("register").code == 42
 
 
+@pytest.mark.full
 def test_deregister_and_come_back(tmp_path: Path) -> None:
     """`deregister` frees the name for another registration; old jobs are still shown."""
     with running_site(tmp_path) as site:
@@ -155,6 +158,7 @@ def test_deregister_and_come_back(tmp_path: Path) -> None:
         assert (first["state"], second["state"]) == ("completed", "completed")
 
 
+@pytest.mark.full
 def test_upstreams_file_is_used(tmp_path: Path) -> None:
     """A rainbow-config.yaml as upstream's register.py leaves it is all that the agent needs."""
     with running_scheduler(SchedulerKind.EMBEDDED, tmp_path) as scheduler:
@@ -181,6 +185,7 @@ def test_upstreams_file_is_used(tmp_path: Path) -> None:
         assert yaml.safe_load(path.read_text()) == document
 
 
+@pytest.mark.full
 def test_the_file_we_write_is_upstreams(tmp_path: Path) -> None:
     """What we write has the keys that upstream's schema allows, and what its scripts read."""
     with running_site(tmp_path) as site:

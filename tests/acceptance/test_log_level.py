@@ -6,6 +6,8 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from support.common import eventually
 from support.fleet import jobspec, task
 from support.site import running_site
@@ -36,6 +38,7 @@ def test_the_level_changes_while_it_runs(tmp_path: Path) -> None:
         assert agent.stop() == 0
 
 
+@pytest.mark.full
 def test_a_wish_ends_with_the_daemon(tmp_path: Path) -> None:
     """Without one that runs there is nobody to tell; the next start takes the setting."""
     with running_site(tmp_path) as site:

@@ -30,6 +30,7 @@ def state(site: Site) -> str:
     return str(site.program.show("status")["state"])
 
 
+@pytest.mark.full
 def test_the_word_follows_the_daemon(site: Site, tmp_path: Path) -> None:
     """stopped, idle, working, degraded while it is halted, draining, and stopped again."""
     assert state(site) == "stopped"

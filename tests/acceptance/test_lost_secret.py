@@ -51,6 +51,7 @@ def runs_a_job(site: Site) -> None:
         assert agent.stop() == 0, agent.log()
 
 
+@pytest.mark.full
 def test_the_operator_looks_the_secret_up(site: Site) -> None:
     """42 with when it was asked for, again and again; with the secret in the file it goes on."""
     for _ in range(2):
@@ -68,6 +69,7 @@ def test_the_operator_looks_the_secret_up(site: Site) -> None:
     runs_a_job(site)
 
 
+@pytest.mark.full
 def test_the_operator_removes_the_row_and_restarts_rainbow(site: Site) -> None:
     """Then it registers as if for the first time."""
     site.scheduler.stop()
@@ -77,6 +79,7 @@ def test_the_operator_removes_the_row_and_restarts_rainbow(site: Site) -> None:
     runs_a_job(site)
 
 
+@pytest.mark.full
 def test_the_operator_removes_the_row_of_a_rainbow_that_runs(site: Site) -> None:
     """The real one keeps the graph, and the new secret to itself: said, with what is missing."""
     with closing(sqlite3.connect(site.scheduler.db, timeout=30.0)) as db, db:

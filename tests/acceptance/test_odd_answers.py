@@ -125,6 +125,7 @@ def test_rows_that_are_no_jobs(tmp_path: Path) -> None:
             assert f"job {job_id}" in agent.log()
 
 
+@pytest.mark.full
 def test_ids_that_no_database_gives(tmp_path: Path) -> None:
     """Negative, none, and the largest there is: a job is a job, and runs once under its id."""
     with serving(tmp_path) as (server, _):
@@ -144,6 +145,7 @@ def test_ids_that_no_database_gives(tmp_path: Path) -> None:
         assert len(accepted) == len(set(accepted))
 
 
+@pytest.mark.full
 def test_one_id_twice(tmp_path: Path) -> None:
     """The same row again is the same job; another one under its id runs too, and both is shown."""
     with serving(tmp_path) as (server, agent):
@@ -195,8 +197,12 @@ def unknown_status(reply: Any) -> Callable[[bytes], bytes]:
     ("change", "says"),
     [
         pytest.param("status", "status 42", id="unknown status"),
-        pytest.param(lambda _: b"\xff\xff\xff", "ReceiveJobs", id="no message"),
-        pytest.param(lambda raw: raw + b"\x12\x05\x08", "ReceiveJobs", id="cut short"),
+        pytest.param(
+            lambda _: b"\xff\xff\xff", "ReceiveJobs", id="no message", marks=pytest.mark.full
+        ),
+        pytest.param(
+            lambda raw: raw + b"\x12\x05\x08", "ReceiveJobs", id="cut short", marks=pytest.mark.full
+        ),
     ],
 )
 @pytest.mark.parametrize("rpc", [rainbow_rpc.RECEIVE_JOBS], ids=str)
@@ -217,6 +223,7 @@ def test_answers_that_are_none(tmp_path: Path, rpc: Rpc[Any, Any], change: Any, 
         assert server.site.written() == ["waits", "next"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rpc", [rainbow_rpc.ACCEPT_JOBS, rainbow_rpc.UPDATE_STATE], ids=str)
 def test_answers_to_what_was_told(tmp_path: Path, rpc: Rpc[Any, Any]) -> None:
     """A status that nobody knows is no yes: it is told again, and nothing runs twice for it."""

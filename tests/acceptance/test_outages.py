@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rainbow_agent.core.states import JobState
 from support.common import eventually
 from support.fleet import jobspec, task
@@ -49,6 +51,7 @@ def test_rainbow_restarted_without_its_database(
         assert [row.key.id for row in site.program.rows()] == [1, 1]
 
 
+@pytest.mark.full
 def test_rainbow_away(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None:
     """Gone for some seconds while a job runs: the job's end is reported after it."""
     gate = tmp_path / "gate"
@@ -71,6 +74,7 @@ def test_rainbow_away(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None
             )
 
 
+@pytest.mark.full
 def test_rainbow_away_for_an_hour(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None:
     """With usual settings, and the agent's clock 400 times as fast: all is told after it.
 
@@ -114,6 +118,7 @@ def test_rainbow_away_for_an_hour(kind: SchedulerKind, tmp_path: Path, timer: Ti
         assert agent.stop() == 0, agent.log()
 
 
+@pytest.mark.full
 def test_reports_of_an_outage(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None:
     """What many jobs become while rainbow is away arrives after it, in order, of every one."""
     gate, slow = tmp_path / "gate", tmp_path / "slow"
@@ -162,6 +167,7 @@ def test_reports_of_an_outage(kind: SchedulerKind, tmp_path: Path, timer: Timer)
         expect_in_order(proxy.reports())
 
 
+@pytest.mark.full
 def test_half_open_connections(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None:
     """Connections that nobody answers on any more are given up, and new ones are opened."""
     with (
@@ -182,6 +188,7 @@ def test_half_open_connections(kind: SchedulerKind, tmp_path: Path, timer: Timer
         assert site.written() == ["job 1", "job 2"]
 
 
+@pytest.mark.full
 def test_a_slow_rainbow(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None:
     """Each answer takes most of the time that it may take: slower, and nothing else."""
     with (

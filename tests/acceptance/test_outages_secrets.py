@@ -7,6 +7,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from rainbow_agent.core.states import JobState
 from rainbow_agent.fleet.grpc import rpc
 from support.common import eventually
@@ -44,6 +46,7 @@ def test_exists_with_our_secret_on_disk(kind: SchedulerKind, tmp_path: Path, tim
         assert len(proxy.seen(rpc.REGISTER)) == 1
 
 
+@pytest.mark.full
 def test_exists_with_the_secret_lost(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None:
     """Exit 42, which says what to do; once the operator has done that, all goes on."""
     with running_site(tmp_path, kind) as site:
@@ -62,6 +65,7 @@ def test_exists_with_the_secret_lost(kind: SchedulerKind, tmp_path: Path, timer:
             assert agent.stop() == 0, agent.log()
 
 
+@pytest.mark.full
 def test_denied_because_the_secret_was_changed(
     kind: SchedulerKind, tmp_path: Path, timer: Timer
 ) -> None:
@@ -94,6 +98,7 @@ def test_denied_because_the_secret_was_changed(
         assert site.written() == ["job 1", "job 2", "job 3"]
 
 
+@pytest.mark.full
 def test_denied_because_the_cluster_is_lost(
     kind: SchedulerKind, tmp_path: Path, timer: Timer
 ) -> None:
@@ -114,6 +119,7 @@ def test_denied_because_the_cluster_is_lost(
         assert agent.stop() == 0, agent.log()
 
 
+@pytest.mark.full
 def test_the_cluster_row_is_removed_by_the_operator(tmp_path: Path) -> None:
     """Rows that come again under the new registration are the same jobs, and run once."""
     with running_site(tmp_path) as site:

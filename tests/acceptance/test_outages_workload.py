@@ -36,6 +36,7 @@ def test_the_local_workload_manager_is_killed(tmp_path: Path, timer: Timer) -> N
         assert site.written() == ["job 1", "job 2"]
 
 
+@pytest.mark.full
 def test_the_local_workload_manager_stands_still(tmp_path: Path, timer: Timer) -> None:
     """Its process is stopped for a while: a job that came meanwhile runs once when it goes on."""
     with running_site(tmp_path) as site, site.program.background("start") as agent:
@@ -307,6 +308,7 @@ def in_order(*times: float | None) -> bool:
     return known == sorted(known)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("flux", [False, pytest.param(True, marks=pytest.mark.flux)])
 def test_the_clock_is_set(tmp_path: Path, timer: Timer, *, flux: bool) -> None:
     """An hour forward, then two back, while a job runs: nothing times out, all stays in order.
@@ -361,6 +363,7 @@ def test_the_clock_is_set(tmp_path: Path, timer: Timer, *, flux: bool) -> None:
                 assert in_order(replica.submitted, replica.started, replica.finished), replica
 
 
+@pytest.mark.full
 def test_a_black_hole(tmp_path: Path) -> None:
     """Jobs that fail at once, one after the other, stop the polling; `status` says why."""
     with running_site(tmp_path, black_hole=3) as site, site.program.background("start") as agent:

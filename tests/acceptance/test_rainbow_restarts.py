@@ -21,6 +21,7 @@ def registration(site: Site) -> str | None:
 @pytest.mark.parametrize(
     "kind", [SchedulerKind.EMBEDDED, pytest.param(SchedulerKind.REAL, marks=pytest.mark.rainbow)]
 )
+@pytest.mark.full
 def test_a_rainbow_that_forgets(kind: SchedulerKind, tmp_path: Path) -> None:
     """The graph is loaded again; without its database the cluster registers again, ids start at 1.
 

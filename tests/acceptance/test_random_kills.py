@@ -29,12 +29,13 @@ from support.program import Running
 from support.servers import SchedulerKind
 from support.site import missing_parts
 from support.storm import INSTANCE, Fates, document, expect_on_record, names_of, random_job, read
+from support.tiers import sample
 
 SEED = 20240517
 JOBS = 300
+A_FEW_JOBS = 48
 A_ROUND = 12  # jobs that are sent before each start of the agent
-#: Of the tests that kill the workload manager: CI, which has embedded parts only, has 20 minutes
-#: for everything, so it gets fewer.
+#: Of the tests that kill the workload manager, over embedded parts.
 LOCAL_JOBS = 60
 A_LOSS = 12
 
@@ -112,14 +113,15 @@ def expect_all_told(stage: Stage, jobs: int) -> None:
 
 
 @IN_TURN
-def test_agent_and_rainbow_killed_at_random(stage: Stage) -> None:
+@pytest.mark.parametrize("count", sample([A_FEW_JOBS, JOBS], quick=[A_FEW_JOBS]))
+def test_agent_and_rainbow_killed_at_random(stage: Stage, count: int) -> None:
     """Each task runs exactly once, after what it needs; each job is accepted once and reported."""
     rng = random.Random(SEED)
     jobs: dict[str, list[Node]] = {}
     under_way = restarts = 0
-    while len(jobs) < JOBS:
+    while len(jobs) < count:
         with stage.site.program.background("start") as agent:
-            send(stage, jobs, [random_job(rng) for _ in range(min(A_ROUND, JOBS - len(jobs)))])
+            send(stage, jobs, [random_job(rng) for _ in range(min(A_ROUND, count - len(jobs)))])
             if rng.random() < 0.3:
                 pause(rng, 0.1, 1.0)
                 stage.site.scheduler.kill()
@@ -138,7 +140,7 @@ def test_agent_and_rainbow_killed_at_random(stage: Stage) -> None:
         expect_as_said(jobs[row.name], row.tasks, names_of(lines, row.name, begins=False))
     with closing(stage.site.workload()) as workload:
         expect_on_record(records(history(workload)), rows, lines)
-    expect_all_told(stage, JOBS)
+    expect_all_told(stage, count)
     assert restarts > 0
     assert under_way > 0, "no kill met a job that was under way"
 
@@ -157,6 +159,7 @@ def with_one_that_stays(rng: random.Random, count: int) -> list[list[Node]]:
     return jobs
 
 
+@pytest.mark.full
 @IN_TURN
 def test_local_workload_manager_killed_at_random(tmp_path: Path) -> None:
     """What ran is said to have failed and why; what waited runs; nothing runs a second time."""
@@ -181,6 +184,7 @@ def test_local_workload_manager_killed_at_random(tmp_path: Path) -> None:
         expect_all_told(stage, LOCAL_JOBS)
 
 
+@pytest.mark.full
 @IN_TURN
 @pytest.mark.parametrize("on_lost", ["fail", "resubmit"])
 def test_instances_replaced_at_random(pair: Pair, tmp_path: Path, on_lost: str) -> None:

@@ -106,6 +106,7 @@ def test_nothing_that_is_shown_has_a_secret(site: Site) -> None:
         assert agent.stop() == 0
 
 
+@pytest.mark.full
 def test_nobody_can_look_into_the_agent(tmp_path: Path) -> None:
     """The daemon's own memory and environment are for root: jobs run as the same user."""
     with running_site(tmp_path) as site, site.program.background("start") as agent:
@@ -143,6 +144,7 @@ def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
         assert "chmod" in agent.log()
 
 
+@pytest.mark.full
 def test_the_registration_secret_is_rotated(tmp_path: Path) -> None:
     """Rainbow comes back without its database and with another secret, which is in the file."""
     with running_site(tmp_path) as site:
@@ -164,6 +166,7 @@ def test_the_registration_secret_is_rotated(tmp_path: Path) -> None:
         assert site.written() == ["ran"]
 
 
+@pytest.mark.full
 def test_the_clusters_secret_is_replaced(tmp_path: Path) -> None:
     """Somebody registered the cluster anew and wrote its secret into the file: it is used."""
     with running_site(tmp_path) as site:

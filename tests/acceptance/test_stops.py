@@ -84,6 +84,7 @@ def ends_in_time(agent: Running) -> None:
     assert "Traceback" not in agent.log()
 
 
+@pytest.mark.full
 def test_while_it_registers_with_a_server_that_says_nothing(tmp_path: Path) -> None:
     """A call that would wait for a minute is given up, since nothing came of it."""
     with silence() as host, running_site(tmp_path, host=host, timeout=60, grace=10) as site:
@@ -103,6 +104,7 @@ def test_while_rainbow_cannot_be_reached(tmp_path: Path) -> None:
         ends_in_time(agent)
 
 
+@pytest.mark.full
 def test_while_rainbow_stands_still(site: Site) -> None:
     """Polling, reporting and accepting all wait for an answer: none is waited for to the end."""
     with site.program.background("start") as agent:
@@ -164,6 +166,7 @@ def test_a_second_signal_while_flux_stands_still(tmp_path: Path) -> None:
         assert agent.wait() in (0, 128 + signal.SIGTERM)
 
 
+@pytest.mark.full
 def test_in_the_middle_of_thousands(site: Site) -> None:
     """What is begun is submitted as far as the time allows, and each task runs once in the end."""
     count = 1000

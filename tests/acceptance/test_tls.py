@@ -71,6 +71,7 @@ def test_settings_that_do_not_go_together(tmp_path: Path) -> None:
     assert f"RAINBOW_TLS_KEY={pki.client[1]}: cannot read the file" in absent.err
 
 
+@pytest.mark.full
 def test_an_expired_certificate_is_told_and_healed(tmp_path: Path) -> None:
     """The daemon says which file it is, waits, and registers when there is a new one."""
     pki = Pki.make(tmp_path)

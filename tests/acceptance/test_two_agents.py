@@ -107,6 +107,7 @@ def test_a_copy_is_told_who_is_there(site: Site, second: Program, what: str) -> 
     assert len(site.program.rows()) == 5
 
 
+@pytest.mark.full
 def test_a_drained_one_answers_too(site: Site, second: Program) -> None:
     """It takes no jobs, and it holds the cluster all the same."""
     with site.program.background("start") as first:
@@ -134,6 +135,7 @@ def test_the_first_restarts_at_once(site: Site, second: Program) -> None:
     assert second.rows() == []
 
 
+@pytest.mark.full
 def test_a_successor_without_the_folder(site: Site, second: Program) -> None:
     """The first is gone and only its credentials are left: the second goes on in its place.
 
@@ -182,6 +184,7 @@ def test_two_that_start_together(site: Site, second: Program, tmp_path: Path) ->
     assert site.written() == ["one"]
 
 
+@pytest.mark.full
 def test_another_program_takes_the_rows(site: Site, second: Program) -> None:
     """One that does not know the question, such as an older agent: 42 as well."""
     assert site.program.run("register").code == 0

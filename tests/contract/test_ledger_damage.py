@@ -100,6 +100,7 @@ def clean(folder: Path) -> None:
         each.unlink()
 
 
+@pytest.mark.full
 def test_cut_off_anywhere(tmp_path: Path, whole: tuple[bytes, Facts]) -> None:
     """At every page, around the first one byte by byte, and at seeded places in between."""
     data, facts = whole
@@ -147,6 +148,7 @@ def flips(data: bytes) -> Iterator[tuple[str, bytes]]:
         yield f"the page at {other} once more at {place}", bytes(changed)
 
 
+@pytest.mark.full
 def test_flipped_anywhere(tmp_path: Path, whole: tuple[bytes, Facts]) -> None:
     """Jobs, states, tasks, their order and their jobspecs are as they were, or none is there."""
     data, facts = whole

@@ -69,6 +69,7 @@ def test_scripts_are_shell(path: Path) -> None:
     subprocess.run(["sh", "-n", path], check=True)
 
 
+@pytest.mark.full
 def test_the_agents_install(tmp_path: Path) -> None:
     """In a clean environment, and with a PYTHONPATH that is a trap, the commands work."""
     wheel = built(tmp_path)
