@@ -1,20 +1,33 @@
-"""For every test: no RAINBOW_* of the caller's, and one profile for Hypothesis."""
+"""For every test: no RAINBOW_* of the caller's, profiles for Hypothesis, and what was not tested."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A slow or busy machine is not a failing test; the same examples every time.
+#: A slow or busy machine is not a failing test; the same examples every time.
+_PROFILE = "rainbow-agent"
 settings.register_profile(
-    "rainbow-agent",
+    _PROFILE,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("rainbow-agent")
+#: For `make test`.
+settings.register_profile("quick", settings.get_profile(_PROFILE), max_examples=25)
+settings.load_profile(_PROFILE)
+
+#: Markers of tests that need something that a machine may not have, and what that is.
+PARTS = {
+    "flux": "a real Flux",
+    "rainbow": "the real rainbow server",
+    "kubernetes": "a Kubernetes cluster",
+    "browser": "a browser",
+    "minicluster": "a MiniCluster of namespaces",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -22,3 +35,13 @@ def _no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("RAINBOW_") or name in ("CLUSTER_NAME", "FLUX_URI", "STATE_DIRECTORY"):
             monkeypatch.delenv(name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly which parts were not there: what was skipped is not proven."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    counts = Counter(part for report in skipped for part in PARTS if part in report.keywords)
+    for part, count in counts.items():
+        terminalreporter.write_line(
+            f"NOT TESTED against {PARTS[part]}: {count} tests marked {part} were skipped", red=True
+        )

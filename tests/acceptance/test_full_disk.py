@@ -30,7 +30,11 @@ ALL = ["first", "fourth", "second", "second begun", "third"]
     ],
 )
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Site, SmallDisk]]:
-    """A site whose state folder is a file system of its own."""
+    """A site whose state folder is a file system of its own.
+
+    The local workload manager's folder in it is on the machine's disk, as Flux's is: one whose own
+    disk is full leaves, and what it ran has no exit status (tests/unit/workload).
+    """
     kind, flux = request.param
     if missing := missing_parts(kind, flux=flux) or missing_disk():
         pytest.skip(missing)
@@ -38,6 +42,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Site
         small_disk(tmp_path / "state") as disk,
         running_site(tmp_path, kind, flux=flux) as site,
     ):
+        elsewhere, folder = tmp_path / "workload", tmp_path / "state" / "workload"
+        for path in (elsewhere, folder):
+            path.mkdir(mode=0o700)
+        disk.mount("--bind", elsewhere, folder)
         yield site, disk
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import re
 import stat
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from support.servers import SchedulerKind, running_scheduler
 from support.story import NASTY, NASTY_NAME, SENT, Story, tell
 
 REGISTRATION_SECRET = "marked-registration-secret-4711"
-GLOBAL_TOKEN = "marked-global-token-0815"
+GLOBAL_TOKEN = f"marked-global-token-{secrets.token_hex(4)}"  # in no other process
 
 PAIRS = [
     pytest.param(

@@ -53,13 +53,12 @@ def test_no_process_and_no_jobspec_shows_a_secret(site: Site) -> None:
     program = site.program
     assert len(program.hidden()) >= 3
     with program.background("start", log_level="debug") as agent:
-        site.fleet.send(jobspec(task(["sleep", "600"]), name="long"))
+        sleep = ["sleep", f"600.{os.getpid()}"]  # nobody else's
+        site.fleet.send(jobspec(task(sleep), name="long"))
         eventually(
             lambda: [row.state for row in program.rows()] == [JobState.RUNNING], "the job runs"
         )
-        sleepers = [
-            p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "600"]
-        ]
+        sleepers = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == sleep]
         assert sleepers
         assert not any(p.pid == agent.pid for sleeper in sleepers for p in sleeper.parents())
         known = {site.scheduler.pid, agent.pid}

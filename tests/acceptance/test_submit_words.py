@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,12 @@ from click.testing import CliRunner
 
 from rainbow_agent.cli import main
 
+NO_FOLDER = str(Path(tempfile.gettempdir()) / f"never-made-{secrets.token_hex(8)}")
+
 
 def submit(*words: str) -> tuple[int, str]:
     """Exit code and all that is said; nothing of it gets as far as a server."""
-    environ = {"RAINBOW_HOST": "127.0.0.1:1", "RAINBOW_STATE_DIR": "/nonexistent"}
+    environ = {"RAINBOW_HOST": "127.0.0.1:1", "RAINBOW_STATE_DIR": NO_FOLDER}
     answer = CliRunner(env=environ).invoke(main, ["submit", *words])
     return answer.exit_code, answer.output
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +13,9 @@ import pytest
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.storage.ledger import SqliteLedger
+from support.common import helper_environment
 from support.ledger import REGISTRATION, check_invariants, offer
 
-#: Where `support` is.
-TESTS = Path(__file__).parents[1]
 BATCH = 10
 
 _PRELUDE = """
@@ -96,9 +94,8 @@ def child(script: str, *args: object) -> Iterator[subprocess.Popen[str]]:
     """A Python process that runs a script; killed at the end, if it is not over."""
     command = [sys.executable, "-W", "error", "-c", script, *map(str, args)]
     pipe = subprocess.PIPE
-    environ = {**os.environ, "PYTHONPATH": str(TESTS)}
     with subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environ
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=helper_environment()
     ) as process:
         try:
             yield process

@@ -9,7 +9,7 @@ from collections import defaultdict
 from contextlib import closing
 
 from rainbow_agent.core.model import EventKind, Submission, Submitted, WorkloadEvent
-from support.common import eventually
+from support.common import eventually, helper_environment
 from support.local_workload import make_jobspec
 from support.places import FOREVER, Client, Place, new_key, status, told
 
@@ -145,7 +145,8 @@ def test_nothing_arrives_after_settling(client: Client, place: Place) -> None:
     What a killed process had on its way is in that history, or never becomes a job.
     """
     command = [sys.executable, "-c", _DOOMED, place.kind, place.address, "300"]
-    assert subprocess.run(command, check=False, timeout=60).returncode == -9
+    done = subprocess.run(command, check=False, timeout=60, env=helper_environment())
+    assert done.returncode == -9
     with closing(place.open()) as workload:
         workload.settle(threading.Event())
         with closing(workload.open_journal()) as journal:

@@ -6,17 +6,22 @@ The in-memory servers stand beside it: scheduler.py (rainbow), workload.py (Flux
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import psutil
 
 from rainbow_agent.core.errors import JobspecError
 from rainbow_agent.core.model import Credentials, Plan, PlannedTask
 from rainbow_agent.runtime.setting_types import Secret
+
+#: What a Python of a test's own needs on its path to import support.*.
+TESTS: Final = Path(__file__).parents[1]
 
 #: 2024-05-17T10:00:00Z, when FakeClock begins.
 EPOCH = 1715940000.0
@@ -41,6 +46,11 @@ class FakeClock:
         """Let time pass."""
         self._now += seconds
         self._monotonic += seconds
+
+
+def helper_environment() -> dict[str, str]:
+    """For a Python that runs a test's own code. The program is started without it (program.py)."""
+    return {**os.environ, "PYTHONPATH": str(TESTS)}
 
 
 def eventually(holds: Callable[[], object], what: str, *, seconds: float = 20.0) -> None:

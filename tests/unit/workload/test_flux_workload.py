@@ -27,7 +27,7 @@ from support.local_workload import make_jobspec
 from support.places import new_key
 
 needs_flux = pytest.mark.skipif(flux_command() is None, reason=NO_FLUX)
-NOWHERE = "local:///nonexistent/flux/local"
+NOWHERE = "local:///dev/null/flux/local"  # below a file: it can never be there
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 import socket
@@ -21,7 +20,7 @@ from rainbow_agent.workload.local.server import folder as folders
 from rainbow_agent.workload.local.server.client import Channel
 from rainbow_agent.workload.local.server.protocol import Op, encode
 from rainbow_agent.workload.local.workload import LocalWorkload, shut_down
-from support.common import eventually
+from support.common import eventually, helper_environment
 from support.local_workload import (
     Watched,
     exception,
@@ -36,7 +35,6 @@ from support.local_workload import (
     watching,
 )
 
-TESTS = Path(__file__).parents[2]
 FOREVER = ["sleep", "1000"]
 
 
@@ -77,7 +75,7 @@ def test_jobs_outlive_the_client(folder: Path) -> None:
     )
     client = subprocess.run(
         [sys.executable, "-c", program, folder],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env=helper_environment(),
         capture_output=True,
         text=True,
         check=False,
