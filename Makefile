@@ -5,14 +5,33 @@ BIN := $(VENV)/bin
 # The versions that the development environment has; LOCK= takes the newest of everything.
 LOCK ?= requirements-dev.lock
 
-.PHONY: help demo test lint check bench reliability wheel dist lock release-check clean
+# Tests in tiers, by markers (pyproject.toml). Files are shared out to this many processes, which
+# wait more than they work.
+WORKERS ?= 3
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+REAL := flux or rainbow or kubernetes
+ELSEWHERE := browser or minicluster
+# Of the lines of both packages, percent, by what runs in the process of the tests of `make test`.
+COVERAGE_FLOOR ?= 80
+SEED ?= 1
+MINUTES ?= 10
+PARTS ?= embedded
+
+.PHONY: help demo test test-full test-rest test-real test-chaos test-browser test-minicluster \
+	coverage lint check bench bench-quick reliability wheel dist lock release-check clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   run the main job here, on embedded parts"
-	@echo "make test   run the tests"
+	@echo "make test   run the tests that a change needs: minutes, nothing but Python"
 	@echo "make check  formatting, lint, types, import rules, tests"
-	@echo "make bench  measure speed and size"
+	@echo "make test-full         all tests over embedded parts: also those that are long"
+	@echo "make test-real         the tests over a real Flux and a real rainbow, if on PATH"
+	@echo "make test-browser      the page in Chromium"
+	@echo "make test-minicluster  MiniClusters in namespaces: as root, with both real parts"
+	@echo "make test-chaos        a storm: SEED=1 MINUTES=10 PARTS=embedded, or PARTS=real"
+	@echo "make coverage          make test, and which lines it runs"
+	@echo "make bench             measure speed and size; make bench-quick: in two minutes"
 	@echo "make wheel  build the wheel, install it in a clean environment, start it"
 	@echo "make dist   build the wheel, the sdist and their checksums"
 	@echo "make lock   write requirements-dev.lock anew, with the newest versions"
@@ -32,7 +51,31 @@ demo: $(VENV)/.installed
 	$(BIN)/rainbow-agent demo
 
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(PYTEST) --hypothesis-profile quick -m 'not (full or $(REAL) or $(ELSEWHERE))'
+
+coverage: $(VENV)/.dev
+	$(PYTEST) --hypothesis-profile quick -m 'not (full or $(REAL) or $(ELSEWHERE))' \
+		--cov --cov-report term:skip-covered --cov-fail-under $(COVERAGE_FLOOR)
+
+test-full: $(VENV)/.dev
+	$(PYTEST) -m 'not ($(REAL) or $(ELSEWHERE))'
+
+# What `make test` leaves out of test-full.
+test-rest: $(VENV)/.dev
+	$(PYTEST) -m 'full and not ($(REAL) or $(ELSEWHERE))'
+
+test-real: $(VENV)/.dev
+	$(PYTEST) -m '($(REAL)) and not ($(ELSEWHERE))'
+
+test-browser: $(VENV)/.dev build/axe.min.js
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	$(BIN)/pytest -m browser tests/browser
+
+test-minicluster: $(VENV)/.dev
+	$(BIN)/pytest -m minicluster tests/minicluster
+
+test-chaos: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python -m chaos --seed $(SEED) --minutes $(MINUTES) --parts $(PARTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -51,6 +94,9 @@ build/axe.min.js:
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/run.py
+
+bench-quick: $(VENV)/.dev
+	$(BIN)/python bench/run.py --quick
 
 reliability: $(VENV)/.dev
 	mkdir -p build && rm -f build/reliability.jsonl

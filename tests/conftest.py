@@ -1,4 +1,4 @@
-"""For every test: no RAINBOW_* of the caller's, profiles for Hypothesis, and what was not tested."""
+"""For every test: no RAINBOW_* of the caller's, Hypothesis, and what was not tested."""
 
 from __future__ import annotations
 

@@ -351,7 +351,6 @@ STORIES: dict[CrashPoint, Story] = {
 }
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("point", sample(CrashPoint, quick=QUICK))
 def test_killed_after_a_step(ground: Ground, point: CrashPoint, tmp_path: Path) -> None:
     """Killed right after any step, the next start brings all to the end that it would have had."""

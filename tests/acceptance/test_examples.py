@@ -105,7 +105,7 @@ def served(program: Program, line: str, says: str) -> Iterator[None]:
     finally:
         if process.poll() is None:
             os.kill(process.pid, signal.SIGTERM)
-        code = process.wait(60)
+        code = process.wait(300)
     assert code == 0, log.read_text()
 
 

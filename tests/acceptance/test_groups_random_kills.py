@@ -56,7 +56,6 @@ def written(site: Site, name: str) -> list[str]:
     return [line.removeprefix(f"{name}/") for line in site.written() if line.startswith(f"{name}/")]
 
 
-@pytest.mark.timeout(300)
 def test_random_groups_and_kills(site: Site) -> None:
     """Nothing starts before what it needs ended well; all that can run runs; each once."""
     rng = random.Random(SEED)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import secrets
 import re
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack

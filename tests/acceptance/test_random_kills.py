@@ -47,7 +47,7 @@ PAIRS = [
         (SchedulerKind.REAL, True), id="rainbow-flux", marks=[pytest.mark.rainbow, pytest.mark.flux]
     ),
 ]
-IN_TURN = pytest.mark.timeout(600)
+IN_TURN = pytest.mark.timeout(3600)
 
 
 @pytest.fixture(params=PAIRS)

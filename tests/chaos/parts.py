@@ -22,7 +22,7 @@ from support.servers import SchedulerKind, SchedulerProcess, running_scheduler
 
 CLUSTER: Final = "blue"
 LOCAL_CORES: Final = 4
-WAIT_S: Final = 180.0  # for a part to be there again; load makes slow
+WAIT_S: Final = 60.0  # for a part to be there again, on a quiet machine
 START_TRIES: Final = 5
 
 _ROWS: Final = """

@@ -11,7 +11,6 @@ import random
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -25,7 +24,6 @@ from support.groups import expect_as_said, jobspec_of, random_scope
 from support.places import Place, new_key
 
 
-@pytest.mark.timeout(300)
 @settings(
     max_examples=6,
     deadline=None,

@@ -79,7 +79,7 @@ def test_a_journal_serves_another_thread(client: Client) -> None:
 
     thread = threading.Thread(target=read)
     thread.start()
-    thread.join(60)
+    thread.join(120)
     assert seen == [client.end(job)]
 
 

@@ -197,7 +197,7 @@ class Agent:
     def start(self) -> None:
         """Until it is built; they are made in its thread, which owns its ledger."""
         self.thread.start()
-        if not self._built.wait(30.0):
+        if not self._built.wait(120):
             raise AssertionError("the agent was not made in time")
 
     def ends(self) -> None:

@@ -21,8 +21,8 @@ NO_FLUX = "NO REAL FLUX: put the `flux` command on PATH to run this test"
 
 #: The instance lives until its initial program sees the end of its input.
 _PROGRAM = 'echo "$FLUX_URI" > "$0.new" && mv "$0.new" "$0" && cat > /dev/null'
-_START_SECONDS = 60.0
-_STOP_SECONDS = 30.0
+_START_SECONDS = 300.0
+_STOP_SECONDS = 120.0
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def running_server(folder: Path, *options: str) -> Iterator[subprocess.Popen[byt
         finally:
             server.terminate()
             try:
-                server.wait(timeout=15)
+                server.wait(timeout=120)
             finally:
                 server.kill()
 

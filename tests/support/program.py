@@ -26,7 +26,8 @@ from support.common import eventually
 from support.secrets import in_files, secrets_of
 
 PROGRAM: Final = Path(sys.executable).with_name("rainbow-agent")
-_PATIENCE: Final = 90.0  # seconds until a process is given up
+_LIMIT_S: Final = 400.0  # until a process is given up
+_JOBS_S: Final = 90.0  # until jobs are over, on a quiet machine
 _LOOK: Final = 0.1  # seconds between looks at the ledger
 
 
@@ -64,7 +65,7 @@ class Running:
         """Send a signal; none that runs any more is no error."""
         self._process.send_signal(number)
 
-    def wait(self, seconds: float = _PATIENCE) -> int:
+    def wait(self, seconds: float = _LIMIT_S) -> int:
         """Wait for its end; how it ended, as Answer.code.
 
         Raises:
@@ -136,7 +137,7 @@ class Program:
                 capture_output=True,
                 encoding="utf-8",
                 input=stdin,
-                timeout=_PATIENCE,
+                timeout=_LIMIT_S,
                 check=False,
             )
         except subprocess.TimeoutExpired:
@@ -224,7 +225,7 @@ class Program:
         with closing(SqliteLedger.open_readonly(path)) as ledger:
             return ledger.jobs()
 
-    def await_end(self, jobs: int, *, seconds: float = _PATIENCE) -> None:
+    def await_end(self, jobs: int, *, seconds: float = _JOBS_S) -> None:
         """Wait until so many jobs are in the ledger and all that are there are over."""
         looks = Event()
 

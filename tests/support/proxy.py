@@ -81,7 +81,7 @@ class Proxy:
         self._listener.close()
         self.cut_all()
         for thread in self._threads:
-            thread.join(10.0)
+            thread.join(120)
 
     _dead: set[socket.socket] = set()  # noqa: RUF012 - replaced as a whole
 

@@ -27,7 +27,7 @@ from support.secrets import REGISTRATION_SECRET
 
 REAL_PROGRAM: Final = "rainbow-scheduler"
 _READY: Final = re.compile(r"^.*listening(?: on|:) 127\.0\.0\.1:(\d+)$", re.MULTILINE)
-_PATIENCE: Final = 20.0  # seconds until a start or an end is given up
+_LIMIT_S: Final = 120.0  # until a start or an end is given up
 
 _numbers = itertools.count()
 
@@ -97,7 +97,7 @@ class SchedulerProcess:
             return None
         process.terminate()
         try:
-            return process.wait(_PATIENCE)
+            return process.wait(_LIMIT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
@@ -130,7 +130,7 @@ class SchedulerProcess:
         return [REAL_PROGRAM, *flags, "--secret", self.secret]
 
     def _await_port(self, process: subprocess.Popen[bytes]) -> str:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _LIMIT_S
         pause = threading.Event()
         while time.monotonic() < deadline and process.poll() is None:
             ready = _READY.search(self.log())

@@ -40,7 +40,7 @@ def test_a_thread_that_dies_stops_the_daemon(caplog: pytest.LogCaptureFixture) -
     stop = Stop()
     threads = Threads(stop)
     threads.start("journal", bug)
-    assert stop.wait(30.0)
+    assert stop.wait(120)
     threads.join()
     assert (stop.exit_code, stop.reason) == (1, "the journal thread died: a bug")
     assert "Traceback" in caplog.text

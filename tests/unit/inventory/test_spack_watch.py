@@ -44,20 +44,20 @@ def test_a_database_that_is_written_is_told(index: Path) -> None:
     write(index)
     with watching(index) as (_, told):
         write(index, '{"database": {}}')
-        assert told.wait(10)
+        assert told.wait(120)
 
 
 def test_a_tree_that_is_made_later_is_watched_then(index: Path) -> None:
     """Folder by folder; a look takes the watch along, as each event leads to one."""
     with watching(index) as (watch, told):
         index.parents[2].mkdir(parents=True)
-        assert told.wait(10)
+        assert told.wait(120)
         watch.look()
         index.parent.mkdir(parents=True)
         told.clear()
         watch.look()
         write(index)
-        assert told.wait(10)
+        assert told.wait(120)
 
 
 def test_reading_is_no_change(index: Path) -> None:
@@ -72,7 +72,7 @@ def test_reading_is_no_change(index: Path) -> None:
         write(index.with_name("other"), "x")
         assert not told.wait(0.3)
         write(index, "[]")
-        assert told.wait(10)
+        assert told.wait(120)
 
 
 def test_what_nobody_tells_is_found_by_looking(index: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_tree_that_is_removed_and_made_again(index: Path) -> None:
     with watching(index) as (watch, told):
         index.unlink()
         index.parent.rmdir()
-        assert told.wait(10)
+        assert told.wait(120)
         watch.look()
         index.parent.mkdir()
         watch.look()

@@ -255,7 +255,7 @@ def test_the_thread_ends_with_the_stop(harness: Harness) -> None:
     thread.start()
     eventually(lambda: harness.watcher.description, "the first survey")
     harness.stop.set("the test stops it")
-    thread.join(10)
+    thread.join(120)
     assert not thread.is_alive()
     assert harness.software.stopped
     assert harness.pool.closed == 1
@@ -274,7 +274,7 @@ def test_news_wake_the_thread(harness: Harness) -> None:
     harness.clock.advance(2)
     eventually(lambda: len(harness.ranks.asked) == 2, "the nodes are asked again")
     harness.stop.set("the test stops it")
-    thread.join(10)
+    thread.join(120)
 
 
 def test_a_flux_that_can_never_be_reached_ends_the_thread(harness: Harness) -> None:

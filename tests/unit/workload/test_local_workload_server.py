@@ -140,7 +140,7 @@ def test_a_server_that_is_told_to_leave_ends_what_runs(folder: Path) -> None:
             client.until(EventKind.START, ran)
             server.terminate()
             assert exception(client.end(ran)).exception == "cancel"
-            assert server.wait(timeout=15) == 0
+            assert server.wait(timeout=120) == 0
         assert told(client.of(waits)) == ["submit"]
     with watching(folder, cores=1) as client:
         assert status(client.end(waits)) == 0
@@ -158,7 +158,7 @@ def test_a_second_signal_ends_a_server_at_once(folder: Path) -> None:
         server.terminate()
         client.until(EventKind.EXCEPTION, job)
         server.terminate()
-        assert server.wait(timeout=15) == 0
+        assert server.wait(timeout=120) == 0
         eventually(lambda: not lives(pid), "the job is gone")
     with watching(folder) as client:
         kinds = [kind for kind in told(client.end(job)) if kind != "finish"]  # seen in time or not
@@ -176,7 +176,7 @@ def test_a_server_that_cannot_write_promises_nothing(folder: Path) -> None:
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (limit, limit))
         with pytest.raises(WorkloadUnavailable):
             client.run(["sh", "-c", "echo ran > $0", f"{folder}/output/ran"])
-        assert server.wait(timeout=15) == 1
+        assert server.wait(timeout=120) == 1
     with watching(folder) as client:
         assert told(client.end(runs)) == ["submit", "start", "exec", "clean"]
         client.until(EventKind.CAUGHT_UP)
@@ -205,7 +205,7 @@ def test_only_one_server_works_in_a_folder(folder: Path) -> None:
             str(folder),
         ]
         second = subprocess.run(
-            command, capture_output=True, text=True, cwd="/", timeout=30, check=False
+            command, capture_output=True, text=True, cwd="/", timeout=120, check=False
         )
         assert second.returncode == folders.FolderHeld.exit_code
         assert f"pid {first.pid}" in second.stderr

@@ -82,7 +82,7 @@ class Harness:
 
     def get(self, path: str = "/") -> bytes:
         """Ask it."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as client:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)) as client:
             client.request("GET", path)
             return client.getresponse().read()
 
@@ -138,7 +138,7 @@ def test_a_header_without_end_is_refused(harness: Harness) -> None:
     """Memory is not for whoever sends most."""
     with (
         harness.serving(),
-        socket.create_connection(("127.0.0.1", harness.port), timeout=10) as client,
+        socket.create_connection(("127.0.0.1", harness.port), timeout=120) as client,
     ):
         client.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * (2 * MAX_HEADER_BYTES) + b"\r\n\r\n")
         assert b" 431 " in client.recv(1000)
@@ -153,7 +153,7 @@ def test_what_is_no_http_is_refused_and_harms_nobody(harness: Harness) -> None:
             b"GET\r\n\r\n",
             b"\x00" * 500,
         ):
-            with socket.create_connection(("127.0.0.1", harness.port), timeout=10) as client:
+            with socket.create_connection(("127.0.0.1", harness.port), timeout=120) as client:
                 client.sendall(nonsense)
         assert harness.get() == b"hello"
 
@@ -171,7 +171,7 @@ def send_slowly(port: int, count: int, over: threading.Event) -> None:
     clients: list[socket.socket] = []
     while not over.is_set():
         while len(clients) < count:
-            client = socket.create_connection(("127.0.0.1", port), timeout=10)
+            client = socket.create_connection(("127.0.0.1", port), timeout=120)
             client.sendall(b"GET /livez HTTP/1.1\r\n")
             clients.append(client)
         for client in list(clients):
@@ -226,8 +226,8 @@ def test_a_request_that_takes_too_long_is_cut_off(
     monkeypatch.setattr(connections, "CHECK_INTERVAL_S", 0.05)
     with (
         harness.serving(),
-        closing(http.client.HTTPConnection("127.0.0.1", harness.port, timeout=10)) as steady,
-        socket.create_connection(("127.0.0.1", harness.port), timeout=10) as slow,
+        closing(http.client.HTTPConnection("127.0.0.1", harness.port, timeout=120)) as steady,
+        socket.create_connection(("127.0.0.1", harness.port), timeout=120) as slow,
     ):
         slow.setblocking(False)
         slow.send(b"GET /livez HTTP/1.1\r\n")
