@@ -80,11 +80,16 @@ def _numa(draw: st.DrawFn, groups: Sequence[list[int]]) -> dict[str, str]:
     for a in range(count):
         for b in range(a):
             far[a][b] = far[b][a] = draw(st.sampled_from((16, 21, 32)))
-    return domains(dict(enumerate(groups)), dict.fromkeys(range(count), 1), far)
+    places = dict(enumerate(groups))
+    if draw(st.booleans()):  # memory without CPUs
+        row = [draw(st.sampled_from((17, 24))) for _ in range(count)]
+        far = [*([*each, last] for each, last in zip(far, row, strict=True)), [*row, 10]]
+        places[count] = []
+    return domains(places, dict.fromkeys(places, 1), far)
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(files=_machines())
 def test_any_machine_is_numbered_as_hwloc_does(

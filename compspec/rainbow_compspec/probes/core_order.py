@@ -56,6 +56,22 @@ def _fits(one: Cpus, other: Cpus) -> bool:
     return one.isdisjoint(other) or one <= other or other <= one
 
 
+def with_nearest(domains: Mapping[int, Cpus], distances: Distances) -> dict[int, Cpus]:
+    """Gives memory without CPUs those of the domains that it is nearest to.
+
+    Not where it is as far from all of them: then it belongs to none.
+    """
+    found = dict(domains)
+    for name in (name for name, cpus in domains.items() if not cpus):
+        row = distances.get(name, {})
+        others = {other: row[other] for other in domains if other != name and other in row}
+        least = min(others.values(), default=0)
+        nearest = [other for other, far in others.items() if far == least]
+        if least > row.get(name, 0) and len(nearest) < len(others):
+            found[name] = frozenset().union(*(domains[other] for other in nearest))
+    return found
+
+
 def near_each_other(domains: Mapping[int, Cpus], distances: Distances) -> list[Cpus]:
     """Returns the CPUs of NUMA domains that are nearer to each other than to the rest.
 

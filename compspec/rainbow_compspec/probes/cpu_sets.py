@@ -78,10 +78,10 @@ def domains(host: Host) -> dict[int, Cpus]:
 
 def distances(host: Host, nodes: Iterable[int]) -> Distances:
     """Returns the distances of NUMA domains from each other, those that can be read."""
-    names = sorted(nodes)
+    names = host.numbered(NODES, "node")  # a row has a column for each of them
     rows = {
         node: [integer(word) for word in (host.text(f"{NODES}/node{node}/distance") or "").split()]
-        for node in names
+        for node in nodes
     }
     return {
         node: {other: far for other, far in zip(names, row, strict=True) if far is not None}

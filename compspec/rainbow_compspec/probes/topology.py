@@ -6,14 +6,14 @@ numbered as hwloc numbers them (`core_order`), so they agree with what Flux call
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rainbow_compspec.errors import ProbeFailed
 from rainbow_compspec.facts import Core
 from rainbow_compspec.host import Host
 from rainbow_compspec.probes import cpu_sets
-from rainbow_compspec.probes.core_order import Cpus, near_each_other, ordered
+from rainbow_compspec.probes.core_order import Cpus, near_each_other, ordered, with_nearest
 from rainbow_compspec.probes.cpu_sets import CPUS, Grouped, Processors
 from rainbow_compspec.reading import UNOPPOSED, Choice, Confidence, Origin
 from rainbow_compspec.text import cpu_list, integer
@@ -100,15 +100,25 @@ def _online(host: Host, processors: Processors) -> tuple[int, ...]:
     return online
 
 
+def _apart(domains: Mapping[int, Cpus], online: Cpus) -> dict[int, Cpus]:
+    """Leaves out domains that share CPUs with an earlier one, as hwloc does: firmware is wrong."""
+    kept: dict[int, Cpus] = {}
+    for node, cpus in sorted(domains.items()):
+        if all(cpus.isdisjoint(other) for other in kept.values()):
+            kept[node] = cpus & online
+    return kept
+
+
 def _numbered(host: Host, grouped: Grouped, online: Iterable[int]) -> tuple[Core, ...]:
     """Numbers cores and sockets in hwloc's order."""
-    domains = cpu_sets.domains(host)
-    domains = {node: cpus & frozenset(online) for node, cpus in domains.items()}
+    domains = _apart(cpu_sets.domains(host), frozenset(online))
+    distances = cpu_sets.distances(host, domains)
+    near = with_nearest(domains, distances)
     holders = [
         *grouped.packages,
         *cpu_sets.shared(host, grouped, online),
-        *domains.values(),
-        *near_each_other(domains, cpu_sets.distances(host, domains)),
+        *near.values(),
+        *near_each_other(near, distances),
     ]
     numa = {cpu: node for node, cpus in domains.items() for cpu in cpus}
     cores = ordered(grouped.cores, holders)

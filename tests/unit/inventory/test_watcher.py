@@ -315,3 +315,25 @@ def test_status_names_those_that_are_not_as_they_should_be(harness: Harness) -> 
         (2, "down", None),
         (3, "drained", None),
     ]
+
+
+def test_what_the_workload_manager_gives_and_the_node_does_not_have_is_warned_of(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning names both, once for all nodes of a kind; the status names the nodes."""
+    harness.pool.nodes = views(3, cores=8, gpus=2)
+    harness.watcher.tick()
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    (cores,) = (text for text in warnings if "gives cores 0-7" in text)
+    assert "3 nodes (blue-0, blue-1, blue-2)" in cores
+    assert "has 4 (0-3)" in cores
+    facts = harness.watcher.facts()["nodes"]
+    assert facts is not None
+    assert all(
+        "gives 2 GPUs, the node says that it has 0" in t["problem"] for t in facts["troubled"]
+    )
+    assert len(facts["troubled"]) == 3
+    before = len(caplog.records)
+    harness.pool.nodes = changed(harness.pool.nodes, 2, up=False)
+    harness.watcher.tick()
+    assert not any("gives cores" in r.getMessage() for r in caplog.records[before:])
