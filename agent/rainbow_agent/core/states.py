@@ -48,34 +48,36 @@ FINAL_TASK_STATES = frozenset(
     {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED, TaskState.LOST}
 )
 
-_JOB_ORDER = (JobState.RECEIVED, JobState.SUBMITTED, JobState.RUNNING)
-_TASK_ORDER = (
-    TaskState.PENDING,
-    TaskState.SUBMITTING,
-    TaskState.SUBMITTED,
-    TaskState.RUNNING,
-)
-
-#: Forward along the order, or to any final state. `refused` is for jobs that never started. One
-#: step back: all of the job waited in an instance that was replaced, and goes into the next one.
-JOB_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
-    [(was, now) for i, was in enumerate(_JOB_ORDER) for now in _JOB_ORDER[i + 1 :]]
-    + [
-        (was, now)
-        for was in _JOB_ORDER
-        for now in FINAL_JOB_STATES
-        if not (was is JobState.RUNNING and now is JobState.REFUSED)
-    ]
-    + [(JobState.SUBMITTED, JobState.RECEIVED)]
-)
-
-#: Forward along the order, or to any final state; and back to `pending`: after a crash, from
-#: `submitting`, when the workload manager never got the task; from the others when the instance
+#: How a job may move: forward, or to any final state; `refused` is for jobs that never started.
+#: One step back: all of the job waited in an instance that was replaced, and goes into the next.
+_JOB_TABLE = {
+    "received": "submitted running completed failed canceled refused lost",
+    "submitted": "received running completed failed canceled refused lost",
+    "running": "completed failed canceled lost",
+    "completed": "",
+    "failed": "",
+    "canceled": "",
+    "refused": "",
+    "lost": "",
+}
+#: How a task may move: forward, or to any final state; and back to `pending`: from `submitting`
+#: after a crash, or when the workload manager takes no jobs; from the others when the instance
 #: that had it was replaced (TaskChange.again), and it is to be submitted to the next one.
-TASK_MOVES: frozenset[tuple[TaskState, TaskState]] = frozenset(
-    [(was, now) for i, was in enumerate(_TASK_ORDER) for now in _TASK_ORDER[i + 1 :]]
-    + [(was, now) for was in _TASK_ORDER for now in FINAL_TASK_STATES]
-    + [(was, TaskState.PENDING) for was in _TASK_ORDER[1:]]
+_TASK_TABLE = {
+    "pending": "submitting submitted running completed failed canceled lost",
+    "submitting": "pending submitted running completed failed canceled lost",
+    "submitted": "pending running completed failed canceled lost",
+    "running": "pending completed failed canceled lost",
+    "completed": "",
+    "failed": "",
+    "canceled": "",
+    "lost": "",
+}
+JOB_MOVES = frozenset(
+    (JobState(was), JobState(now)) for was, after in _JOB_TABLE.items() for now in after.split()
+)
+TASK_MOVES = frozenset(
+    (TaskState(was), TaskState(now)) for was, after in _TASK_TABLE.items() for now in after.split()
 )
 
 

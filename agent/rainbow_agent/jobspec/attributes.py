@@ -46,7 +46,7 @@ def parse_duration(text: str) -> float | None:
     return seconds if math.isfinite(seconds) else None
 
 
-KNOWN_ATTRIBUTES = ("duration", "cwd", "environment", "watch")
+KNOWN_ATTRIBUTES = ("duration", "cwd", "environment", "watch", "queue")
 #: What other tools call them. Taking one for a foreign attribute would run the job without it.
 _SYNONYMS = {
     "env": "environment",
@@ -60,6 +60,7 @@ _SYNONYMS = {
     "time_limit": "duration",
     "timeout": "duration",
     "walltime": "duration",
+    "partition": "queue",
 }
 _KNOWN_NEEDS = ("name", "field", "match", "min", "max", "attribute", "value")
 
@@ -98,6 +99,7 @@ def _read_attributes(parent: Fields) -> Attributes:
         cwd=read("cwd", _cwd),
         environment=read("environment", _environment) or {},
         watch=read("watch", as_boolean),
+        queue=read("queue", as_name),
         unknown=tuple(unknown),
     )
 

@@ -26,6 +26,7 @@ from rainbow_agent.jobspec.document import (
     Task,
 )
 from rainbow_agent.jobspec.fluxspec import (
+    MAX_WORD_BYTES,
     Programs,
     flux_jobspec,
     group_jobspec,
@@ -51,6 +52,11 @@ class Scope:
     attributes: Attributes = NO_ATTRIBUTES
     shapes: tuple[Shape, ...] = ()  # of the group's alternatives
     limit: float = 0.0  # seconds that the group may take; 0 is without limit
+
+    @property
+    def is_top(self) -> bool:
+        """Whether tasks here go to the cluster's own instance, which may have queues."""
+        return not self.name
 
     def path(self, name: str) -> str:
         """What a task of the group is called in the plan."""
@@ -122,6 +128,7 @@ class Builder:
 
     def _single(self, place: Place, task: Task, name: str, scope: Scope) -> PlannedTask:
         """A task with a command, or its steps."""
+        _check_queue(task, scope)
         in_place = bool(scope.name) and place.in_place
         if task.local and task.requires:
             raise task.at.error(
@@ -160,11 +167,12 @@ class Builder:
         names = self._resources(group, scope)
         first = names[0] if group.resources is not None else None
         attributes = over.over(self._attributes(group.attributes, first, scope))
+        _check_queue(group, scope)
         # The group's limit ends what is in it: its tasks need none of their own.
         inner = Scope(
             name=name,
             resources=names,
-            attributes=replace(attributes, duration=None),
+            attributes=replace(attributes, duration=None, queue=None),
             shapes=tuple(self._shape(each) for each in names),
             limit=attributes.duration or scope.limit,
         )
@@ -230,12 +238,26 @@ class Builder:
         if resources is None:
             return own.over(scope.attributes)
         resource: Resource = self._document.resources[resources]
-        return own.over(resource.attributes.over(scope.attributes))
+        found = own.over(resource.attributes.over(scope.attributes))
+        return found if scope.is_top or found.queue is None else replace(found, queue=None)
 
 
 def _of(place: Place, attributes: Attributes) -> Attributes:
     """What holds where a task runs: the stage's program gets nothing of a user's environment."""
     return replace(attributes, environment={}) if place.staging else attributes
+
+
+def _check_queue(item: Task | Group, scope: Scope) -> None:
+    """Queues are the cluster's: what is in a group runs where its group does.
+
+    Raises:
+        JobspecError: it names one.
+    """
+    if item.attributes.queue is not None and not scope.is_top:
+        raise item.at.error(
+            "`queue` inside a group: what is in a group runs on the group's own nodes; write it "
+            "under the group's `attributes`"
+        )
 
 
 def _that_matter(options: tuple[Option, ...]) -> tuple[Option, ...]:
@@ -246,11 +268,18 @@ def _that_matter(options: tuple[Option, ...]) -> tuple[Option, ...]:
 def _command(task: Task) -> tuple[str, ...] | Script:
     if task.command is None:
         raise task.at.error("nothing to run; write `command`")
-    if not isinstance(task.command, Script) and any(
-        is_fatal(template) for word in task.command for template in templates(word)
-    ):
+    if isinstance(task.command, Script):
+        return task.command
+    if any(is_fatal(template) for word in task.command for template in templates(word)):
         raise task.at.error(
             "a word of `command` has more than 1023 bytes between {{ and }}, on which Flux's job "
             "shell crashes; write the command as a script (#!/bin/bash ...)"
+        )
+    longest = max(len(word.encode()) for word in task.command)
+    if longest > MAX_WORD_BYTES:
+        raise task.at.error(
+            f"a word of `command` has {longest:,} bytes, and the kernel takes at most "
+            f"{MAX_WORD_BYTES:,} (Argument list too long); write the command as a script "
+            "(#!/bin/bash ...), which travels in the job as a file"
         )
     return task.command

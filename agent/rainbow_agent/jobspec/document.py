@@ -36,6 +36,7 @@ class Attributes:
     cwd: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
     watch: bool | None = None
+    queue: str | None = None  # of Flux
     unknown: tuple[Reference, ...] = ()  # names of attributes that nothing here understands
 
     def over(self, base: Attributes) -> Attributes:
@@ -47,6 +48,7 @@ class Attributes:
             cwd=base.cwd if self.cwd is None else self.cwd,
             environment={**base.environment, **self.environment},
             watch=base.watch if self.watch is None else self.watch,
+            queue=base.queue if self.queue is None else self.queue,
             unknown=(*base.unknown, *self.unknown),
         )
 

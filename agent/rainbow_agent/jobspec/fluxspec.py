@@ -47,6 +47,9 @@ _SCRIPT_MODE = 0o100700
 #: The file of a group, likewise.
 _GROUP = "rainbow-group"
 _GROUP_MODE = 0o100600
+#: Bytes of one word of a command, or of one variable with its name (MAX_ARG_STRLEN, less the zero
+#: byte at its end; execve(2)).
+MAX_WORD_BYTES = 128 * 1024 - 1
 #: Bytes that the job shell keeps for a name between braces (flux-core, src/shell/mustache.c up to
 #: 0.88). It does not look whether they fit: a longer one ends the job shell with SIGSEGV.
 _MAX_TEMPLATE = 1023
@@ -70,6 +73,8 @@ def flux_jobspec(
     }
     if attributes.cwd is not None:
         system["cwd"] = attributes.cwd
+    if attributes.queue is not None:
+        system["queue"] = attributes.queue
     if isinstance(command, Script):
         words = [*command.interpreter, "{{tmpdir}}/" + _SCRIPT]
         system["files"] = {

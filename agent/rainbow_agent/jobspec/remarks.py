@@ -17,8 +17,8 @@ from rainbow_agent.jobspec.document import (
     Script,
     Task,
 )
-from rainbow_agent.jobspec.fluxspec import templates
-from rainbow_agent.jobspec.words import listing, show
+from rainbow_agent.jobspec.fluxspec import MAX_WORD_BYTES, templates
+from rainbow_agent.jobspec.words import Spot, listing, show
 
 #: At most so many; a jobspec of 10,000 tasks may repeat itself.
 MAX_REMARKS = 20
@@ -36,9 +36,11 @@ def remarks(document: Document, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
 
 def _remarks(document: Document, shapes: Mapping[str, Shape]) -> Iterator[str]:
     yield from _unknown(document.attributes)
+    yield from _too_long(document.attributes, Spot("attributes", 1, 1))
     for name, resource in document.resources.items():
         if name in shapes:
             yield from _unknown(resource.attributes)
+            yield from _too_long(resource.attributes, resource.at)
             yield from _units(resource)
             yield from _flattened(resource, shapes[name])
         else:
@@ -46,6 +48,7 @@ def _remarks(document: Document, shapes: Mapping[str, Shape]) -> Iterator[str]:
     yield from _unasked(document)
     for group in _every_group(document.groups):
         yield from _unknown(group.attributes)
+        yield from _too_long(group.attributes, group.at)
         yield from _of_tasks(group.tasks)
     yield from _of_tasks(document.tasks)
 
@@ -61,10 +64,21 @@ def _every_group(groups: Sequence[Group]) -> Iterator[Group]:
 def _of_tasks(tasks: Sequence[Task]) -> Iterator[str]:
     for task in tasks:
         yield from _unknown(task.attributes)
+        yield from _too_long(task.attributes, task.at)
         if task.command is not None and not isinstance(task.command, Script):
             found = [f"{{{{{t}}}}}" for word in task.command for t in templates(word)]
             if found:
                 yield f"{task.at}: Flux may replace {listing(found)} in a command's words"
+
+
+def _too_long(attributes: Attributes, at: Spot) -> Iterator[str]:
+    for name, value in attributes.environment.items():
+        size = len(name.encode()) + 1 + len(value.encode())
+        if size > MAX_WORD_BYTES:
+            yield (
+                f"{at}: the variable {show(name)} has {size:,} bytes, and the kernel takes at most "
+                f"{MAX_WORD_BYTES:,}: a program that gets it cannot be started; put it in a file"
+            )
 
 
 def _unknown(attributes: Attributes) -> Iterator[str]:

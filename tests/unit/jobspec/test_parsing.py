@@ -69,7 +69,7 @@ def test_everything_is_kept_typed() -> None:
             schedule: true
             label: x
             requires: [{name: spack, field: ior, min: 3.0.0, max: '4.0'}]
-            attributes: {duration: 5m, cwd: /x, environment: {A: yes}, watch: true, queue: debug}
+            attributes: {duration: 5m, cwd: /x, environment: {A: yes}, watch: true, queue: q, b: x}
             with: [{type: core, count: 10, unit: x}]
         tasks:
         - {group: train, depends_on: [setup], name: t}
@@ -85,7 +85,7 @@ def test_everything_is_kept_typed() -> None:
         Requirement("spack", {"field": "ior", "min": "3.0.0", "max": "4.0"}, ANYWHERE),
     )
     assert resource.attributes == Attributes(
-        300, "/x", {"A": "yes"}, True, (Reference("queue", ANYWHERE),)
+        300, "/x", {"A": "yes"}, True, "q", (Reference("b", ANYWHERE),)
     )
     assert resource.children[0].unit == "x"
     group, setup, local = document.tasks

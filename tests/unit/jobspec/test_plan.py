@@ -240,21 +240,21 @@ def test_remarks_are_bounded_and_tell_what_has_no_effect() -> None:
             "count": 2,
             "unit": "x",
             "with": [{"type": "core", "count": 1}],
-            "attributes": {"queue": "debug"},
+            "attributes": {"bank": "debug"},
         },
         "idle": {"type": "whatever", "count": 1},
     }
     tasks = [task(command=["echo", "{{id}}"])] + [task() for _ in range(3)]
     told = planned(resources=resources, tasks=tasks).warnings
     for words in (
-        "the attribute 'queue' is not known and has no effect",
+        "the attribute 'bank' is not known and has no effect",
         "resources.idle (line ",
         "Flux's jobspec has no rack",
         "`unit` has no effect",
         "Flux may replace '{{id}}' in a command's words",
     ):
         assert any(words in line for line in told), words
-    many = planned(tasks=[task(attributes={"queue": "debug"}) for _ in range(100)]).warnings
+    many = planned(tasks=[task(attributes={"bank": "debug"}) for _ in range(100)]).warnings
     assert len(many) == 20
 
 
@@ -316,3 +316,63 @@ def test_a_circle_is_always_found(needs: list[list[int]]) -> None:
     tasks = [task(f"t{i}", *(f"t{j}" for j in needed)) for i, needed in enumerate(needs)]
     with pytest.raises(JobspecError, match="in a circle"):
         planned(tasks=tasks)
+
+
+QUEUES = """
+version: 1
+attributes: {queue: everywhere}
+resources:
+  one: {type: core, count: 1}
+  big: {type: core, count: 1, attributes: {queue: of-the-resource}}
+tasks:
+- {name: default, command: [a], resources: one}
+- {name: own, command: [a], resources: big, attributes: {queue: own}}
+- {name: resource, command: [a], resources: big}
+groups:
+- name: g
+  resources: big
+  tasks: [{name: inner, command: [a]}, {name: other, command: [a], resources: big}]
+"""
+
+
+def test_a_queue_is_for_what_goes_to_the_cluster_itself() -> None:
+    """The nearest one holds; what is in a group runs in an instance without queues."""
+    plan = plan_text(QUEUES)
+    found = {
+        task.name: task.jobspec["attributes"]["system"].get("queue")
+        for task, _ in plan.every_task()
+    }
+    assert found == {
+        "default": "everywhere",
+        "own": "own",
+        "resource": "of-the-resource",
+        "g": "of-the-resource",
+        "g/inner": None,
+        "g/other": None,
+    }
+
+
+def test_a_task_in_a_group_names_no_queue() -> None:
+    """It would be refused where it runs; the error says where to write it."""
+    text = QUEUES.replace("{name: inner,", "{name: inner, attributes: {queue: x},")
+    with pytest.raises(JobspecError, match="under the group's `attributes`"):
+        plan_text(text)
+
+
+def test_a_word_that_the_kernel_does_not_take_is_an_error() -> None:
+    """It says how long it is, what is possible, and what to write; a script may be that long."""
+    task = (
+        "version: 1\nresources: {r: {type: core, count: 1}}\ntasks: [{resources: r, command: %s}]"
+    )
+    with pytest.raises(JobspecError, match=r"200,000 bytes.*131,071.*Argument list too long.*#!"):
+        plan_text(task % f"[bash, -c, {'x' * 200_000}]")
+    plan_text(task % f"[echo, {'x' * 131_071}]")
+    plan_text(task % f'"#!/bin/sh\\n: {"x" * 200_000}"')
+
+
+def test_a_variable_that_the_kernel_does_not_take_is_a_warning() -> None:
+    """It is told when the jobspec is validated, and in the job's story."""
+    text = "version: 1\nresources: {r: {type: core, count: 1}}\n"
+    text += "tasks: [{resources: r, command: a, attributes: {environment: {A: %s}}}]"
+    (warning,) = plan_text(text % ("x" * 140_000)).warnings
+    assert "'A' has 140,002 bytes" in warning
