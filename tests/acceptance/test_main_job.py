@@ -76,7 +76,8 @@ def test_before_it_ever_ran(story: Story) -> None:
     assert not list(shapes.breaches(view, shapes.STATUS))
     assert view["cluster"] == "blue"
     assert view["registration"] is None
-    assert view["daemon"] == {"running": False, "pid": None, "since": None, "heartbeat_age": None}
+    nothing = {"pid": None, "since": None, "heartbeat_age": None, "ended": None}
+    assert view["daemon"] == {"running": False, **nothing}
     assert sum(view["jobs"].values()) == 0
 
 

@@ -53,6 +53,8 @@ class RestartLoop:
         self._telemetry = telemetry
         self._clock = clock
         self._status = status
+        #: Why the daemon ended; to be read after run().
+        self.reason = ""
         self._times: deque[float] = deque(maxlen=len(PAUSES_S))
 
     def run(self) -> int:
@@ -71,7 +73,7 @@ class RestartLoop:
                     raise
                 broken = exc
             else:
-                code = daemon.run()
+                code, self.reason = daemon.run(), run.reason
                 if self._stop.is_set() or not isinstance(run.cause, LedgerError):
                     return code
                 if daemon.threads.alive():
@@ -79,6 +81,7 @@ class RestartLoop:
                     return RainbowAgentError.exit_code
                 broken = run.cause
             if self._wait(broken):
+                self.reason = self._stop.reason
                 return 0
 
     def _wait(self, broken: LedgerError) -> bool:

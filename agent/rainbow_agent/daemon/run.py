@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import ExitStack
+from pathlib import Path
 
 from rainbow_agent import __version__
+from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.daemon import systemd
 from rainbow_agent.daemon.build import DaemonBuilder
 from rainbow_agent.daemon.process import expect_address_space, keep_private
@@ -15,7 +17,7 @@ from rainbow_agent.daemon.status_writer import StatusWriter
 from rainbow_agent.daemon.systemd import Watchdog
 from rainbow_agent.fleet.grpc.connect import check_tls
 from rainbow_agent.runtime.clock import SystemClock
-from rainbow_agent.runtime.logs import set_level, set_up
+from rainbow_agent.runtime.logs import set_level, set_up, when
 from rainbow_agent.runtime.loops import LIMIT, Telemetry
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals
@@ -38,9 +40,14 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     service, clock = systemd.take_from(os.environ), SystemClock()
     telemetry = Telemetry(clock, _loop_limits(settings))
     with ExitStack() as stack:
+        before = state_dir.read_holder(settings.state_dir)
         since = lock(settings, stack)
+        _say_how_the_last_run_ended(before, settings)
         log_level.clear(settings.state_dir)
-        stop = stack.enter_context(stop_on_signals(settings.grace, lambda: _relevel(settings)))
+        ends = _Ends(settings.state_dir, since)
+        stop = stack.enter_context(
+            stop_on_signals(settings.grace, lambda: _relevel(settings), ends.keep)
+        )
         if service.watchdog_seconds is not None:
             watchdog = Watchdog(telemetry.loop_health, service.alive, service.watchdog_seconds / 2)
             stack.enter_context(watchdog.watching())
@@ -63,7 +70,52 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
         restarts = RestartLoop(
             builder.build, stop=stop, telemetry=telemetry, clock=clock, status=status
         )
-        return restarts.run()
+        return ends.run(restarts)
+
+
+class _Ends:
+    """Says and keeps how this run ends: an order, an error and a kill must not look alike.
+
+    Args:
+        folder: the state folder.
+        run: which run this is, as lock() returned it.
+    """
+
+    def __init__(self, folder: Path, run: float) -> None:
+        self._folder = folder
+        self._run = run
+
+    def keep(self, status: int, reason: str) -> None:
+        """It ends with this status, for this reason."""
+        at = SystemClock().now()
+        log.info("Stopped: %s", reason, extra={"action": "stopped", "status": status})
+        state_dir.write_end(self._folder, state_dir.End(self._run, at, status, reason))
+
+    def run(self, restarts: RestartLoop) -> int:
+        """Run to the end, and keep what that was."""
+        status, reason = 1, "a bug in the agent; its log has the traceback"
+        try:
+            status = restarts.run()
+            reason = restarts.reason
+        except RainbowAgentError as exc:
+            status, reason = exc.exit_code, str(exc)
+            raise
+        finally:
+            self.keep(status, reason)
+        return status
+
+
+def _say_how_the_last_run_ended(before: state_dir.Holder | None, settings: Settings) -> None:
+    """A run that left no word was killed, which nobody else may have noticed."""
+    runtime = state_dir.read_runtime(settings.state_dir)
+    if before is not None and state_dir.end_of(before.since, runtime) is None:
+        log.warning(
+            "The run before this one (pid %d, since %s) ended without a word: it was killed, or the"
+            " machine went down",
+            before.pid,
+            when(before.since),
+            extra={"action": "last_run_killed"},
+        )
 
 
 def lock(settings: Settings, stack: ExitStack) -> float:

@@ -16,6 +16,7 @@ from rainbow_agent.monitoring.views import job_view
 from rainbow_agent.runtime.conditions import Condition, ConditionName
 from rainbow_agent.runtime.logs import clean, when
 from rainbow_agent.runtime.settings import Settings
+from rainbow_agent.storage import state_dir
 
 #: The words, each with what it means (docs/operations.md).
 WORDS: Final[Mapping[str, str]] = {
@@ -156,6 +157,7 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
             "pid": found.pid,
             "since": when(found.since) if found.since else None,
             "heartbeat_age": round(now - heartbeat, 1) if heartbeat else None,
+            "ended": None if running else _ended(found),
         },
         "http": _served(found.runtime.get("http")) if running else None,
         "resources": _resources(found.runtime, running=running),
@@ -166,6 +168,14 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
         else {state.value: n for state, n in found.counts.items()},
         "errors": [_error(job) for job in found.errors],
     }
+
+
+def _ended(found: Sources) -> dict[str, Any] | None:
+    """How the last run ended; null when it left no word: it was killed, or there was none."""
+    end = state_dir.end_of(found.since, found.runtime)
+    if end is None:
+        return None
+    return {"at": when(end.at), "status": end.status, "reason": end.reason}
 
 
 def _served(told: Any) -> str | None:

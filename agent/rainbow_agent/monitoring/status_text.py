@@ -49,7 +49,17 @@ def _after(view: Mapping[str, Any]) -> str:
     return f"  last heartbeat {ago(max(age, 0.0))} ago"
 
 
+def _ended(daemon: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """How the last run ended, where there was one and none runs now."""
+    ended = daemon["ended"]
+    if ended is not None:
+        yield "ended", f"with exit status {ended['status']}: {ended['reason']}"
+    elif not daemon["running"] and daemon["heartbeat_age"] is not None:
+        yield "ended", "without a word: it was killed, or the machine went down"
+
+
 def _facts(view: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
+    yield from _ended(view["daemon"])
     draining = view["draining"]
     if draining:
         since = f"for {ago(seconds_since(draining['since'], now))}" if draining["since"] else ""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ REPORT = 0.95  # rainbow has the last report
 #: Seconds that one answer is waited for after a stop, at most, and of what is left at most so much.
 _ANSWER = 3.0
 _PART = 0.3
+#: Seconds that what is said when leaving in the middle of something may take.
+LEAVE_WITHIN_S = 0.2
 #: The signals that ask for a stop.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -130,11 +133,15 @@ class Patience:
 
 @contextmanager
 def stop_on_signals(
-    grace: float = float("inf"), on_hangup: Callable[[], None] | None = None
+    grace: float = float("inf"),
+    on_hangup: Callable[[], None] | None = None,
+    on_leave: Callable[[int, str], None] = lambda *_: None,
 ) -> Iterator[Stop]:
     """A Stop that SIGTERM or SIGINT sets; a second signal leaves at once.
 
     SIGHUP calls `on_hangup`, in a thread of its own; without it, it ends the program as ever.
+    `on_leave` is called with the exit status and the reason before the program leaves in the
+    middle of something; it is not waited for for long.
 
     Leaving at once is safe: everything that matters is on disk before it happens
     (docs/architecture.md, "write, submit, accept"). So is what happens when the grace time is
@@ -146,12 +153,13 @@ def stop_on_signals(
         if number == signal.SIGHUP and on_hangup is not None:
             on_hangup()
             return
+        name = signal.Signals(number).name
         if stop.is_set():
-            os._exit(128 + number)
-        stop.set(f"signal {signal.Signals(number).name}")
+            _leave(128 + number, f"a second signal, {name}, while it was stopping", on_leave)
+        stop.set(f"signal {name}")
 
     heeded = _SIGNALS if on_hangup is None else (*_SIGNALS, signal.SIGHUP)
-    with _listening(heard, heeded), _overdue(stop, grace):
+    with _listening(heard, heeded), _overdue(stop, grace, on_leave):
         yield stop
 
 
@@ -189,7 +197,7 @@ def _listening(heard: Callable[[int], None], heeded: Sequence[int]) -> Iterator[
 
 
 @contextmanager
-def _overdue(stop: Stop, grace: float) -> Iterator[None]:
+def _overdue(stop: Stop, grace: float, on_leave: Callable[[int, str], None]) -> Iterator[None]:
     """Leave when the grace time is over and the with block is not."""
     over = threading.Event()
 
@@ -198,10 +206,11 @@ def _overdue(stop: Stop, grace: float) -> Iterator[None]:
             pass
         if over.wait(max(0.0, stop.left()) if grace < threading.TIMEOUT_MAX else None):
             return
-        # By another thread: whoever reads the log may be what hangs.
-        threading.Thread(target=_complain, args=(grace,), daemon=True).start()
-        over.wait(0.2)
-        os._exit(stop.exit_code or 1)
+        _leave(
+            stop.exit_code or 1,
+            f"the stop took longer than RAINBOW_GRACE ({grace:g} s)",
+            on_leave,
+        )
 
     thread = threading.Thread(target=watch, name="grace", daemon=True)
     thread.start()
@@ -211,10 +220,19 @@ def _overdue(stop: Stop, grace: float) -> Iterator[None]:
         over.set()
 
 
-def _complain(grace: float) -> None:
-    log.critical(
-        "The stop took longer than RAINBOW_GRACE (%g s); leaving now. Nothing is lost: the next"
-        " start goes on",
-        grace,
-        extra={"action": "overdue"},
-    )
+def _leave(status: int, reason: str, on_leave: Callable[[int, str], None]) -> NoReturn:
+    """Leave now, in the middle of whatever runs."""
+
+    def say() -> None:
+        log.critical(
+            "Leaving now: %s. Nothing is lost: the next start continues",
+            reason,
+            extra={"action": "overdue", "status": status},
+        )
+        on_leave(status, reason)
+
+    # By another thread: whoever reads the log, or the disk, may be what hangs.
+    saying = threading.Thread(target=say, daemon=True)
+    saying.start()
+    saying.join(LEAVE_WITHIN_S)
+    os._exit(status)

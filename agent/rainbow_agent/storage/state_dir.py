@@ -258,6 +258,44 @@ def write_runtime(folder: Path, facts: Mapping[str, Any]) -> None:
             file.write(text)
 
 
+@dataclass(frozen=True)
+class End:
+    """How a run ended."""
+
+    run: float  # which one: its Holder's `since`
+    at: float  # epoch seconds
+    status: int  # the exit status
+    reason: str
+
+
+def write_end(folder: Path, end: End) -> None:
+    """Keep how this run ended, beside what it said last; a run that was killed leaves nothing.
+
+    That it cannot be kept is no error: the log has it.
+    """
+    try:
+        write_runtime(folder, {**_read_runtime(folder), "ended": vars(end)})
+    except OSError as exc:
+        log.warning("Cannot write %s/runtime.json: %s", folder, exc)
+
+
+def end_of(run: float | None, runtime: Mapping[str, Any]) -> End | None:
+    """How a run ended; None where it said nothing.
+
+    Args:
+        run: the `since` of its Holder.
+        runtime: what runtime.json has.
+    """
+    try:
+        ended = runtime["ended"]
+        end = End(
+            float(ended["run"]), float(ended["at"]), int(ended["status"]), str(ended["reason"])
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+    return end if end.run == run else None
+
+
 def beat() -> dict[str, Any]:
     """What goes with a heartbeat and tells its age also when the clock is set: this moment.
 
@@ -309,11 +347,15 @@ def _replace(path: Path, text: str, *, durable: bool = False) -> None:
 
 def read_runtime(folder: Path) -> dict[str, Any]:
     """What the agent last said of itself; empty when it never did."""
+    return _by_the_clock_of_now(_read_runtime(folder))
+
+
+def _read_runtime(folder: Path) -> dict[str, Any]:
     try:
         facts = json.loads((folder / "runtime.json").read_text())
     except (OSError, ValueError):
         return {}
-    return _by_the_clock_of_now(facts) if isinstance(facts, dict) else {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _by_the_clock_of_now(facts: dict[str, Any]) -> dict[str, Any]:

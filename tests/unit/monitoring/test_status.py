@@ -95,6 +95,7 @@ def test_a_running_daemon(settings: Settings) -> None:
         "pid": 42,
         "since": "2024-05-17T10:00:00.000Z",
         "heartbeat_age": 1.2,
+        "ended": None,
     }
     assert view["resources"] == RUNTIME["resources"]
     assert view["jobs"] == {state.value: n for state, n in COUNTS.items()}
@@ -123,6 +124,7 @@ def test_a_daemon_that_never_ran(settings: Settings) -> None:
         "pid": None,
         "since": None,
         "heartbeat_age": None,
+        "ended": None,
     }
     assert set(view["resources"].values()) == {None}
     assert set(view["resources"]) == set(RUNTIME["resources"])
@@ -162,8 +164,24 @@ def test_text_of_a_daemon_that_is_down_says_how_long(settings: Settings) -> None
     """Stopped, and since when nothing was heard."""
     text = status_text(status_view(settings, found(pid=None), NOW + 7200), NOW + 7200)
     assert text.splitlines()[0] == "stopped  last heartbeat 2 h ago"
+    assert "ended      without a word: it was killed, or the machine went down" in text
     assert "cores      64" in text
     assert "in use" not in text
+
+
+def test_how_the_last_run_ended(settings: Settings) -> None:
+    """An order and an error do not look like a kill; what an earlier run left does not count."""
+    ended = {"run": 1715940000.0, "at": NOW, "status": 42, "reason": "rainbow refuses the secret"}
+    view = status_view(settings, found(pid=None, runtime={**RUNTIME, "ended": ended}), NOW + 60)
+    assert view["daemon"]["ended"] == {
+        "at": "2024-05-17T10:01:40.000Z",
+        "status": 42,
+        "reason": "rainbow refuses the secret",
+    }
+    assert "ended      with exit status 42: rainbow refuses" in status_text(view, NOW + 60)
+    runtime = {**RUNTIME, "ended": {**ended, "run": 1715930000.0}}
+    view = status_view(settings, found(pid=None, runtime=runtime), NOW + 60)
+    assert view["daemon"]["ended"] is None
 
 
 def test_text_of_a_daemon_that_never_ran(settings: Settings) -> None:
