@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-OUTPUT_LIMIT = 64 * 1024
+MAX_OUTPUT_BYTES = 64 * 1024
 """Bytes of output that are kept."""
 
 
@@ -41,4 +41,6 @@ def run(args: Sequence[str], environ: Mapping[str, str], limit: float) -> Comple
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             return None
-    return Completed(process.returncode, output[:OUTPUT_LIMIT].decode("utf-8", errors="replace"))
+    return Completed(
+        process.returncode, output[:MAX_OUTPUT_BYTES].decode("utf-8", errors="replace")
+    )

@@ -18,12 +18,12 @@ from rainbow_compspec.command import Completed
 from rainbow_compspec.errors import HostError
 from rainbow_compspec.text import integer, natural
 
-COMMAND_LIMIT = 1.0
+COMMAND_TIMEOUT_S = 1.0
 """Seconds that a command may take."""
 
 
 @dataclass(frozen=True)
-class Space:
+class FileSystemSize:
     """A file system's size in bytes; `free` is what a user without privileges may write."""
 
     total: int
@@ -117,7 +117,7 @@ class Host:
         """Returns the path of a program on PATH, or None."""
         return shutil.which(name, path=self.env("PATH") or None)
 
-    def run(self, args: Sequence[str], limit: float = COMMAND_LIMIT) -> Completed | None:
+    def run(self, args: Sequence[str], limit: float = COMMAND_TIMEOUT_S) -> Completed | None:
         """Runs a program to its end.
 
         Args:
@@ -133,13 +133,13 @@ class Host:
         """Returns the CPUs that this process may run on (sched_getaffinity(2))."""
         return frozenset(os.sched_getaffinity(0))
 
-    def space(self, path: str) -> Space | None:
+    def space(self, path: str) -> FileSystemSize | None:
         """Returns the size of the file system at a path (statvfs(3)), or None."""
         try:
             stat = os.statvfs(self._root + path)
         except OSError:
             return None
-        return Space(stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize)
+        return FileSystemSize(stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize)
 
     def uname(self) -> Uname:
         """Returns the kernel's word on itself."""

@@ -19,7 +19,7 @@ from rainbow_compspec.outline import Kept, Outline
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class PoolOwner:
     """A vertex that gets pooled vertices, and the sums they stand for."""
 
     id: str
@@ -31,7 +31,7 @@ class Pooling:
     """A plan: the outline as it is, and up to `most` vertices of a type under each holder."""
 
     outline: Outline
-    holders: tuple[Holder, ...]
+    holders: tuple[PoolOwner, ...]
     most: int
 
     def vertices(self) -> Iterator[str]:
@@ -65,23 +65,25 @@ def split(total: int, most: int) -> list[int]:
     return [size + 1] * more + [size] * (parts - more)
 
 
-def in_nodes(outline: Outline, types: Collection[str] | None = None) -> tuple[Holder, ...]:
+def in_nodes(outline: Outline, types: Collection[str] | None = None) -> tuple[PoolOwner, ...]:
     """Every node holds what is in it; only `types`, when given."""
     return tuple(
-        Holder(kept.id, {t: total for t, total in kept.within.items() if not types or t in types})
+        PoolOwner(
+            kept.id, {t: total for t, total in kept.within.items() if not types or t in types}
+        )
         for kept in outline.kept
     )
 
 
-def in_cluster(outline: Outline, root: str, types: Collection[str]) -> tuple[Holder, ...]:
+def in_cluster(outline: Outline, root: str, types: Collection[str]) -> tuple[PoolOwner, ...]:
     """The cluster itself holds what is in all nodes."""
     sums: Counter[str] = Counter()
     for holder in in_nodes(outline, types):
         sums.update(holder.sums)
-    return (Holder(root, sums),)
+    return (PoolOwner(root, sums),)
 
 
-def largest(outline: Outline, holders: tuple[Holder, ...], room: int) -> Pooling | None:
+def largest(outline: Outline, holders: tuple[PoolOwner, ...], room: int) -> Pooling | None:
     """The plan with the most vertices that is sure to fit; None when not even one each does.
 
     Args:

@@ -21,7 +21,7 @@ from typing import Any
 from rainbow_compspec import probes
 from rainbow_compspec.command import Completed
 from rainbow_compspec.errors import CompspecError, HostError
-from rainbow_compspec.host import COMMAND_LIMIT, Host, Space, Uname
+from rainbow_compspec.host import COMMAND_TIMEOUT_S, FileSystemSize, Host, Uname
 from rainbow_compspec.nvml import NvmlGpu
 from rainbow_compspec.recorded import MANIFEST, ROOT
 from rainbow_compspec.text import format_cpus
@@ -127,7 +127,7 @@ class RecordingHost(Host):
             self.manifest["which"][name] = found
         return found
 
-    def run(self, args: Sequence[str], limit: float = COMMAND_LIMIT) -> Completed | None:
+    def run(self, args: Sequence[str], limit: float = COMMAND_TIMEOUT_S) -> Completed | None:
         """Runs a program and remembers what it said."""
         found = super().run(args, limit)
         if found is not None:
@@ -140,7 +140,7 @@ class RecordingHost(Host):
         self.manifest["affinity"] = format_cpus(found)
         return found
 
-    def space(self, path: str) -> Space | None:
+    def space(self, path: str) -> FileSystemSize | None:
         """Remembers the size of a file system."""
         found = super().space(path)
         if found is not None:

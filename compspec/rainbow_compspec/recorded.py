@@ -20,7 +20,7 @@ from typing import Any
 
 from rainbow_compspec.command import Completed
 from rainbow_compspec.errors import HostError
-from rainbow_compspec.host import COMMAND_LIMIT, Host, Space, Uname
+from rainbow_compspec.host import COMMAND_TIMEOUT_S, FileSystemSize, Host, Uname
 from rainbow_compspec.nvml import MigSlice, NvmlGpu
 from rainbow_compspec.text import cpu_list, natural
 
@@ -82,7 +82,7 @@ class RecordedHost(Host):
         """Returns where the program was."""
         return self._section("which").get(name)
 
-    def run(self, args: Sequence[str], limit: float = COMMAND_LIMIT) -> Completed | None:
+    def run(self, args: Sequence[str], limit: float = COMMAND_TIMEOUT_S) -> Completed | None:
         """Returns what the command said then."""
         del limit
         for command in self._manifest.get("commands", []):
@@ -94,10 +94,10 @@ class RecordedHost(Host):
         """Returns the recorded affinity."""
         return frozenset(cpu_list(self._manifest.get("affinity", "")))
 
-    def space(self, path: str) -> Space | None:
+    def space(self, path: str) -> FileSystemSize | None:
         """Returns the recorded size of a file system."""
         found = self._section("space").get(path)
-        return Space(**found) if found else None
+        return FileSystemSize(**found) if found else None
 
     def uname(self) -> Uname:
         """Returns the recorded uname."""

@@ -20,7 +20,7 @@ from rainbow_compspec.outline import Outline, outline
 from rainbow_compspec.subsystems import SubsystemGraph
 
 #: gRPC's default for a message, less what else is in it: names, a secret, a time, framing.
-LIMIT: Final = 4 * 1024 * 1024 - 4096  # bytes
+MAX_TEXT_BYTES: Final = 4 * 1024 * 1024 - 4096  # bytes
 
 Parts = tuple[Iterable[str], Iterable[str]]  # the texts of vertices and of edges
 
@@ -57,7 +57,7 @@ class _Step:
     most: int | None = None
 
 
-def encode(graph: Graph, limit: int = LIMIT) -> WireForm:
+def encode(graph: Graph, limit: int = MAX_TEXT_BYTES) -> WireForm:
     """The first form of a cluster or subsystem graph that fits.
 
     Args:

@@ -12,7 +12,7 @@ import pytest
 
 from rainbow_agent.inventory.build import child_environment
 from rainbow_agent.inventory.extractors import FluxExtractor, LocalExtractor
-from rainbow_agent.inventory.survey import Condition, Discovery, Extractor
+from rainbow_agent.inventory.survey import Discovery, Extractor, NodeCondition
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.workload.flux.workload import FluxWorkload
 from rainbow_compspec import node
@@ -113,8 +113,12 @@ def test_a_broker_that_goes_and_a_node_that_is_drained() -> None:
         finally:
             workload.close()
     told = {each.view.rank: each.condition for each in survey.nodes}
-    assert (told[0], told[1], told[2]) == (Condition.UP, Condition.DRAINED, Condition.UP)
-    assert told.get(3, Condition.DOWN) is Condition.DOWN
+    assert (told[0], told[1], told[2]) == (
+        NodeCondition.UP,
+        NodeCondition.DRAINED,
+        NodeCondition.UP,
+    )
+    assert told.get(3, NodeCondition.DOWN) is NodeCondition.DOWN
     assert [each.view.rank for each in survey.counted] == [0, 1, 2]
     assert all(each.facts for each in survey.counted)
 

@@ -11,7 +11,7 @@ from rainbow_agent.core.node_resources import NodeView
 from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.registration import Registrar, Session
 from rainbow_agent.fleet.renewal import Renewal, renew
-from rainbow_agent.inventory.description import ClusterDescription, portray
+from rainbow_agent.inventory.description import ClusterDescription, describe_cluster
 from rainbow_agent.runtime.conditions import Conditions
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -96,7 +96,9 @@ class Harness:
         ranks: FakeExtractor | None = None,
     ) -> None:
         """The cluster becomes another."""
-        self.description = portray("blue", survey_of(nodes, packages=packages, extractor=ranks))
+        self.description = describe_cluster(
+            "blue", survey_of(nodes, packages=packages, extractor=ranks)
+        )
 
     def sync(self) -> Session:
         """As a round of the daemon does."""

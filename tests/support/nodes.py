@@ -8,7 +8,7 @@ from typing import Any
 
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.ports import StopSignal
-from rainbow_agent.inventory.survey import Answer, Discovery, Survey
+from rainbow_agent.inventory.survey import Discovery, NodeAnswer, Survey
 from rainbow_agent.runtime.stop import Stop
 from rainbow_compspec import node
 from support.common import FakeClock
@@ -54,19 +54,19 @@ class FakeExtractor:
 
     def __init__(self) -> None:
         self.asked: list[list[int]] = []
-        self.answers: dict[int, Answer] = {}
+        self.answers: dict[int, NodeAnswer] = {}
         self.packages: tuple[str, ...] = ()
         self.stamped: dict[int, str] = {}
         self.stamp_looks = 0
 
-    def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterator[Answer]:
+    def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterator[NodeAnswer]:
         """The answers that a test set, and plain descriptions."""
         self.asked.append(list(ranks))
         for rank in ranks:
             if stop.is_set():
                 return
             text = node_json(f"blue-{rank}", packages=self.packages)
-            yield self.answers.get(rank, Answer(rank, text))
+            yield self.answers.get(rank, NodeAnswer(rank, text))
 
     def stamps(self, ranks: Sequence[int], stop: StopSignal) -> dict[int, str]:
         """What a test set."""

@@ -21,10 +21,10 @@ from rainbow_agent.core.model import (
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.monitoring.exposition import render
-from rainbow_agent.monitoring.health import Verdict
+from rainbow_agent.monitoring.health import Health
 from rainbow_agent.monitoring.http.app import App
 from rainbow_agent.monitoring.http.document import document
-from rainbow_agent.monitoring.http.routes import Live, Places
+from rainbow_agent.monitoring.http.routes import Live, Routes
 from rainbow_agent.monitoring.http.server import HttpServer
 from rainbow_agent.monitoring.http.thread import HttpThread
 from rainbow_agent.monitoring.metrics import Now
@@ -99,8 +99,8 @@ class Shop:
         return Live(
             clock=self.clock,
             telemetry=self.telemetry,
-            live=lambda: Verdict(()),
-            ready=lambda _: Verdict(()),
+            live=lambda: Health(()),
+            ready=lambda _: Health(()),
             now=self._now,
             status=self._status,
             pool=lambda: self.pool,
@@ -129,7 +129,7 @@ class Shop:
             )
         return status_view(self.settings, found, now)
 
-    def _now(self, ledger: LedgerFigures, verdict: Verdict) -> Now:
+    def _now(self, ledger: LedgerFigures, verdict: Health) -> Now:
         with closing(SqliteLedger.open_readonly(self.path)) as reader:
             counts = reader.counts()
         return Now(
@@ -150,7 +150,7 @@ class Shop:
         """The page's URL, for the length of a with block."""
 
         def open_server(where: Address) -> HttpServer:
-            routes = Places(self.live()).routes()
+            routes = Routes(self.live()).routes()
             app = App(routes, local=True, counts=self.telemetry.counters.requests)
             return HttpServer(where.host, where.port, app)
 

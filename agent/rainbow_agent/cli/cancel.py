@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from rainbow_agent.cli import completing
-from rainbow_agent.cli.common import reports_errors, say, settings_options
+from rainbow_agent.cli.common import (
+    MAX_REASON_LENGTH,
+    TIMED_OUT,
+    reports_errors,
+    say,
+    settings_options,
+)
 from rainbow_agent.cli.ledger import find_job, reading
 from rainbow_agent.cli.state_folder import expect_own
 from rainbow_agent.core.errors import Fatal, RainbowAgentError, Refused, Transient, UsageError
@@ -29,12 +35,8 @@ from rainbow_agent.storage import state_dir
 if TYPE_CHECKING:
     from rainbow_agent.storage.ledger import SqliteLedger
 
-#: Ends so when --timeout ran out, as timeout(1) does.
-TIMED_OUT = 124
 #: Seconds between looks.
-LOOK = 0.2
-#: Characters of a reason that are kept.
-LONGEST = 200
+POLL_INTERVAL_S = 0.2
 
 
 @click.command(name="cancel")
@@ -72,7 +74,7 @@ def command(
     with closing(SqliteLedger.open(settings.ledger_path)) as ledger:
         now = SystemClock().now()
         for key in keys:
-            ledger.ask_cancel(Cancellation(key, now, who, clean(reason)[:LONGEST]))
+            ledger.ask_cancel(Cancellation(key, now, who, clean(reason)[:MAX_REASON_LENGTH]))
         reach(CrashPoint.WISHED)
         wanted = [key for key in keys if _is_open(ledger, key)]
         if wanted and state_dir.running(settings.state_dir) is None:
@@ -125,7 +127,7 @@ def _wait(ledger: SqliteLedger, keys: Sequence[JobKey], timeout: float) -> None:
             if left != told and sys.stderr.isatty():
                 say(f"{left} of {len(keys)} jobs are not over yet", err=True)
             told = left
-            if clock.monotonic() > end or stop.wait(LOOK):
+            if clock.monotonic() > end or stop.wait(POLL_INTERVAL_S):
                 return
 
 

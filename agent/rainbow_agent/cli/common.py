@@ -8,13 +8,18 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings, load
+
+#: The exit code when a --timeout ran out, as of timeout(1).
+TIMED_OUT: Final = 124
+#: Characters of a --reason that are kept.
+MAX_REASON_LENGTH: Final = 200
 
 F = TypeVar("F", bound=Callable[..., Any])
 

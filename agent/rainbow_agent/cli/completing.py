@@ -19,7 +19,7 @@ from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings, load
 
 #: Job ids that are offered, the newest first.
-MAX_JOBS = 50
+MAX_COMPLETIONS = 50
 
 
 def jobs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -53,7 +53,7 @@ def _jobs(
 ) -> list[CompletionItem]:
     with suppress(RainbowAgentError, OSError), reading(_settings(ctx)) as ledger:
         rows = (
-            ledger.jobs(states=states, limit=MAX_JOBS, newest_first=True, with_tasks=False)
+            ledger.jobs(states=states, limit=MAX_COMPLETIONS, newest_first=True, with_tasks=False)
             if ledger
             else []
         )

@@ -25,9 +25,9 @@ from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.own_program import own_program
 
 #: Seconds until the demo gives up.
-PATIENCE = 60.0
+STEP_TIMEOUT_S = 60.0
 #: Seconds between looks.
-LOOK = 0.1
+POLL_INTERVAL_S = 0.1
 
 JOBSPEC = """\
 version: 1
@@ -162,14 +162,14 @@ def _wait_registered(folder: Path, environ: Mapping[str, str]) -> Any:
 
 def _until(look: Any, what: str, log: Path) -> Any:
     clock, pause = SystemClock(), threading.Event()
-    end = clock.monotonic() + PATIENCE
+    end = clock.monotonic() + STEP_TIMEOUT_S
     while clock.monotonic() < end:
         found = look()
         if found:
             return found
-        pause.wait(LOOK)
+        pause.wait(POLL_INTERVAL_S)
     said = log.read_text()[-2000:]
-    raise RainbowAgentError(f"{what} within {PATIENCE:.0f} s; its last words:\n{said}")
+    raise RainbowAgentError(f"{what} within {STEP_TIMEOUT_S:.0f} s; its last words:\n{said}")
 
 
 def _watch(folder: Path, expected: int) -> list[JobRow]:

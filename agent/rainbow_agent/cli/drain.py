@@ -8,7 +8,13 @@ from typing import Final
 
 import click
 
-from rainbow_agent.cli.common import reports_errors, say, settings_options
+from rainbow_agent.cli.common import (
+    MAX_REASON_LENGTH,
+    TIMED_OUT,
+    reports_errors,
+    say,
+    settings_options,
+)
 from rainbow_agent.cli.ledger import reading
 from rainbow_agent.cli.state_folder import expect_daemon, expect_own, offline_option
 from rainbow_agent.core.errors import RainbowAgentError
@@ -18,12 +24,8 @@ from rainbow_agent.runtime.logs import clean, counted
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import state_dir
 
-#: The exit code when --timeout ran out, as of timeout(1).
-TIMED_OUT: Final = 124
 #: Seconds between looks at whether it is done.
 POLL_INTERVAL_S: Final = 0.2
-#: Characters of a reason that are kept.
-MAX_REASON_LENGTH: Final = 200
 
 
 @click.command(name="drain")

@@ -100,11 +100,11 @@ def _moment(text: str | None) -> float | None:
     """
     if text is None:
         return None
-    from rainbow_agent.monitoring.since import EXAMPLES, parse_since  # noqa: PLC0415 - yaml
+    from rainbow_agent.monitoring.since import TIME_EXAMPLES, parse_since  # noqa: PLC0415 - yaml
 
     moment = parse_since(text, SystemClock().now())
     if moment is None:
-        raise UsageError(f"--since {text[:40]!r} is no time: {EXAMPLES}")
+        raise UsageError(f"--since {text[:40]!r} is no time: {TIME_EXAMPLES}")
     return moment
 
 

@@ -16,9 +16,9 @@ from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage import state_dir
 
 #: Seconds until a workload manager that does not answer is done without.
-PATIENCE = 5.0
+ANSWER_TIMEOUT_S = 5.0
 #: Tasks whose events are shown: what failed first, then in the plan's order.
-MOST = 50
+MAX_TASKS_WITH_EVENTS = 50
 
 
 @contextmanager
@@ -47,17 +47,21 @@ def add_events(history: History, settings: Settings) -> History:
     if not tasks:
         return history
     stop = Stop()
-    timer = threading.Timer(PATIENCE, stop.set, ("no answer in time",))
+    timer = threading.Timer(ANSWER_TIMEOUT_S, stop.set, ("no answer in time",))
     timer.daemon = True
     timer.start()
     try:
         with records_of(settings, stop) as records:
-            events = _events(records, tasks[:MOST])
+            events = _events(records, tasks[:MAX_TASKS_WITH_EVENTS])
     except RainbowAgentError as exc:
         return with_events(history, {}, f"without the workload manager's events: {exc}")
     finally:
         timer.cancel()
-    note = f"the events of {MOST} of {len(tasks)} tasks are shown" if len(tasks) > MOST else ""
+    note = (
+        f"the events of {MAX_TASKS_WITH_EVENTS} of {len(tasks)} tasks are shown"
+        if len(tasks) > MAX_TASKS_WITH_EVENTS
+        else ""
+    )
     return with_events(history, events, note)
 
 

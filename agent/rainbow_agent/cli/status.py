@@ -15,7 +15,7 @@ from rainbow_agent.monitoring.status_text import status_text
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 
-_COLOURS: Final = {
+_STATE_COLOURS: Final = {
     "working": "green",
     "idle": "green",
     "draining": "yellow",
@@ -71,4 +71,4 @@ def wants_colour() -> bool:
 
 def paint(state: str) -> str:
     """A state in its colour, bold."""
-    return click.style(state, fg=_COLOURS.get(state), bold=True)
+    return click.style(state, fg=_STATE_COLOURS.get(state), bold=True)

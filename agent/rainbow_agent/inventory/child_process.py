@@ -12,11 +12,11 @@ from typing import Final
 from rainbow_agent.core.ports import StopSignal
 
 #: Seconds between two looks at a stop signal.
-_GLANCE: Final = 0.1
+_STOP_CHECK_INTERVAL_S: Final = 0.1
 #: Seconds between SIGTERM and SIGKILL.
-_PATIENCE: Final = 1.0
+_KILL_DELAY_S: Final = 1.0
 #: A longer line is nothing that we asked for.
-_LONGEST: Final = 64 * 1024  # bytes
+_MAX_LINE_BYTES: Final = 64 * 1024  # bytes
 
 
 def lines(
@@ -56,7 +56,7 @@ def _read(
             if stream is not None:
                 selector.register(stream, selectors.EVENT_READ, data=bytearray())
         while selector.get_map() and time.monotonic() < deadline and not stop.is_set():
-            for key, _ in selector.select(_GLANCE):
+            for key, _ in selector.select(_STOP_CHECK_INTERVAL_S):
                 chunk = os.read(key.fd, 65536)
                 if not chunk:
                     selector.unregister(key.fd)
@@ -69,9 +69,9 @@ def _split(buffer: bytearray, chunk: bytes) -> Iterator[str]:
     """The lines that are whole now; the rest waits in the buffer."""
     buffer += chunk
     *whole, rest = bytes(buffer).split(b"\n")
-    buffer[:] = rest if len(rest) <= _LONGEST else b""
+    buffer[:] = rest if len(rest) <= _MAX_LINE_BYTES else b""
     for line in whole:
-        if line and len(line) <= _LONGEST:
+        if line and len(line) <= _MAX_LINE_BYTES:
             yield line.decode(errors="replace")
 
 
@@ -80,6 +80,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(_PATIENCE)
+                process.wait(_KILL_DELAY_S)
             except subprocess.TimeoutExpired:
                 process.kill()

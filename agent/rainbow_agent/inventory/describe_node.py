@@ -23,13 +23,13 @@ from rainbow_compspec.host import Host
 PART: Final = "rainbow-node"
 END: Final = "rainbow-node-end"
 PROBLEM: Final = "rainbow-node-problem"
-_LINE: Final = 8000  # characters
+_LINE_LENGTH: Final = 8000  # characters
 #: More than this is no description of a node.
-MOST_PACKED: Final = 4 * 1024 * 1024  # characters
-_MOST_TEXT: Final = 64 * 1024 * 1024  # bytes
+MAX_PACKED_LENGTH: Final = 4 * 1024 * 1024  # characters
+_MAX_TEXT_BYTES: Final = 64 * 1024 * 1024  # bytes
 
 #: Runs main() with the module search path that follows, whatever PYTHONPATH says over there.
-_PROGRAM: Final = (
+_PROGRAM_TEXT: Final = (
     "import sys; sys.path[:] = sys.argv[2:];"
     " from rainbow_agent.inventory.describe_node import main; main(float(sys.argv[1]))"
 )
@@ -41,7 +41,7 @@ def command(limit: float) -> list[str]:
     Args:
         limit: seconds after which it ends itself, whatever hangs.
     """
-    return [sys.executable, "-I", "-c", _PROGRAM, str(limit), *filter(None, sys.path)]
+    return [sys.executable, "-I", "-c", _PROGRAM_TEXT, str(limit), *filter(None, sys.path)]
 
 
 def main(limit: float) -> None:
@@ -62,8 +62,8 @@ def main(limit: float) -> None:
 def pack(text: str) -> Iterator[str]:
     """The lines that carry a text."""
     packed = base64.b64encode(zlib.compress(text.encode(), 6)).decode("ascii")
-    for start in range(0, len(packed), _LINE):
-        yield f"{PART} {packed[start : start + _LINE]}"
+    for start in range(0, len(packed), _LINE_LENGTH):
+        yield f"{PART} {packed[start : start + _LINE_LENGTH]}"
     yield f"{END} {len(packed)}"
 
 
@@ -82,9 +82,9 @@ def unpack(parts: Sequence[str], length: str) -> str:
         raise ValueError(f"{len(packed)} characters of {length} came")
     reader = zlib.decompressobj()
     try:
-        text = reader.decompress(base64.b64decode(packed, validate=True), _MOST_TEXT)
+        text = reader.decompress(base64.b64decode(packed, validate=True), _MAX_TEXT_BYTES)
         if not reader.eof:
-            raise ValueError(f"it is longer than {_MOST_TEXT} bytes, or cut off")
+            raise ValueError(f"it is longer than {_MAX_TEXT_BYTES} bytes, or cut off")
         return text.decode()
     except (binascii.Error, zlib.error, UnicodeDecodeError) as exc:
         raise ValueError(f"it came damaged: {exc}") from exc

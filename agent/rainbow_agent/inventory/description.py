@@ -17,7 +17,7 @@ from rainbow_compspec.jgf import frame
 from rainbow_compspec.schedulable import restrict
 from rainbow_compspec.subsystem_forms import shared
 from rainbow_compspec.subsystems import SUBSYSTEMS, Profile, SubsystemGraph, subsystem_graph
-from rainbow_compspec.wire import LIMIT, Form, encode
+from rainbow_compspec.wire import MAX_TEXT_BYTES, Form, encode
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def portray(cluster: str, survey: Survey) -> ClusterDescription:
+def describe_cluster(cluster: str, survey: Survey) -> ClusterDescription:
     """The graphs of a cluster.
 
     Raises:
@@ -158,7 +158,7 @@ def _sendable(graph: SubsystemGraph) -> Sendable:
     """Equal nodes share a vertex: it is short, and one vertex alone can be replaced in place."""
     text = "".join(frame(*shared(graph)))
     form, note = Form.SHARED.value, f"{len(graph.profiles)} vertices that equal nodes share"
-    if len(text) > LIMIT:
+    if len(text) > MAX_TEXT_BYTES:
         wire = encode(graph)
         text, form, note = wire.text, wire.form.value, wire.note
     single = len(graph.profiles) == 1

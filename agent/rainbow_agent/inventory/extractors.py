@@ -18,7 +18,7 @@ from typing import Final
 from rainbow_agent.core.notation import idset
 from rainbow_agent.core.ports import StopSignal
 from rainbow_agent.inventory import child_process, describe_node
-from rainbow_agent.inventory.survey import Answer
+from rainbow_agent.inventory.survey import NodeAnswer
 
 #: Seconds more than a rank's own limit: the way there and back.
 _SLACK: Final = 2.0
@@ -42,7 +42,7 @@ class _Speech:
 
     def out(self, line: str) -> None:
         word, _, rest = line.partition(" ")
-        if word == describe_node.PART and self.size <= describe_node.MOST_PACKED:
+        if word == describe_node.PART and self.size <= describe_node.MAX_PACKED_LENGTH:
             self.parts.append(rest)
             self.size += len(rest)
         elif word == describe_node.END:
@@ -50,17 +50,17 @@ class _Speech:
         elif word == describe_node.PROBLEM:
             self.problem = rest
 
-    def answer(self, rank: int, limit: float) -> Answer:
+    def answer(self, rank: int, limit: float) -> NodeAnswer:
         """The rank's answer."""
         if self.end:
             try:
-                return Answer(rank, describe_node.unpack(self.parts, self.end))
+                return NodeAnswer(rank, describe_node.unpack(self.parts, self.end))
             except ValueError as exc:
-                return Answer(rank, problem=f"its description is of no use: {exc}")
+                return NodeAnswer(rank, problem=f"its description is of no use: {exc}")
         problem = (self.problem or self.last_words)[:_LONGEST_REASON]
         if problem:
-            return Answer(rank, problem=problem, silent=self.gone)
-        return Answer(rank, problem=f"no answer within {limit:g} s", silent=True)
+            return NodeAnswer(rank, problem=problem, silent=self.gone)
+        return NodeAnswer(rank, problem=f"no answer within {limit:g} s", silent=True)
 
 
 class LocalExtractor:
@@ -90,7 +90,7 @@ class LocalExtractor:
         threading.Thread(target=listen, name="describe", daemon=True).start()
         self._early = early
 
-    def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterator[Answer]:
+    def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterator[NodeAnswer]:
         """See discovery.Extractor."""
         early, self._early = self._early, None
         speech = early.result() if early else self._listen(stop)
@@ -140,7 +140,7 @@ class FluxExtractor:
         self._environ = environ
         self._limit = limit
 
-    def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterator[Answer]:
+    def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterator[NodeAnswer]:
         """See discovery.Extractor. Ranks without a broker (made-up resources) have no answer."""
         size = self._size(stop)
         brokers = [rank for rank in ranks if size is None or rank < size]
@@ -149,7 +149,7 @@ class FluxExtractor:
         for rank in ranks:
             speech = speeches.pop(rank, None)
             if speech is None:
-                yield Answer(rank, problem="made up: no broker runs there", final=True)
+                yield NodeAnswer(rank, problem="made up: no broker runs there", final=True)
                 continue
             speech.problem = speech.problem or trouble
             yield speech.answer(rank, self._limit)

@@ -25,14 +25,14 @@ from rainbow_compspec.schedulable import contradictions
 log = logging.getLogger(__name__)
 
 #: Seconds until a node that could not be described is asked again: at first, and at most.
-RETRY_LEAST = 10.0
-RETRY_MOST = 600.0
+MIN_RETRY_S = 10.0
+MAX_RETRY_S = 600.0
 #: Nodes that a log line names.
-_NAMED = 5
+_MAX_NODES_LOGGED = 5
 
 
 @dataclass(frozen=True)
-class Answer:
+class NodeAnswer:
     """What came back from one rank."""
 
     rank: int
@@ -45,14 +45,14 @@ class Answer:
 class Extractor(Protocol):
     """Asks ranks to describe themselves (adapters.extractors)."""
 
-    def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterable[Answer]:
+    def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterable[NodeAnswer]:
         """The answers, one a rank; all are asked at once, within a time limit a rank."""
 
     def stamps(self, ranks: Sequence[int], stop: StopSignal) -> Mapping[int, str]:
         """What differs between the software on a rank then and now; cheap, "" for none."""
 
 
-class Condition(str, Enum):
+class NodeCondition(str, Enum):
     """How a node is, for people."""
 
     UP = "up"
@@ -73,13 +73,13 @@ class Surveyed:
     past: NodeFacts | None = None
 
     @property
-    def condition(self) -> Condition:
+    def condition(self) -> NodeCondition:
         """How it is."""
         if not self.view.online:
-            return Condition.DOWN
+            return NodeCondition.DOWN
         if self.silent:
-            return Condition.SILENT
-        return Condition.DRAINED if self.view.drained else Condition.UP
+            return NodeCondition.SILENT
+        return NodeCondition.DRAINED if self.view.drained else NodeCondition.UP
 
     @cached_property
     def contradictions(self) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ class Surveyed:
     @property
     def counts(self) -> bool:
         """Whether it is one of the cluster's nodes now. A drained one is: draining passes."""
-        return self.condition in (Condition.UP, Condition.DRAINED)
+        return self.condition in (NodeCondition.UP, NodeCondition.DRAINED)
 
 
 @dataclass(frozen=True)
@@ -203,13 +203,13 @@ class Discovery:
             log.warning(
                 "%d nodes are not described (%s%s): %s",
                 len(names),
-                ", ".join(names[:_NAMED]),
-                ", ..." if len(names) > _NAMED else "",
+                ", ".join(names[:_MAX_NODES_LOGGED]),
+                ", ..." if len(names) > _MAX_NODES_LOGGED else "",
                 problem,
-                extra={"action": "nodes_not_described", "nodes": names[:_NAMED]},
+                extra={"action": "nodes_not_described", "nodes": names[:_MAX_NODES_LOGGED]},
             )
 
-    def _note(self, answer: Answer, name: str) -> str:
+    def _note(self, answer: NodeAnswer, name: str) -> str:
         """Remember an answer; its problem, if it is a new one."""
         before = self._known.setdefault(answer.rank, _Known())
         facts, problem = None, answer.problem
@@ -225,7 +225,7 @@ class Discovery:
         wait = (
             float("inf")
             if answer.final
-            else min(RETRY_LEAST * 2 ** min(before.failures, 10), RETRY_MOST)
+            else min(MIN_RETRY_S * 2 ** min(before.failures, 10), MAX_RETRY_S)
         )
         self._known[answer.rank] = _Known(
             before.facts,  # what it said before is the best that is known

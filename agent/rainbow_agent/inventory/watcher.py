@@ -16,8 +16,8 @@ from rainbow_agent.core.errors import Fatal, NotDescribed, WorkloadUnavailable
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.site import Site, Subsystems
-from rainbow_agent.inventory.description import ClusterDescription, portray, site_of
-from rainbow_agent.inventory.survey import Condition, Discovery, Survey, Surveyed
+from rainbow_agent.inventory.description import ClusterDescription, describe_cluster, site_of
+from rainbow_agent.inventory.survey import Discovery, NodeCondition, Survey, Surveyed
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.debounce import Debounce
 from rainbow_agent.runtime.logs import counted
@@ -28,18 +28,18 @@ from rainbow_compspec.errors import CompspecError
 log = logging.getLogger(__name__)
 
 #: Seconds between looks at the nodes.
-LOOK = 5.0
+LOOK_INTERVAL_S = 5.0
 #: Seconds between them while there is nothing to register yet.
-_FIRST_LOOK = 0.5
+_FIRST_LOOK_INTERVAL_S = 0.5
 #: Seconds between them at least, whatever is due.
-_LEAST = 0.05
+_MIN_PAUSE_S = 0.05
 #: Seconds between looks at other nodes' software, after jobs ended.
-ELSEWHERE = 10.0
+OTHER_NODES_INTERVAL_S = 10.0
 #: Nodes named in `status` for each thing that can be wrong.
-_NAMED = 20
+_MAX_NODES_NAMED = 20
 
 
-class Software(Protocol):
+class SoftwareWatch(Protocol):
     """Tells when what is installed may have changed (adapters.spack_watch)."""
 
     def start(self, changed: Callable[[], None]) -> None:
@@ -52,7 +52,7 @@ class Software(Protocol):
         """End."""
 
 
-class Shelf(Protocol):
+class DescriptionFiles(Protocol):
     """Keeps descriptions as files, for people and other tools (adapters.compspec_dir)."""
 
     def keep_cluster(self, description: ClusterDescription) -> None:
@@ -68,8 +68,8 @@ class NodeWatcher:
         cluster: str,
         open_workload: Callable[[], Workload],
         discovery: Discovery,
-        software: Software,
-        shelf: Shelf,
+        software: SoftwareWatch,
+        shelf: DescriptionFiles,
         clock: Clock,
         stop: Stop,
         settle: Debounce,
@@ -210,8 +210,8 @@ class NodeWatcher:
 
     def _pause(self) -> float:
         now = self._clock.monotonic()
-        look = LOOK if self.description else _FIRST_LOOK
-        return max(_LEAST, min(look, self._settle.left(), self._discovery.next_due() - now))
+        look = LOOK_INTERVAL_S if self.description else _FIRST_LOOK_INTERVAL_S
+        return max(_MIN_PAUSE_S, min(look, self._settle.left(), self._discovery.next_due() - now))
 
     def _look(self) -> PoolView:
         try:
@@ -238,7 +238,7 @@ class NodeWatcher:
     def _look_elsewhere(self) -> None:
         """A job may have installed something on the disk of a node that only it can see."""
         now = self._clock.monotonic()
-        if now - self._looked_elsewhere < ELSEWHERE:
+        if now - self._looked_elsewhere < OTHER_NODES_INTERVAL_S:
             return
         self._looked_elsewhere = now
         self._jobs_ended.clear()
@@ -258,7 +258,7 @@ class NodeWatcher:
             self._telemetry.conditions.clear(ConditionName.CLUSTER_NOT_DESCRIBED)
             return
         try:
-            description = portray(self._cluster, survey)
+            description = describe_cluster(self._cluster, survey)
         except (NotDescribed, CompspecError) as exc:
             self._telemetry.conditions.set(ConditionName.CLUSTER_NOT_DESCRIBED, str(exc))
             self._fail(exc)
@@ -290,8 +290,8 @@ class NodeWatcher:
         if not missing:
             self._telemetry.conditions.clear(ConditionName.NODES_SILENT)
             return
-        names = ", ".join(node.view.name for node in missing[:_NAMED])
-        more = ", ..." if len(missing) > _NAMED else ""
+        names = ", ".join(node.view.name for node in missing[:_MAX_NODES_NAMED])
+        more = ", ..." if len(missing) > _MAX_NODES_NAMED else ""
         self._telemetry.conditions.set(
             ConditionName.NODES_SILENT,
             f"no description of {counted(len(missing), 'node')} ({names}{more}):"
@@ -306,13 +306,15 @@ class NodeWatcher:
                 found.setdefault(problem, []).append(each.view.name)
         for problem, names in found.items():
             if problem not in self._contradictions:
-                shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+                shown = ", ".join(names[:_MAX_NODES_NAMED]) + (
+                    ", ..." if len(names) > _MAX_NODES_NAMED else ""
+                )
                 log.warning(
                     "%s (%s): %s",
                     counted(len(names), "node"),
                     shown,
                     problem,
-                    extra={"action": "nodes_contradict", "nodes": names[:_NAMED]},
+                    extra={"action": "nodes_contradict", "nodes": names[:_MAX_NODES_NAMED]},
                 )
             self._contradictions.add(problem)
 
@@ -334,10 +336,10 @@ def nodes_view(nodes: tuple[Surveyed, ...]) -> dict[str, Any]:
     troubled = [
         each
         for each in nodes
-        if each.condition is not Condition.UP or each.problem or each.contradictions
+        if each.condition is not NodeCondition.UP or each.problem or each.contradictions
     ]
     return {
-        **{c.value: sum(each.condition is c for each in nodes) for c in Condition},
+        **{c.value: sum(each.condition is c for each in nodes) for c in NodeCondition},
         "described": sum(each.facts is not None for each in nodes),
         "troubled": [
             {
@@ -346,6 +348,6 @@ def nodes_view(nodes: tuple[Surveyed, ...]) -> dict[str, Any]:
                 "condition": each.condition.value,
                 "problem": each.problem or "; ".join(each.contradictions) or None,
             }
-            for each in troubled[:_NAMED]
+            for each in troubled[:_MAX_NODES_NAMED]
         ],
     }

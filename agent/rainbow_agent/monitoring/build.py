@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.ports import Clock
-from rainbow_agent.monitoring.health import CONTACT_SLACK_S, Facts, Verdict, live, ready
+from rainbow_agent.monitoring.health import CONTACT_SLACK_S, Health, ReadinessFacts, live, ready
 from rainbow_agent.monitoring.http.app import App, is_local
 from rainbow_agent.monitoring.http.document import document
-from rainbow_agent.monitoring.http.routes import Live, Places
-from rainbow_agent.monitoring.http.thread import HttpThread, Server
+from rainbow_agent.monitoring.http.routes import Live, Routes
+from rainbow_agent.monitoring.http.thread import HttpListener, HttpThread
 from rainbow_agent.monitoring.metrics import Measured, Now
 from rainbow_agent.monitoring.ports import LedgerFigures
 from rainbow_agent.monitoring.status_sources import look
@@ -117,10 +117,10 @@ def build_monitoring(
 
 
 def _http_thread(address: Address, seen: _Seen, stop: Stop) -> HttpThread:
-    def open_server(where: Address) -> Server:
+    def open_server(where: Address) -> HttpListener:
         from rainbow_agent.monitoring.http.server import HttpServer  # noqa: PLC0415 - not for off
 
-        places = Places(seen.live())
+        places = Routes(seen.live())
         counts = seen.telemetry.counters.requests
         app = App(places.routes(), local=_is_loopback(where.host), counts=counts)
         try:
@@ -166,14 +166,14 @@ class _Seen:
             page=document,
         )
 
-    def ready(self, ledger: LedgerFigures) -> Verdict:
+    def ready(self, ledger: LedgerFigures) -> Health:
         """Whether a job can be taken and finished."""
         seen, settings = self._observe(), self._settings
         wrong = {c.name: c.reason for c in self.telemetry.conditions.current()}
         no_submits = wrong.get(ConditionName.WORKLOAD_TAKES_NO_JOBS)
         drain = state_dir.read_drain(settings.state_dir)
         return ready(
-            Facts(
+            ReadinessFacts(
                 registered=seen.registered,
                 contact_age=self._age(_latest(seen.rainbow_answered, seen.report_delivered)),
                 contact_problem=seen.rainbow_problem,
@@ -191,7 +191,7 @@ class _Seen:
             )
         )
 
-    def now(self, ledger: LedgerFigures, verdict: Verdict) -> Now:
+    def now(self, ledger: LedgerFigures, verdict: Health) -> Now:
         """What the metrics are made of."""
         seen, path = self._observe(), self._settings.ledger_path
         with closing(SqliteLedger.open_readonly(path)) as reader:

@@ -42,7 +42,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Health:
     """All checks together."""
 
     checks: tuple[Check, ...]
@@ -64,7 +64,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ReadinessFacts:
     """What readiness is judged by. Ages in seconds; None: never seen."""
 
     registered: bool
@@ -81,7 +81,7 @@ class Facts:
     stopping: bool
 
 
-def live(ages: Mapping[str, LoopAge], expected: Sequence[str] = ()) -> Verdict:
+def live(ages: Mapping[str, LoopAge], expected: Sequence[str] = ()) -> Health:
     """Whether every loop moves; one that is expected and not there does not."""
     checks = [
         Check(
@@ -96,12 +96,12 @@ def live(ages: Mapping[str, LoopAge], expected: Sequence[str] = ()) -> Verdict:
     checks += [
         Check(name, ok=False, reason="does not run") for name in expected if name not in ages
     ]
-    return Verdict(tuple(checks))
+    return Health(tuple(checks))
 
 
-def ready(facts: Facts) -> Verdict:
+def ready(facts: ReadinessFacts) -> Health:
     """Whether a job can be taken and finished."""
-    return Verdict(
+    return Health(
         (
             Check(
                 "registered",
@@ -123,7 +123,7 @@ def ready(facts: Facts) -> Verdict:
     )
 
 
-def _rainbow(facts: Facts) -> Check:
+def _rainbow(facts: ReadinessFacts) -> Check:
     age, limit = facts.contact_age, facts.contact_limit
     if age is None:
         said = "rainbow has not answered yet"
@@ -134,7 +134,7 @@ def _rainbow(facts: Facts) -> Check:
     return Check("rainbow", age is not None and age <= limit, said, age, limit)
 
 
-def _workload(facts: Facts) -> Check:
+def _workload(facts: ReadinessFacts) -> Check:
     age, limit = facts.workload_age, facts.workload_limit
     if not facts.workload_reachable:
         said = facts.workload_problem or "the workload manager's history is being read"
@@ -157,7 +157,7 @@ def _disk(free: int | None) -> Check:
     return Check("disk", free >= MIN_FREE_BYTES, said)
 
 
-def _open(facts: Facts) -> Check:
+def _open(facts: ReadinessFacts) -> Check:
     if facts.stopping:
         return Check("open", ok=False, reason="the agent stops")
     if facts.draining is not None:

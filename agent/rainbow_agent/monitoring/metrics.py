@@ -10,7 +10,7 @@ from rainbow_agent import __version__
 from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState, TaskState
 from rainbow_agent.monitoring import metric_definitions as defined
-from rainbow_agent.monitoring.health import Verdict
+from rainbow_agent.monitoring.health import Health
 from rainbow_agent.monitoring.job_history import JobHistory
 from rainbow_agent.monitoring.metric_definitions import MetricDefinition
 from rainbow_agent.runtime.counters import Counter, Distribution, Histogram
@@ -39,7 +39,7 @@ class Now:
 
     cluster: str
     workload: str  # flux or local
-    verdict: Verdict
+    verdict: Health
     draining: bool
     last_contact: float | None  # epoch seconds
     pool: PoolView | None

@@ -14,7 +14,7 @@ from rainbow_agent.core.shape import shape_in
 from rainbow_agent.runtime.logs import clean, counted
 
 #: Characters of a command that a line of text shows.
-_SHOWN = 200
+_MAX_TEXT_LENGTH = 200
 
 
 def plan_view(plan: Plan) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _details(task: PlannedTask) -> Iterator[tuple[str, str]]:
     system: Mapping[str, Any] = task.jobspec["attributes"]["system"]
     if task.kind is not TaskKind.GROUP:
         words = shlex.join(task.jobspec["tasks"][0]["command"])
-        yield "runs", words if len(words) <= _SHOWN else words[:_SHOWN] + "..."
+        yield "runs", words if len(words) <= _MAX_TEXT_LENGTH else words[:_MAX_TEXT_LENGTH] + "..."
     if task.kind is not TaskKind.LOCAL:
         for option in task.options:
             yield "either" if len(task.options) > 1 else "resources", _option_line(option)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from rainbow_agent.jobspec.attributes import parse_duration
 
 #: What to write, for error messages.
-EXAMPLES = (
+TIME_EXAMPLES = (
     "write how long ago (90s, 30m, 2h, 1d) or a time in UTC (2024-05-17, 2024-05-17T10:30, 10:30)"
 )
 

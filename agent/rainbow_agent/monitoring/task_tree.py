@@ -17,7 +17,7 @@ from rainbow_agent.monitoring.views import ago, table
 from rainbow_agent.runtime.logs import when
 
 #: Replicas of one task that have a line each; of more there is one line for all.
-EACH = 8
+MAX_REPLICA_LINES = 8
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _cells(
 ) -> Iterator[list[str]]:
     first = replicas[0]
     others = ",".join(name for name in first.depends_on if name != above) or "-"
-    if len(replicas) > EACH:
+    if len(replicas) > MAX_REPLICA_LINES:
         yield [lead + first.key.task, *_summary(replicas, now), others]
         return
     for n, task in enumerate(replicas):

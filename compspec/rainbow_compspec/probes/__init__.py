@@ -37,7 +37,7 @@ PROBES: Mapping[str, str] = {
 }
 """Name -> module, in the order in which they start."""
 
-LIMIT = 5.0
+PROBE_TIMEOUT_S = 5.0
 """Seconds after which a probe that hangs (a dead file server, a lost GPU) is left behind."""
 
 
@@ -47,7 +47,7 @@ def run(
     skip: Collection[str] = (),
     overrides: Overrides | None = None,
     *,
-    limit: float = LIMIT,
+    limit: float = PROBE_TIMEOUT_S,
 ) -> dict[str, Reading]:
     """Asks every probe, side by side.
 

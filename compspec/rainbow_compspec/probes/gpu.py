@@ -12,7 +12,7 @@ from dataclasses import replace
 from rainbow_compspec.facts import Gpu
 from rainbow_compspec.host import Host
 from rainbow_compspec.probes import gpu_amd, gpu_intel, gpu_nvidia
-from rainbow_compspec.probes.gpu_finding import Finding
+from rainbow_compspec.probes.gpu_finding import FoundGpus
 from rainbow_compspec.reading import Choice, Origin, Reading, known
 
 
@@ -53,7 +53,7 @@ def probe(host: Host) -> Reading:
     return Reading("gpu", values, default, origins=origins, choices=choices, warnings=warnings)
 
 
-def _why(findings: Iterable[Finding]) -> Choice:
+def _why(findings: Iterable[FoundGpus]) -> Choice:
     """Joins why each vendor's GPUs are those, and what else lists some."""
     found = [finding for finding in findings if finding.choice.others or finding.gpus]
     return Choice(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from rainbow_compspec.facts import Gpu
 from rainbow_compspec.host import Host
-from rainbow_compspec.probes.gpu_finding import PCI, Finding, numa_of
+from rainbow_compspec.probes.gpu_finding import PCI, FoundGpus, numa_of
 from rainbow_compspec.reading import Choice, Confidence, Origin
 from rainbow_compspec.text import integer
 
@@ -50,7 +50,7 @@ class _Node:
         return self.pci, self.fields.get("unique_id", 0)
 
 
-def find(host: Host) -> Finding:
+def find(host: Host) -> FoundGpus:
     """Finds AMD's GPUs, in KFD's order, which is ROCm's."""
     nodes = [
         _node(host, number, fields)
@@ -65,7 +65,7 @@ def find(host: Host) -> Finding:
         memory, origins[place], choices[place] = _memory(host, node, siblings)
         gpus.append(replace(_gpu(host, node, siblings), index=place, memory=memory))
     why = "KFD lists what ROCm uses, partitions one by one"
-    return Finding("KFD", tuple(gpus), Origin(KFD), (), Choice(why), origins, choices)
+    return FoundGpus("KFD", tuple(gpus), Origin(KFD), (), Choice(why), origins, choices)
 
 
 def _node(host: Host, number: int, fields: Mapping[str, int]) -> _Node:

@@ -13,7 +13,7 @@ PCI = "/sys/bus/pci/devices"
 
 
 @dataclass(frozen=True)
-class Finding:
+class FoundGpus:
     """One vendor's GPUs on a machine."""
 
     looked: str  # where, in a word

@@ -14,7 +14,7 @@ import re
 
 from rainbow_compspec.facts import Gpu
 from rainbow_compspec.host import Host
-from rainbow_compspec.probes.gpu_finding import Finding, numa_of
+from rainbow_compspec.probes.gpu_finding import FoundGpus, numa_of
 from rainbow_compspec.reading import Choice, Origin
 from rainbow_compspec.text import integer
 
@@ -50,7 +50,7 @@ _MODELS = {
 """PCI device of a GPU of its own -> name (pci.ids); the driver itself names none."""
 
 
-def find(host: Host) -> Finding:
+def find(host: Host) -> FoundGpus:
     """Finds Intel's GPUs, in the order of their cards."""
     gpus: list[Gpu] = []
     warnings: list[str] = []
@@ -68,7 +68,7 @@ def find(host: Host) -> Finding:
             continue
         gpus.append(_gpu(host, folder, len(gpus), memory, address))
     why = "cards with memory of their own, or behind a bridge; graphics of the CPU do not count"
-    return Finding("drm", tuple(gpus), Origin(DRM), tuple(warnings), Choice(why))
+    return FoundGpus("drm", tuple(gpus), Origin(DRM), tuple(warnings), Choice(why))
 
 
 def _is_its_own(host: Host, folder: str, address: str, memory: int | None) -> bool:

@@ -14,7 +14,7 @@ from rainbow_compspec.errors import HostError
 from rainbow_compspec.facts import Gpu
 from rainbow_compspec.host import Host
 from rainbow_compspec.nvml import NvmlGpu
-from rainbow_compspec.probes.gpu_finding import PCI, Finding, numa_of, pci_address
+from rainbow_compspec.probes.gpu_finding import PCI, FoundGpus, numa_of, pci_address
 from rainbow_compspec.reading import Choice, Confidence, Origin
 from rainbow_compspec.text import integer, pairs
 
@@ -32,7 +32,7 @@ _SLICED = (
 )
 
 
-def find(host: Host) -> Finding:
+def find(host: Host) -> FoundGpus:
     """Finds NVIDIA's GPUs, in the order of NVML: by place on the PCI bus, slices within a GPU."""
     try:
         seen = host.nvml()
@@ -55,7 +55,7 @@ def find(host: Host) -> Finding:
     listed = len(host.names(f"{PROC}/gpus"))
     others = ((f"{PROC}/gpus", f"{listed} GPUs of the host"),) if listed else ()
     choice = Choice("NVML sees the GPUs that this container was given, its answer is final", others)
-    return Finding("NVML", tuple(gpus), Origin("NVML"), tuple(notes), choice, origins)
+    return FoundGpus("NVML", tuple(gpus), Origin("NVML"), tuple(notes), choice, origins)
 
 
 def _devices(host: Host, card: NvmlGpu) -> tuple[list[Gpu], str, bool]:
@@ -108,7 +108,7 @@ def _at_least(model: str) -> int | None:
     return int(int(found[1]) * (1 << 30) * _SMALLEST_SLICE)
 
 
-def _from_proc(host: Host, warnings: tuple[str, ...]) -> Finding:
+def _from_proc(host: Host, warnings: tuple[str, ...]) -> FoundGpus:
     """Reads `Model:` and `GPU UUID:` of /proc/driver/nvidia/gpus/0000:3b:00.0/information."""
     driver = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", host.text(f"{PROC}/version") or "")
     gpus: list[Gpu] = []
@@ -138,4 +138,4 @@ def _from_proc(host: Host, warnings: tuple[str, ...]) -> Finding:
         else "no NVML",
         others,
     )
-    return Finding("NVML", tuple(gpus), Origin(f"{PROC}/gpus"), warnings, choice)
+    return FoundGpus("NVML", tuple(gpus), Origin(f"{PROC}/gpus"), warnings, choice)

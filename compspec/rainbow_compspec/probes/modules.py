@@ -5,12 +5,12 @@ from __future__ import annotations
 from rainbow_compspec.host import Host
 from rainbow_compspec.reading import Origin, Reading, known
 
-DEPTH = 3
+MAX_DEPTH = 3
 """Folders below an entry of MODULEPATH that are looked into: `Core/gcc/12.3.0`."""
 
 _MARKS = {"default", "default.lua"}
 
-LIMIT = 2000
+MAX_MODULES = 2000
 """Modules after which the list is cut."""
 
 
@@ -22,7 +22,7 @@ def probe(host: Host) -> Reading:
         return Reading.absent("modules", "MODULEPATH is not set")
     found: list[str] = []
     for folder in folders:
-        _walk(host, folder, "", DEPTH, found)
+        _walk(host, folder, "", MAX_DEPTH, found)
     names = sorted(set(found))
     lmod = host.env("LMOD_VERSION") or host.env("LMOD_CMD")
     values = known(
@@ -37,7 +37,9 @@ def probe(host: Host) -> Reading:
         values,
         Origin("$MODULEPATH, $LOADEDMODULES"),
         tables={"module": _by_name(names)},
-        warnings=(f"more than {LIMIT} modules: the list is cut",) if len(names) >= LIMIT else (),
+        warnings=(f"more than {MAX_MODULES} modules: the list is cut",)
+        if len(names) >= MAX_MODULES
+        else (),
     )
 
 
@@ -48,7 +50,7 @@ def _walk(host: Host, root: str, inner: str, depth: int, found: list[str]) -> No
     default"; Tcl modules: modulefile(5)), no version.
     """
     for name in host.names(f"{root}/{inner}".rstrip("/")):
-        if name.startswith(".") or len(found) >= LIMIT:
+        if name.startswith(".") or len(found) >= MAX_MODULES:
             continue
         path = f"{inner}/{name}".lstrip("/")
         if inner and name in _MARKS and host.link(f"{root}/{path}") is not None:

@@ -22,7 +22,7 @@ from rainbow_compspec.outline import outline
 from rainbow_compspec.pooling import Pooling, in_nodes, split
 from rainbow_compspec.simulate import Simulation, simulate
 from rainbow_compspec.subsystems import SubsystemGraph, subsystem_graph
-from rainbow_compspec.wire import LIMIT, Form, WireForm, encode
+from rainbow_compspec.wire import MAX_TEXT_BYTES, Form, WireForm, encode
 from support.compspec_facts import machines
 
 _CLUSTER_FORMS = [Form.FULL, Form.COMPACT, Form.POOLED, Form.SPREAD]
@@ -72,7 +72,7 @@ def test_the_forms_follow_each_other(machine: tuple[NodeFacts, ...]) -> None:
 
 def _forms_downwards(graph: ClusterGraph) -> Iterator[int]:
     """The places of the forms that come when there is always a byte too little for the last."""
-    limit = LIMIT
+    limit = MAX_TEXT_BYTES
     with suppress(CompspecError):
         while True:
             sent = encode(graph, limit)
@@ -202,7 +202,7 @@ def test_nodes_with_the_same_software_share_a_vertex() -> None:
     """10,000 nodes and 300 packages: the server finds the same attributes as in the full form."""
     sent = encode(_spack(10_000, kinds=3))
     assert sent.form is Form.SHARED
-    assert len(sent.text) < LIMIT / 2
+    assert len(sent.text) < MAX_TEXT_BYTES / 2
     small = _spack(12, kinds=3)
     full, shared = encode(small), encode(small, len(jgf.dumps(small)) - 1)
     assert (full.form, shared.form) == (Form.FULL, Form.SHARED)

@@ -12,7 +12,7 @@ import pytest
 
 from rainbow_compspec import node, probes, record
 from rainbow_compspec.errors import HostError
-from rainbow_compspec.host import Host, Space
+from rainbow_compspec.host import FileSystemSize, Host
 from rainbow_compspec.probes import PROBES
 from rainbow_compspec.recorded import RecordedHost, is_recorded
 
@@ -107,7 +107,7 @@ def test_a_recorded_tree_answers_as_recorded(hosts_folder: Path) -> None:
     assert host.env("SPACK_ROOT") == "/opt/spack"
     assert host.names("/opt/modulefiles") == ("Core", "Linux")
     assert host.exists("/opt/modulefiles/Core")
-    assert host.space("/scratch") == Space(1919850381312, 1500000000000)
+    assert host.space("/scratch") == FileSystemSize(1919850381312, 1500000000000)
     assert host.run(["mpirun", "--help"]) is None
     assert host.which("srun") is None
     assert host.nvml() is None

@@ -9,7 +9,7 @@ import pytest
 
 from rainbow_agent.core.model import Offer, Refusal
 from rainbow_agent.fleet.graph_publisher import RENEW_EVERY
-from rainbow_agent.inventory.survey import Answer
+from rainbow_agent.inventory.survey import NodeAnswer
 from support.graph_publisher import OWN_TOKEN, SHARED_TOKEN, Harness
 from support.ledger import checked_ledger
 from support.nodes import FakeExtractor, node_json, views
@@ -24,7 +24,7 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
 def differing() -> FakeExtractor:
     """Two kinds of nodes."""
     ranks = FakeExtractor()
-    ranks.answers[1] = Answer(1, node_json("blue-1", packages=["ior@3.3.0"]))
+    ranks.answers[1] = NodeAnswer(1, node_json("blue-1", packages=["ior@3.3.0"]))
     ranks.packages = ("ior@4.0.0",)
     return ranks
 

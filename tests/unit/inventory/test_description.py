@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from rainbow_agent.core.errors import NotDescribed
-from rainbow_agent.inventory.description import Sendable, portray, site_of
-from rainbow_agent.inventory.survey import Answer
+from rainbow_agent.inventory.description import Sendable, describe_cluster, site_of
+from rainbow_agent.inventory.survey import NodeAnswer
 from support.nodes import FakeExtractor, changed, node_json, survey_of, views
 
 
@@ -26,7 +26,7 @@ def types(part: Sendable) -> dict[str, int]:
 def test_the_graph_has_what_can_be_scheduled() -> None:
     """Cores and GPUs are the workload manager's, by their ids; the sockets are the node's own."""
     nodes = changed(views(2, gpus=1), 1, cores=2, core_ids=(1, 3), gpus=0, gpu_ids=())
-    graph = portray("blue", survey_of(nodes)).graph
+    graph = describe_cluster("blue", survey_of(nodes)).graph
     assert types(graph) == {"cluster": 1, "core": 6, "gpu": 1, "node": 2, "socket": 2}
     cores = [m for m in vertices(graph).values() if m["type"] == "core" and m["rank"] == 1]
     assert [core["id"] for core in cores] == [1, 3]
@@ -35,9 +35,9 @@ def test_the_graph_has_what_can_be_scheduled() -> None:
 def test_who_is_down_or_silent_is_left_out() -> None:
     """A node keeps its id, so that the others' do not move."""
     ranks = FakeExtractor()
-    ranks.answers[2] = Answer(2, problem="no answer", silent=True)
+    ranks.answers[2] = NodeAnswer(2, problem="no answer", silent=True)
     nodes = changed(views(4), 0, up=False)
-    description = portray("blue", survey_of(nodes, extractor=ranks))
+    description = describe_cluster("blue", survey_of(nodes, extractor=ranks))
     assert [id_ for id_, m in vertices(description.graph).items() if m["type"] == "node"] == [
         "2",
         "4",
@@ -47,9 +47,9 @@ def test_who_is_down_or_silent_is_left_out() -> None:
 def test_who_is_drained_or_not_described_stays() -> None:
     """Without description there are cores, but no socket and no subsystem."""
     ranks = FakeExtractor()
-    ranks.answers[1] = Answer(1, problem="no such file")
+    ranks.answers[1] = NodeAnswer(1, problem="no such file")
     nodes = changed(views(2), 0, up=False, drained=True)
-    description = portray("blue", survey_of(nodes, extractor=ranks))
+    description = describe_cluster("blue", survey_of(nodes, extractor=ranks))
     assert types(description.graph) == {"cluster": 1, "core": 8, "node": 2, "socket": 1}
     for part in description.subsystems:
         edges = json.loads(part.text)["graph"]["edges"]
@@ -58,9 +58,10 @@ def test_who_is_drained_or_not_described_stays() -> None:
 
 def test_only_subsystems_that_say_something_are_there() -> None:
     """Spack comes with the first package; nobody knows of any MPI."""
-    without = {part.name for part in portray("blue", survey_of(views(1))).subsystems}
+    without = {part.name for part in describe_cluster("blue", survey_of(views(1))).subsystems}
     with_ior = {
-        p.name for p in portray("blue", survey_of(views(1), packages=["ior@3.3.0"])).subsystems
+        p.name
+        for p in describe_cluster("blue", survey_of(views(1), packages=["ior@3.3.0"])).subsystems
     }
     assert with_ior - without == {"spack"}
     assert "mpi" not in with_ior
@@ -70,7 +71,7 @@ def test_equal_nodes_share_one_vertex_that_can_be_replaced() -> None:
     """Its anchors change with the nodes that it hangs on, not with what it says."""
 
     def spack(nodes: int, package: str) -> Sendable:
-        description = portray("blue", survey_of(views(nodes), packages=[package]))
+        description = describe_cluster("blue", survey_of(views(nodes), packages=[package]))
         return next(part for part in description.subsystems if part.name == "spack")
 
     one, other, larger = spack(3, "ior@3.3.0"), spack(3, "ior@4.0.0"), spack(4, "ior@3.3.0")
@@ -83,9 +84,9 @@ def test_equal_nodes_share_one_vertex_that_can_be_replaced() -> None:
 def test_nodes_that_differ_have_no_anchors() -> None:
     """Which vertex takes which one's place on the server would be chance."""
     ranks = FakeExtractor()
-    ranks.answers[1] = Answer(1, node_json("blue-1", packages=["ior@3.3.0"]))
+    ranks.answers[1] = NodeAnswer(1, node_json("blue-1", packages=["ior@3.3.0"]))
     ranks.packages = ("ior@4.0.0",)
-    description = portray("blue", survey_of(views(2), extractor=ranks))
+    description = describe_cluster("blue", survey_of(views(2), extractor=ranks))
     spack = next(part for part in description.subsystems if part.name == "spack")
     assert types(spack) == {"spack": 2}
     assert spack.anchors is None
@@ -93,7 +94,9 @@ def test_nodes_that_differ_have_no_anchors() -> None:
 
 def test_the_same_cluster_gives_the_same_text() -> None:
     """Or every start would send everything again."""
-    first, second = (portray("blue", survey_of(views(3), packages=["a@1", "b@2"])) for _ in "12")
+    first, second = (
+        describe_cluster("blue", survey_of(views(3), packages=["a@1", "b@2"])) for _ in "12"
+    )
     assert first.graph == second.graph
     assert first.subsystems == second.subsystems
 
@@ -101,20 +104,22 @@ def test_the_same_cluster_gives_the_same_text() -> None:
 def test_memory_is_that_of_the_smallest_node() -> None:
     """A job that asks for it may land on any of them."""
     ranks = FakeExtractor()
-    ranks.answers[1] = Answer(1, node_json("blue-1", memory=4))
-    assert portray("blue", survey_of(views(2), extractor=ranks)).memory_per_node == 4 * 2**30
+    ranks.answers[1] = NodeAnswer(1, node_json("blue-1", memory=4))
+    assert (
+        describe_cluster("blue", survey_of(views(2), extractor=ranks)).memory_per_node == 4 * 2**30
+    )
 
 
 def test_no_node_at_all_is_no_cluster_yet() -> None:
     """Not an empty graph: the server would take the name and refuse the rest."""
     with pytest.raises(NotDescribed, match="no node that is up"):
-        portray("blue", survey_of(changed(views(1), 0, up=False)))
+        describe_cluster("blue", survey_of(changed(views(1), 0, up=False)))
 
 
 def test_the_site_has_every_node_with_what_it_says() -> None:
     """Equal nodes share it; one that is silent is there with nothing, and nobody is left out."""
     ranks = FakeExtractor()
-    ranks.answers[3] = Answer(3, problem="no answer", silent=True)
+    ranks.answers[3] = NodeAnswer(3, problem="no answer", silent=True)
     nodes = changed(views(4, gpus=1), 2, drained=True, up=False)
     survey = survey_of(nodes, packages=["ior@3.3.0", "ior@4.0.0", "zlib@1.3"], extractor=ranks)
     own = {"environment-modules": ({"type": "module"},)}

@@ -16,7 +16,7 @@ from rainbow_agent.core.notation import idset
 from rainbow_agent.inventory import describe_node, extractors
 from rainbow_agent.inventory.build import child_environment
 from rainbow_agent.inventory.extractors import FluxExtractor, LocalExtractor
-from rainbow_agent.inventory.survey import Answer
+from rainbow_agent.inventory.survey import NodeAnswer
 from rainbow_agent.runtime.stop import Stop
 from rainbow_compspec import node
 from support.nodes import node_json
@@ -31,7 +31,7 @@ class Flux:
         self.lines: list[str] = []
         self.after = ""
 
-    def ask(self, *ranks: int, limit: float = 5.0, stop: Stop | None = None) -> list[Answer]:
+    def ask(self, *ranks: int, limit: float = 5.0, stop: Stop | None = None) -> list[NodeAnswer]:
         """What ranks answer."""
         text = "\n".join(
             f"echo {shlex.quote(line.removeprefix('! '))}{' >&2' if line[:2] == '! ' else ''}"
@@ -87,7 +87,7 @@ def test_a_damaged_text_is_told(damage: str) -> None:
 
 def test_a_text_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few kilobytes can be packed gigabytes."""
-    monkeypatch.setattr(describe_node, "_MOST_TEXT", 1000)
+    monkeypatch.setattr(describe_node, "_MAX_TEXT_BYTES", 1000)
     *parts, end = (line.split(" ", 1)[1] for line in describe_node.pack("x" * 100_000))
     with pytest.raises(ValueError, match="longer than 1000"):
         describe_node.unpack(parts, end)
@@ -98,7 +98,7 @@ def test_ranks_are_read_however_their_lines_come_mixed(flux: Flux) -> None:
     texts = [node_json(f"blue-{rank}") for rank in range(3)]
     spoken_by = [spoken(rank, text) for rank, text in enumerate(texts)]
     flux.lines = [line for step in zip(*spoken_by, strict=True) for line in step]
-    assert flux.ask(0, 1, 2) == [Answer(rank, text) for rank, text in enumerate(texts)]
+    assert flux.ask(0, 1, 2) == [NodeAnswer(rank, text) for rank, text in enumerate(texts)]
     assert flux.called()[:5] == ["exec", "-n", "-r", "0-2", "--label-io"]
 
 
@@ -106,7 +106,7 @@ def test_what_else_a_rank_prints_is_not_its_answer(flux: Flux) -> None:
     """A library that greets, a warning of Python's."""
     text = node_json("blue-0")
     flux.lines = ["0: hello", "! 0: a warning", *spoken(0, text), "7: who are you?", "no label"]
-    assert flux.ask(0) == [Answer(0, text)]
+    assert flux.ask(0) == [NodeAnswer(0, text)]
 
 
 def test_a_rank_that_cannot_be_described_says_why(flux: Flux) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.inventory.description import portray
+from rainbow_agent.inventory.description import describe_cluster
 from rainbow_agent.inventory.files import CompspecDir
 from rainbow_compspec.jgf_read import load_cluster
 from rainbow_compspec.nodedir import read_node_dir
@@ -31,7 +31,7 @@ def test_each_rank_has_a_file_counted_from_one(tmp_path: Path) -> None:
 def test_the_cluster_is_there_in_full(tmp_path: Path) -> None:
     """The graph, and one a subsystem, with the packages below."""
     shelf = CompspecDir(tmp_path)
-    shelf.keep_cluster(portray("blue", survey_of(views(2), packages=["ior@3.3.0"])))
+    shelf.keep_cluster(describe_cluster("blue", survey_of(views(2), packages=["ior@3.3.0"])))
     assert names(tmp_path) == [
         "cluster-nodes.json",
         "subsystem-hardware.json",
@@ -50,9 +50,9 @@ def test_what_is_no_more_is_removed(tmp_path: Path) -> None:
     for rank in range(3):
         shelf.keep_node(rank, node_json(f"blue-{rank}"))
     (tmp_path / "cluster" / "node-notes.json").write_text("mine")
-    shelf.keep_cluster(portray("blue", survey_of(views(2), packages=["ior@3.3.0"])))
+    shelf.keep_cluster(describe_cluster("blue", survey_of(views(2), packages=["ior@3.3.0"])))
     down = changed(views(2), 1, up=False)
-    shelf.keep_cluster(portray("blue", survey_of(down)))
+    shelf.keep_cluster(describe_cluster("blue", survey_of(down)))
     assert names(tmp_path / "cluster") == ["node-1.json", "node-2.json", "node-notes.json"]
     assert not (tmp_path / "subsystem-spack.json").exists()
 
@@ -64,6 +64,6 @@ def test_a_folder_that_cannot_be_written_is_said_once(
     (tmp_path / "file").write_text("")
     shelf = CompspecDir(tmp_path / "file")
     for _ in range(3):
-        shelf.keep_cluster(portray("blue", survey_of(views(1))))
+        shelf.keep_cluster(describe_cluster("blue", survey_of(views(1))))
     assert len(caplog.records) == 1
     assert "RAINBOW_COMPSPEC_DIR" in caplog.text

@@ -8,11 +8,11 @@ import pytest
 
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.inventory.survey import (
-    RETRY_LEAST,
-    RETRY_MOST,
-    Answer,
-    Condition,
+    MAX_RETRY_S,
+    MIN_RETRY_S,
     Discovery,
+    NodeAnswer,
+    NodeCondition,
     Survey,
 )
 from rainbow_agent.runtime.stop import Stop
@@ -42,7 +42,7 @@ def harness() -> Harness:
     return Harness()
 
 
-def conditions(survey: Survey) -> list[Condition]:
+def conditions(survey: Survey) -> list[NodeCondition]:
     return [each.condition for each in survey.nodes]
 
 
@@ -51,7 +51,7 @@ def test_every_rank_is_asked_at_once_and_only_once(harness: Harness) -> None:
     first = harness.survey(views(3))
     assert harness.survey(views(3)) == first
     assert harness.ranks.asked == [[0, 1, 2]]
-    assert conditions(first) == [Condition.UP] * 3
+    assert conditions(first) == [NodeCondition.UP] * 3
     assert [each.facts.name for each in first.nodes if each.facts] == ["blue-0", "blue-1", "blue-2"]
     assert sorted(harness.kept) == [0, 1, 2]
 
@@ -66,7 +66,7 @@ def test_a_node_that_is_down_is_not_asked_and_does_not_count(harness: Harness) -
     """It is shown as down; when it comes up it is asked, as another machine may have its name."""
     survey = harness.survey(changed(views(2), 1, up=False))
     assert harness.ranks.asked == [[0]]
-    assert conditions(survey) == [Condition.UP, Condition.DOWN]
+    assert conditions(survey) == [NodeCondition.UP, NodeCondition.DOWN]
     assert [each.view.rank for each in survey.counted] == [0]
     assert len(harness.survey(views(2)).counted) == 2
     harness.survey(changed(views(2), 1, up=False))
@@ -78,60 +78,60 @@ def test_a_drained_node_is_asked_and_counts(harness: Harness) -> None:
     """Draining passes: the cluster is as large as before, and `status` says what is the matter."""
     survey = harness.survey(changed(views(2), 1, up=False, drained=True))
     assert harness.ranks.asked == [[0, 1]]
-    assert conditions(survey) == [Condition.UP, Condition.DRAINED]
+    assert conditions(survey) == [NodeCondition.UP, NodeCondition.DRAINED]
     assert len(survey.counted) == 2
 
 
 def test_a_rank_that_does_not_answer_is_left_out_until_it_does(harness: Harness) -> None:
     """It is asked again later, each time a little later than before."""
-    harness.ranks.answers[1] = Answer(1, problem="no answer within 10 s", silent=True)
+    harness.ranks.answers[1] = NodeAnswer(1, problem="no answer within 10 s", silent=True)
     survey = harness.survey(views(2))
-    assert conditions(survey) == [Condition.UP, Condition.SILENT]
+    assert conditions(survey) == [NodeCondition.UP, NodeCondition.SILENT]
     assert [each.view.rank for each in survey.counted] == [0]
     assert survey.nodes[1].problem == "no answer within 10 s"
     harness.survey(views(2))
     assert harness.ranks.asked == [[0, 1]]
-    for wait in (RETRY_LEAST, RETRY_LEAST * 2, RETRY_LEAST * 4):
+    for wait in (MIN_RETRY_S, MIN_RETRY_S * 2, MIN_RETRY_S * 4):
         assert harness.discovery.next_due() == pytest.approx(harness.clock.monotonic() + wait)
         harness.clock.advance(wait)
         harness.survey(views(2))
     assert harness.ranks.asked == [[0, 1], [1], [1], [1]]
     del harness.ranks.answers[1]
-    harness.clock.advance(RETRY_MOST)
-    assert conditions(harness.survey(views(2))) == [Condition.UP] * 2
+    harness.clock.advance(MAX_RETRY_S)
+    assert conditions(harness.survey(views(2))) == [NodeCondition.UP] * 2
     assert harness.discovery.next_due() == float("inf")
 
 
 def test_the_wait_between_two_attempts_has_a_limit(harness: Harness) -> None:
     """A node that is repaired after a week is found within minutes."""
-    harness.ranks.answers[0] = Answer(0, problem="no answer", silent=True)
+    harness.ranks.answers[0] = NodeAnswer(0, problem="no answer", silent=True)
     for _ in range(40):
         harness.survey(views(1))
-        harness.clock.advance(RETRY_MOST)
+        harness.clock.advance(MAX_RETRY_S)
     harness.survey(views(1))
-    assert harness.discovery.next_due() - harness.clock.monotonic() <= RETRY_MOST
+    assert harness.discovery.next_due() - harness.clock.monotonic() <= MAX_RETRY_S
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(1, problem="No such file or directory"),
-        Answer(1, "this is no node JSON"),
-        Answer(1, '{"results": {"strange": {}}}'),
+        NodeAnswer(1, problem="No such file or directory"),
+        NodeAnswer(1, "this is no node JSON"),
+        NodeAnswer(1, '{"results": {"strange": {}}}'),
     ],
     ids=["no agent there", "no JSON", "other JSON"],
 )
 def test_a_rank_that_cannot_describe_itself_counts_all_the_same(
-    harness: Harness, answer: Answer, caplog: pytest.LogCaptureFixture
+    harness: Harness, answer: NodeAnswer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It answers and runs jobs; what is not known of it is shown with the reason, once."""
     harness.ranks.answers[1] = answer
     survey = harness.survey(views(2))
-    assert conditions(survey) == [Condition.UP] * 2
+    assert conditions(survey) == [NodeCondition.UP] * 2
     assert survey.nodes[1].facts is None
     assert survey.nodes[1].problem
     assert 1 not in harness.kept
-    harness.clock.advance(RETRY_LEAST)
+    harness.clock.advance(MIN_RETRY_S)
     harness.survey(views(2))
     assert len([r for r in caplog.records if "blue-1" in r.getMessage()]) == 1
 
@@ -139,7 +139,7 @@ def test_a_rank_that_cannot_describe_itself_counts_all_the_same(
 def test_what_a_node_said_before_is_kept_when_it_cannot_say_it_again(harness: Harness) -> None:
     """A probe that fails once does not change the cluster's graph."""
     before = harness.survey(views(1))
-    harness.ranks.answers[0] = Answer(0, problem="out of memory")
+    harness.ranks.answers[0] = NodeAnswer(0, problem="out of memory")
     after = harness.survey(views(1), ask_again=[0, 1])
     assert after.nodes[0].facts == before.nodes[0].facts
     assert after.nodes[0].problem == "out of memory"
@@ -148,7 +148,7 @@ def test_what_a_node_said_before_is_kept_when_it_cannot_say_it_again(harness: Ha
 def test_everybody_is_asked_again_when_software_changed(harness: Harness) -> None:
     """And what they say now counts."""
     harness.survey(views(2))
-    harness.ranks.answers[0] = Answer(0, node_json("blue-0", packages=["ior@3.3.0"]))
+    harness.ranks.answers[0] = NodeAnswer(0, node_json("blue-0", packages=["ior@3.3.0"]))
     survey = harness.survey(views(2), ask_again=[0, 1])
     assert harness.ranks.asked == [[0, 1], [0, 1]]
     facts = survey.nodes[0].facts

@@ -11,7 +11,7 @@ import pytest
 from rainbow_agent.core.errors import Fatal, NotDescribed, WorkloadUnavailable
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.inventory.description import ClusterDescription
-from rainbow_agent.inventory.survey import Answer, Discovery
+from rainbow_agent.inventory.survey import Discovery, NodeAnswer
 from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.runtime.debounce import Debounce
 from rainbow_agent.runtime.loops import LIMIT, Telemetry
@@ -194,7 +194,7 @@ def test_what_a_job_installed_on_another_node_is_found(harness: Harness) -> None
 
 def test_a_silent_node_comes_in_when_it_answers(harness: Harness) -> None:
     """It is asked again by itself, without any other change."""
-    harness.ranks.answers[1] = Answer(1, problem="no answer", silent=True)
+    harness.ranks.answers[1] = NodeAnswer(1, problem="no answer", silent=True)
     harness.watcher.tick()
     assert harness.nodes() == 1
     (silent,) = harness.telemetry.conditions.current()
@@ -250,7 +250,7 @@ def test_a_cluster_without_a_node_is_a_reason_too(harness: Harness) -> None:
 
 def test_the_thread_ends_with_the_stop(harness: Harness) -> None:
     """And closes what it opened; who waited for the first survey is told."""
-    harness.ranks.answers[0] = Answer(0, problem="x")
+    harness.ranks.answers[0] = NodeAnswer(0, problem="x")
     thread = threading.Thread(target=harness.watcher.run, daemon=True)
     thread.start()
     eventually(lambda: harness.watcher.description, "the first survey")
@@ -298,7 +298,7 @@ def test_once_is_for_a_command_that_registers_and_ends(harness: Harness) -> None
 def test_status_names_those_that_are_not_as_they_should_be(harness: Harness) -> None:
     """Counts of each condition, then names with reasons."""
     assert harness.watcher.facts() == {"nodes": None}
-    harness.ranks.answers[1] = Answer(1, problem="no answer", silent=True)
+    harness.ranks.answers[1] = NodeAnswer(1, problem="no answer", silent=True)
     harness.pool.nodes = changed(changed(views(5), 2, up=False), 3, up=False, drained=True)
     harness.watcher.tick()
     facts = harness.watcher.facts()["nodes"]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.monitoring.health import MIN_FREE_BYTES, Facts, live, ready
+from rainbow_agent.monitoring.health import MIN_FREE_BYTES, ReadinessFacts, live, ready
 from rainbow_agent.runtime.loops import LoopAge
 
-WELL = Facts(
+WELL = ReadinessFacts(
     registered=True,
     contact_age=1.0,
     contact_problem="",

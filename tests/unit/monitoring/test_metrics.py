@@ -18,7 +18,7 @@ from rainbow_agent.core.errors import RequestDenied, Unavailable
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.monitoring.exposition import render
-from rainbow_agent.monitoring.health import Check, Verdict
+from rainbow_agent.monitoring.health import Check, Health
 from rainbow_agent.monitoring.job_history import JobHistory
 from rainbow_agent.monitoring.metric_definitions import METRIC_DEFINITIONS, Kind
 from rainbow_agent.monitoring.metrics import Now, measure
@@ -83,7 +83,7 @@ def exported(accept: str = "") -> str:
     now = Now(
         cluster='odd "name"\\',
         workload="flux",
-        verdict=Verdict((Check("rainbow", ok=True, reason=""), Check("disk", ok=False, reason=""))),
+        verdict=Health((Check("rainbow", ok=True, reason=""), Check("disk", ok=False, reason=""))),
         draining=True,
         last_contact=clock.now() - 3,
         pool=PoolView(nodes),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rainbow_agent.core.model import JobKey, TaskKey, TaskRow
 from rainbow_agent.core.notation import f58
 from rainbow_agent.core.states import TaskState
-from rainbow_agent.monitoring.task_tree import DRAWN, EACH, PLAIN, parents, tree_table
+from rainbow_agent.monitoring.task_tree import DRAWN, MAX_REPLICA_LINES, PLAIN, parents, tree_table
 
 KEY = JobKey("r1", 7)
 
@@ -54,8 +54,8 @@ def test_what_is_in_a_group_is_below_it() -> None:
 
 def test_few_replicas_have_a_line_each_many_have_one() -> None:
     """A thousand of them are a count for each state."""
-    few = [row("a", 0, replica=n) for n in range(EACH)]
-    assert names(tree_table(few, 2000.0)) == [f"a[{n}]" for n in range(EACH)]
+    few = [row("a", 0, replica=n) for n in range(MAX_REPLICA_LINES)]
+    assert names(tree_table(few, 2000.0)) == [f"a[{n}]" for n in range(MAX_REPLICA_LINES)]
     many = [row("a", 0, replica=n, exit_code=0) for n in range(1000)]
     (_, line) = tree_table(many, 2000.0).splitlines()
     assert "1000 completed" in line

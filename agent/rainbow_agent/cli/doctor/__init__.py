@@ -30,7 +30,7 @@ from rainbow_agent.runtime.settings import Settings
 if TYPE_CHECKING:
     from rainbow_agent.cli.doctor.faults import Finding
 
-_COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red"}
+_LEVEL_COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red"}
 #: Where the text of a line begins, and columns that are used.
 INDENT, WIDTH = 23, 100
 
@@ -82,7 +82,7 @@ def _shown(lines: Iterator[Finding]) -> Iterator[Finding]:
         head = f"{word:<8}{finding.check}"
         first, *rest = wrapped(head, finding.text, WIDTH, INDENT)
         if colour:
-            first = click.style(word, fg=_COLOURS[word], bold=True) + first[len(word) :]
+            first = click.style(word, fg=_LEVEL_COLOURS[word], bold=True) + first[len(word) :]
         click.echo("\n".join([first, *rest]), color=colour)
         if finding.cure:
             click.echo("\n".join(wrapped("        to do:", finding.cure, WIDTH, INDENT)))

@@ -14,11 +14,20 @@ from typing import Any
 from rainbow_agent import __version__
 
 #: Distributions whose versions matter.
-_PARTS = ("click", "grpcio", "protobuf", "psutil", "pyyaml", "flux-python", "archspec", "rich")
+_DISTRIBUTIONS = (
+    "click",
+    "grpcio",
+    "protobuf",
+    "psutil",
+    "pyyaml",
+    "flux-python",
+    "archspec",
+    "rich",
+)
 #: Secrets shorter than this also turn up in innocent text.
-_SHORTEST = 4
+_MIN_SECRET_LENGTH = 4
 #: Bytes of a log that go in, from its end.
-TAIL = 256 * 1024
+MAX_LOG_BYTES = 256 * 1024
 
 
 def versions() -> dict[str, str]:
@@ -28,7 +37,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "system": platform.platform(),
     }
-    for part in _PARTS:
+    for part in _DISTRIBUTIONS:
         try:
             found[part] = metadata.version(part)
         except metadata.PackageNotFoundError:
@@ -54,7 +63,7 @@ def write(
     for log in logs:
         try:
             with log.open("rb") as file:
-                file.seek(max(0, log.stat().st_size - TAIL))
+                file.seek(max(0, log.stat().st_size - MAX_LOG_BYTES))
                 texts[f"logs/{log.name}"] = file.read().decode(errors="replace")
         except OSError as exc:
             texts[f"logs/{log.name}.unreadable"] = str(exc)
@@ -70,7 +79,9 @@ def write(
 
 
 def _without(text: str, secrets: Collection[str]) -> str:
-    for secret in sorted((s for s in secrets if len(s) >= _SHORTEST), key=len, reverse=True):
+    for secret in sorted(
+        (s for s in secrets if len(s) >= _MIN_SECRET_LENGTH), key=len, reverse=True
+    ):
         # As it is, and as JSON writes it.
         for form in {secret, json.dumps(secret)[1:-1]}:
             text = text.replace(form, "[secret]")

@@ -16,9 +16,9 @@ from rainbow_agent.storage import disk, state_dir
 from rainbow_agent.storage.ledger import SqliteLedger
 
 #: Seconds by which clocks may differ without a word.
-SKEW = 5.0
+MAX_CLOCK_SKEW_S = 5.0
 #: Bytes without which not even a transaction fits.
-FULL = 4 * 2**20
+MIN_TRANSACTION_BYTES = 4 * 2**20
 
 ReadConfig = Callable[[Path], Mapping[str, str]]
 
@@ -168,7 +168,7 @@ def room(settings: Settings) -> Iterator[Finding]:
         yield found("disk-full", f"{near} cannot be looked at: {exc.strerror}")
         return
     text = f"{space.free // 2**20} of {space.total // 2**20} MiB are free at {near}"
-    if space.free < FULL:
+    if space.free < MIN_TRANSACTION_BYTES:
         yield found("disk-full", text)
     elif space.nearly_full:
         yield found("disk-nearly-full", text)
@@ -203,7 +203,7 @@ def clock(settings: Settings, now: float) -> Iterator[Finding]:
             last = max([last, *(job.received for job in opened.jobs(limit=1, newest_first=True))])
     except RainbowAgentError:
         pass  # `ledger` says what is wrong with it
-    if last - now > SKEW:
+    if last - now > MAX_CLOCK_SKEW_S:
         yield found("clock-back", f"{last - now:.0f} s behind what is written")
     else:
         yield well("clock", "not behind anything that is written")

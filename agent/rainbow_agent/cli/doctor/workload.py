@@ -26,9 +26,9 @@ from rainbow_agent.workload.flux.workload import FluxWorkload
 from rainbow_agent.workload.local.workload import LocalWorkload
 
 #: Seconds until an instance that does not answer counts as gone.
-PATIENCE = 5.0
+INSTANCE_TIMEOUT_S = 5.0
 #: Seconds for the job.
-JOB = 30.0
+JOB_TIMEOUT_S = 30.0
 
 
 def workload(settings: Settings, environ: Mapping[str, str], *, run_job: bool) -> Iterator[Finding]:
@@ -56,7 +56,9 @@ def workload(settings: Settings, environ: Mapping[str, str], *, run_job: bool) -
 
 def _instance(choice: Choice, settings: Settings, *, run_job: bool) -> Iterator[Finding]:
     stop = Stop()
-    timer = threading.Timer(JOB if run_job else PATIENCE, stop.set, ("no answer in time",))
+    timer = threading.Timer(
+        JOB_TIMEOUT_S if run_job else INSTANCE_TIMEOUT_S, stop.set, ("no answer in time",)
+    )
     timer.daemon = True
     timer.start()
     try:
@@ -111,7 +113,9 @@ def _job(workload: Workload, stop: Stop) -> Finding:
         run.watch(journal, stop)
     if not run.over():
         run.cancel()
-        return found("job-failed", f"it was not over after {JOB:.0f} s; are all cores in use?")
+        return found(
+            "job-failed", f"it was not over after {JOB_TIMEOUT_S:.0f} s; are all cores in use?"
+        )
     if run.failed():
         reasons = {news.reason or news.state.value for news in run.latest.values()}
         return found("job-failed", "; ".join(sorted(reasons)))

@@ -15,12 +15,12 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from rainbow_agent.core.errors import RainbowAgentError
-from rainbow_agent.monitoring.http.answers import (
+from rainbow_agent.monitoring.http.messages import (
     HEADERS,
-    Answer,
     BadRequestError,
+    HttpRequest,
     NotFoundError,
-    Request,
+    Response,
     as_json,
     as_text,
 )
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _MAX_ADDRESS_LENGTH: Final = 2000
 _LOCAL_NAMES: Final = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
 
-Route = Callable[[Request, tuple[str, ...]], Answer]
+Route = Callable[[HttpRequest, tuple[str, ...]], Response]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
@@ -67,7 +67,7 @@ class App:
         start(f"{status.value} {status.phrase}", headers)
         return [] if method == "HEAD" else [answer.body]
 
-    def _answer(self, method: str, environ: Mapping[str, Any]) -> tuple[str, Answer]:
+    def _answer(self, method: str, environ: Mapping[str, Any]) -> tuple[str, Response]:
         """The route's name, for counting, and its answer."""
         if method not in ("GET", "HEAD"):
             return "other", as_text("this server can only be read: GET or HEAD\n", 405)
@@ -80,12 +80,12 @@ class App:
         for parts, name, route in self._routes:
             taken = _match(parts, path)
             if taken is not None:
-                asked = Request(path, parse_qs(query), str(environ.get("HTTP_ACCEPT", "")))
+                asked = HttpRequest(path, parse_qs(query), str(environ.get("HTTP_ACCEPT", "")))
                 return name, _call(route, asked, taken)
         return "other", as_text("nothing is here; / has the page\n", 404)
 
 
-def _call(route: Route, request: Request, taken: tuple[str, ...]) -> Answer:
+def _call(route: Route, request: HttpRequest, taken: tuple[str, ...]) -> Response:
     try:
         return route(request, taken)
     except NotFoundError as exc:

@@ -16,17 +16,17 @@ from rainbow_agent.runtime.clock import SystemClock
 
 #: Seconds for a whole request, from its first byte (or the connection) to the last of its answer.
 REQUEST_LIMIT_S: Final = 30.0
-#: Connections at one time. The oldest that is not being answered makes way for a new one.
+#: ConnectionLimits at one time. The oldest that is not being answered makes way for a new one.
 MAX_CONNECTIONS: Final = 100
 #: Seconds between looks at who is too slow.
 CHECK_INTERVAL_S: Final = 1.0
 #: Paths that threads of their own answer.
-PROBES: Final = frozenset({"/livez", "/readyz"})
+PROBE_PATHS: Final = frozenset({"/livez", "/readyz"})
 PAGE_THREADS: Final = 4
 PROBE_THREADS: Final = 2
 
 
-class Connection(HTTPChannel):  # type: ignore[misc] # waitress ships no types
+class HttpConnection(HTTPChannel):  # type: ignore[misc] # waitress ships no types
     """A connection that knows when its present request began (monotonic seconds)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -45,21 +45,21 @@ class Connection(HTTPChannel):  # type: ignore[misc] # waitress ships no types
         return self.request is None and not self.requests and not self.total_outbufs_len
 
 
-class Connections:
+class ConnectionLimits:
     """Keeps the limits; it belongs to the thread that runs the loop.
 
     Args:
         channels: the server's open connections, by file descriptor; it changes all the time.
     """
 
-    def __init__(self, channels: dict[int, Connection]) -> None:
+    def __init__(self, channels: dict[int, HttpConnection]) -> None:
         self._channels = channels
         self._next_check = 0.0
 
     def enforce(self) -> None:
         """Close what is over a limit; call it at each turn of the loop.
 
-        Connections without a request are closed by waitress, after its own limit of silence.
+        ConnectionLimits without a request are closed by waitress, after its own limit of silence.
         """
         now = SystemClock().monotonic()
         if now >= self._next_check:
@@ -75,7 +75,7 @@ class Connections:
             each.handle_close()
 
 
-class Dispatcher:
+class ThreadPools:
     """Two pools of threads: who asks for a probe never waits for who asks for a page."""
 
     def __init__(self) -> None:
@@ -83,10 +83,10 @@ class Dispatcher:
         self._pages.set_thread_count(PAGE_THREADS)
         self._probes.set_thread_count(PROBE_THREADS)
 
-    def add_task(self, connection: Connection) -> None:
+    def add_task(self, connection: HttpConnection) -> None:
         """Answer the first request of a connection; waitress's side."""
         requests = connection.requests
-        probe = bool(requests) and getattr(requests[0], "path", "") in PROBES
+        probe = bool(requests) and getattr(requests[0], "path", "") in PROBE_PATHS
         (self._probes if probe else self._pages).add_task(connection)
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> None:

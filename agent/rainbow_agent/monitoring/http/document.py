@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from rainbow_agent.monitoring.http.answers import POLICY, Answer
+from rainbow_agent.monitoring.http.messages import POLICY, Response
 
 #: In the order in which they are put together.
 STYLES: Final = ("page.css",)
@@ -21,12 +21,12 @@ SCRIPTS: Final = ("text.js", "graph.js", "timeline.js", "job.js", "overview.js",
 
 
 @cache
-def document() -> Answer:
+def document() -> Response:
     """The page with its headers; made once."""
     style, script = _joined(STYLES), '"use strict";\n' + _joined(SCRIPTS)
     text = _read("page.html").replace("/*STYLE*/", style).replace("/*SCRIPT*/", script)
     policy = f"{POLICY}; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
-    return Answer(200, "text/html; charset=utf-8", text.encode(), policy)
+    return Response(200, "text/html; charset=utf-8", text.encode(), policy)
 
 
 def _joined(names: tuple[str, ...]) -> str:

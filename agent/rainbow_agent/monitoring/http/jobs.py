@@ -14,7 +14,7 @@ from rainbow_agent.runtime.logs import when
 from rainbow_agent.storage.ledger_paging import Listed, Page
 
 #: Tasks of one job that are shown; a replica is no task of its own here.
-TASKS: Final = 500
+MAX_TASKS_SHOWN: Final = 500
 #: The state that speaks for many replicas: the first of these that one of them is in.
 _WORST: Final = (
     TaskState.FAILED,
@@ -54,8 +54,8 @@ def job_detail(job: JobRow) -> dict[str, Any]:
     found = [_together(rows) for rows in _by_task(job.tasks)]
     return {
         **{name: value for name, value in job_view(job).items() if name != "tasks"},
-        "tasks": found[:TASKS],
-        "tasks_left_out": max(0, len(found) - TASKS),
+        "tasks": found[:MAX_TASKS_SHOWN],
+        "tasks_left_out": max(0, len(found) - MAX_TASKS_SHOWN),
     }
 
 

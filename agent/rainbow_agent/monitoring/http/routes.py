@@ -13,16 +13,16 @@ from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.core.states import JobState
 from rainbow_agent.monitoring.explain import explain_text, explain_view, history_of
-from rainbow_agent.monitoring.health import Verdict
-from rainbow_agent.monitoring.http.answers import (
-    Answer,
+from rainbow_agent.monitoring.health import Health
+from rainbow_agent.monitoring.http.jobs import job_detail, page_view
+from rainbow_agent.monitoring.http.messages import (
     BadRequestError,
+    HttpRequest,
     NotFoundError,
-    Request,
+    Response,
     as_json,
     as_text,
 )
-from rainbow_agent.monitoring.http.jobs import job_detail, page_view
 from rainbow_agent.monitoring.job_history import JobHistory
 from rainbow_agent.monitoring.metrics import Now, Render, measure
 from rainbow_agent.monitoring.ports import Histories, JobPages, LedgerFigures
@@ -31,9 +31,9 @@ from rainbow_agent.runtime.loops import Telemetry
 T = TypeVar("T")
 
 #: Seconds that an answer may be given again: who asks a thousand times costs as who asks twice.
-FRESH = 0.5
+MAX_ANSWER_AGE_S = 0.5
 #: Jobs in one answer at most, and when nobody says how many.
-MOST, USUAL = 500, 50
+MAX_PAGE_JOBS, DEFAULT_PAGE_JOBS = 500, 50
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,19 @@ class Live:
 
     clock: Clock
     telemetry: Telemetry
-    live: Callable[[], Verdict]
-    ready: Callable[[LedgerFigures], Verdict]
-    now: Callable[[LedgerFigures, Verdict], Now]
+    live: Callable[[], Health]
+    ready: Callable[[LedgerFigures], Health]
+    now: Callable[[LedgerFigures, Health], Now]
     status: Callable[[], Mapping[str, Any]]
     pool: Callable[[], PoolView | None]
     open_ledger: Callable[[], Histories]
     open_pages: Callable[[], JobPages]
     open_ledger_metrics: Callable[[], LedgerFigures]
     render: Render
-    page: Callable[[], Answer]
+    page: Callable[[], Response]
 
 
-class _Kept(Generic[T]):
+class _Cached(Generic[T]):
     """A value that is made again when it is asked for and too old."""
 
     def __init__(self, make: Callable[[], T], clock: Clock) -> None:
@@ -65,24 +65,24 @@ class _Kept(Generic[T]):
 
     def get(self) -> T:
         with self._guard:
-            if self._value is None or self._clock.monotonic() - self._at >= FRESH:
+            if self._value is None or self._clock.monotonic() - self._at >= MAX_ANSWER_AGE_S:
                 self._value = self._make()
                 self._at = self._clock.monotonic()
             return self._value
 
 
-class Places:
+class Routes:
     """The routes' answers."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
         with self._measures() as ledger:
             self._history = JobHistory(ledger.newest())
-        self._ready = _Kept(self._judge, live.clock)
-        self._measured = _Kept(self._measure, live.clock)
-        self._status = _Kept(live.status, live.clock)
+        self._ready = _Cached(self._judge, live.clock)
+        self._measured = _Cached(self._measure, live.clock)
+        self._status = _Cached(live.status, live.clock)
 
-    def routes(self) -> dict[str, Callable[[Request, tuple[str, ...]], Answer]]:
+    def routes(self) -> dict[str, Callable[[HttpRequest, tuple[str, ...]], Response]]:
         """Every place and its answer."""
         return {
             "/": lambda _, __: self._live.page(),
@@ -96,7 +96,7 @@ class Places:
             "/api/jobs/*/*/explain": lambda _, taken: self._explain(taken),
         }
 
-    def _judge(self) -> Verdict:
+    def _judge(self) -> Health:
         with self._measures() as ledger:
             return self._live.ready(ledger)
 
@@ -106,36 +106,36 @@ class Places:
             now = self._live.now(ledger, self._live.ready(ledger))
         return measure(now, self._live.telemetry, self._history)
 
-    def _metrics(self, request: Request) -> Answer:
+    def _metrics(self, request: HttpRequest) -> Response:
         content_type, text = self._live.render(self._measured.get(), request.accept)
-        return Answer(200, content_type, text)
+        return Response(200, content_type, text)
 
-    def _nodes(self) -> Answer:
+    def _nodes(self) -> Response:
         pool = self._live.pool()
         nodes = [] if pool is None else [_node(view) for view in pool.nodes]
         return as_json({"known": pool is not None, "nodes": nodes})
 
-    def _jobs(self, request: Request) -> Answer:
+    def _jobs(self, request: HttpRequest) -> Response:
         try:
             states = tuple(JobState(text) for text in request.query.get("state", ()))
         except ValueError as exc:
             raise BadRequestError(f"state: {exc}") from None
         before = _number(request, "before", 0, 2**62)
-        limit = _number(request, "limit", 1, MOST) or USUAL
+        limit = _number(request, "limit", 1, MAX_PAGE_JOBS) or DEFAULT_PAGE_JOBS
         with closing(self._live.open_pages()) as ledger:
             page = ledger.page(
                 states=states, before=before, text=request.first("text")[:200], limit=limit
             )
         return as_json(page_view(page))
 
-    def _job(self, taken: tuple[str, ...]) -> Answer:
+    def _job(self, taken: tuple[str, ...]) -> Response:
         with closing(self._live.open_ledger()) as ledger:
             row = ledger.job(_key(taken))
         if row is None:
             raise NotFoundError(f"no job {'/'.join(taken)[:100]} in the ledger")
         return as_json(job_detail(row))
 
-    def _explain(self, taken: tuple[str, ...]) -> Answer:
+    def _explain(self, taken: tuple[str, ...]) -> Response:
         with closing(self._live.open_ledger()) as ledger:
             history = history_of(ledger, _key(taken))
         if history is None:
@@ -148,7 +148,7 @@ class Places:
             yield ledger
 
 
-def _verdict(verdict: Verdict, request: Request) -> Answer:
+def _verdict(verdict: Health, request: HttpRequest) -> Response:
     status = 200 if verdict.ok else 503
     if request.wants_json:
         return as_json(verdict.as_json(), status)
@@ -175,7 +175,7 @@ def _key(taken: tuple[str, ...]) -> JobKey:
     return JobKey(registration, int(number))
 
 
-def _number(request: Request, name: str, least: int, most: int) -> int | None:
+def _number(request: HttpRequest, name: str, least: int, most: int) -> int | None:
     text = request.first(name)
     if not text:
         return None

@@ -17,9 +17,9 @@ from waitress import create_server, wasyncore
 
 from rainbow_agent.monitoring.http.connections import (
     MAX_CONNECTIONS,
-    Connection,
-    Connections,
-    Dispatcher,
+    ConnectionLimits,
+    HttpConnection,
+    ThreadPools,
 )
 
 #: Seconds until a connection that does nothing is closed.
@@ -53,7 +53,7 @@ class HttpServer:
                 application,
                 map=self._map,
                 sockets=[listening],
-                _dispatcher=Dispatcher(),
+                _dispatcher=ThreadPools(),
                 # The last resort, where all connections are being answered at one time.
                 connection_limit=2 * MAX_CONNECTIONS,
                 channel_timeout=IDLE_LIMIT_S,
@@ -68,8 +68,8 @@ class HttpServer:
         except BaseException:  # whatever it is; raised again
             listening.close()
             raise
-        self._server.channel_class = Connection
-        self._connections = Connections(self._server.active_channels)
+        self._server.channel_class = HttpConnection
+        self._connections = ConnectionLimits(self._server.active_channels)
         self.host, self.port = listening.getsockname()[:2]
         # It says how long its queue is, at each request of a burst.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)

@@ -17,10 +17,10 @@ from rainbow_agent.runtime.stop import Stop
 log = logging.getLogger(__name__)
 
 #: Seconds between attempts to get it.
-RETRY: Final = 5.0
+RETRY_INTERVAL_S: Final = 5.0
 
 
-class Server(Protocol):
+class HttpListener(Protocol):
     """What listens (adapters.http_server)."""
 
     host: str
@@ -50,7 +50,7 @@ class HttpThread:
         self,
         *,
         address: Address,
-        open_server: Callable[[Address], Server],
+        open_server: Callable[[Address], HttpListener],
         telemetry: Telemetry,
         stop: Stop,
     ) -> None:
@@ -58,7 +58,7 @@ class HttpThread:
         self._open_server = open_server
         self._telemetry = telemetry
         self._loop = telemetry.loop("http", stop)
-        self._server: Server | None = None
+        self._server: HttpListener | None = None
         self._problem = ""
         stop.call(self._wake)
 
@@ -69,7 +69,7 @@ class HttpThread:
                 if self._server is not None:
                     self._server.turn(self._loop.slice)
                 elif not self._listen():
-                    self._loop.wait(RETRY)
+                    self._loop.wait(RETRY_INTERVAL_S)
             self._telemetry.ended("http")
         finally:
             if self._server is not None:

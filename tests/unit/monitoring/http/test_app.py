@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from rainbow_agent.core.errors import LedgerDamaged
-from rainbow_agent.monitoring.http.answers import (
-    Answer,
+from rainbow_agent.monitoring.http.app import App, is_local
+from rainbow_agent.monitoring.http.messages import (
     BadRequestError,
+    HttpRequest,
     NotFoundError,
-    Request,
+    Response,
     as_text,
 )
-from rainbow_agent.monitoring.http.app import App, is_local
 from rainbow_agent.runtime.counters import Counter
 
 
@@ -23,13 +23,13 @@ class Client:
     """Calls an App as a WSGI server would."""
 
     def __init__(self, *, local: bool = True) -> None:
-        self.asked: list[tuple[Request, tuple[str, ...]]] = []
+        self.asked: list[tuple[HttpRequest, tuple[str, ...]]] = []
         self.error: Exception | None = None
         self.counts = Counter()
         routes = {"/": self._answer, "/api/jobs/*/*": self._answer}
         self.app = App(routes, local=local, counts=self.counts)
 
-    def _answer(self, request: Request, taken: tuple[str, ...]) -> Answer:
+    def _answer(self, request: HttpRequest, taken: tuple[str, ...]) -> Response:
         self.asked.append((request, taken))
         if self.error:
             raise self.error

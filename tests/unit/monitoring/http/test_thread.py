@@ -12,9 +12,9 @@ from contextlib import closing, contextmanager
 import pytest
 
 from rainbow_agent.monitoring.http import connections
-from rainbow_agent.monitoring.http.answers import Answer, as_text
 from rainbow_agent.monitoring.http.app import App
 from rainbow_agent.monitoring.http.connections import MAX_CONNECTIONS
+from rainbow_agent.monitoring.http.messages import Response, as_text
 from rainbow_agent.monitoring.http.server import MAX_HEADER_BYTES, HttpServer
 from rainbow_agent.monitoring.http.thread import HttpThread
 from rainbow_agent.runtime.addresses import Address
@@ -54,7 +54,7 @@ class Harness:
         self._server = HttpServer(where.host, where.port, app)
         return self._server
 
-    def _slow(self, *_: object) -> Answer:
+    def _slow(self, *_: object) -> Response:
         self.making += 1
         self.made.wait(60)
         return as_text("made")
@@ -104,7 +104,7 @@ def test_a_port_that_is_taken_is_had_once_it_is_free(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Meanwhile: a condition with the cause, one line in the log, and nobody dies."""
-    monkeypatch.setattr("rainbow_agent.monitoring.http.thread.RETRY", 0.02)
+    monkeypatch.setattr("rainbow_agent.monitoring.http.thread.RETRY_INTERVAL_S", 0.02)
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         harness = Harness(other.getsockname()[1])
         with caplog.at_level(logging.WARNING), harness.serving():

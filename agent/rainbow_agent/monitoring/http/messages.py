@@ -1,4 +1,4 @@
-"""What a request gets, and what an answer is: values between the routes and WSGI."""
+"""HTTP requests and responses as values, between the routes and WSGI."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ HEADERS: Final = (
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked for."""
+class HttpRequest:
+    """What a client asks for."""
 
     path: str
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What it gets."""
 
     status: int
@@ -60,11 +60,11 @@ class BadRequestError(Exception):
     """The request cannot be understood; the message says why."""
 
 
-def as_json(value: Any, status: int = 200) -> Answer:
+def as_json(value: Any, status: int = 200) -> Response:
     """JSON, ASCII only."""
-    return Answer(status, "application/json", json.dumps(value).encode() + b"\n")
+    return Response(status, "application/json", json.dumps(value).encode() + b"\n")
 
 
-def as_text(text: str, status: int = 200) -> Answer:
+def as_text(text: str, status: int = 200) -> Response:
     """Plain text."""
-    return Answer(status, "text/plain; charset=utf-8", text.encode("utf-8", "backslashreplace"))
+    return Response(status, "text/plain; charset=utf-8", text.encode("utf-8", "backslashreplace"))
