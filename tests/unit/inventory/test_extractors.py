@@ -177,7 +177,7 @@ def test_a_rank_that_never_ends_talking_is_bounded(
     flux: Flux, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is too long is dropped, and so is a line without an end."""
-    monkeypatch.setattr(describe_node, "MOST_PACKED", 1000)
+    monkeypatch.setattr(describe_node, "MAX_PACKED_LENGTH", 1000)
     flux.lines = [f"0: {describe_node.PART} {'A' * 600}"] * 10 + ["0: " + "x" * 100_000]
     flux.lines.append(f"0: {describe_node.END} 6000")
     (answer,) = flux.ask(0)
