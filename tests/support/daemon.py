@@ -42,7 +42,9 @@ from rainbow_agent.runtime.loops import Loop, Telemetry
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.storage.history_keeper import HistoryKeeper
 from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.storage.ledger_history import Keep, LedgerHistory
 from rainbow_agent.workload.choose import Choice
 from support.common import Background, FakeCredentialStore, jobspec_json, plan_json
 from support.ledger import check_invariants
@@ -244,6 +246,13 @@ class Agent:
             fleet=fleet,
             jobs=jobs,
             monitoring=Monitoring(None),
+            history=HistoryKeeper(
+                lambda: LedgerHistory.open(world.path),
+                keep=Keep(None, None),
+                clock=clock,
+                stop=self.stop,
+                on_shrink=lambda _: None,
+            ),
             breaker=CircuitBreaker(conditions=telemetry.conditions, clock=clock, limit=1000),
             drain=DrainWatch(lambda: None),
             status=Told(world, settings, Choice("fake", "fake", "a test"), service, clock),

@@ -32,6 +32,7 @@ VERBS = (
     "explain",
     "logs",
     "cancel",
+    "history",
     "doctor",
     "config",
     "submit",
@@ -62,6 +63,7 @@ SHORT_HELP = {
     "explain": "Tell a JOB's whole story: why it is where it is, and what to do next.",
     "logs": "Show what the tasks of a JOB wrote, or one TASK of it.",
     "cancel": "End JOBs with all that belongs to them, and tell rainbow.",
+    "history": "Write the jobs that the ledger has to a file, before the oldest are removed.",
     "doctor": (
         "Look at the whole chain, from the settings to a job that runs, and say what to do."
     ),

@@ -32,9 +32,12 @@ from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage import state_dir
+from rainbow_agent.storage.history_keeper import HistoryKeeper
 from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.storage.ledger_history import Keep, LedgerHistory
 from rainbow_agent.storage.ledger_rebuild import REBUILD
 from rainbow_agent.storage.ledger_repair import open_or_replace, save_if_removed
+from rainbow_agent.storage.ledger_watch import LedgerWatch
 from rainbow_agent.workload.choose import Choice, opener
 
 log = logging.getLogger(__name__)
@@ -137,8 +140,10 @@ class DaemonBuilder:
             main=main,
             journal_stop=journal_stop,
         )
+        ledger_watch = LedgerWatch(settings.ledger_path)
         monitoring = build_monitoring(
             settings,
+            ledger_watch=ledger_watch,
             workload_kind=self.choice.kind,
             observe=partial(observe, fleet, jobs, stop),
             clock=clock,
@@ -151,6 +156,13 @@ class DaemonBuilder:
                 fleet=fleet,
                 jobs=jobs,
                 monitoring=monitoring,
+                history=HistoryKeeper(
+                    partial(LedgerHistory.open, settings.ledger_path),
+                    keep=Keep(settings.keep_jobs, settings.keep_for),
+                    clock=clock,
+                    stop=stop,
+                    on_shrink=ledger_watch.shrunk,
+                ),
                 breaker=breaker,
                 drain=DrainWatch(read_drain),
                 status=self.status,

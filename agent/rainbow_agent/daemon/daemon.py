@@ -232,6 +232,7 @@ class Daemon:
         self.threads.start("journal", self._jobs.journal.run)
         self.threads.start("reporter", self._fleet.reporter.run)
         self.threads.start("lookout", self.members.nodes.run)
+        self.threads.start("history", self.members.history.run)
         if self.members.monitoring.http is not None:
             self.threads.start("http", self.members.monitoring.http.run)
         self._write_status(force=True)

@@ -14,6 +14,7 @@ from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.jobs.jobs import Jobs
 from rainbow_agent.monitoring.build import Monitoring, Observation
 from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.storage.history_keeper import HistoryKeeper
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Members:
     fleet: Fleet
     jobs: Jobs
     monitoring: Monitoring
+    history: HistoryKeeper
     breaker: CircuitBreaker
     drain: DrainWatch
     status: StatusWriter

@@ -95,6 +95,7 @@ def build_monitoring(
     clock: Clock,
     telemetry: Telemetry,
     stop: Stop,
+    ledger_watch: LedgerWatch,
 ) -> Monitoring:
     """What shows how this agent does.
 
@@ -105,13 +106,14 @@ def build_monitoring(
         clock: for ages.
         telemetry: conditions, counters and loops.
         stop: ends the thread.
+        ledger_watch: looks at the ledger's file.
     """
     seen = _Seen(settings, workload_kind, observe, clock, telemetry)
     return Monitoring(
         _http_thread(settings.http, seen, stop) if settings.http else None,
         (
             DiskWatch(settings.state_dir, telemetry.conditions),
-            LedgerWatch(settings.ledger_path),
+            ledger_watch,
         ),
     )
 

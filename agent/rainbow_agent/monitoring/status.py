@@ -7,7 +7,7 @@ what it last said of itself, the ledger what became of the jobs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rainbow_agent.core.model import Drain, JobRow
@@ -46,6 +46,10 @@ class Sources:
     drain: Drain | None = None
     #: Jobs that ended badly, the last first.
     errors: Sequence[JobRow] = ()
+    #: When the first job came that is in the ledger, epoch seconds.
+    first_received: float | None = None
+    #: What was removed of jobs that are over (storage/ledger_history.py).
+    removed: Mapping[str, Any] = field(default_factory=dict)
     #: Whether the kernel says that the process is stopped (SIGSTOP, a debugger).
     halted: bool = False
 
@@ -167,6 +171,19 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
         if found.counts is None
         else {state.value: n for state, n in found.counts.items()},
         "errors": [_error(job) for job in found.errors],
+        "history": None if found.counts is None else _history(settings, found),
+    }
+
+
+def _history(settings: Settings, found: Sources) -> dict[str, Any]:
+    """How far back the ledger goes, and what is kept in it."""
+    at = found.removed.get("at")
+    return {
+        "first_received": when(found.first_received) if found.first_received else None,
+        "removed": int(found.removed.get("removed", 0)),
+        "last_removed": when(at) if isinstance(at, (int, float)) else None,
+        "keep_jobs": settings.keep_jobs,
+        "keep_for": settings.keep_for,
     }
 
 

@@ -47,6 +47,7 @@ def _jobs(path: Path) -> dict[str, Any]:
     if not _is_there(path):
         return {"counts": dict.fromkeys(JobState, 0), "registration": None}
     from rainbow_agent.storage.ledger import SqliteLedger  # noqa: PLC0415 - not for --help
+    from rainbow_agent.storage.ledger_history import NOTE  # noqa: PLC0415 - likewise
 
     try:
         with closing(SqliteLedger.open_readonly(path)) as ledger:
@@ -55,6 +56,8 @@ def _jobs(path: Path) -> dict[str, Any]:
                 "counts": ledger.counts(),
                 "registration": current.id if current else None,
                 "errors": ledger.ended_badly(MAX_ERRORS),
+                "first_received": ledger.first_received(),
+                "removed": ledger.note(NOTE) or {},
             }
     except RainbowAgentError as exc:
         return {"counts": None, "registration": None, "ledger_problem": str(exc)}

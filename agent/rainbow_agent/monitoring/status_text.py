@@ -77,6 +77,7 @@ def _facts(view: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
     yield from _graph(view["graph"])
     yield "folder", view["state_dir"]
     yield "jobs", _jobs(view["jobs"])
+    yield from _history(view["history"])
     for n, error in enumerate(view["errors"]):
         yield "" if n else "errors", _error(error, now)
 
@@ -133,6 +134,13 @@ def _jobs(jobs: Mapping[str, int] | None) -> str:
     if jobs is None:
         return "not known: the ledger cannot be read"
     return ", ".join(f"{n} {state}" for state, n in jobs.items() if n) or "none"
+
+
+def _history(history: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """That jobs were removed; nothing before the first was."""
+    if history and history["removed"]:
+        since = history["first_received"] or "-"
+        yield "history", f"since {since}; {counted(history['removed'], 'older job')} removed"
 
 
 def _error(error: Mapping[str, Any], now: float) -> str:

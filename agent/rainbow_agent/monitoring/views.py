@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any, Final
 
 from rainbow_agent.core.model import JobRow, StoryLine, TaskRow
 from rainbow_agent.core.notation import f58
@@ -42,6 +44,50 @@ def job_view(job: JobRow) -> dict[str, Any]:
         "finished": _time(job.finished),
         "tasks": [task_view(task) for task in job.tasks],
     }
+
+
+#: The columns of a table of tasks, each with its kind.
+TASK_COLUMNS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("registration", "name", "state", "reason"), "text"),
+    "id": "number",
+    **dict.fromkeys(("received", "accepted", "finished"), "time"),
+    **dict.fromkeys(("task", "group", "task_state", "task_reason"), "text"),
+    **dict.fromkeys(("replica", "flux_id", "exit_code"), "number"),
+    **dict.fromkeys(("task_submitted", "task_started", "task_finished"), "time"),
+}
+
+
+def task_rows(job: JobRow) -> Iterator[dict[str, Any]]:
+    """A row of TASK_COLUMNS for each task of a job; one without a task where it has none."""
+    facts = {
+        "registration": job.key.registration,
+        "id": job.key.id,
+        "name": job.name,
+        "state": job.state.value,
+        "reason": job.reason,
+        "received": _moment(job.received),
+        "accepted": _moment(job.accepted),
+        "finished": _moment(job.finished),
+    }
+    if not job.tasks:
+        yield facts
+    for task in job.tasks:
+        yield facts | {
+            "task": task.key.task,
+            "replica": task.key.replica,
+            "group": task.group,
+            "task_state": task.state.value,
+            "task_reason": task.reason,
+            "flux_id": task.flux_id,
+            "exit_code": task.exit_code,
+            "task_submitted": _moment(task.submitted),
+            "task_started": _moment(task.started),
+            "task_finished": _moment(task.finished),
+        }
+
+
+def _moment(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, timezone.utc)
 
 
 def story_view(line: StoryLine) -> dict[str, Any]:

@@ -15,6 +15,11 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _COLUMNS = frozenset({"name", "token", "secret", "rowid", "oid"})
 
 
+_AGE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])")
+#: Seconds of each unit.
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
 @dataclass(frozen=True)
 class Secret:
     """A value that never shows itself; `reveal()` is the one way to it."""
@@ -67,6 +72,25 @@ def count(value: str) -> int:
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 1_000_000:
         raise ValueError("must be a whole number from 1 to 1000000")
     return int(value)
+
+
+def count_or_all(value: str) -> int | None:
+    """A whole number from 1 to 1,000,000,000; None for `all`."""
+    if value.lower() == "all":
+        return None
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 1_000_000_000:
+        raise ValueError("must be a whole number from 1 to 1000000000, or all")
+    return int(value)
+
+
+def age_or_all(value: str) -> float | None:
+    """Seconds, from a number with a unit (30d, 12h, 90m, 45s); None for `all`."""
+    if value.lower() == "all":
+        return None
+    found = _AGE.fullmatch(value)
+    if not found or not float(found[1]):
+        raise ValueError("must be a time like 30d, 12h, 90m or 45s, or all")
+    return float(found[1]) * _UNITS[found[2]]
 
 
 def one_of(*names: str) -> Callable[[str], str]:

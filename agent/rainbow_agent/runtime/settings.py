@@ -105,6 +105,16 @@ class Settings:
     black_hole: int = _setting(
         parsing.count, 10, "jobs that fail within a second, one after another, until polling stops"
     )
+    keep_jobs: int | None = _setting(
+        parsing.count_or_all,
+        100_000,
+        "finished jobs that the ledger keeps with all details, the last to end; or all",
+    )
+    keep_for: float | None = _setting(
+        parsing.age_or_all,
+        90 * 86400.0,
+        "how long the ledger keeps finished jobs with all details: 90d, 12h, 30m; or all",
+    )
     report_every: float = _setting(
         parsing.seconds, 30.0, "seconds between reports when nothing changes"
     )

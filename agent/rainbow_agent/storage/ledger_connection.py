@@ -113,6 +113,22 @@ class LedgerConnection:
             self._connection.execute("VACUUM INTO ?", (str(copy),))
         copy.chmod(0o600)
 
+    def shrink(self, pages: int) -> int:
+        """Give so many free pages back to the file system.
+
+        Returns:
+            Bytes that the database has now.
+
+        Raises:
+            LedgerBlocked: it cannot be written now.
+        """
+        with errors_in_words(self._path):
+            # One page a step, and execute() takes only the first.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({pages});")
+            (count,) = self._connection.execute("PRAGMA page_count").fetchone()
+            (size,) = self._connection.execute("PRAGMA page_size").fetchone()
+        return int(count) * int(size)
+
     def close(self) -> None:
         """End the connection; again is no error."""
         self._connection.close()

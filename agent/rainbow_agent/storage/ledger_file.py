@@ -186,6 +186,8 @@ def _create(path: Path) -> None:
     except OSError as exc:
         raise _inaccessible(path, exc) from exc
     with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+        # Space of what was removed can be given back, some at a time (ledger_history.py).
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         migrate(connection, 0, scripts())
     fresh.rename(path)
 

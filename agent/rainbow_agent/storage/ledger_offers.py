@@ -13,6 +13,7 @@ from rainbow_agent.storage.ledger_check import ACCEPTED, OFFERED_AGAIN, check_su
 from rainbow_agent.storage.ledger_connection import LedgerPart
 from rainbow_agent.storage.ledger_registrations import expect_registration, record_past
 from rainbow_agent.storage.ledger_rows_seen import (
+    NO_ROW,
     Held,
     held,
     received_as,
@@ -154,7 +155,7 @@ def _record(db: sqlite3.Connection, registration: str, offer: Offer, at: float) 
         elif same.accepted is not None:
             _dropped(db, same.seq, at)
         return None
-    if row_digest(offer) in gone:
+    if NO_ROW in gone or row_digest(offer) in gone:
         return None
     if before or gone:
         return _record_reused(db, registration, offer, before, at)

@@ -70,13 +70,23 @@ class Notes(LedgerPart):
     def put_note(self, name: str, value: Any) -> None:
         """Keep a JSON value under a name."""
         with self._connection.write() as db:
-            db.execute(_PUT_NOTE, (name, json.dumps(value)))
+            put_note(db, name, value)
 
     def note(self, name: str) -> Any:
         """A value kept with put_note; None if it never was."""
         with self._connection.read() as db:
-            row = db.execute("SELECT value FROM note WHERE name = ?", (name,)).fetchone()
-            return json.loads(row[0]) if row else None
+            return read_note(db, name)
+
+
+def put_note(db: sqlite3.Connection, name: str, value: Any) -> None:
+    """Notes.put_note, in a transaction that is open."""
+    db.execute(_PUT_NOTE, (name, json.dumps(value)))
+
+
+def read_note(db: sqlite3.Connection, name: str) -> Any:
+    """Notes.note, in a transaction that is open."""
+    row = db.execute("SELECT value FROM note WHERE name = ?", (name,)).fetchone()
+    return json.loads(row[0]) if row else None
 
 
 def record_past(db: sqlite3.Connection, registration: Registration, closed: float) -> None:

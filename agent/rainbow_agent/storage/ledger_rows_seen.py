@@ -6,6 +6,7 @@ older copy: then a number stands for another job. A row is the same only when ev
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import sqlite3
@@ -16,6 +17,8 @@ from rainbow_agent.core.model import JobKey, Offer
 
 #: Bytes of a digest: it tells rows with one number apart, of which there are a handful.
 DIGEST_SIZE = 8
+#: In the place of a digest: no row of the job ever came.
+NO_ROW = b""
 
 _HELD = """
 SELECT j.seq, j.registration, j.accepted, o.job IS NOT NULL, o.digest FROM job AS j
@@ -28,9 +31,14 @@ SELECT o.jobspec, o.cluster, e.cause FROM offer AS o
 LEFT JOIN event AS e ON e.job = o.job AND e.task IS NULL AND e.was IS NULL
 WHERE o.job = ? ORDER BY e.seq LIMIT 1
 """
+_ROW = """
+SELECT o.digest, j.id, j.name, o.jobspec, o.cluster, (
+    SELECT cause FROM event WHERE job = j.seq AND task IS NULL ORDER BY seq LIMIT 1
+) FROM job AS j JOIN offer AS o ON o.job = j.seq WHERE j.seq = ?
+"""
 _REMOVED = """
 SELECT digest FROM removed
-WHERE id = ?2 AND registration = (SELECT number FROM registration WHERE id = ?1)
+WHERE registration = (SELECT number FROM registration WHERE id = ?1) AND id = ?2
 """
 
 
@@ -63,6 +71,26 @@ def row_digest(offer: Offer) -> bytes:
 def received_as(name: str) -> str:
     """The cause of the first event of a job's story, which keeps the name it came with."""
     return f"rainbow handed it over as {name!r}"
+
+
+def digest_of(db: sqlite3.Connection, job: int) -> bytes:
+    """The digest of a job's row; NO_ROW where none came."""
+    row = db.execute(_ROW, (job,)).fetchone()
+    if row is None:
+        return NO_ROW
+    digest, job_id, name, jobspec, cluster, cause = row
+    if digest is not None:
+        return bytes(digest)
+    return row_digest(Offer(job_id, _name_in(cause, name), cluster, jobspec))
+
+
+def _name_in(cause: str | None, name: str) -> str:
+    """The name that a job came with, from the first event of its story."""
+    try:
+        said = ast.literal_eval((cause or "").removeprefix(received_as("")[:-2]))
+    except (ValueError, SyntaxError):
+        return name
+    return said if isinstance(said, str) else name
 
 
 def held(db: sqlite3.Connection, registration: str, job_id: int) -> list[Held]:

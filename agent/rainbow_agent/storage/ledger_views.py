@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from rainbow_agent.core.model import JobKey, JobRow, StoryLine
@@ -14,6 +14,7 @@ from rainbow_agent.storage.ledger_rows import SELECT_JOBS, job_row, story_of, ta
 _WITH_KEY = " WHERE registration = ? AND id = ?"
 #: As the index `job_ended_badly` has it, or it is not used.
 _BADLY = " WHERE state IN ('failed', 'refused', 'lost')"
+_AFTER = " WHERE seq > ? ORDER BY seq LIMIT ?"
 _OLDEST_FIRST = " ORDER BY received, seq LIMIT ?"
 _NEWEST_FIRST = " ORDER BY received DESC, seq DESC LIMIT ?"
 _COUNT_IN = "SELECT count(*) FROM job WHERE state IN (SELECT value FROM json_each(?))"
@@ -64,6 +65,18 @@ class JobViews(LedgerPart):
             tasks = tasks_of_jobs(db, [row[0] for row in rows]) if with_tasks else {}
             return [job_row(row, tasks.get(row[0], ())) for row in rows]
 
+    def batches(self, size: int) -> Iterator[list[JobRow]]:
+        """All jobs with their tasks, in the order of their arrival, so many at a time."""
+        place = -1
+        while True:
+            with self._connection.read() as db:
+                rows = db.execute(SELECT_JOBS + _AFTER, (place, size)).fetchall()
+                tasks = tasks_of_jobs(db, [row[0] for row in rows])
+            if not rows:
+                return
+            place = rows[-1][0]
+            yield [job_row(row, tasks.get(row[0], ())) for row in rows]
+
     def job(self, key: JobKey) -> JobRow | None:
         """One job with its tasks."""
         with self._connection.read() as db:
@@ -89,6 +102,12 @@ class JobViews(LedgerPart):
         """Jobs with this rainbow id, the last received first."""
         with self._connection.read() as db:
             return [JobKey(*row) for row in db.execute(_FIND, (job_id,))]
+
+    def first_received(self) -> float | None:
+        """When the first of the jobs that are here came, epoch seconds; None: there is none."""
+        with self._connection.read() as db:
+            received: float | None = db.execute("SELECT min(received) FROM job").fetchone()[0]
+        return received
 
     def story(self, key: JobKey) -> list[StoryLine]:
         """Everything that happened to a job, in the order in which it was learned."""

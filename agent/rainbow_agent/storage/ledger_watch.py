@@ -28,6 +28,17 @@ class LedgerWatch:
         facts = path.stat()
         self._identity = (facts.st_dev, facts.st_ino)
         self._size = facts.st_size
+        self._shrunk_to: int | None = None
+
+    def shrunk(self, size: int) -> None:
+        """The agent itself gives space back: from now on the file may become as short as this.
+
+        It does once the log is written into it, which is later; from any thread.
+
+        Args:
+            size: bytes.
+        """
+        self._shrunk_to = size
 
     def look(self) -> None:
         """Look once.
@@ -51,7 +62,9 @@ class LedgerWatch:
                 f"ledger {self._path}: another file was put in its place while it was in use; it is"
                 " opened anew"
             )
-        if facts.st_size < self._size:
+        shrunk = self._shrunk_to
+        least = self._size if shrunk is None else min(self._size, shrunk)
+        if facts.st_size < least:
             what = (
                 f"ledger {self._path}: it became shorter while it was in use, from {self._size} to"
                 f" {facts.st_size} bytes"
@@ -62,3 +75,5 @@ class LedgerWatch:
                 f"{what}: it was cut off, or this was a VACUUM; it is looked through"
             )
         self._size = facts.st_size
+        if shrunk is not None and facts.st_size <= shrunk:
+            self._shrunk_to = None  # the log is in the file

@@ -362,7 +362,8 @@ def test_documented_meaning_and_default_are_the_real_ones(spec: object) -> None:
     assert meaning.startswith(metadata["help"])
     real = getattr(settings(), name)
     if isinstance(real, (int, float)) and real:
-        assert default == f"`{real:g}`"
+        assert default.strip("`") != default
+        assert metadata["parse"](default.strip("`")) == real
     elif isinstance(real, (str, Address)) and real and name != "cluster":
         assert default == f"`{real}`"
     else:

@@ -12,10 +12,10 @@ CREATE UNIQUE INDEX registration_number ON registration (number);
 -- What stays of a job whose details were removed, in a few bytes: rainbow or the workload manager
 -- may offer it again, when they were put back to an older copy.
 CREATE TABLE removed (
-    id INTEGER NOT NULL, -- rainbow's
     registration INTEGER NOT NULL, -- number; where another registration offered it too, twice
-    digest BLOB NOT NULL,
-    PRIMARY KEY (id, registration, digest)
+    id INTEGER NOT NULL, -- rainbow's
+    digest BLOB NOT NULL, -- as in offer; empty: of a job whose row never came
+    PRIMARY KEY (registration, id, digest)
 ) WITHOUT ROWID;
 
 -- The last state that rainbow was told, so that what it was not told is found at once.

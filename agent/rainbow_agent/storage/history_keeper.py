@@ -1,0 +1,74 @@
+"""The thread that removes old jobs from the ledger (RAINBOW_KEEP_JOBS, RAINBOW_KEEP_FOR)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from typing import Final
+
+from rainbow_agent.core.errors import LedgerBlocked
+from rainbow_agent.core.ports import Clock, StopSignal
+from rainbow_agent.storage.ledger_history import PORTION, Keep, LedgerHistory
+
+log = logging.getLogger(__name__)
+
+#: Seconds between looks for jobs that need not be kept any more.
+LOOK_INTERVAL_S: Final = 60.0
+#: Seconds between portions: the loops of the daemon have the ledger meanwhile.
+PORTION_INTERVAL_S: Final = 0.25
+
+
+class HistoryKeeper:
+    """Removes what need not be kept, a portion at a time.
+
+    Args:
+        open_history: opens the ledger for it.
+        keep: what is kept.
+        clock: for ages.
+        stop: ends the thread.
+        on_shrink: is told how many bytes the ledger's file has at least from now on.
+    """
+
+    def __init__(
+        self,
+        open_history: Callable[[], LedgerHistory],
+        *,
+        keep: Keep,
+        clock: Clock,
+        stop: StopSignal,
+        on_shrink: Callable[[int], None],
+    ) -> None:
+        self._open = open_history
+        self._keep = keep
+        self._clock = clock
+        self._stop = stop
+        self._on_shrink = on_shrink
+
+    def run(self) -> None:
+        """Remove until the stop."""
+        if self._keep == Keep(None, None):
+            return
+        while not self._stop.wait(LOOK_INTERVAL_S):
+            self.tidy()
+
+    def tidy(self) -> int:
+        """Remove all that need not be kept now; how many jobs that were."""
+        total = 0
+        try:
+            with closing(self._open()) as history:
+                while removed := history.remove(self._keep, self._clock.now()):
+                    total += removed
+                    self._on_shrink(history.shrink())
+                    if removed < PORTION or self._stop.wait(PORTION_INTERVAL_S):
+                        break
+        except LedgerBlocked as exc:  # whoever has to write says it louder
+            log.info("Old jobs are removed from the ledger later: %s", exc)
+        if total:
+            log.info(
+                "Removed the details of %d old jobs from the ledger (RAINBOW_KEEP_JOBS,"
+                " RAINBOW_KEEP_FOR)",
+                total,
+                extra={"action": "history_removed", "jobs": total},
+            )
+        return total
