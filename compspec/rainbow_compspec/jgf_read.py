@@ -85,7 +85,9 @@ def parse(text: str, outside: Collection[str] = ()) -> ExplicitGraph:
         raise CompspecError('not a JSON Graph Format file: "graph" is missing or no object')
     nodes, edges = graph.get("nodes"), graph.get("edges")
     if not isinstance(nodes, dict):
-        raise CompspecError('"graph.nodes" is no object by id, as version 2 of the format wants')
+        raise CompspecError(
+            '"graph.nodes" is not an object keyed by id, as version 2 of the format requires'
+        )
     if not isinstance(edges, list):
         raise CompspecError('"graph.edges" is missing or no list')
     vertices = {id_: Vertex(id_, _metadata(id_, node)) for id_, node in nodes.items()}
@@ -101,17 +103,17 @@ def _metadata(id_: str, node: Any) -> Mapping[str, Any]:
     if not isinstance(metadata.get("type"), str):
         raise CompspecError(f'vertex "{id_}": "type" is missing or no string')
     if not isinstance(metadata.get("unit", ""), str):
-        raise CompspecError(f'vertex "{id_}": "unit" is no string')
+        raise CompspecError(f'vertex "{id_}": "unit" is not a string')
     size = metadata.get("size", 1)
     if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= MAX_SIZE:
-        raise CompspecError(f'vertex "{id_}": "size" is no whole number from 0 to {MAX_SIZE}')
+        raise CompspecError(f'vertex "{id_}": "size" is not a whole number from 0 to {MAX_SIZE}')
     return metadata
 
 
 def _edge(place: int, edge: Any, sources: Collection[str], targets: Collection[str]) -> Edge | None:
     """An edge from its object; None when it says something else than `contains`."""
     if not isinstance(edge, dict):
-        raise CompspecError(f"edge {place} is no object")
+        raise CompspecError(f"edge {place} is not an object")
     if edge.get("relation") != CONTAINS:
         return None
     source, target = edge.get("source"), edge.get("target")

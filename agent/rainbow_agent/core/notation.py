@@ -41,7 +41,7 @@ def f58(flux_id: int) -> str:
         ValueError: it is not one.
     """
     if not 0 <= flux_id <= _LARGEST:
-        raise ValueError(f"{flux_id} is no Flux job id: it is not between 0 and 2**64 - 1")
+        raise ValueError(f"{flux_id} is not a Flux job id: it is not between 0 and 2**64 - 1")
     digits = ""
     rest = flux_id
     while True:
@@ -59,10 +59,10 @@ def parse_f58(text: str) -> int:
     """
     digits = text[1:] if text.startswith(_PREFIXES) else ""
     if not digits or any(character not in _VALUES for character in digits):
-        raise ValueError(f"{text!r} is no Flux job id in F58: expected something like fWVriCw")
+        raise ValueError(f"{text!r} is not a Flux job id in F58: expected something like fWVriCw")
     flux_id = 0
     for character in digits:
         flux_id = flux_id * len(_ALPHABET) + _VALUES[character]
         if flux_id > _LARGEST:
-            raise ValueError(f"{text!r} is no Flux job id: it has more than 64 bits")
+            raise ValueError(f"{text!r} is not a Flux job id: it has more than 64 bits")
     return flux_id

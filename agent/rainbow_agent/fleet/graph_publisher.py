@@ -329,7 +329,7 @@ class GraphPublisher:
 
     def _log_renewal(self, description: ClusterDescription) -> None:
         log.info(
-            "The cluster's graph changed; rainbow gets it anew: %s",
+            "The cluster's graph changed; rainbow gets the new one: %s",
             description.graph.note,
             extra={
                 "action": "graph_changed",

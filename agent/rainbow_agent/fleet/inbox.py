@@ -113,9 +113,9 @@ class Inbox:
         dropped = [offer for offer in known if offer.id in again]
         for offer in dropped:
             log.warning(
-                "Rainbow offers job %d (%s) again, which it was told to let go of: all of the row"
-                " is the same, so it is not run a second time (was rainbow's database restored"
-                " from a copy? a new job of this name and text has to be submitted once more)",
+                "Rainbow offers job %d (%s) again, which was accepted before: all of the row is the"
+                " same, so it is not run a second time (was rainbow's database restored from a"
+                " copy? a new job with this name and text has to be submitted once more)",
                 offer.id,
                 offer.name,
                 extra={"action": "row_dropped", "job": f"{session.registration}/{offer.id}"},
@@ -123,8 +123,8 @@ class Inbox:
         if dropped:
             self._counters.rows.add("dropped", by=len(dropped))
             self._set_reused(
-                f"rainbow offered {counted(len(dropped), 'job')} again that it was told to let go"
-                f" of ({_listed(offer.id for offer in dropped)}); not run a second time"
+                f"rainbow offered {counted(len(dropped), 'job')} again that had been accepted"
+                f" ({_listed(offer.id for offer in dropped)}); not run a second time"
             )
         self._scheduler.accept(session.cluster, session.secret.reveal(), sorted(again))
 

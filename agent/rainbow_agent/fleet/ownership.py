@@ -152,8 +152,8 @@ class Ownership:
         token = self._token()
         if not token:
             log.warning(
-                "This state folder never held cluster %s, and without a token nobody can be asked"
-                " whether another agent does: going on",
+                "This state folder has never owned cluster %s, and without a token the agent cannot"
+                " ask whether another one does; it continues",
                 session.cluster,
                 extra={"action": "cannot_ask"},
             )
@@ -177,8 +177,8 @@ class Ownership:
 
     def _ask(self, session: Session, token: str) -> bool:
         said = (
-            f"this state folder never held cluster {session.cluster}: asking whether another agent"
-            f" does, for {self._patience:g} s; no jobs are taken meanwhile"
+            f"this state folder has never owned cluster {session.cluster}: asking whether another"
+            f" agent does, for {self._patience:g} s; no jobs are taken until then"
         )
         if self._conditions.set(ConditionName.ASKING_WHO_RECEIVES, said):
             log.warning("%s", said, extra={"action": "asking", "seconds": self._patience})
@@ -190,7 +190,9 @@ class Ownership:
             if self._clock.monotonic() - self._graphless > GRAPHLESS:
                 raise
         except RequestDenied:
-            log.warning("Nobody can be asked, since the token is denied; going on")
+            log.warning(
+                "The agent cannot ask for another owner, since the token is denied; it continues"
+            )
             return self._take_over()
         else:
             self._asked = self._clock.monotonic()
@@ -272,8 +274,8 @@ class Ownership:
             token = self._token()
             if token and asked.by.id != self._identity.id:
                 log.warning(
-                    "Another agent has this cluster's credentials (%s); it is told to leave. Was"
-                    " rainbow-config.yaml copied?",
+                    "Another agent has this cluster's credentials (%s), and is answered that"
+                    " this one owns the cluster. Was rainbow-config.yaml copied?",
                     clean(str(asked.by)),
                     extra={"action": "second_agent", "host": asked.by.host, "pid": asked.by.pid},
                 )

@@ -51,7 +51,7 @@ class UserSubsystems:
             try:
                 name, vertices = _parse(path)
             except (OSError, ValueError, RecursionError) as exc:
-                problems.append(f"{path}: left out, as it is no subsystem: {exc}")
+                problems.append(f"{path}: left out, because it is not a subsystem: {exc}")
                 continue
             found[name] = (*found.get(name, ()), *vertices)
         self.problems = tuple(problems)

@@ -46,7 +46,7 @@ def cancel_running(
     try:
         cancel([row.flux_id for row in begun if row.flux_id is not None], NOTE)
     except (Transient, Refused) as exc:
-        log.warning("Jobs could not be canceled and go on: %s", exc)
+        log.warning("Jobs could not be canceled and are still running: %s", exc)
         return
     reach(CrashPoint.STOP_CANCELED)
     ledger.apply([*_never(rows, clock.now())])
@@ -55,7 +55,7 @@ def cancel_running(
         pause.wait(_POLL_INTERVAL_S)
     if still:
         log.warning(
-            "%s were canceled and had not ended when the time was over; the next start hears of it",
+            "%s were canceled and had not ended in time; the next start reads how they ended",
             counted(len(still), "task"),
             extra={"action": "cancel_pending"},
         )

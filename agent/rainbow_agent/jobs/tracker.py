@@ -80,7 +80,7 @@ def _inside(watched: _Watched, event: WorkloadEvent) -> TaskChange | None:
 
 def _ended(watched: _Watched, event: WorkloadEvent) -> TaskChange:
     """The last news of a task: what its exception and wait status say together."""
-    state, cause, unsatisfiable = TaskState.COMPLETED, "ended well", False
+    state, cause, unsatisfiable = TaskState.COMPLETED, "exit code 0", False
     reason: str | None = None
     code = exit_code(watched.status)
     exception = watched.exception

@@ -116,7 +116,7 @@ def _unknown(key: ScalarNode, path: str) -> Reference:
 def _duration(node: Node, path: str) -> float:
     seconds = parse_duration(node.text) if isinstance(node, ScalarNode) else None
     if seconds is None:
-        raise spot(node, path).error(f"this is {kind(node)}, which is no duration; {EXAMPLES}")
+        raise spot(node, path).error(f"this is {kind(node)}, which is not a duration; {EXAMPLES}")
     return seconds
 
 
@@ -133,7 +133,7 @@ def _environment(node: Node, path: str) -> dict[str, str]:
     for key, value, where in as_entries(node, path):
         if not key.text or "=" in key.text:
             raise spot(key, path).error(
-                f"{show(key.text)} is no name of a variable; write one without '='"
+                f"{show(key.text)} is not the name of a variable; write one without '='"
             )
         if not isinstance(value, ScalarNode) or value.is_null:
             what = "no value" if isinstance(value, ScalarNode) else kind(value)

@@ -166,8 +166,8 @@ def _check_range(entry: Requirement, fields: Mapping[str, str]) -> None:
             bounds[key] = requirements.parse(fields[key])
             if bounds[key] is None:
                 raise entry.at.error(
-                    f"`{key}` {show(fields[key])} is no version; write one to three numbers, such "
-                    "as '3.0.0'"
+                    f"`{key}` {show(fields[key])} is not a version; write one to three numbers,"
+                    " such as '3.0.0'"
                 )
     if len(bounds) > 1 and not requirements.within(fields["min"], "", fields["max"]):
         raise entry.at.error(

@@ -61,7 +61,7 @@ def as_name(node: Node, path: str) -> str:
     text = as_text(node, path)
     if not text or len(text) > MAX_NAME or not text.isprintable():
         raise spot(node, path).error(
-            f"{show(text)} is no name; write 1 to {MAX_NAME} printable characters on one line"
+            f"{show(text)} is not a name; write 1 to {MAX_NAME} printable characters on one line"
         )
     return text
 

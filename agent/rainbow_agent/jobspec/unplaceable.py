@@ -83,6 +83,6 @@ def no_room(option: Option, nodes: Sequence[SiteNode], room: int, site: Site) ->
         for (cores, gpus), count in sizes.most_common(_TOLD)
     )
     return (
-        f"{option.where}: {option.shape} asked for; {passing}, with room for "
+        f"{option.where}: {option.shape} asked for; {passing}, with space for "
         f"{number(room, word)} ({has})"
     )

@@ -57,7 +57,7 @@ MESSAGES: Final = (
     ),
     Remedy(
         r"workload manager was restarted while",
-        "nobody saw how it ended: look at what it wrote, and submit the job again if need be",
+        "how it ended is not known: look at what it printed, and submit the job again if needed",
     ),
     Remedy(
         r"no longer knows this task|instance that was replaced|instance was replaced",
@@ -150,7 +150,7 @@ EXIT_CODES: Final = {
     137: "it was killed (SIGKILL), most often because the node or the container ran out of"
     " memory: ask for fewer tasks a node, or for more memory in the container's limits",
     139: "it crashed (SIGSEGV): run it with a debugger, or with another build",
-    143: "it was ended by somebody (SIGTERM)",
+    143: "it was terminated from outside (SIGTERM)",
 }
 
 

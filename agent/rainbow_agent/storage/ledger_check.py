@@ -149,7 +149,7 @@ def problems(db: sqlite3.Connection) -> Iterator[str]:
         deque(db.execute(f"SELECT * FROM {table}"), maxlen=0)  # noqa: S608 - text that is none
         wrong = " AND ".join(f"({each})" for each in _SENSE[table])
         if db.execute(f"SELECT 1 FROM {table} WHERE NOT ({wrong}) LIMIT 1").fetchone():  # noqa: S608
-            yield f"a row of {table} holds a value that nobody wrote"
+            yield f"a row of {table} holds a value that the agent never writes"
     if db.execute(_NO_TEXT).fetchone():
         yield "a job has lost its jobspec"
     for jobspec, crc in db.execute("SELECT jobspec, crc FROM offer WHERE crc IS NOT NULL"):

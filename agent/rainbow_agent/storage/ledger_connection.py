@@ -25,7 +25,7 @@ _PASSES = ("disk is full", "locked")
 _CURES = (
     (
         "disk is full",
-        "free space on its file system; an agent that runs goes on then, another has to be started",
+        "free space on its file system; a running agent then continues, otherwise start it",
     ),
     ("locked", "another process has held it for too long: see `fuser FILE`"),
     ("readonly", "make the file and its folder writable for the user that runs the agent"),
@@ -187,7 +187,7 @@ def errors_in_words(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as exc:  # Python cannot read what sqlite says of broken text
         raise damaged(path, f"malformed text: {exc.reason}") from exc
     except UnicodeEncodeError as exc:
-        raise UsageError(f"{exc.object!r} is no text: its bytes are not UTF-8") from exc
+        raise UsageError(f"{exc.object!r} is not text: its bytes are not UTF-8") from exc
     except OverflowError as exc:
         raise UsageError(f"a number is too large for the ledger {path}: {exc}") from exc
 

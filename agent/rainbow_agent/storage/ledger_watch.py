@@ -52,15 +52,15 @@ class LedgerWatch:
             facts = self._path.stat()
         except FileNotFoundError as exc:
             raise LedgerDamaged(
-                f"ledger {self._path}: it was removed while it was in use; it is written anew from"
-                " what is still open of it"
+                f"ledger {self._path}: it was removed while it was in use; it is written again"
+                " from the copy that is still open"
             ) from exc
         except OSError:
             return  # whoever writes to it says what is wrong
         if (facts.st_dev, facts.st_ino) != self._identity:
             raise LedgerDamaged(
                 f"ledger {self._path}: another file was put in its place while it was in use; it is"
-                " opened anew"
+                " opened again"
             )
         shrunk = self._shrunk_to
         least = self._size if shrunk is None else min(self._size, shrunk)

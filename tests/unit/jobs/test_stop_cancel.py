@@ -79,7 +79,7 @@ def test_a_workload_manager_that_is_gone(
     before = states(ledger)
     cancel_running(ledger, cancel, FakeClock(), stopped())
     assert states(ledger) == before
-    assert "could not be canceled and go on: it is gone" in caplog.text
+    assert "could not be canceled and are still running: it is gone" in caplog.text
 
 
 def test_the_time_is_over_before_they_ended(

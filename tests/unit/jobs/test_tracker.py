@@ -60,7 +60,7 @@ def test_a_job_that_goes_well() -> None:
     assert {change.flux_id for change in news} == {JOB}
     assert (last.key, last.exit_code, last.reason) == (KEY, 0, None)
     assert (last.started, last.finished, last.at) == (11.0, 12.0, 13.0)
-    assert last.cause == "ended well"
+    assert last.cause == "exit code 0"
 
 
 def test_an_exit_code_fails_the_task_and_says_so() -> None:

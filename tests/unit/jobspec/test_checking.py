@@ -92,7 +92,10 @@ def test_all_names_and_resources_that_are_wrong_are_told() -> None:
         (6, "requires.x[0]: asks nothing: write `field` with `match`, `min` or `max`"),
         (
             6,
-            "requires.x[1]: `min` 'new' is no version; write one to three numbers, such as '3.0.0'",
+            (
+                "requires.x[1]: `min` 'new' is not a version; write one to three numbers,"
+                " such as '3.0.0'"
+            ),
         ),
         (8, "tasks[0].resources: no resource is named 'smal'; did you mean 'small'?"),
         (8, "tasks[0].depends_on[0]: no task is named 'x'; known: 'b'"),

@@ -206,7 +206,7 @@ def test_too_few_nodes_that_pass() -> None:
         ranks(planned(node(3, requires=[need(field="ior", min="3.0.0")])))
     assert str(caught.value).partition("): ")[2] == (
         "3 nodes with 1 core each asked for; 2 nodes of 5 met "
-        "`requires`, with room for 2 nodes (2 nodes with 8 cores and 2 GPUs)"
+        "`requires`, with space for 2 nodes (2 nodes with 8 cores and 2 GPUs)"
     )
 
 
@@ -249,9 +249,10 @@ def test_no_alternative_fits() -> None:
     first, second = str(caught.value).split("; and ")
     assert "resources.gpu (line 1, column " in first
     assert (
-        "3 nodes with 1 core and 2 GPUs each asked for; there are 5 nodes, with room for 2" in first
+        "3 nodes with 1 core and 2 GPUs each asked for; there are 5 nodes, with space for 2"
+        in first
     )
-    assert "9 nodes with 1 core each asked for; there are 5 nodes, with room for 5 nodes" in second
+    assert "9 nodes with 1 core each asked for; there are 5 nodes, with space for 5 nodes" in second
 
 
 def test_what_the_user_installed_holds_on_every_node() -> None:

@@ -94,7 +94,7 @@ def test_what_asks_nothing_of_the_nodes_must_have_room_all_the_same() -> None:
     text = TEXT.replace("count: 2", "count: 8").replace("new|one", "new")
     large, fits = judge(plan_text(text), SITE)
     assert large.problem == (
-        "build: 1 node with 8 cores asked for; there are 2 nodes, with room for 0 nodes"
+        "build: 1 node with 8 cores asked for; there are 2 nodes, with space for 0 nodes"
         " (2 nodes with 4 cores)"
     )
     assert (fits.problem, [node.rank for node in fits.nodes], fits.now) == ("", [1], True)

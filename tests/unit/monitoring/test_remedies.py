@@ -46,7 +46,7 @@ SAID = (
     ("cancel", "on purpose"),
     (
         "exec: the workload manager was restarted while the job ran; its exit status is lost",
-        "nobody saw how it ended",
+        "how it ended",
     ),
     ("the workload manager no longer knows this task: its instance was replaced", "submit the job"),
     ("it ran in a workload manager's instance that was replaced: how far", "submit the job again"),

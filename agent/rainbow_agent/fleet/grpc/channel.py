@@ -134,7 +134,7 @@ class RainbowChannel:
             reply = rpc.reply.FromString(raw)
         except DecodeError as exc:
             raise Rejected(
-                f"{rpc} at rainbow {self._host}: the answer ({len(raw)} bytes) is no"
+                f"{rpc} at rainbow {self._host}: the answer ({len(raw)} bytes) is not a"
                 f" {rpc.reply.DESCRIPTOR.name}: {exc}; is it rainbow that listens there?"
             ) from exc
         errors.check_status(rpc, self._host, reply)

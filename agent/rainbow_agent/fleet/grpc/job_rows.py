@@ -47,9 +47,9 @@ def offer(cluster: str, job_id: int, row: str) -> Offer:
     try:
         fields = json.loads(row)
     except (ValueError, RecursionError) as exc:
-        return Offer(job_id, "", cluster, _cut(row), f"rainbow's row is no JSON: {exc}")
+        return Offer(job_id, "", cluster, _cut(row), f"rainbow's row is not JSON: {exc}")
     if not isinstance(fields, dict):
-        problem = f"rainbow's row is no JSON object but {type(fields).__name__}"
+        problem = f"rainbow's row is not a JSON object but {type(fields).__name__}"
         return Offer(job_id, "", cluster, _cut(row), problem)
     name, owner, jobspec = fields.get("name"), fields.get("cluster"), fields.get("jobspec")
     name = _storable(name) if isinstance(name, str) else ""
@@ -74,7 +74,7 @@ def _problem(cluster: str, job_id: int, fields: Mapping[str, Any]) -> str:
     if own_id != job_id or isinstance(own_id, bool):
         return f"rainbow's row is listed as job {job_id} and says that it is {repr(own_id)[:80]}"
     if _storable(jobspec) != jobspec:
-        return "rainbow's row has a jobspec that is no Unicode text (a lone surrogate)"
+        return "rainbow's row has a jobspec that is not Unicode text (a lone surrogate)"
     return ""
 
 

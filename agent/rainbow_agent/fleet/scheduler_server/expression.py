@@ -157,7 +157,7 @@ def _plain(value: Any) -> Value:
         return value
     if isinstance(value, (int, float)):
         return float(value)
-    raise TypeError(f"{type(value).__name__} is no number, string or boolean")
+    raise TypeError(f"{type(value).__name__} is not a number, a string or a boolean")
 
 
 def _number(value: Any) -> float:

@@ -72,7 +72,7 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[TaskKey, tuple[Planne
         raise JobspecError(f"the group's plan cannot be read: {path}: {exc}") from exc
     _, tasks = from_data(data)
     if key is None:
-        raise UsageError(f"{GROUP_KEY} is not set: the agent starts the runner, nobody else")
+        raise UsageError(f"{GROUP_KEY} is not set: only the agent starts the runner")
     return key, tasks
 
 

@@ -159,7 +159,7 @@ class InPlaceTasks:
                 key,
                 state,
                 at,
-                reason or "ended well",
+                reason or "exit code 0",
                 exit_code=code,
                 reason=reason,
                 started=began if process is not None else None,

@@ -171,7 +171,7 @@ def _node(view: NodeView) -> dict[str, Any]:
 def _key(taken: tuple[str, ...]) -> JobKey:
     registration, number = taken
     if not number.isascii() or not number.isdigit() or len(number) > 18:
-        raise NotFoundError(f"{number[:40]!r} is no job id")
+        raise NotFoundError(f"{number[:40]!r} is not a job id")
     return JobKey(registration, int(number))
 
 

@@ -91,7 +91,9 @@ def _event(job: int, line: str) -> WorkloadEvent | None:
         return WorkloadEvent(EventKind.INSIDE, job, float(entry["timestamp"]), news=entry)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         log.warning(
-            "A line in the log of group %d is no news of its runner's", job, extra={"flux_id": job}
+            "A line in the log of group %d is not an event of its runner",
+            job,
+            extra={"flux_id": job},
         )
         return None
 

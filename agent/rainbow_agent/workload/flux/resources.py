@@ -28,7 +28,7 @@ def codecs(bindings: Bindings) -> Codecs:
     def decode_idset(text: str) -> list[int]:
         ids = idsets.lib.idset_decode(text.encode())
         if ids == idsets.ffi.NULL:
-            raise ValueError(f"{text!r} is no idset")
+            raise ValueError(f"{text!r} is not an idset")
         try:
             found: list[int] = []
             current = idsets.lib.idset_first(ids)
@@ -43,7 +43,7 @@ def codecs(bindings: Bindings) -> Codecs:
         ffi, lib = hostlists.ffi, hostlists.lib
         hosts = lib.hostlist_decode(text.encode())
         if hosts == ffi.NULL:
-            raise ValueError(f"{text!r} is no hostlist")
+            raise ValueError(f"{text!r} is not a hostlist")
         try:
             found: list[str] = []
             current = lib.hostlist_first(hosts)

@@ -185,7 +185,7 @@ class LocalWorkload:
         self.close()
         if not folders.wait_free(self._folder, _PATIENCE):
             raise WorkloadUnavailable(
-                f"the local workload manager at {self._folder} was told to leave and has not"
+                f"the local workload manager at {self._folder} was asked to stop and did not"
                 f" within {_PATIENCE:.0f} s; see {folders.LOG} there"
             )
 

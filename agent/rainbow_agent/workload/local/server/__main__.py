@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FD",
         help="the reading end of a pipe: end, with all jobs, when its other end is closed",
     )
-    add("--detach", action="store_true", help="return once it listens; it goes on by itself")
+    add("--detach", action="store_true", help="return once it listens; it keeps running")
     return parser
 
 

@@ -61,7 +61,7 @@ def _ranges(text: str) -> list[tuple[int, int, int]]:
     """First, last and digits of each part of `0-3,07`.
 
     Raises:
-        Rejected: it is no idset.
+        Rejected: it is not an idset.
     """
     parts = []
     for part in text.split(","):
