@@ -21,12 +21,16 @@ from rainbow_agent.core.errors import (
 
 #: What passes while a connection is open: it is waited for. All else needs another connection.
 _PASSES = ("disk is full", "locked")
+#: What may pass and needs another connection: no damage, and no reason to stay down.
+_MOMENTARY = ("disk I/O error", "out of memory")
 #: What to do, by a piece of sqlite's own message (it has no codes in Python 3.10).
 _CURES = (
     (
         "disk is full",
         "free space on its file system; a running agent then continues, otherwise start it",
     ),
+    ("disk I/O error", "look at the disk (`dmesg`); another attempt may succeed"),
+    ("out of memory", "see the limits of memory; another attempt may succeed"),
     ("locked", "another process has held it for too long: see `fuser FILE`"),
     ("readonly", "make the file and its folder writable for the user that runs the agent"),
     ("unable to open", "make the file and its folder accessible to the user that runs the agent"),
@@ -212,7 +216,9 @@ def damaged(path: Path, what: str) -> LedgerError:
     kind: type[LedgerError] = LedgerDamaged
     if any(piece in what for piece in _PASSES):
         kind = LedgerBlocked
-    if not cure and _CORRUPT.search(what):
+    if any(piece in what for piece in _MOMENTARY):
+        kind = LedgerError
+    elif not cure and _CORRUPT.search(what):
         kind = LedgerCorrupt
     words = f"ledger {path}: {what}; {cure or _REPAIR}"
     return kind(words.replace("FILE", str(path)))
