@@ -20,10 +20,10 @@ from support.fleet import jobspec, task
 from support.servers import SchedulerKind
 from support.site import Site, missing_parts, running_site
 
-#: What a row of a server may hold that no client could have sent: gRPC's limit is 4 MiB.
+#: Rows that no client could have sent (gRPC's limit is 4 MiB): longer than a jobspec may be, and
+#: longer than any reply that is read.
+LARGE = Evil("large", "version: 1\nname: " + "x" * (20 << 20))
 GIANT = Evil("giant", "version: 1\nname: " + "x" * (100 << 20))
-#: One that gRPC itself would not read with any setting of ours before.
-COLOSSUS = Evil("colossus", "version: 1\nname: " + "y" * (200 << 20))
 MEBIBYTES = 256  # that the daemon may use at its peak
 
 
@@ -102,21 +102,42 @@ def test_the_corpus_and_the_job_after_it(site: Site) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("huge", [GIANT, COLOSSUS], ids=["100 MiB", "200 MiB"])
-def test_one_row_too_large_hides_no_other(site: Site, huge: Evil) -> None:
+def test_a_row_longer_than_a_jobspec_hides_no_other(site: Site) -> None:
     """Refused for its length, kept in part, in bounded memory, and those behind it run."""
     with site.program.background("start") as agent:
-        put(site, good("before"), huge, good("after"))
+        put(site, good("before"), LARGE, good("after"))
         eventually(lambda: is_over(site, {"before", "after"}), "both ran", seconds=120)
         eventually(lambda: not site.fleet.waiting(), "rainbow let go of it")
         assert peak(agent.pid) < MEBIBYTES
         assert agent.stop() == 0
-    (giant,) = [row for row in site.program.rows() if row.name == huge.name]
-    assert giant.state is JobState.REFUSED
-    assert re.match(r"the job is \d{3},\d{3},\d{3} bytes long, more than is", giant.reason or "")
+    (large,) = [row for row in site.program.rows() if row.name == LARGE.name]
+    assert large.state is JobState.REFUSED
+    assert re.match(r"the job is \d\d,\d{3},\d{3} bytes long, more than is", large.reason or "")
     assert "larger than a jobspec may be (" in agent.log()
     size = sum(path.stat().st_size for path in site.program.state_dir.rglob("*"))
     assert size < 32 << 20, "the ledger keeps a part of it"
+
+
+@pytest.mark.full
+def test_a_row_that_no_reply_can_hold_is_a_condition(site: Site) -> None:
+    """Jobs behind it wait, `status` says what to do, and nothing is accepted that was not read."""
+    with site.program.background("start") as agent:
+        put(site, good("before"), GIANT, good("after"))
+        eventually(lambda: is_over(site, {"before"}) or refuses(site), "it is said", seconds=120)
+        eventually(lambda: "cannot be read" in refuses(site), "the cause is a condition")
+        assert "rainbow's operator has to remove it (table `jobs` of its database)" in refuses(site)
+        assert peak(agent.pid) < MEBIBYTES
+        with closing(sqlite3.connect(site.scheduler.db, timeout=30.0)) as db, db:
+            assert db.execute("DELETE FROM jobs WHERE name = ?", (GIANT.name,)).rowcount == 1
+        eventually(lambda: is_over(site, {"before", "after"}), "both ran", seconds=120)
+        eventually(lambda: not refuses(site), "all is well again")
+        assert agent.stop() == 0
+
+
+def refuses(site: Site) -> str:
+    """What `status` says of a rainbow that answers no; "" for nothing."""
+    reasons = site.program.show("status")["reasons"]
+    return next((r["reason"] for r in reasons if r["name"] == "rainbow-refuses"), "")
 
 
 @pytest.mark.full

@@ -5,16 +5,13 @@ From submit to accept; the rest is in test_scheduler_*.py.
 
 from __future__ import annotations
 
-import re
 import threading
 from contextlib import closing
 
 import pytest
 
-from rainbow_agent.core.errors import Rejected, RequestDenied
-from rainbow_agent.fleet.grpc import rpc
+from rainbow_agent.core.errors import Rejected
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
-from rainbow_agent.fleet.grpc.stubs import rainbow_pb2
 from support.servers import JOBSPEC, Join, SchedulerProcess
 
 
@@ -93,7 +90,7 @@ def test_a_backlog_larger_than_a_reply_drains(
 def test_a_job_too_large_for_a_reply_hides_no_other(
     shared: tuple[SchedulerProcess, RainbowScheduler], join: Join
 ) -> None:
-    """One row that does not fit by itself comes alone, as the raw row that it is."""
+    """One row that does not fit by itself is read alone, with the larger limit of one row."""
     process, scheduler = shared
     name, given = join()
     scheduler.submit("large", {name: given.token}, "x" * 100_000)
@@ -101,38 +98,42 @@ def test_a_job_too_large_for_a_reply_hides_no_other(
     with closing(RainbowScheduler(process.host, max_reply=10_000)) as narrow:
         (large,) = narrow.receive(name, given.secret, 8)
         assert (large.name, large.cluster) == ("large", name)
-        assert "x" * 100_000 in large.jobspec
+        assert large.jobspec == "x" * 100_000
         narrow.accept(name, given.secret, [large.id])
         (small,) = narrow.receive(name, given.secret, 8)
         assert (small.name, small.jobspec) == ("small", "version: 1")
 
 
-def test_a_job_too_large_for_a_reply_is_read_in_part(
+def test_the_largest_job_that_rainbow_takes_can_be_read(
+    scheduler: RainbowScheduler, join: Join
+) -> None:
+    """A request has 4 MiB, of which the row is up to six times as much: that is read."""
+    name, given = join()
+    scheduler.submit("large", {name: given.token}, "<" * (4 * 1024 * 1024 - 200))
+    scheduler.submit("small", {name: given.token}, "version: 1")
+    (large,) = scheduler.receive(name, given.secret, 1)
+    assert (large.name, bool(large.problem)) == ("large", large.jobspec != "<" * 4_194_104)
+    scheduler.accept(name, given.secret, [large.id])
+    assert [offer.name for offer in scheduler.receive(name, given.secret, 8)] == ["small"]
+
+
+def test_a_job_that_no_reply_can_hold_is_named_as_what_it_is(
     shared: tuple[SchedulerProcess, RainbowScheduler],
     join: Join,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its beginning, whatever its size; it says how large it is, and that it is not run."""
+    """Rainbow itself takes none that is so large; it is not accepted, and its operator can act."""
     process, scheduler = shared
     name, given = join()
-    scheduler.submit("large", {name: given.token}, "x" * 1_000_000)
-    monkeypatch.setattr("rainbow_agent.fleet.grpc.job_rows.ENOUGH", 50_000)
+    scheduler.submit("large", {name: given.token}, "x" * 100_000)
+    monkeypatch.setattr("rainbow_agent.fleet.grpc.scheduler.MAX_ONE_ROW_BYTES", 50_000)
     with closing(RainbowScheduler(process.host, max_reply=10_000)) as narrow:
-        (large,) = narrow.receive(name, given.secret, 8)
-    assert large.name == "large"
-    assert 40_000 < len(large.jobspec) < 50_000
-    assert re.match(r"the job is 1,000,0\d\d bytes long, more than is read", large.problem)
-
-
-def test_a_reply_that_is_denied_is_told_by_the_reader_of_parts(
-    shared: tuple[SchedulerProcess, RainbowScheduler], join: Join
-) -> None:
-    """What the server says in the place of a reply is sorted as everywhere."""
-    process, _ = shared
-    name, _ = join()
-    request = rainbow_pb2.ReceiveJobsRequest(cluster=name, secret="wrong", maxJobs=1)
-    with closing(RainbowScheduler(process.host)) as scheduler, pytest.raises(RequestDenied):
-        scheduler._wire.head(rpc.RECEIVE_JOBS, request, 1000)
+        for _ in range(2):
+            with pytest.raises(
+                Rejected, match=r"cannot be read; the jobs behind it wait: .* `jobs`"
+            ):
+                narrow.receive(name, given.secret, 8)
+    assert [offer.name for offer in scheduler.receive(name, given.secret, 8)] == ["large"]
 
 
 def test_many_submitters_lose_nothing(

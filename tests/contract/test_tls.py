@@ -143,8 +143,7 @@ def test_nobody_there(files: TlsFiles) -> None:
         pytest.raises(Unavailable) as caught,
     ):
         scheduler.receive("nobody", "no secret", 1)
-    assert "RAINBOW_TLS" not in str(caught.value)
-    assert "RAINBOW_HOST" in str(caught.value)
+    assert str(caught.value) == "rainbow at 127.0.0.1:1 does not answer: connection refused"
 
 
 def test_new_files_are_read_while_it_runs(
@@ -171,9 +170,9 @@ def test_new_files_are_read_while_it_runs(
         (lambda pki: pki.ca.unlink(), "RAINBOW_TLS_CA=.*ca.pem: cannot read"),
         (lambda pki: pki.client[0].unlink(), "RAINBOW_TLS_CERT=.*client.pem: cannot read"),
         (lambda pki: pki.client[1].unlink(), "RAINBOW_TLS_KEY=.*client.key: cannot read"),
-        (lambda pki: pki.ca.write_text("x"), "RAINBOW_TLS_CA=.*ca.pem: no certificate"),
-        (lambda pki: pki.client[0].write_text(""), "RAINBOW_TLS_CERT=.*no certificate"),
-        (lambda pki: pki.client[1].write_text("x"), "RAINBOW_TLS_KEY=.*no private key"),
+        (lambda pki: pki.ca.write_text("x"), "RAINBOW_TLS_CA=.*ca.pem: not a certificate"),
+        (lambda pki: pki.client[0].write_text(""), "RAINBOW_TLS_CERT=.*not a certificate"),
+        (lambda pki: pki.client[1].write_text("x"), "RAINBOW_TLS_KEY=.*not a private key"),
         (
             lambda pki: pki.client[1].write_bytes(pki.server[1].read_bytes()),
             "RAINBOW_TLS_KEY=.*client.key: the key is not the one of the certificate",

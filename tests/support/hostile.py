@@ -55,6 +55,15 @@ def _message(length: int, *, compressed: bool = False) -> bytes:
     return bytes([compressed]) + struct.pack(">I", length)
 
 
+def _varint(value: int) -> bytes:
+    """A number as protobuf writes it."""
+    digits = bytearray()
+    while value > 0x7F:
+        digits.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*digits, value])
+
+
 def go_away() -> Iterator[bytes]:
     """What a proxy that drains sends, as soon as somebody connects."""
     yield _OPEN
@@ -126,11 +135,15 @@ def compressed_message() -> Iterator[bytes]:
 
 
 def large_message() -> Iterator[bytes]:
-    """A message just under every limit that a client may have, of no use."""
+    """A row of 24 MiB, in characters of four bytes, just under the limit of one row."""
     yield _OPEN
     yield frame(_HEADERS, _END_HEADERS, 1, _RESPONSE)
-    yield frame(_DATA, 0, 1, _message(24 * _MIB))
-    yield from _data(24 * 64)
+    text = 24 * _MIB
+    entry = b"\x08\x01\x12" + _varint(text)
+    row = b"\x12" + _varint(len(entry) + text) + entry
+    yield frame(_DATA, 0, 1, _message(len(row) + text) + row)
+    for _ in range(24 * 64):
+        yield frame(_DATA, 0, 1, "🌈".encode() * 4096)
     yield frame(_HEADERS, _END_HEADERS | _END_STREAM, 1, _field("grpc-status", "0"))
 
 
@@ -190,6 +203,7 @@ class _Connection:
         self._changed = threading.Condition()
         self._windows = {0: 65535, 1: 65535}
         self._closed = False
+        self._sending = threading.Lock()
         self._asked = threading.Event()  # the client has begun its call
 
     def run(self, make: Callable[[], Iterator[bytes]]) -> None:
@@ -201,10 +215,14 @@ class _Connection:
             for piece in make():
                 if piece[5:9] == _FIRST_STREAM:
                     self._asked.wait(_CONNECTION_S)
-                if piece[3] == _DATA:
+                if piece[3:4] == bytes([_DATA]) and len(piece) > 9:
                     self._wait_for_window(len(piece) - 9)
-                self._socket.sendall(piece)
+                self._send(piece)
             reader.join(_CONNECTION_S)
+
+    def _send(self, piece: bytes) -> None:
+        with self._sending:
+            self._socket.sendall(piece)
 
     def _wait_for_window(self, size: int) -> None:
         with self._changed:
@@ -232,6 +250,8 @@ class _Connection:
         with self._changed:
             if kind == _HEADERS:
                 self._asked.set()
+            if kind == _SETTINGS and not flags:
+                self._send(_ACK)
             if kind == _WINDOW and stream in self._windows:
                 self._windows[stream] += int.from_bytes(body, "big")
             elif kind == _SETTINGS and not flags:

@@ -37,6 +37,9 @@ _ORDINAL = re.compile(r"-\d{1,5}$")
 #: An IPv4 address at the end of a host's name, as EC2 and many DHCP servers write it.
 _ADDRESSED = re.compile(r"(^|-)\d{1,3}(-\d{1,3}){3}$")
 
+#: Where other programs read a proxy from (docs/decisions/0085).
+_PROXY_NAMES = ("grpc_proxy", "https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROXY")
+
 
 def _setting(
     parse: Callable[[str], Any], default: Any, help_text: str, *, secret: bool = False
@@ -91,6 +94,11 @@ class Settings:
     )
     grace: float = _setting(
         parsing.seconds, 25.0, "seconds that a shutdown may take (Kubernetes allows 30)"
+    )
+    proxy: str = _setting(
+        parsing.host,
+        "",
+        "an HTTP proxy to reach rainbow through, host:port; http_proxy has no effect",
     )
     on_stop: str = _setting(
         parsing.one_of("leave", "cancel"),
@@ -167,6 +175,8 @@ class Settings:
     sources: Mapping[str, str] = field(default_factory=dict)
     #: Secrets that `<variable>_FILE` named a file for, by field: it may change while we run.
     secret_files: Mapping[str, Path] = field(default_factory=dict)
+    #: A variable that names a proxy for other programs; rainbow is reached without it. "": none.
+    unused_proxy: str = ""
     #: What is odd but not wrong: unknown names, with the nearest known one.
     warnings: tuple[str, ...] = ()
 
@@ -242,6 +252,7 @@ def load(
             for name, source in sources.items()
             if source.endswith(f"({env_name(name)}_FILE)")
         },
+        unused_proxy=next((name for name in _PROXY_NAMES if environ.get(name)), ""),
         warnings=tuple(unknown_names(environ)),
     )
 

@@ -96,8 +96,8 @@ def test_every_status_code_is_sorted(
     with pytest.raises(errors.BY_CODE[code]) as caught:
         scheduler.receive("blue", "hush-hush", 1)
     assert isinstance(caught.value, RainbowAgentError)
-    assert "some words" in str(caught.value)
-    assert "ReceiveJobs" in str(caught.value)
+    if code is not grpc.StatusCode.DEADLINE_EXCEEDED:  # whoever waits says it, not the server
+        assert "some words" in str(caught.value)
     assert server.host in str(caught.value)
 
 
@@ -162,7 +162,9 @@ def test_nothing_listens_is_unavailable() -> None:
     """A scheduler that is not there is an error that may pass, and says where it was sought."""
     with (
         closing(RainbowScheduler("127.0.0.1:1", timeout=5.0)) as scheduler,
-        pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"),
+        pytest.raises(
+            Unavailable, match=r"^rainbow at 127\.0\.0\.1:1 does not answer: connection refused$"
+        ),
     ):
         scheduler.receive("blue", "hush-hush", 1)
 
@@ -178,7 +180,7 @@ def test_a_server_that_hangs_is_given_up_and_called_again(server: ScriptedServer
 
     server.answers["RainbowScheduler.ReceiveJobs"] = hang
     with closing(RainbowScheduler(server.host, timeout=0.3)) as scheduler:
-        with pytest.raises(Transient, match="DEADLINE_EXCEEDED"):
+        with pytest.raises(Transient, match="does not answer: no answer in time"):
             scheduler.receive("blue", "hush-hush", 1)
         release.set()
         assert _insist(lambda: scheduler.receive("blue", "hush-hush", 1)) == []

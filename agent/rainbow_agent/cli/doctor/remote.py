@@ -17,33 +17,41 @@ from rainbow_agent.core.errors import (
 )
 from rainbow_agent.fleet.grpc.connect import tls_files
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_agent.fleet.grpc.tcp import open_socket
 from rainbow_agent.runtime import addresses
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import Settings
 
-#: Seconds for one step.
-PATIENCE = 5.0
+#: For each step.
+STEP_TIMEOUT_S = 5.0
 
 
 def reach(settings: Settings) -> Iterator[Finding]:
     """`dns`, `tcp`, `tls`; ends at the first link that is broken."""
-    server = addresses.to_connect(settings.host)
+    first = addresses.to_connect(settings.proxy or settings.host)
+    proxied = f", through the proxy {settings.proxy}" if settings.proxy else ""
+    unused = ""
+    if settings.unused_proxy and not settings.proxy:
+        unused = (
+            f" ({settings.unused_proxy} names a proxy, which is not used for rainbow; if only that"
+            " leads there, set RAINBOW_PROXY)"
+        )
     try:
-        resolved = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+        resolved = socket.getaddrinfo(first.host, first.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
-        yield found("dns-unknown", f"{server.host}: {getattr(exc, 'strerror', None) or exc}")
+        problem = getattr(exc, "strerror", None) or exc
+        yield found("dns-unknown", f"{first.host}: {problem}{unused}")
         return
-    yield well("dns", f"{server.host} is {resolved[0][4][0]}")
+    yield well("dns", f"{first.host} is {resolved[0][4][0]}")
     try:
-        with socket.create_connection((server.host, server.port), timeout=PATIENCE):
-            pass
+        open_socket(settings.host, settings.proxy, STEP_TIMEOUT_S).close()
     except ConnectionRefusedError:
-        yield found("tcp-refused", f"{settings.host}: connection refused")
+        yield found("tcp-refused", f"{first}: connection refused{unused}")
         return
     except OSError as exc:
-        yield found("tcp-silent", f"{settings.host}: {exc.strerror or exc}")
+        yield found("tcp-silent", f"{settings.host}{proxied}: {exc.strerror or exc}{unused}")
         return
-    yield well("tcp", f"{settings.host} takes connections")
+    yield well("tcp", f"{settings.host} takes connections{proxied}")
     yield _tls(settings)
 
 
@@ -55,7 +63,7 @@ def _tls(settings: Settings) -> Finding:
         files.read()
     except UsageError as exc:
         return found("tls-file", str(exc))
-    if why := files.why_not(settings.host):
+    if why := files.why_not(settings.host, settings.proxy):
         return found("tls-refused", why)
     return well("tls", f"the handshake with {settings.host} succeeds, both ways")
 
@@ -70,7 +78,7 @@ def ask(settings: Settings, secret: Secret | None) -> Iterator[Finding]:
         settings: where rainbow is.
         secret: the cluster's own; None when it is not registered.
     """
-    with closing(RainbowScheduler(settings.host, PATIENCE, tls=tls_files(settings))) as scheduler:
+    with closing(_scheduler(settings)) as scheduler:
         try:
             yield from (
                 _registered(scheduler, settings, secret)
@@ -81,6 +89,12 @@ def ask(settings: Settings, secret: Secret | None) -> Iterator[Finding]:
             yield found("server-silent", str(exc))
         except RainbowAgentError as exc:
             yield found("server-other", str(exc))
+
+
+def _scheduler(settings: Settings) -> RainbowScheduler:
+    return RainbowScheduler(
+        settings.host, STEP_TIMEOUT_S, tls=tls_files(settings), proxy=settings.proxy
+    )
 
 
 def _registered(

@@ -1,4 +1,4 @@
-"""A connection to the rainbow that the settings mean."""
+"""A connection to the rainbow that the settings name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ def connect(
 ) -> RainbowScheduler:
     """A connection that the first call opens; the rest is RainbowScheduler's."""
     return RainbowScheduler(
-        settings.host, settings.timeout, stop=stop, on_call=on_call, tls=tls_files(settings)
+        settings.host,
+        settings.timeout,
+        stop=stop,
+        on_call=on_call,
+        tls=tls_files(settings),
+        proxy=settings.proxy,
     )
 
 

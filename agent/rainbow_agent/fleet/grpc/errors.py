@@ -8,6 +8,7 @@ pkg/server/endpoint.go, pkg/database and plugins/backends/memory.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -37,6 +38,10 @@ class NodesRequired(Rejected):
     """A registration without nodes; the server has looked at its secret by then, and took it."""
 
 
+class ReplyTooLarge(Rejected):
+    """The answer is larger than this channel takes."""
+
+
 #: INTERNAL and DATA_LOSS are broken connections, not broken requests: HTTP/2 resets and proxies
 #: that restart show so. CANCELLED is a server that shuts down. Rainbow itself refuses with UNKNOWN
 #: only: PERMISSION_DENIED and UNAUTHENTICATED come from what stands before it (a service mesh, a
@@ -60,6 +65,12 @@ BY_CODE: Final[Mapping[grpc.StatusCode, _ErrorType]] = {
     grpc.StatusCode.DATA_LOSS: Unavailable,
 }
 
+log = logging.getLogger(__name__)
+
+#: Characters of a server's own words that are kept.
+_MAX_WORDS: Final = 500
+#: The client's own words: the answer is over the limit of the channel.
+_REPLY_TOO_LARGE: Final = re.compile("(CLIENT: |^)received message larger than max", re.IGNORECASE)
 _TOO_LARGE: Final = re.compile("larger than max", re.IGNORECASE)
 #: States of the server's sqlite, none of them about the request; sqlite's own words
 #: (sqlite3_errstr). `no such table`: its file was deleted under it, a restart makes it again.
@@ -86,11 +97,37 @@ _BY_TEXT: Final[Mapping[grpc.StatusCode, tuple[tuple[re.Pattern[str], _ErrorType
         # gRPC's own words when the connection breaks in the middle of an answer.
         (re.compile("stream removed|socket closed|connection reset", re.IGNORECASE), Unavailable),
     ),
-    grpc.StatusCode.RESOURCE_EXHAUSTED: ((_TOO_LARGE, Rejected),),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (
+        (_REPLY_TOO_LARGE, ReplyTooLarge),
+        (_TOO_LARGE, Rejected),
+    ),
 }
 
+#: What gRPC's own words mean, where a call did not get through. The first that fits counts.
+_SILENCE: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), said)
+    for pattern, said in (
+        ("HTTP proxy", "the proxy (RAINBOW_PROXY) does not let the connection through"),
+        ("connection refused", "connection refused"),
+        ("no route to host", "no route to host"),
+        ("network is unreachable", "network is unreachable"),
+        (
+            "DNS|name or service not known|domain name not found|name resolution",
+            "its name is unknown (DNS)",
+        ),
+        ("GOAWAY", "the server, or a load balancer before it, is shutting down"),
+        ("parsing HTTP/2|http1|http/1|settings frame", "what listens there does not speak gRPC"),
+        ("timed? ?out|deadline", "no answer in time"),
+        ("SSL|TLS|handshake", "the TLS handshake failed"),
+        (
+            "socket closed|stream removed|connection reset|broken pipe|RST_STREAM|recvmsg|closed",
+            "the connection was closed",
+        ),
+        ("failed to connect", "the connection cannot be made"),
+    )
+)
+
 _ADVICE: Final[Mapping[_ErrorType, str]] = {
-    Unavailable: "check RAINBOW_HOST and that the scheduler runs; the call may succeed later",
     RequestDenied: "the secret or token is wrong, or rainbow does not know the cluster",
     ClusterUnknown: "rainbow was restarted and lost the cluster's graph; it must be loaded again",
     ClusterExists: "rainbow gives its secret only once; use another name or the stored secret",
@@ -144,6 +181,11 @@ BY_STATUS: Final[Mapping[Rpc[Any, Any], Mapping[int, _ErrorType | None]]] = {
         _Receive.REQUEST_JOBS_NORESULTS: None,
         _Receive.REQUEST_JOBS_DENIED: RequestDenied,
     },
+    rainbow_rpc.RECEIVE_ROWS: {
+        _Receive.REQUEST_JOBS_SUCCESS: None,
+        _Receive.REQUEST_JOBS_NORESULTS: None,
+        _Receive.REQUEST_JOBS_DENIED: RequestDenied,
+    },
     # PARTIAL: some ids were gone already, which is what accepting twice looks like.
     rainbow_rpc.ACCEPT_JOBS: {
         _Accept.RESULT_TYPE_SUCCESS: None,
@@ -153,11 +195,6 @@ BY_STATUS: Final[Mapping[Rpc[Any, Any], Mapping[int, _ErrorType | None]]] = {
     # The Go server leaves the status of a graph that it loaded at its default.
     rainbow_rpc.LOAD_GRAPH: {_Load.RESULT_TYPE_UNSPECIFIED: None, _Load.RESULT_TYPE_SUCCESS: None},
 }
-
-
-def is_too_large(code: grpc.StatusCode, text: str) -> bool:
-    """Whether an answer is no because a message is over one side's limit."""
-    return code is grpc.StatusCode.RESOURCE_EXHAUSTED and bool(_TOO_LARGE.search(text))
 
 
 def sort_failure(code: grpc.StatusCode, text: str) -> _ErrorType:
@@ -180,10 +217,23 @@ def from_failure(
         text: what came with it.
     """
     kind = sort_failure(code, text)
-    words = " ".join(text.split())[:500] or "no reason given"
+    words = " ".join(text.split())[:_MAX_WORDS] or "no reason given"
+    if issubclass(kind, Unavailable):
+        log.debug("%s at rainbow %s: %s: %s", rpc, host, code.name, words)
+        return kind(_unavailable(host, code, words))
     said = words if code is grpc.StatusCode.UNKNOWN else f"{code.name}: {words}"
     advice = _BETWEEN_ADVICE if code in _BETWEEN else _ADVICE.get(kind)
     return kind(f"{rpc} at rainbow {host}: {said}" + (f"; {advice}" if advice else ""))
+
+
+def _unavailable(host: str, code: grpc.StatusCode, words: str) -> str:
+    """One short sentence; gRPC's own text is long, and in the log at level debug."""
+    if code is grpc.StatusCode.UNKNOWN and (match := _DATABASE.search(words)):
+        return f"rainbow at {host} cannot use its database now: {match[0]}"
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"rainbow at {host} does not answer: no answer in time (RAINBOW_TIMEOUT)"
+    reason = next((said for pattern, said in _SILENCE if pattern.search(words)), words)
+    return f"rainbow at {host} does not answer: {reason}"
 
 
 def check_status(rpc: Rpc[Any, Any], host: str, reply: Message) -> None:

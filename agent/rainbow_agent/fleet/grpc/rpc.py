@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 from google.protobuf.message import Message
 
 from rainbow_agent.fleet.grpc import stubs
@@ -36,6 +37,24 @@ class Rpc(Generic[RequestT, ReplyT]):
         return f"{self.service.rpartition('.')[2]}.{self.name}"
 
 
+def _rows_as_bytes() -> Any:  # a class that is made here has no type of its own
+    """ReceiveJobsResponse with rows of bytes in the place of text.
+
+    On the wire both are the same. A row may be long, and may be no text: it is cut before it is
+    decoded, and one that cannot be decoded does not make the whole answer unreadable.
+    """
+    file = descriptor_pb2.FileDescriptorProto()
+    rainbow_pb2.DESCRIPTOR.CopyToProto(file)
+    reply = next(m for m in file.message_type if m.name == "ReceiveJobsResponse")
+    (entry,) = reply.nested_type  # map<int32, string> jobs
+    entry.field[1].type = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    found = pool.FindMessageTypeByName(rainbow_pb2.ReceiveJobsResponse.DESCRIPTOR.full_name)
+    return message_factory.GetMessageClass(found)
+
+
 REGISTER: Final = Rpc(
     stubs.SCHEDULER, "Register", rainbow_pb2.RegisterRequest, rainbow_pb2.RegisterResponse
 )
@@ -56,6 +75,10 @@ UPDATE_STATE: Final = Rpc(
 )
 RECEIVE_JOBS: Final = Rpc(
     stubs.SCHEDULER, "ReceiveJobs", rainbow_pb2.ReceiveJobsRequest, rainbow_pb2.ReceiveJobsResponse
+)
+#: The same, as the client reads it: the rows as bytes.
+RECEIVE_ROWS: Final[Rpc[rainbow_pb2.ReceiveJobsRequest, Any]] = Rpc(
+    stubs.SCHEDULER, "ReceiveJobs", rainbow_pb2.ReceiveJobsRequest, _rows_as_bytes()
 )
 ACCEPT_JOBS: Final = Rpc(
     stubs.SCHEDULER, "AcceptJobs", rainbow_pb2.AcceptJobsRequest, rainbow_pb2.AcceptJobsResponse

@@ -7,27 +7,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from rainbow_agent.core.errors import ClusterUnknown, Rejected, RequestDenied
 from rainbow_agent.core.model import Credentials, Offer, SatisfyAnswer
 from rainbow_agent.fleet.grpc import job_rows
 from rainbow_agent.fleet.grpc import rpc as rainbow_rpc
-from rainbow_agent.fleet.grpc.channel import RainbowChannel, ReplyTooLarge
-from rainbow_agent.fleet.grpc.errors import NodesRequired
+from rainbow_agent.fleet.grpc.channel import RainbowChannel
+from rainbow_agent.fleet.grpc.errors import NodesRequired, ReplyTooLarge
 from rainbow_agent.fleet.grpc.rpc import ReplyT, RequestT, Rpc
 from rainbow_agent.fleet.grpc.stubs import memory_pb2, rainbow_pb2
 from rainbow_agent.fleet.grpc.tls import TlsFiles
 from rainbow_agent.jobspec import wire
 from rainbow_agent.runtime.stop import Stop
 
-#: gRPC's default for a reply is 4 MiB, which a few hundred waiting jobs exceed. A row is at most
-#: 4 MiB (the server's limit on a request), six times that as JSON text, so one always fits; of one
-#: that another server took, and that does not, only the beginning is read.
-MAX_REPLY: Final = 32 * 1024 * 1024  # bytes
-#: By how much fewer jobs are asked for after a reply that was too large: the server has made it in
-#: vain, so that it should not happen often.
+#: Bytes of a reply that are taken; gRPC holds it three times over. Its own default is 4 MiB, which
+#: one row can exceed.
+MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
+#: Bytes of a reply with one row, which is read where that is not enough. What rainbow takes has
+#: 4 MiB at most, each byte of which is up to six in JSON: every row of rainbow's own fits.
+MAX_ONE_ROW_BYTES: Final = 25 * 1024 * 1024
+#: By how much fewer jobs are asked for after a reply that was too large, and by how much more after
+#: one that was not: the server has made it in vain, so that it should not happen often.
 _FEWER: Final = 32
+_MORE: Final = 2
+#: What `all` is taken for then.
+_MANY_ROWS: Final = 1024
 
 #: The Go server's name for a cluster's own graph among its subsystems.
 _OWN_GRAPH: Final = "cluster"
@@ -53,27 +59,31 @@ class RainbowScheduler:
         host: host:port.
         timeout: seconds until a call is given up.
         max_reply: bytes of the largest reply that is taken.
-        on_call: is told of each call when it is over: the procedure's name, how many seconds it
-            took, and the error that it ends with.
+        on_call: called with each call that is over: the procedure's name, how many seconds it
+            took, and the error that it ended with.
         stop: after it only reports are begun, and no call is waited for long; None when there is
             none.
-        tls: the certificates; read again when they change. None to speak without TLS.
+        tls: the certificates; read again when they change. None to connect without TLS.
+        proxy: host:port of an HTTP proxy to go through; "" for none.
     """
 
     def __init__(
         self,
         host: str,
         timeout: float = 10.0,
-        max_reply: int = MAX_REPLY,
+        max_reply: int = MAX_REPLY_BYTES,
         on_call: Callable[[str, float, Exception | None], None] = lambda *_: None,
         *,
         stop: Stop | None = None,
         tls: TlsFiles | None = None,
+        proxy: str = "",
     ) -> None:
         self._host = host
-        self._wire = RainbowChannel(
-            host, timeout, max_reply=max_reply, on_call=on_call, stop=stop, tls=tls
+        self._rows_that_fit = 0  # into one reply, after one was too large; 0: any number
+        self._open_channel = partial(
+            RainbowChannel, host, timeout, on_call=on_call, stop=stop, tls=tls, proxy=proxy
         )
+        self._channel = self._open_channel(max_reply=max_reply)
 
     def takes_registrations(self, cluster: str, secret: str) -> bool:
         """Whether this registration secret is the server's. Nothing is registered.
@@ -153,20 +163,46 @@ class RainbowScheduler:
 
         Fewer come when so many do not fit into one reply: memory stays bounded, and a backlog of
         large jobs still drains.
+
+        Raises:
+            Rejected: among others, one job by itself is larger than MAX_ONE_ROW_BYTES.
         """
         limit = max(0, max_jobs)
+        if self._rows_that_fit:
+            limit = min(limit or self._rows_that_fit, self._rows_that_fit)
         while True:
             request = rainbow_pb2.ReceiveJobsRequest(cluster=cluster, secret=secret, maxJobs=limit)
             try:
-                reply = self._call(rainbow_rpc.RECEIVE_JOBS, request)
+                reply = self._call(rainbow_rpc.RECEIVE_ROWS, request)
             except ReplyTooLarge:
                 if limit == 1:
-                    # One row is too large to be read: it must not hide the others for ever.
-                    head = self._wire.head(rainbow_rpc.RECEIVE_JOBS, request, job_rows.ENOUGH)
-                    return [job_rows.giant(cluster, head.data)]
-                limit = max(1, (limit or 1024) // _FEWER)
-                continue
-            return [job_rows.offer(cluster, id_, row) for id_, row in sorted(reply.jobs.items())]
+                    reply = self._receive_one(request)
+                    break
+                limit = self._rows_that_fit = max(1, (limit or _MANY_ROWS) // _FEWER)
+            else:
+                self._rows_that_fit *= _MORE
+                if self._rows_that_fit > (max_jobs or _MANY_ROWS):
+                    self._rows_that_fit = 0
+                break
+        return [job_rows.offer(cluster, id_, row) for id_, row in sorted(reply.jobs.items())]
+
+    def _receive_one(self, request: rainbow_pb2.ReceiveJobsRequest) -> Any:
+        """The one row that rainbow lists first, over a connection that takes larger replies.
+
+        Raises:
+            Rejected: it does not take this one either.
+        """
+        channel = self._open_channel(max_reply=MAX_ONE_ROW_BYTES)
+        try:
+            return channel.call(rainbow_rpc.RECEIVE_ROWS, request)
+        except ReplyTooLarge as exc:
+            raise Rejected(
+                f"the job that rainbow at {self._host} lists first for cluster {request.cluster} is"
+                f" larger than {MAX_ONE_ROW_BYTES >> 20} MiB and cannot be read; the jobs behind it"
+                " wait: rainbow's operator has to remove it (table `jobs` of its database)"
+            ) from exc
+        finally:
+            channel.close()
 
     def accept(self, cluster: str, secret: str, ids: Sequence[int]) -> None:
         """Take jobs off rainbow's list. Ids that are gone are no error; no ids is no call."""
@@ -233,10 +269,10 @@ class RainbowScheduler:
 
     def close(self) -> None:
         """End the connection; a later call opens a new one."""
-        self._wire.close()
+        self._channel.close()
 
     def _call(self, rpc: Rpc[RequestT, ReplyT], request: RequestT) -> ReplyT:
-        return self._wire.call(rpc, request)
+        return self._channel.call(rpc, request)
 
 
 def _check_graph(graph: str) -> None:

@@ -7,24 +7,24 @@ handshake of our own.
 
 from __future__ import annotations
 
-import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from rainbow_agent.core.errors import UsageError
+from rainbow_agent.fleet.grpc.tcp import open_socket
 from rainbow_agent.runtime import addresses
 
-#: Seconds for each step of finding out why a handshake failed.
-_PATIENCE: Final = 3.0
+#: For each step of finding out why a handshake failed.
+_STEP_TIMEOUT_S: Final = 3.0
 _SETTING: Final = {"ca": "RAINBOW_TLS_CA", "cert": "RAINBOW_TLS_CERT", "key": "RAINBOW_TLS_KEY"}
 #: Codes of openssl/x509_vfy.h: a host name, or an address, that does not match.
 _WRONG_NAME: Final = (62, 64)
 #: Not valid yet, or not any more.
 _WRONG_TIME: Final = (9, 10)
 #: Identity of what stands in the files: inode, size and time of the last change of each.
-Stamp = tuple[tuple[int, int, int], ...]
+FileStamps = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class TlsFiles:
     key: Path  # to it
     name: str = ""  # the server's name in its certificate; "": the host's
 
-    def stamp(self) -> Stamp:
+    def stamps(self) -> FileStamps:
         """What to compare to see whether a file changed; a missing one has a stamp, too."""
         found = []
         for path in (self.ca, self.cert, self.key):
@@ -58,17 +58,18 @@ class TlsFiles:
         self._check_pair()
         return texts["ca"], texts["cert"], texts["key"]
 
-    def why_not(self, host: str) -> str:
+    def why_not(self, host: str, proxy: str = "") -> str:
         """Why a handshake with a server fails, with the file or setting to look at; "" if not.
 
         Args:
             host: host:port.
+            proxy: host:port of an HTTP proxy; "" for none.
         """
         try:
             self.read()
         except UsageError as exc:
             return str(exc)
-        return self._own_validity() or _handshake(host, self)
+        return self._own_validity() or _handshake(host, proxy, self)
 
     def _read(self, name: str) -> bytes:
         path: Path = getattr(self, name)
@@ -98,7 +99,8 @@ class TlsFiles:
             bad = "cert" if not _holds_certificate(self.cert) else "key"
             what = "certificate" if bad == "cert" else "private key"
             raise UsageError(
-                f"{_SETTING[bad]}={getattr(self, bad)}: no {what} in PEM form ({exc.reason or exc})"
+                f"{_SETTING[bad]}={getattr(self, bad)}: not a {what} in PEM form"
+                f" ({exc.reason or exc})"
             ) from exc
 
     def _own_validity(self) -> str:
@@ -134,7 +136,7 @@ def _check_authority(path: Path) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError as exc:
         raise UsageError(
-            f"RAINBOW_TLS_CA={path}: no certificate in PEM form ({exc.reason or exc})"
+            f"RAINBOW_TLS_CA={path}: not a certificate in PEM form ({exc.reason or exc})"
         ) from exc
 
 
@@ -165,24 +167,23 @@ def _between(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
                 continue
 
 
-def _handshake(host: str, files: TlsFiles) -> str:
+def _handshake(host: str, proxy: str, files: TlsFiles) -> str:
     """What a server says to our certificates, and we to its; "" when all is well."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # as strict as gRPC's, and not stricter
     context.load_verify_locations(files.ca)
     context.load_cert_chain(files.cert, files.key)
     context.set_alpn_protocols(["h2"])
-    server = addresses.to_connect(host)
-    name = files.name or server.host
+    name = files.name or addresses.to_connect(host).host
     try:
         with (
-            socket.create_connection((server.host, server.port), _PATIENCE) as plain,
+            open_socket(host, proxy, _STEP_TIMEOUT_S) as plain,
             context.wrap_socket(plain, server_hostname=name) as secure,
         ):
             return _after(secure, host, files)
     except ssl.SSLCertVerificationError as exc:
-        return _their_fault(exc, host, name, files)
+        return _server_certificate_problem(exc, host, name, files)
     except ssl.SSLError as exc:
-        return _their_word(exc.reason or str(exc), host, files)
+        return _server_alert(exc.reason or str(exc), host, files)
     except OSError:
         return ""  # nobody is there, or nobody says a word: no matter of certificates
 
@@ -198,10 +199,12 @@ def _after(secure: ssl.SSLSocket, host: str, files: TlsFiles) -> str:
             return ""
     except (ssl.SSLEOFError, ConnectionError):
         pass
-    return _their_word("alert: it ended the connection on seeing it", host, files)
+    return _server_alert("alert: it ended the connection on seeing it", host, files)
 
 
-def _their_fault(exc: ssl.SSLCertVerificationError, host: str, name: str, files: TlsFiles) -> str:
+def _server_certificate_problem(
+    exc: ssl.SSLCertVerificationError, host: str, name: str, files: TlsFiles
+) -> str:
     words = exc.verify_message
     if exc.verify_code in _WRONG_NAME:
         return (
@@ -216,7 +219,7 @@ def _their_fault(exc: ssl.SSLCertVerificationError, host: str, name: str, files:
     )
 
 
-def _their_word(reason: str, host: str, files: TlsFiles) -> str:
+def _server_alert(reason: str, host: str, files: TlsFiles) -> str:
     """What an alert of the server's means."""
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return (
@@ -232,14 +235,13 @@ def _their_word(reason: str, host: str, files: TlsFiles) -> str:
     )
 
 
-def speaks_tls(host: str) -> bool:
+def speaks_tls(host: str, proxy: str = "") -> bool:
     """Whether a server that we speak to without TLS wants it. Nobody there: no."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    server = addresses.to_connect(host)
     try:
         with (
-            socket.create_connection((server.host, server.port), _PATIENCE) as plain,
+            open_socket(host, proxy, _STEP_TIMEOUT_S) as plain,
             context.wrap_socket(plain),
         ):
             return True
