@@ -69,7 +69,7 @@ class NodeFacts:
     gpus: tuple[Gpu, ...] = ()
     memory: int | None = None  # bytes, in all
     packages: tuple[Package, ...] = ()
-    rdma: tuple[Port, ...] | None = None  # None where nobody looked
+    rdma: tuple[Port, ...] | None = None  # None: not known
     os: Mapping[str, str] = field(default_factory=dict)  # name, version, release, vendor, kernel
     mpi: Mapping[str, str] = field(default_factory=dict)  # implementation, version
     rank: int | None = None  # the workload manager's number for the node, when it has one

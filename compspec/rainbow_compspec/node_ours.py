@@ -73,7 +73,7 @@ MPI_KEYS = ("implementation", "version")
 
 
 def spread(cores: int, sockets: int) -> tuple[Core, ...]:
-    """Spreads cores over sockets, as even as they go, where nobody says which is where."""
+    """Spreads cores over sockets, as even as they go, where nothing says which is where."""
     sockets = min(max(1, sockets), max(1, cores))
     return tuple(Core(number, number * sockets // cores) for number in range(cores))
 

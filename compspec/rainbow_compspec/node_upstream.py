@@ -26,7 +26,7 @@ def extractors(readings: Mapping[str, Reading], name: str) -> dict[str, Sections
 
     `system.cpu.cores` is the physical cores that can be used; compspec-go writes hardware threads
     there, with a note that it should be the cores. Of the processors, which are alike, only the
-    first is told.
+    first is written.
     """
 
     def values(probe: str) -> Mapping[str, str]:

@@ -161,7 +161,7 @@ class _Library:
                 )
             except NvmlError as exc:
                 if exc.code in {_NOT_FOUND, _INVALID_ARGUMENT, _NO_PERMISSION}:
-                    continue  # no device of this number, or somebody else's
+                    continue  # there is none of this number, or it is not ours
                 raise
             found.append(self.slice(slice_))
         return tuple(found)

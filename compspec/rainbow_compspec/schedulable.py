@@ -1,7 +1,7 @@
 """What can be scheduled decides what the graph shows; the hardware facts say what it is.
 
 In a pod the truth about cores and GPUs is the workload manager's (Flux: R, RFC 20): affinity and
-cgroups are in it, and they are not in what the hardware tells.
+cgroups are in it, and they are not in the hardware facts.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from rainbow_compspec.probes.cpu import blocks
 from support import hwloc
 
 MISSING = hwloc.missing()
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+# hwloc comes with Flux
+pytestmark = [pytest.mark.flux, pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")]
 
 MACHINES: dict[str, Callable[[], Tree]] = {
     name: getattr(make_kinds, name)

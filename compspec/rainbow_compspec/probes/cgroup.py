@@ -75,7 +75,7 @@ def memory_limit(host: Host) -> tuple[int, str] | None:
 
 
 def _memory_limits(host: Host, found: list[_Hierarchy]) -> dict[str, float]:
-    """Returns file -> memory limit; version 1 also tells that of a pod, above the mount."""
+    """Returns file -> memory limit; version 1 also has that of a pod, above the mount."""
     at = _limits(host, found, "memory", "memory.limit_in_bytes", "memory.max")
     for version, folder in _folders(found, "memory"):
         if version == 1:

@@ -1,10 +1,10 @@
 """Intel GPUs: through the drm devices of the drivers i915 and xe.
 
-Graphics that are part of the CPU share its memory and are no accelerator: they are told in a
+Graphics that are part of the CPU share its memory and are no accelerator: they are named in a
 warning, not counted. They are device 2 on the first bus, whatever class they say ("display
 controller" where another card is the VGA one); a GPU of its own sits behind a bridge, on another
 bus, or has local memory. In a virtual machine a GPU that was passed through can be on the first
-bus: then its class, or a name that we know, tells.
+bus: then its class, or its model if we know it, decides.
 """
 
 from __future__ import annotations

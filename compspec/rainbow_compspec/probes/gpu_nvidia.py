@@ -119,18 +119,18 @@ def _from_proc(host: Host, warnings: tuple[str, ...]) -> FoundGpus:
         if not host.exists(f"/dev/nvidia{place if minor is None else minor}"):
             continue
         uuid = fields.get("GPU UUID", "")
-        gpus.append(
-            Gpu(
-                index=len(gpus),
-                vendor="nvidia",
-                model=fields.get("Model", ""),
-                uuid="" if "?" in uuid else uuid,  # question marks until the GPU is first used
-                driver=driver[1] if driver else "",
-                pci=pci,
-                numa=numa_of(host, f"{PCI}/{pci}"),
-            )
+        card = Gpu(
+            index=0,
+            vendor="nvidia",
+            model=fields.get("Model", ""),
+            uuid="" if "?" in uuid else uuid,  # question marks until the GPU is first used
+            driver=driver[1] if driver else "",
+            pci=pci,
+            numa=numa_of(host, f"{PCI}/{pci}"),
         )
-    hidden = len(listed) - len(gpus)
+        parts = _slices_in_proc(host, card, place if minor is None else minor)
+        gpus += [replace(gpu, index=number) for number, gpu in enumerate(parts, len(gpus))]
+    hidden = len(set(listed) - {gpu.pci for gpu in gpus})
     others = ((f"{PROC}/gpus", f"{len(listed)} GPUs of the host"),) if listed else ()
     choice = Choice(
         f"no NVML; {hidden} of the host's GPUs have no device node here and are not ours"
@@ -139,3 +139,29 @@ def _from_proc(host: Host, warnings: tuple[str, ...]) -> FoundGpus:
         others,
     )
     return FoundGpus("NVML", tuple(gpus), Origin(f"{PROC}/gpus"), warnings, choice)
+
+
+def _slices_in_proc(host: Host, card: Gpu, minor: int) -> list[Gpu]:
+    """Returns a card, or its MIG slices, of which /proc has no profile: those with a device node.
+
+    A slice is a compute instance, /proc/driver/nvidia/capabilities/gpu0/mig/gi1/ci0, whose file
+    `access` names the device node that a process needs (NVIDIA MIG user guide, "Device Nodes and
+    Capabilities").
+    """
+    folder = f"{PROC}/capabilities/gpu{minor}/mig"
+    instances = [
+        f"{folder}/gi{gi}/ci{ci}"
+        for gi in host.numbered(folder, "gi")
+        for ci in host.numbered(f"{folder}/gi{gi}", "ci")
+    ]
+    if not instances:
+        return [card]
+    nodes = (
+        pairs(host.text(f"{instance}/access") or "").get("DeviceFileMinor")
+        for instance in instances
+    )
+    ours = [node for node in nodes if host.exists(f"/dev/nvidia-caps/nvidia-cap{node}")]
+    part = replace(
+        card, model=f"{card.model} MIG", uuid="", partition="mig", card=card.uuid or card.pci
+    )
+    return [part for _ in ours]

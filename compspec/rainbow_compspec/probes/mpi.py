@@ -48,7 +48,9 @@ def probe(host: Host) -> Reading:
         values = known(implementation="cray-mpich", version=cray)
         return Reading("mpi", values, Origin("$CRAY_MPICH_VERSION", Confidence.DERIVED))
     if tried:
-        return Reading.failed("mpi", f"{', '.join(tried)} told no version that we can read in 1 s")
+        return Reading.failed(
+            "mpi", f"{', '.join(tried)} gave no version that we can read within 1 s"
+        )
     return Reading.absent("mpi", f"none of {', '.join(LAUNCHERS)} is on PATH")
 
 

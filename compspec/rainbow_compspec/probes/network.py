@@ -1,8 +1,8 @@
 """Network interfaces, and RDMA devices: InfiniBand, RoCE, iWARP, EFA, Omni-Path, Slingshot.
 
-Source: Linux's Documentation/ABI/stable/sysfs-class-infiniband, .../testing/sysfs-class-net. What a
-port speaks is told by the device's node type first (an RNIC is iWARP, also where its driver can do
-RoCE), then by a driver that does only one, then by the link layer.
+Source: Linux's Documentation/ABI/stable/sysfs-class-infiniband, .../testing/sysfs-class-net. The
+protocol of a port follows from the device's node type first (an RNIC is iWARP, even if its driver
+can do RoCE), then from a driver that can do only one, then from the link layer.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _rdma(host: Host, name: str) -> dict[str, str]:
 
 
 def _transport(kind: str, driver: str, layer: str) -> str:
-    """Returns which kind of RDMA a port speaks."""
+    """Returns the protocol of an RDMA port."""
     if kind.startswith("4:"):
         return "iwarp"
     if driver in _BY_DRIVER:

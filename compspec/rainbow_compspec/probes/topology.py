@@ -76,7 +76,7 @@ def read(host: Host, processors: Processors) -> Topology:
         why, grouped = f"{CPUS} has no topology", in_cpuinfo
     else:
         origin = Origin("one core a CPU, one socket", Confidence.GUESSED)
-        why = f"neither {CPUS} nor /proc/cpuinfo tells which CPUs belong together"
+        why = f"neither {CPUS} nor /proc/cpuinfo says which CPUs belong together"
         grouped = Grouped(tuple(frozenset({cpu}) for cpu in online), (frozenset(online),))
     others: tuple[tuple[str, str], ...] = ()
     if in_sysfs is not None and in_cpuinfo is not None:

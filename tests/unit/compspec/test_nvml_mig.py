@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def sliced(tmp_path: Path) -> tuple[nvml.NvmlGpu, ...]:
 
 
 def test_slices_are_read(sliced: tuple[nvml.NvmlGpu, ...]) -> None:
-    """Profile and memory of each; numbers without a slice, or with somebody else's, are skipped."""
+    """Profile and memory of each; numbers without a slice of ours are skipped."""
     assert sliced[0].mig is True
     assert sliced[0].slices == (
         nvml.MigSlice("NVIDIA A100 MIG 3g.40gb", "3g.40gb", "MIG-1", 42144366592),
@@ -96,7 +97,7 @@ def test_slices_are_read(sliced: tuple[nvml.NvmlGpu, ...]) -> None:
 
 
 def test_memory_that_nvml_may_not_tell(sliced: tuple[nvml.NvmlGpu, ...]) -> None:
-    """Not permitted is another answer than none: the card is somebody's, a part of it ours."""
+    """Not permitted is another answer than none: only a part of the card is ours."""
     assert (sliced[1].mig, sliced[1].memory, sliced[1].refused) == (None, None, True)
 
 
@@ -112,7 +113,7 @@ def test_what_the_probe_makes_of_it(sliced: tuple[nvml.NvmlGpu, ...], tmp_path: 
 def test_mig_mode_without_slices_is_no_gpu(
     sliced: tuple[nvml.NvmlGpu, ...], tmp_path: Path
 ) -> None:
-    """A card in MIG mode runs nothing until somebody makes slices: it is told, not counted."""
+    """A card in MIG mode runs nothing until slices are made: a warning, not a GPU."""
     reading = gpu.probe(_WithNvml(tmp_path, replace(sliced[0], slices=())))
     assert reading.values["count"] == "0"
     assert "no slice" in reading.warnings[0]
@@ -141,3 +142,19 @@ def test_a_slice_of_unknown_size(model: str, gib: str, tmp_path: Path) -> None:
     card = nvml.NvmlGpu(model, "GPU-1", None, "00000000:07:00.0", "535", refused=True)
     reading = gpu.probe(_WithNvml(tmp_path, card))
     assert gib in reading.warnings[0]
+
+
+def test_slices_without_nvml(made_up: Callable[..., RecordedHost]) -> None:
+    """Without NVML the slices are counted that have a device node here; their size is not known."""
+    proc = "/proc/driver/nvidia"
+    instances = {f"{proc}/capabilities/gpu0/mig/gi{gi}/ci0/access": 3 * gi for gi in (1, 2, 3)}
+    host = made_up(
+        files={
+            f"{proc}/gpus/0000:07:00.0/information": "Model: \t NVIDIA A100\nDevice Minor: \t 0\n",
+            **{path: f"DeviceFileMinor: {node}\n" for path, node in instances.items()},
+        },
+        names={"/dev": ["nvidia0"], "/dev/nvidia-caps": ["nvidia-cap3", "nvidia-cap9"]},
+    )
+    values = gpu.probe(host).values
+    assert (values["count"], values["cards"], values["partitioned"]) == ("2", "1", "yes")
+    assert (values["1.model"], values.get("1.memory")) == ("NVIDIA A100 MIG", None)

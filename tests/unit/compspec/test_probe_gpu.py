@@ -21,7 +21,7 @@ MadeUp = Callable[..., RecordedHost]
 
 
 def test_nvidia_through_nvml(recorded: Recorded) -> None:
-    """NVML tells model, memory, UUID and driver; sysfs the NUMA domain of the same device."""
+    """NVML has model, memory, UUID and driver; sysfs the NUMA domain of the same device."""
     reading = gpu.probe(recorded("nvidia-h100"))
     expected = {
         "count": "4",
@@ -39,7 +39,7 @@ def test_nvidia_through_nvml(recorded: Recorded) -> None:
 
 
 def test_nvidia_without_its_library(made_up: MadeUp, recorded: Recorded) -> None:
-    """A broken NVML is told, and /proc/driver/nvidia still names the GPUs, without their memory."""
+    """A broken NVML is a warning; /proc/driver/nvidia still names the GPUs, without memory."""
     tree = recorded("nvidia-h100")
     paths = [f"/proc/driver/nvidia/gpus/0000:{bus}:00.0/information" for bus in ("1b", "43")]
     files = {path: tree.need(path) for path in [*paths, "/proc/driver/nvidia/version"]}
@@ -95,7 +95,7 @@ def test_amd_architectures(version: int, name: str) -> None:
 
 
 def test_intel_counts_only_gpus_of_their_own(recorded: Recorded) -> None:
-    """The CPU's own graphics are told, not counted."""
+    """The CPU's own graphics are a warning, not a GPU."""
     reading = gpu.probe(recorded("intel-max"))
     expected = {
         "count": "2",
@@ -222,7 +222,7 @@ def test_no_nvml_is_none() -> None:
         ("0000:00:02.0", "0x030000", "0x9a49", "0"),  # the graphics of a CPU
         ("0000:00:02.0", "0x038000", "0x9a49", "0"),  # the same beside a VGA card
         ("0000:00:02.1", "0x038000", "0x9a49", "0"),  # a virtual function of it
-        ("0000:03:00.0", "0x030000", "0x1234", "1"),  # a card of its own that nobody knows
+        ("0000:03:00.0", "0x030000", "0x1234", "1"),  # a card of its own of an unknown model
         ("0000:00:05.0", "0x038000", "0x0bd5", "1"),  # passed through to a virtual machine
         ("0000:00:02.0", "0x038000", "0x56c0", "1"),  # the same, where graphics usually are
         ("0000:00:05.0", "0x030000", "0x1234", "0"),  # a display without memory of its own
@@ -231,7 +231,7 @@ def test_no_nvml_is_none() -> None:
 def test_intel_graphics_and_gpus(
     address: str, kind: str, device: str, count: str, made_up: MadeUp
 ) -> None:
-    """Where it sits tells, then what it has and what it is called; the class tells least."""
+    """Its place decides, then its memory and its model, and its class last."""
     card = "/sys/class/drm/card0/device"
     files = {f"{card}/vendor": "0x8086", f"{card}/class": kind, f"{card}/device": device}
     reading = gpu.probe(made_up(files=files, links={card: f"../../../{address}"}))
