@@ -20,6 +20,7 @@ from rainbow_agent.daemon.status_writer import StatusWriter
 from rainbow_agent.daemon.systemd import Notifier
 from rainbow_agent.fleet.build import build_fleet, credential_store
 from rainbow_agent.fleet.fleet import Fleet
+from rainbow_agent.fleet.renamed import say_renamed
 from rainbow_agent.inventory.build import build_watcher
 from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.jobs.build import build_jobs
@@ -182,6 +183,7 @@ class DaemonBuilder:
         )
 
     def _open_ledger(self, broken: LedgerError | None) -> SqliteLedger:
+        say_renamed(self.settings.config, self.settings.cluster, self.telemetry.conditions)
         registered = credential_store(self.settings, self.redact).load() is not None
         ledger = open_or_replace(
             self.settings.ledger_path,

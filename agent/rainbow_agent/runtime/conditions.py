@@ -101,6 +101,10 @@ class ConditionName(str, Enum):
             " a while, then one is tried"
         ),
     )
+    CLUSTER_RENAMED = (
+        "cluster-renamed",
+        "this state folder was another cluster's before, whose jobs wait in rainbow",
+    )
     LEDGER_REBUILT = (
         "ledger-rebuilt",
         (
