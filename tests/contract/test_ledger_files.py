@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import sqlite3
 import stat
@@ -17,6 +19,7 @@ from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.storage import ledger_file
 from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.workload.local.server.folder import take_lock
 from support.ledger import add_job, check_invariants, news, offer
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "ledgers"
@@ -324,6 +327,18 @@ class TestTrouble:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(LedgerBlocked, match=f"locked; .*fuser {used}"):
                 ledger.put_note("fact", 1)
+
+    def test_a_file_system_without_locks(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """NFS without a lock daemon, some FUSE: one sentence that names the setting."""
+
+        def no_locks(*_: object) -> None:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        monkeypatch.setattr(fcntl, "flock", no_locks)
+        with pytest.raises(UsageError, match=r"No locks available.*RAINBOW_STATE_DIR"):
+            SqliteLedger.open(path)
+        with pytest.raises(UsageError, match=r"No locks available.*RAINBOW_STATE_DIR"):
+            take_lock(path.parent)
 
     def test_a_connection_belongs_to_its_thread(self, used: Path) -> None:
         """Another thread is told so: a mistake in the program, not damage."""

@@ -31,7 +31,13 @@ _CURES = (
     ),
     ("disk I/O error", "look at the disk (`dmesg`); another attempt may succeed"),
     ("out of memory", "see the limits of memory; another attempt may succeed"),
-    ("locked", "another process has held it for too long: see `fuser FILE`"),
+    (
+        "locked",
+        (
+            "another process has held it for too long: see `fuser FILE`; where there is none, its"
+            " file system has no locks: set RAINBOW_STATE_DIR to another one"
+        ),
+    ),
     ("readonly", "make the file and its folder writable for the user that runs the agent"),
     ("unable to open", "make the file and its folder accessible to the user that runs the agent"),
 )

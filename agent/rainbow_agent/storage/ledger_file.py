@@ -164,7 +164,14 @@ def _folder_locked(path: Path) -> Iterator[None]:
     except OSError as exc:
         raise _inaccessible(path, exc) from exc
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        except OSError as exc:
+            raise UsageError(
+                f"ledger {path}: its folder cannot be locked ({exc.strerror}): sqlite needs a file"
+                " system with locks. Mount it with them (NFS: without `nolock`), or set"
+                " RAINBOW_STATE_DIR to another file system"
+            ) from exc
         yield
     finally:
         os.close(folder)

@@ -56,6 +56,7 @@ def take_lock(folder: Path) -> int:
 
     Raises:
         FolderHeld: another server has it; the message says which.
+        UsageError: the file system has no locks.
     """
     fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -67,6 +68,12 @@ def take_lock(folder: Path) -> int:
             f"a local workload manager (pid {holder}) works in {folder} already; use that one, or"
             " choose another folder"
         ) from None
+    except OSError as exc:
+        os.close(fd)
+        raise UsageError(
+            f"folder of the local workload manager: {folder} cannot be locked ({exc.strerror}): its"
+            " file system must have locks; set RAINBOW_STATE_DIR to another one"
+        ) from exc
     return fd
 
 
