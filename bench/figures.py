@@ -1,4 +1,4 @@
-"""A figure that was measured, its goal, and the table of them. Pure."""
+"""A figure that was measured, its goal, and the lines of a table of them. Pure."""
 
 from __future__ import annotations
 
@@ -43,16 +43,24 @@ class Figure:
         return {**asdict(self), "verdict": self.verdict.value}
 
 
-def table(figures: Sequence[Figure]) -> str:
-    """Figures as lines of text, a column each for value, goal, spread and verdict."""
-    header = ("FIGURE", "VALUE", "GOAL", "", "SPREAD", "OTHERS", "LOAD", "NOTE")
-    rows = [header, *(_row(figure) for figure in figures)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+_HEADER = ("FIGURE", "VALUE", "GOAL", "", "SPREAD", "OTHERS", "LOAD", "NOTE")
+#: Of the columns: lines are printed as they are measured, before the widest is known.
+_WIDTHS = (51, 12, 14, 6, 15, 6, 5, 0)
+
+
+def header() -> str:
+    """The first line of a table."""
+    return _line(_HEADER)
+
+
+def line(figure: Figure) -> str:
+    """A figure as a line, a column each for value, goal, verdict, spread and others."""
+    return _line(_row(figure))
+
+
+def _line(cells: Sequence[str]) -> str:
+    pairs = zip(cells, _WIDTHS, strict=True)
+    return "  ".join(cell.ljust(width) for cell, width in pairs).rstrip()
 
 
 def _row(figure: Figure) -> tuple[str, ...]:

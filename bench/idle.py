@@ -31,18 +31,19 @@ def measure(site: Site) -> Iterator[Figure]:
     """Processor share and memory of the agent, and what a shell waits for beside it."""
     with site.agent() as agent:
         agent.wait_for("registered")
-    fill(agent.state_dir / "ledger.sqlite", JOBS)
+    jobs, settle, watch = site.pick((JOBS, _SETTLE, _WATCH), (1_000, 6.0, 6.0))
+    fill(agent.state_dir / "ledger.sqlite", jobs)
     with site.agent(agent.state_dir) as again:
         again.wait_for("journal_caught_up")
-        pause(_SETTLE)
+        pause(settle)
         load, others = machine.load(), machine.Others()
         before = again.cpu_seconds()
-        pause(_WATCH)
-        percent = (again.cpu_seconds() - before) / _WATCH * 100
+        pause(watch)
+        percent = (again.cpu_seconds() - before) / watch * 100
         resident = again.usage.memory_info().rss / _MIB
         share = others.share()
-        yield Figure(f"idle, {JOBS:,} jobs: of a core", percent, "%", 0.5, others=share, load=load)
-        yield Figure(f"idle, {JOBS:,} jobs: memory", resident, "MiB", 64.0, others=share, load=load)
+        yield Figure(f"idle, {jobs:,} jobs: of a core", percent, "%", 0.5, others=share, load=load)
+        yield Figure(f"idle, {jobs:,} jobs: memory", resident, "MiB", 64.0, others=share, load=load)
         for argument in ("status", "--help"):
             yield _wall_time(site, again, argument)
 
@@ -84,7 +85,7 @@ def _wall_time(site: Site, agent: AgentProcess, argument: str) -> Figure:
         "RAINBOW_STATE_DIR": str(agent.state_dir),
     }
     load, others, values = machine.load(), machine.Others(), []
-    for _ in range(_CALLS):
+    for _ in range(site.pick(_CALLS, 3)):
         began = time.perf_counter()
         subprocess.run(
             [str(PROGRAM), argument], env=environ, stdout=subprocess.DEVNULL, check=True, timeout=30

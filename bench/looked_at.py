@@ -35,10 +35,10 @@ def measure(site: Site) -> Iterator[Figure]:
     memory: dict[bool, list[float]] = {True: [], False: []}
     busy: dict[bool, list[float]] = {True: [], False: []}
     load, others = machine.load(), machine.Others()
-    for _ in range(_TURNS):
+    for _ in range(site.pick(_TURNS, 1)):
         for looked in (False, True):
             with (on if looked else off).agent(folder) as again:
-                resident, share = _idle(again)
+                resident, share = _idle(again, *site.pick((_SETTLE, _WATCH), (6.0, 6.0)))
             memory[looked].append(resident)
             busy[looked].append(share)
     shared = others.share()
@@ -51,20 +51,20 @@ def measure(site: Site) -> Iterator[Figure]:
     )
     with on.agent(folder) as again:
         again.wait_for("journal_caught_up")
-        yield from _answers(again)
+        yield from _answers(again, site.pick(_ASKED, 3))
 
 
-def _idle(agent: AgentProcess) -> tuple[float, float]:
+def _idle(agent: AgentProcess, settle: float, watch: float) -> tuple[float, float]:
     """Resident MiB and percent of a core of an agent that has nothing to do."""
     agent.wait_for("journal_caught_up")
-    pause(_SETTLE)
+    pause(settle)
     before = agent.cpu_seconds()
-    pause(_WATCH)
-    share = (agent.cpu_seconds() - before) / _WATCH * 100
+    pause(watch)
+    share = (agent.cpu_seconds() - before) / watch * 100
     return agent.usage.memory_info().rss / _MIB, share
 
 
-def _answers(agent: AgentProcess) -> Iterator[Figure]:
+def _answers(agent: AgentProcess, times: int) -> Iterator[Figure]:
     runtime = agent.state_dir / "runtime.json"
 
     def address() -> str:
@@ -75,7 +75,7 @@ def _answers(agent: AgentProcess) -> Iterator[Figure]:
     url = f"http://{address()}"
     for path in ("/livez", "/readyz", "/metrics", "/status.json", "/api/jobs", "/"):
         values = []
-        for _ in range(_ASKED):
+        for _ in range(times):
             pause(0.6)  # an answer may be given again for half a second
             began = time.perf_counter()
             with urllib.request.urlopen(url + path, timeout=30) as answer:

@@ -1,9 +1,10 @@
 """Every figure that the project promises, measured on this machine.
 
-    python bench/run.py [--only NAME]
+    python bench/run.py [--only NAME] [--quick]
 
 Over real rainbow and real Flux where they are on PATH, over the embedded parts otherwise; it says
-which. Prints a table and writes bench/results/latest.json. A slow machine is no error.
+which. Prints each figure when it is measured, and writes bench/results/latest.json at once. A slow
+machine is no error.
 """
 
 from __future__ import annotations
@@ -12,15 +13,26 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-# `bench` and `support` are folders of this repository, and not installed.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+# `bench` is a folder of this repository, and not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import graphs, idle, latency, looked_at, looking, machine, planning, startup, throughput
-from bench.figures import Figure, table
+from bench import (
+    figures,
+    graphs,
+    idle,
+    latency,
+    looked_at,
+    looking,
+    machine,
+    planning,
+    startup,
+    throughput,
+)
+from bench.figures import Figure
 from bench.site import Site, open_site
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,9 +52,12 @@ MEASURES: dict[str, Callable[[Site], Iterator[Figure]]] = {
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure; print and write each figure as soon as it is there."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", choices=MEASURES, help="measure this alone")
+    parser.add_argument(
+        "--quick", action="store_true", help="a look in two minutes: few and short rounds"
+    )
     options = parser.parse_args()
     names = [options.only] if options.only else list(MEASURES)
     facts = machine.facts()
@@ -50,16 +65,22 @@ def main() -> None:
         f"rainbow: {facts['rainbow']}; workload manager: {facts['workload']}; {facts['cores']}"
         f" cores; Python {facts['python']}; {facts['system']}"
     )
-    began, figures = time.time(), list[Figure]()
+    began, found = time.time(), list[Figure]()
+    print(figures.header(), flush=True)
     for name in names:
-        print(f"measuring {name} ...", flush=True)
-        with open_site() as site:
-            figures += MEASURES[name](site)
-    print("\n" + table(figures))
+        with open_site(quick=options.quick) as site:
+            for figure in MEASURES[name](site):
+                found.append(figure)
+                print(figures.line(figure), flush=True)
+                write({"at": began, "quick": options.quick, "machine": facts}, found)
+    print(f"{RESULTS.relative_to(ROOT)} has all values; {time.time() - began:.0f} s")
+
+
+def write(report: dict[str, Any], found: Sequence[Figure]) -> None:
+    """What was measured so far: a run that is ended has not been for nothing."""
     RESULTS.parent.mkdir(exist_ok=True)
-    report = {"at": began, "machine": facts, "figures": [figure.as_json() for figure in figures]}
-    RESULTS.write_text(json.dumps(report, indent=2) + "\n")
-    print(f"\n{RESULTS.relative_to(ROOT)} has all values; {time.time() - began:.0f} s")
+    values = [figure.as_json() for figure in found]
+    RESULTS.write_text(json.dumps({**report, "figures": values}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 from bench.agents import AgentProcess, running_agent
 
@@ -26,6 +27,7 @@ from support.servers import REAL_PROGRAM, SchedulerKind, running_scheduler
 _TOKEN = "bench-token"
 _SECRET = "bench-secret"
 _numbers = count(1)
+_T = TypeVar("_T")
 
 
 def jobspec(*words: str) -> str:
@@ -44,6 +46,11 @@ class Site:
     host: str  # of the scheduler
     flux: PrivateFlux | None  # None: the local workload manager, one for each agent
     environ: Mapping[str, str]  # for agents
+    quick: bool = False  # fewer, shorter rounds: figures to look at, not to compare
+
+    def pick(self, whole: _T, quick: _T) -> _T:
+        """How many or how long: as it is promised, or for a quick look."""
+        return quick if self.quick else whole
 
     @contextmanager
     def agent(self, state_dir: Path | None = None) -> Iterator[AgentProcess]:
@@ -77,7 +84,7 @@ class Site:
 
 
 @contextmanager
-def open_site() -> Iterator[Site]:
+def open_site(*, quick: bool = False) -> Iterator[Site]:
     """The real parts where they are on PATH, the embedded ones otherwise; all on loopback."""
     kind = SchedulerKind.REAL if shutil.which(REAL_PROGRAM) else SchedulerKind.EMBEDDED
     with ExitStack() as stack:
@@ -85,7 +92,8 @@ def open_site() -> Iterator[Site]:
         server = stack.enter_context(
             running_scheduler(kind, folder, secret=_SECRET, global_token=_TOKEN)
         )
-        flux = stack.enter_context(private_flux()) if flux_command() else None
+        log = folder / "flux.log"  # what Flux says of itself is no figure
+        flux = stack.enter_context(private_flux(log=log)) if flux_command() else None
         inherited = flux.environ if flux else os.environ
         environ = {name: v for name, v in inherited.items() if not name.startswith("RAINBOW_")}
         # An installed program has its bytecode: here the first start writes it.
@@ -96,4 +104,4 @@ def open_site() -> Iterator[Site]:
             "RAINBOW_SECRET": _SECRET,
             "RAINBOW_WORKLOAD": "flux" if flux else "local",
         }
-        yield Site(folder, server.host, flux, environ)
+        yield Site(folder, server.host, flux, environ, quick)

@@ -59,8 +59,9 @@ class Round:
     others: float  # the larger share that others used of the machine meanwhile
 
 
-def measure(site: Site, jobs: int = JOBS) -> Iterator[Figure]:
+def measure(site: Site) -> Iterator[Figure]:
     """Pure submission (Flux only), then with jobs that run."""
+    jobs = site.pick(JOBS, 300)
     ways = [way for way in WAYS if way.running or site.flux]
     with site.agent() as agent:
         agent.wait_for("registered")
@@ -99,7 +100,7 @@ def summary(what: str, rounds: list[Round], load: float) -> list[Figure]:
 
 def _rounds(site: Site, agent: AgentProcess, jobs: int, way: Way) -> Iterator[Round]:
     end, quiet = time.monotonic() + _ENOUGH, 0
-    for number in range(_MOST):
+    for number in range(site.pick(_MOST, 1)):
         if number >= LEAST and (time.monotonic() > end or quiet > LEAST):
             return
         each = _round(site, agent, jobs, way)

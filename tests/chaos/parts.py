@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from threading import Event
+from typing import Any, Final
 
 import psutil
 
@@ -24,6 +25,8 @@ CLUSTER: Final = "blue"
 LOCAL_CORES: Final = 4
 WAIT_S: Final = 60.0  # for a part to be there again, on a quiet machine
 START_TRIES: Final = 5
+READ_TRIES: Final = 50
+READ_PAUSE_S: Final = 0.1
 
 _ROWS: Final = """
 SELECT j.seq, j.name, j.registration || '/' || j.id, j.state, j.reason, t.name, r.state
@@ -211,28 +214,42 @@ class Parts:
     def rows(self) -> list[Row]:
         """All jobs in the ledger, in order of arrival."""
         found: dict[int, Row] = {}
-        if not self.ledger.exists():
-            return []
-        with closing(_reading(self.ledger)) as connection:
-            for seq, name, key, state, reason, task, of_task in connection.execute(_ROWS):
-                row = found.setdefault(seq, Row(name, key, state, reason or "", []))
-                if task is not None and of_task is not None:
-                    row.tasks.append((task, of_task))
+        for seq, name, key, state, reason, task, of_task in _read(self.ledger, _ROWS):
+            row = found.setdefault(seq, Row(name, key, state, reason or "", []))
+            if task is not None and of_task is not None:
+                row.tasks.append((task, of_task))
         return list(found.values())
 
     def counts(self) -> tuple[int, int]:
         """How many jobs the ledger has, and how many are over."""
-        if not self.ledger.exists():
-            return 0, 0
         marks = ",".join("?" * len(FINAL))
         query = f"SELECT count(*), coalesce(sum(state IN ({marks})), 0) FROM job"
-        with closing(_reading(self.ledger)) as connection:
-            total, over = connection.execute(query, sorted(FINAL)).fetchone()
-        return int(total), int(over)
+        for total, over in _read(self.ledger, query, sorted(FINAL)):
+            return int(total), int(over)
+        return 0, 0
 
 
-def _reading(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=WAIT_S)
+def _read(path: Path, query: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+    """What a ledger has; nothing if it is not made yet. It may be put back meanwhile.
+
+    Raises:
+        sqlite3.DatabaseError: it cannot be read.
+    """
+    for _ in range(READ_TRIES):
+        with suppress(sqlite3.DatabaseError):
+            return _read_once(path, query, values)
+        Event().wait(READ_PAUSE_S)
+    return _read_once(path, query, values)
+
+
+def _read_once(path: Path, query: str, values: Sequence[str]) -> list[tuple[Any, ...]]:
+    if not path.exists():
+        return []
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=WAIT_S)) as connection:
+        tables = "SELECT count(*) FROM sqlite_master WHERE name IN ('job', 'task', 'replica')"
+        if connection.execute(tables).fetchone()[0] < 3:
+            return []
+        return connection.execute(query, values).fetchall()
 
 
 def copy_hot(database: Path, copy: Path) -> None:

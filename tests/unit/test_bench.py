@@ -41,7 +41,7 @@ def test_the_table_has_a_line_for_each_figure_with_its_goal_and_verdict() -> Non
         figures.Figure("agent", 301.7, "jobs/s", 250.0, at_least=True, values=(250.0, 400.0)),
         figures.Figure("bare loop", 512.0, "jobs/s", others=0.07, load=1.26, note="quiet"),
     ]
-    header, agent, bare = figures.table(rows).splitlines()
+    header, agent, bare = figures.header(), *map(figures.line, rows)
     assert " ".join(agent.split()) == "agent 302 jobs/s >= 250 jobs/s met 250 - 400"
     assert " ".join(bare.split()) == "bare loop 512 jobs/s 7% 1.3 quiet"
     assert header.index("VALUE") == agent.index("302") == bare.index("512")
