@@ -13,7 +13,6 @@ from bench import machine
 from bench.agents import PROGRAM, AgentProcess, pause
 from bench.figures import Figure
 from bench.site import JOBSPEC, Site
-
 from rainbow_agent.core.model import JobKey, Offer, PlannedJob, TaskChange, TaskKey
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.jobspec.plan import plan_text

@@ -14,7 +14,6 @@ from bench.agents import AgentProcess, pause
 from bench.figures import Figure
 from bench.idle import JOBS, fill
 from bench.site import Site
-
 from support.common import eventually
 
 _MIB = 2**20

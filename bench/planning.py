@@ -14,7 +14,6 @@ from bench.agents import AgentProcess, moment
 from bench.figures import Figure
 from bench.site import Site
 from bench.throughput import bare_rate
-
 from rainbow_agent.core.model import JobKey, TaskRow
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.jobs.order import JobOrder, rows_of

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.agents import AgentProcess, running_agent
-
 from rainbow_agent.core.ports import Workload
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.jobspec.simple import simple_jobspec

@@ -15,7 +15,6 @@ from bench import machine
 from bench.agents import AgentProcess, moment
 from bench.figures import Figure
 from bench.site import Site
-
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import eventually
 
