@@ -343,7 +343,7 @@ STORIES: dict[CrashPoint, Story] = {
     CrashPoint.RECOVERED: a_start,
     CrashPoint.SORTING: a_loss,
     CrashPoint.SORTED: a_loss,
-    CrashPoint.WISHED: a_wish,
+    CrashPoint.CANCEL_REQUESTED: a_wish,
     CrashPoint.WITHDRAWN: a_withdrawal,
     CrashPoint.CANCEL_SENT: a_cancellation,
     CrashPoint.CANCELED: a_cancellation,

@@ -156,7 +156,7 @@ class Stage:
         Raises:
             AssertionError: it was not, or somebody has carried it out.
         """
-        code, found = self.cancel(name, **arming(CrashPoint.WISHED)), self.wish(name)
+        code, found = self.cancel(name, **arming(CrashPoint.CANCEL_REQUESTED)), self.wish(name)
         if code != -signal.SIGKILL or found is None or found.done is not None:
             raise AssertionError(f"`cancel` ended with {code}, the wish is {found}")
 

@@ -75,7 +75,7 @@ def command(
         now = SystemClock().now()
         for key in keys:
             ledger.ask_cancel(Cancellation(key, now, who, clean(reason)[:MAX_REASON_LENGTH]))
-        reach(CrashPoint.WISHED)
+        reach(CrashPoint.CANCEL_REQUESTED)
         wanted = [key for key in keys if _is_open(ledger, key)]
         if wanted and state_dir.running(settings.state_dir) is None:
             _by_hand(ledger, settings)

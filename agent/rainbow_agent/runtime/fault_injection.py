@@ -73,12 +73,13 @@ class CrashPoint(str, Enum):
     SORTING = "sorting"  # that is decided, within the transaction
     SORTED = "sorted"  # and committed; nothing is submitted again
     RECOVERED = "recovered"  # what the workload manager does not have is pending again
-    # Somebody wants a job to end.
-    WISHED = "wished"  # the wish is on disk (in the process of `rainbow-agent cancel`)
-    WITHDRAWN = "withdrawn"  # what was pending is canceled, the rest goes on
+    # A job is to be canceled.
+    # It is on disk, written by the process of `rainbow-agent cancel`.
+    CANCEL_REQUESTED = "cancel-requested"
+    WITHDRAWN = "withdrawn"  # what was pending is canceled, the rest is still there
     CANCEL_SENT = "cancel-sent"  # the workload manager was told, nothing is written
-    CANCELED = "canceled"  # the job is over, the wish still open
-    STOP_CANCELED = "stop-canceled"  # RAINBOW_ON_STOP=cancel: as cancel-sent, without a wish
+    CANCELED = "canceled"  # the job is over, the request still open
+    STOP_CANCELED = "stop-canceled"  # RAINBOW_ON_STOP=cancel: as cancel-sent, without a request
 
 
 class Hooks:
