@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from rainbow_compspec.cluster import UNKNOWN_SOCKET
-from rainbow_compspec.facts import Core, Gpu, NodeFacts, Package
+from rainbow_compspec.facts import Core, Gpu, NodeFacts, Package, Port
 
 # Chosen from lists rather than made of characters: drawing a machine has to be quick.
 _names = st.sampled_from(["blue-0", "blue-1", "blue-01", "blue-1-1", "login", "n", "7"])
@@ -50,6 +50,17 @@ _packages = st.lists(
 ).map(tuple)
 
 
+_ports = st.lists(
+    st.builds(
+        Port,
+        adapter=st.just("mlx5_0"),
+        kind=st.sampled_from(["infiniband", "roce"]),
+        gbps=st.none() | st.integers(1, 800),
+    ),
+    max_size=2,
+).map(tuple)
+
+
 def nodes() -> st.SearchStrategy[NodeFacts]:
     """Any node, without a rank."""
     return st.builds(
@@ -63,6 +74,7 @@ def nodes() -> st.SearchStrategy[NodeFacts]:
         gpus=_gpus,
         memory=st.none() | st.integers(0, 1 << 45),
         packages=_packages,
+        rdma=st.none() | _ports,
         os=st.dictionaries(st.sampled_from(["name", "version", "release"]), _texts),
         mpi=st.dictionaries(st.sampled_from(["implementation", "version"]), _texts),
     )

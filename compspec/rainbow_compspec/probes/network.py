@@ -21,6 +21,9 @@ SLINGSHOT = "/sys/class/cxi"
 _TYPES = {1: "ethernet", 32: "infiniband", 772: "loopback"}
 """ARPHRD_* of if_arp.h."""
 
+_BY_NODE_TYPE = {"4": "iwarp", "5": "usnic", "6": "usnic"}
+"""enum rdma_node_type of ib_verbs.h, those that have one protocol only."""
+
 _BY_DRIVER = {
     "efa": "efa",
     "cxgb4": "iwarp",
@@ -130,8 +133,9 @@ def _rdma(host: Host, name: str) -> dict[str, str]:
 
 def _transport(kind: str, driver: str, layer: str) -> str:
     """Returns the protocol of an RDMA port."""
-    if kind.startswith("4:"):
-        return "iwarp"
+    by_type = _BY_NODE_TYPE.get(kind.partition(":")[0])
+    if by_type:
+        return by_type
     if driver in _BY_DRIVER:
         return _BY_DRIVER[driver]
     if driver == "irdma" and not kind:
