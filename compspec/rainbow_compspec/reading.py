@@ -62,7 +62,7 @@ class Reading:
     reason: str = ""  # why it failed, or what is absent
     origins: Mapping[str, Origin] = field(default_factory=dict)  # keys that differ from `origin`,
     # or what they begin with: `numa` is for `numa.0.total`, too
-    choices: Mapping[str, Choice] = field(default_factory=dict)  # keys, or what they begin with
+    choices: Mapping[str, Choice] = field(default_factory=dict)  # keys, and tables
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # core, package
     warnings: tuple[str, ...] = ()  # what went wrong without costing the rest
 
@@ -117,8 +117,8 @@ class Reading:
         return _longest(self.origins, key) or self.origin
 
     def choice_of(self, key: str) -> Choice | None:
-        """Returns what else was there for a key, None if nothing was."""
-        return _longest(self.choices, key)
+        """Returns what else was there for a key, or for a table; None if nothing was."""
+        return self.choices.get(key)
 
     def _overruled(self, key: str) -> Choice:
         """Returns the operator's choice over what was found, if anything was."""

@@ -15,6 +15,9 @@ from rainbow_compspec.probes import gpu_amd, gpu_intel, gpu_nvidia
 from rainbow_compspec.probes.gpu_finding import FoundGpus
 from rainbow_compspec.reading import Choice, Origin, Reading, known
 
+_KEYS = ("model", "memory", "numa")
+"""What may come from another source than the rest, or be disputed."""
+
 
 def probe(host: Host) -> Reading:
     """Reads the GPUs that this machine, or this container of it, may use."""
@@ -46,10 +49,11 @@ def probe(host: Host) -> Reading:
         values |= {f"{number}.{key}": value for key, value in _values(gpu).items()}
         if finding.origin != default:
             origins[str(number)] = finding.origin
-        if place in finding.memory_origins:
-            origins[f"{number}.memory"] = finding.memory_origins[place]
-        if place in finding.memory_choices:
-            choices[f"{number}.memory"] = finding.memory_choices[place]
+        for key in _KEYS:
+            if (origin := finding.origins.get(f"{place}.{key}")) is not None:
+                origins[f"{number}.{key}"] = origin
+            if (choice := finding.choices.get(f"{place}.{key}")) is not None:
+                choices[f"{number}.{key}"] = choice
     return Reading("gpu", values, default, origins=origins, choices=choices, warnings=warnings)
 
 

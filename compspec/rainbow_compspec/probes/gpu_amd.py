@@ -58,12 +58,16 @@ def find(host: Host) -> FoundGpus:
         if (fields := _properties(host, f"{KFD}/{number}/properties")).get("simd_count")
     ]
     gpus: list[Gpu] = []
-    origins: dict[int, Origin] = {}
-    choices: dict[int, Choice] = {}
+    origins: dict[str, Origin] = {}
+    choices: dict[str, Choice] = {}
     for place, node in enumerate(nodes):
         siblings = [other for other in nodes if other.card == node.card]
-        memory, origins[place], choices[place] = _memory(host, node, siblings)
-        gpus.append(replace(_gpu(host, node, siblings), index=place, memory=memory))
+        memory, origins[f"{place}.memory"], choices[f"{place}.memory"] = _memory(
+            host, node, siblings
+        )
+        model, origins[f"{place}.model"], choices[f"{place}.model"] = _model(host, node, siblings)
+        origins[f"{place}.numa"] = Origin(f"{siblings[0].device}/numa_node")
+        gpus.append(replace(_gpu(host, node, siblings), index=place, memory=memory, model=model))
     why = "KFD lists what ROCm uses, partitions one by one"
     return FoundGpus("KFD", tuple(gpus), Origin(KFD), (), Choice(why), origins, choices)
 
@@ -85,17 +89,18 @@ def _node(host: Host, number: int, fields: Mapping[str, int]) -> _Node:
 
 
 def _gpu(host: Host, node: _Node, siblings: Sequence[_Node]) -> Gpu:
-    """Describes a node, with what only another partition of its card says; no index, no memory."""
+    """Describes a node, with what only another partition of its card says.
+
+    Without its index, its model and its memory.
+    """
     unique = node.fields.get("unique_id", 0)
     mode = next(filter(None, (_mode(host, each) for each in siblings)), "")
     divided = len(siblings) > 1 or node.partition > 0 or mode not in _WHOLE
     uuid = f"GPU-{unique:016x}" if unique else ""  # as rocminfo writes it
-    names = (host.text(f"{each.device}/product_name") for each in siblings)
     numas = (numa_of(host, each.device) for each in siblings)
     return Gpu(
         index=0,
         vendor="amd",
-        model=next(filter(None, names), "") or _unnamed(host, node),
         uuid=f"{uuid}-{node.partition}" if uuid and divided else uuid,
         driver=host.text(DRIVER) or "amdgpu",
         numa=next((numa for numa in numas if numa is not None), numa_of(host, f"{PCI}/{node.pci}")),
@@ -132,15 +137,25 @@ def _memory(
     return drm, Origin(path or KFD), Choice("KFD lists no banks")
 
 
-def _unnamed(host: Host, node: _Node) -> str:
-    """Names a GPU that the driver does not: its architecture, its chip, or its device number."""
+def _model(host: Host, node: _Node, siblings: Sequence[_Node]) -> tuple[str, Origin, Choice]:
+    """Returns a GPU's name, from where, and why.
+
+    The product's name, which only the card's first partition has; else its architecture, its
+    chip, or the number of the device.
+    """
+    files = (f"{each.device}/product_name" for each in siblings)
+    path, product = next(((path, name) for path in files if (name := host.text(path))), ("", ""))
     chip = host.text(f"{KFD}/{node.number}/name") or ""
     device = node.fields.get("device_id", 0)
-    return (
+    unnamed = (
         architecture(node.fields)
         or ("" if chip == "ip discovery" else chip)
         or (f"device {device:#06x}" if device else "")
     )
+    kfd = f"{KFD}/{node.number}"
+    if product:
+        return product, Origin(path), Choice("the product's name says most", ((kfd, unnamed),))
+    return unnamed, Origin(kfd, Confidence.DERIVED), Choice("the driver does not name the product")
 
 
 def architecture(fields: Mapping[str, int]) -> str:

@@ -21,8 +21,8 @@ class FoundGpus:
     origin: Origin = NOWHERE
     warnings: tuple[str, ...] = ()
     choice: Choice = UNOPPOSED  # why these are the GPUs, and what else lists some
-    memory_origins: Mapping[int, Origin] = field(default_factory=dict)  # by place, where it differs
-    memory_choices: Mapping[int, Choice] = field(default_factory=dict)  # likewise
+    origins: Mapping[str, Origin] = field(default_factory=dict)  # `<place>.<key>`, where it differs
+    choices: Mapping[str, Choice] = field(default_factory=dict)  # `<place>.<key>`, likewise
 
 
 def numa_of(host: Host, folder: str) -> int | None:

@@ -43,13 +43,15 @@ def find(host: Host) -> FoundGpus:
         return _from_proc(host, warnings)
     gpus: list[Gpu] = []
     notes: list[str] = []
-    origins: dict[int, Origin] = {}
+    origins: dict[str, Origin] = {}
     for number, card in enumerate(seen):
         devices, note, guess = _devices(host, card)
         if guess:
-            origins[len(gpus)] = Origin("NVML, the model's name", Confidence.GUESSED)
+            guessed = Origin("NVML, the model's name", Confidence.GUESSED)
+            origins[f"{len(gpus)}.memory"] = guessed
         notes += [f"GPU {number} ({card.uuid}): {note}"] if note else []
         gpus += [replace(gpu, index=place) for place, gpu in enumerate(devices, len(gpus))]
+    origins |= {f"{gpu.index}.numa": Origin(f"{PCI}/{gpu.pci}/numa_node") for gpu in gpus}
     if sum(bool(gpu.partition) for gpu in gpus) > 1:
         notes.append(_SLICED)
     listed = len(host.names(f"{PROC}/gpus"))
@@ -130,12 +132,13 @@ def _from_proc(host: Host, warnings: tuple[str, ...]) -> FoundGpus:
         )
         parts = _slices_in_proc(host, card, place if minor is None else minor)
         gpus += [replace(gpu, index=number) for number, gpu in enumerate(parts, len(gpus))]
+    cannot = "NVML cannot answer" if warnings else "there is no NVML"
     hidden = len(set(listed) - {gpu.pci for gpu in gpus})
     others = ((f"{PROC}/gpus", f"{len(listed)} GPUs of the host"),) if listed else ()
     choice = Choice(
-        f"no NVML; {hidden} of the host's GPUs have no device node here and are not ours"
+        f"{cannot}; {hidden} of the host's GPUs have no device node here and are not ours"
         if hidden
-        else "no NVML",
+        else cannot,
         others,
     )
     return FoundGpus("NVML", tuple(gpus), Origin(f"{PROC}/gpus"), warnings, choice)

@@ -44,8 +44,10 @@ def probe(host: Host) -> Reading:
     for name in names:
         values |= _interface(host, name)
     devices, managers = _adapters(host)
+    choices: dict[str, Choice] = {}
     for name in devices:
         values |= _rdma(host, name)
+        choices |= _disputed(host, name)
     slingshot = host.names(SLINGSHOT)
     for name in slingshot:
         values |= _slingshot(host, name, names)
@@ -56,7 +58,6 @@ def probe(host: Host) -> Reading:
     origins |= {f"rdma.{name}": Origin(f"{RDMA}/{name}") for name in devices}
     origins |= {f"rdma.{name}": Origin(f"{SLINGSHOT}/{name}") for name in slingshot}
     origins["rdma"] = Origin(f"{RDMA}, {SLINGSHOT}")
-    choices = {}
     if managers:
         why = "devices without verbs only manage another device"
         choices["rdma"] = Choice(why, ((RDMA, " ".join(managers)),))
@@ -141,6 +142,27 @@ def _transport(kind: str, driver: str, layer: str) -> str:
     if driver == "irdma" and not kind:
         return "iwarp"  # its default on cards that can do both
     return {"infiniband": "infiniband", "ethernet": "roce"}.get(layer.lower(), layer.lower())
+
+
+def _disputed(host: Host, name: str) -> dict[str, Choice]:
+    """Says what a port's protocol was derived from, since one file alone cannot tell all."""
+    folder = f"{RDMA}/{name}"
+    why = "the node type decides if it has one protocol only, then the driver, then the link layer"
+    driver = posixpath.basename(host.link(f"{folder}/device/driver") or "")
+    return {
+        f"rdma.{name}.port.{port}.transport": Choice(
+            why,
+            (
+                (f"{folder}/node_type", host.text(f"{folder}/node_type") or "not written"),
+                (f"{folder}/device/driver", driver or "none"),
+                (
+                    f"{folder}/ports/{port}/link_layer",
+                    host.text(f"{folder}/ports/{port}/link_layer") or "",
+                ),
+            ),
+        )
+        for port in host.numbered(f"{folder}/ports", "")
+    }
 
 
 def _slingshot(host: Host, name: str, interfaces: list[str]) -> dict[str, str]:
