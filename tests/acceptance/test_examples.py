@@ -49,7 +49,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     tools = folder / "tools"
     (folder / "jobspecs").mkdir()
     tools.mkdir()
-    (folder / "jobspec-spack.yaml").write_text(JOBSPEC)
+    (folder / "examples").mkdir()
+    for name in ("pipeline", "requirements"):
+        (folder / "examples" / f"{name}.yaml").write_text(JOBSPEC)
     (folder / "jobspecs" / "one.yaml").write_text(JOBSPEC)
     flux = tools / "flux"
     flux.write_text('#!/bin/sh\n[ "$1" = start ] || exit 1\nshift\nexec "$@"\n')

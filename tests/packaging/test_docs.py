@@ -109,16 +109,17 @@ def test_every_decision_that_is_cited_exists() -> None:
     assert not unknown, f"no such decision: {unknown}"
 
 
-#: A path with a folder in backticks: of the repository, or of the agent's package.
+#: A path with a folder in backticks: of the repository, or of one of the two packages.
 NAMED = re.compile(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|toml|md|sh|sql))`")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_file_that_a_page_names_exists(page: Path) -> None:
     """`fleet/renewal.py` is in the agent's package, `tests/conftest.py` in the repository."""
+    roots = (ROOT, ROOT / "agent/rainbow_agent", ROOT / "compspec/rainbow_compspec")
     missing = [
         name
         for name in NAMED.findall(page.read_text("utf-8"))
-        if not (ROOT / name).exists() and not (ROOT / "agent/rainbow_agent" / name).exists()
+        if not any((root / name).exists() for root in roots)
     ]
     assert not missing, f"{page.relative_to(ROOT)} names {missing}, which is not there"

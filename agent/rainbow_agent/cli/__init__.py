@@ -57,36 +57,34 @@ VERBS = (
 SHORT_HELP = {
     "start": "Run the daemon: register, receive jobs, submit them, report.",
     "status": "Show the agent's status, also while it is down.",
-    "jobs": (
-        "Show what became of the jobs this cluster received, or the tasks of one JOB as a tree."
-    ),
-    "explain": "Tell a JOB's whole story: why it is where it is, and what to do next.",
-    "logs": "Show what the tasks of a JOB wrote, or one TASK of it.",
-    "cancel": "End JOBs with all that belongs to them, and tell rainbow.",
-    "history": "Write the jobs that the ledger has to a file, before the oldest are removed.",
-    "doctor": (
-        "Look at the whole chain, from the settings to a job that runs, and say what to do."
-    ),
+    "jobs": ("List the jobs that this cluster received, or show the tasks of one JOB as a tree."),
+    "explain": "Tell a JOB's whole story: why it is in its state, and what to do next.",
+    "logs": "Show the output of a JOB's tasks, or of one TASK.",
+    "cancel": "Cancel JOBs with all their tasks, and report it to rainbow.",
+    "history": "Export the jobs in the ledger to a file, before the oldest are removed.",
+    "doctor": ("Check the whole chain, from the settings to a running job, and say what to do."),
     "config": "Show the settings of this shell: every value, and where it came from.",
-    "submit": "Send a job to the fleet: a jobspec, or a plain command after `--`.",
-    "receive": ("Show the jobs that wait for this cluster in rainbow; takes and accepts nothing."),
+    "submit": "Submit a job to the fleet: a jobspec, or a plain command after `--`.",
+    "receive": (
+        "Show the jobs that are waiting for this cluster in rainbow, without accepting any."
+    ),
     "drain": "Take no new jobs from rainbow, and finish those that are here.",
     "resume": "Take new jobs again after `rainbow-agent drain`.",
-    "log-level": "Change what the running daemon logs, until it ends.",
+    "log-level": "Change the log level of the running daemon, until it exits.",
     "register": (
         "Register this cluster with rainbow and store its secret; `start` does this by itself."
     ),
     "deregister": (
-        "Take this cluster out of rainbow and forget its secret. Stop the daemon first."
+        "Remove this cluster from rainbow and forget its secret. Stop the daemon first."
     ),
-    "run": "Send JOBSPEC straight to the local Flux, in dependency order, and watch it.",
+    "run": "Run JOBSPEC directly on the local Flux, in dependency order, and watch it.",
     "validate": "Check jobspec files, without a cluster; `-` is standard input.",
-    "satisfy": "Say whether this cluster can run JOBSPEC, and why; runs nothing.",
+    "satisfy": "Say whether this cluster can run JOBSPEC, and why, without running it.",
     "scheduler": (
-        "Run a rainbow-compatible scheduler: for a first look, for tests, for small fleets."
+        "Run a rainbow-compatible scheduler, for a first look, for tests, for small fleets."
     ),
     "demo": "Run the main job here: scheduler, agent and workload manager, all on loopback.",
-    "completion": "Print what makes a SHELL complete verbs, options, job ids and task names.",
+    "completion": "Print a script for SHELL that completes verbs, options, job ids and task names.",
     "version": "Show the version of the agent and of Python.",
 }
 
@@ -177,5 +175,6 @@ def main() -> None:
     """Make a Flux cluster a working member of a rainbow fleet.
 
     Settings come from flags, RAINBOW_* variables, rainbow-config.yaml and defaults, in this order
-    (docs/settings.md). Exit codes: 0 good, 1 failed, 2 usage or configuration, 42 do not restart.
+    (docs/settings.md). Exit status: 0 success, 1 failure, 2 usage or configuration, 42 do not
+    restart.
     """

@@ -43,25 +43,25 @@ POLL_INTERVAL_S = 0.2
 @click.argument(
     "jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=completing.open_jobs
 )
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the jobs' stories.")
-@click.option("--no-wait", is_flag=True, help="Ask, and do not wait until they are over.")
+@click.option("--reason", default="", metavar="TEXT", help="The reason; `explain` shows it.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until the jobs are over.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait at most; then it ends with 124, and the wish stays.",
+    help="How long to wait at most; then it exits with status 124, and the request stays.",
 )
 @settings_options("cluster", "state_dir", "workload")
 @reports_errors
 def command(
     *, jobs: tuple[str, ...], reason: str, no_wait: bool, timeout: float, settings: Settings
 ) -> None:
-    """End JOBs with all that belongs to them, and tell rainbow.
+    """Cancel JOBs with all their tasks, and report it to rainbow.
 
-    Every task of each job ends, what depends on it and what is nested in it too. The wish is kept
-    in the ledger: it holds when the daemon is down, or is killed before it has carried it out.
+    What depends on a task or is nested in it is canceled, too. The request is kept in the ledger:
+    it holds even if the daemon is down, or is killed before it has carried it out.
 
     Example: rainbow-agent cancel 7 --reason "wrong input"
     """
@@ -112,8 +112,8 @@ def _by_hand(ledger: SqliteLedger, settings: Settings) -> None:
             Canceler(ledger, SystemClock()).carry_out(workload.cancel)
         except (Transient, Refused, Fatal, UsageError) as exc:
             raise RainbowAgentError(
-                "the daemon is down, and the workload manager cannot be asked; the wish is kept,"
-                f" and the next start carries it out: {exc}"
+                "the daemon is down, and the workload manager cannot be asked; the request is"
+                f" kept, and the next start carries it out: {exc}"
             ) from exc
 
 

@@ -18,7 +18,7 @@ VARIABLE = "_RAINBOW_AGENT_COMPLETE"
 @click.pass_context
 @reports_errors
 def command(ctx: click.Context, shell: str) -> None:
-    """Print what makes a SHELL complete verbs, options, job ids and task names.
+    """Print a script for SHELL that completes verbs, options, job ids and task names.
 
     bash: source <(rainbow-agent completion bash), in ~/.bashrc. zsh: the same, in ~/.zshrc.
     fish: rainbow-agent completion fish > ~/.config/fish/completions/rainbow-agent.fish

@@ -28,10 +28,10 @@ def command() -> None:
 @output_option
 @reports_errors
 def show(settings: Settings, output: str) -> None:
-    """Show every setting with its value and where that came from; secrets are masked.
+    """Show every setting with its value and its source; secrets are masked.
 
-    Names that are no setting are told on standard error, with the nearest that is. A daemon has
-    the settings of its own environment, which may be others.
+    A name that is not a setting causes a warning, with the nearest one that is. A daemon has the
+    settings of its own environment, which may differ from this shell's.
 
     Example: rainbow-agent config show -o json
     """

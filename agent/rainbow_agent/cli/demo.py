@@ -55,7 +55,7 @@ def command() -> None:
     """Run the main job here: scheduler, agent and workload manager, all on loopback.
 
     Registers this machine as cluster `demo`, submits a job of two tasks and a plain command, and
-    shows what becomes of them. Everything it makes is gone when it ends.
+    shows their progress. Everything is cleaned up at the end.
 
     Example: rainbow-agent demo
     """
@@ -77,7 +77,7 @@ def command() -> None:
         rows = _watch(folder, expected=2)
     click.echo("\n" + _summary(rows))
     good = all(row.state.value == "completed" for row in rows)
-    click.echo("\nEverything ended well." if good else "\nNot everything ended well.")
+    click.echo("\nAll tasks completed." if good else "\nNot all tasks completed.")
     if not good:
         raise SystemExit(1)
 

@@ -12,9 +12,9 @@ from rainbow_agent.runtime.settings import Settings
 @settings_options("host", "cluster", "state_dir", "config")
 @reports_errors
 def command(settings: Settings) -> None:
-    """Take this cluster out of rainbow and forget its secret. Stop the daemon first.
+    """Remove this cluster from rainbow and forget its secret. Stop the daemon first.
 
-    Jobs that rainbow still holds for it are not delivered any more.
+    Jobs that are still waiting for it in rainbow will not be delivered.
 
     Example: rainbow-agent deregister --cluster blue
     """

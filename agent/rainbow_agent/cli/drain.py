@@ -29,13 +29,13 @@ POLL_INTERVAL_S: Final = 0.2
 
 
 @click.command(name="drain")
-@click.option("--reason", default="", metavar="TEXT", help="Why; `status` shows it.")
-@click.option("--wait", is_flag=True, help="Return when none of the cluster's jobs runs any more.")
+@click.option("--reason", default="", metavar="TEXT", help="The reason; `status` shows it.")
+@click.option("--wait", is_flag=True, help="Wait until none of the cluster's jobs is running.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="With --wait: how long at most; then it exits with status 124.",
+    help="With --wait: how long to wait at most; then exit with status 124.",
 )
 @offline_option("Drain although no daemon runs, before its next start.")
 @settings_options("cluster", "state_dir")
@@ -45,8 +45,8 @@ def command(
 ) -> None:
     """Take no new jobs from rainbow, and finish those that are here.
 
-    It holds until `rainbow-agent resume`, also when the daemon is started again. Jobs that rainbow
-    has for this cluster wait there meanwhile.
+    The drain lasts until `rainbow-agent resume`, even if the daemon is restarted. Jobs that rainbow
+    has for this cluster wait there.
 
     Example: rainbow-agent drain --reason "kernel update" --wait --timeout 600
     """

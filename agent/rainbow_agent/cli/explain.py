@@ -19,10 +19,10 @@ from rainbow_agent.runtime.settings import Settings
 @output_option
 @reports_errors
 def command(job: str, settings: Settings, output: str) -> None:
-    """Tell a JOB's whole story: why it is where it is, and what to do next.
+    """Tell a JOB's whole story: why it is in its state, and what to do next.
 
-    One time line of what rainbow handed over, what the agent did with it, what the workload
-    manager says of each task, and what rainbow was told.
+    One timeline of what rainbow sent, what the agent did with it, what the workload manager says
+    about each task, and what was reported to rainbow.
 
     Example: rainbow-agent explain 7
     """

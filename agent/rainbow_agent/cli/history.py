@@ -25,7 +25,7 @@ BATCH: Final = 500
 
 @click.group(name="history", invoke_without_command=False)
 def command() -> None:
-    """Write the jobs that the ledger has to a file, before the oldest are removed.
+    """Export the jobs in the ledger to a file, before the oldest are removed.
 
     Example: rainbow-agent history export --output jobs.jsonl
     """
@@ -38,7 +38,7 @@ def command() -> None:
     type=click.Choice(["jsonl", "parquet"]),
     default="jsonl",
     show_default=True,
-    help="jsonl: a job a line, whole; parquet: a row a task (needs pyarrow).",
+    help="jsonl: one line for each job; parquet: one row for each task (needs pyarrow).",
 )
 @click.option(
     "--output",
@@ -51,8 +51,8 @@ def command() -> None:
 def export(form: str, target: Path | None, settings: Settings) -> None:
     """Write every job in the ledger, the first received first, with tasks, story and jobspec.
 
-    The daemon may run meanwhile. What RAINBOW_KEEP_JOBS and RAINBOW_KEEP_FOR have removed is not
-    in the ledger any more.
+    The daemon may be running. What RAINBOW_KEEP_JOBS and RAINBOW_KEEP_FOR have removed is no longer
+    in the ledger.
 
     Example: rainbow-agent history export --format parquet --output jobs.parquet
     """

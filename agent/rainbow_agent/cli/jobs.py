@@ -37,12 +37,12 @@ DEFAULT_MAX_JOBS = 100
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
-    help=f"The newest so many; default: {DEFAULT_MAX_JOBS} as text, all as JSON.",
+    help=f"At most this many, the newest; default: {DEFAULT_MAX_JOBS} as text, all as JSON.",
 )
 @click.option(
-    "--since", metavar="TIME", help="Only jobs received since: 30m, 2h, 1d, 2024-05-17T10:30."
+    "--since", metavar="TIME", help="Only jobs received since then: 30m, 2h, 1d, 2024-05-17T10:30."
 )
-@click.option("--name", metavar="PATTERN", help="Only jobs of this name: `ior-*`.")
+@click.option("--name", metavar="PATTERN", help="Only jobs with this name: `ior-*`.")
 @settings_options("cluster", "state_dir")
 @output_option
 @reports_errors
@@ -56,10 +56,10 @@ def command(
     settings: Settings,
     output: str,
 ) -> None:
-    """Show what became of the jobs this cluster received, or the tasks of one JOB as a tree.
+    """List the jobs that this cluster received, or show the tasks of one JOB as a tree.
 
-    JOB is rainbow's id, or REGISTRATION/ID where rainbow gave the same id twice (its database was
-    lost in between). `rainbow-agent explain JOB` tells its story.
+    JOB is rainbow's id, or REGISTRATION/ID where rainbow used the same id twice (because it lost
+    its database). `rainbow-agent explain JOB` tells a job's story.
 
     Example: rainbow-agent jobs --state running --since 2h -o json
     """

@@ -16,9 +16,9 @@ from rainbow_agent.storage import log_level, state_dir
 @settings_options("state_dir")
 @reports_errors
 def command(level: str, settings: Settings) -> None:
-    """Change what the running daemon logs, until it ends.
+    """Change the log level of the running daemon, until it exits.
 
-    `default` is what RAINBOW_LOG_LEVEL said when it started.
+    `default` is the level that it started with (RAINBOW_LOG_LEVEL).
 
     Example: rainbow-agent log-level debug
     """

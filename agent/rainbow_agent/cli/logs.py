@@ -24,16 +24,16 @@ from rainbow_agent.runtime.stop import stop_on_signals
 @click.command(name="logs")
 @click.argument("job", shell_complete=completing.jobs)
 @click.argument("task", required=False, shell_complete=completing.tasks)
-@click.option("-f", "--follow", is_flag=True, help="Go on as they write, until all are over.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the output until all tasks are over.")
 @settings_options("cluster", "state_dir", "workload")
 @output_option
 @reports_errors
 def command(job: str, task: str | None, follow: bool, settings: Settings, output: str) -> None:
-    """Show what the tasks of a JOB wrote, or one TASK of it.
+    """Show the output of a JOB's tasks, or of one TASK.
 
-    TASK is its name, or `name[2]` for one replica. One task's output comes as it was written, what
-    went to standard error to standard error. With several, each line begins with its task. As
-    JSON: one object a piece. Of tasks in groups there is what `watch: true` keeps.
+    TASK is a task's name, or `name[2]` for one replica. The output of one task is shown unchanged,
+    standard error on standard error. With several tasks, each line begins with the task's name. As
+    JSON: one object for each piece. Of tasks in groups only what `watch: true` keeps is there.
 
     Example: rainbow-agent logs 7 build --follow
     """

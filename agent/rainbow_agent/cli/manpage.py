@@ -15,10 +15,10 @@ from rainbow_agent import __version__
 from rainbow_agent.cli import VERBS, main
 
 _EXIT = (
-    ("0", "good"),
-    ("1", "failed; for status: no daemon runs"),
+    ("0", "success"),
+    ("1", "failure; for status: no daemon is running"),
     ("2", "the arguments, the configuration or a jobspec cannot be used"),
-    ("42", "do not restart: only a human can help"),
+    ("42", "do not restart: a human has to act"),
 )
 
 

@@ -13,12 +13,14 @@ from rainbow_agent.runtime.settings import Settings
 
 
 @click.command(name="receive")
-@click.option("--max-jobs", type=click.IntRange(min=0), default=0, help="At most so many; 0: all.")
+@click.option(
+    "--max-jobs", type=click.IntRange(min=0), default=0, help="At most this many; 0: all."
+)
 @settings_options("host", "cluster", "state_dir", "config")
 @output_option
 @reports_errors
 def command(max_jobs: int, settings: Settings, output: str) -> None:
-    """Show the jobs that wait for this cluster in rainbow; takes and accepts nothing.
+    """Show the jobs that are waiting for this cluster in rainbow, without accepting any.
 
     Example: rainbow-agent receive --max-jobs 10
     """

@@ -24,19 +24,19 @@ from rainbow_agent.runtime.settings import Settings
 
 @click.command(name="run")
 @click.argument("jobspec")
-@click.option("--no-wait", is_flag=True, help="Submit, and do not wait for the end.")
+@click.option("--no-wait", is_flag=True, help="Submit, and do not wait for the result.")
 @click.option("--dry-run", is_flag=True, help="Show what would be submitted; submit nothing.")
 @settings_options("state_dir", "workload")
 @output_option
 @reports_errors
 def command(jobspec: str, no_wait: bool, dry_run: bool, settings: Settings, output: str) -> None:
-    """Send JOBSPEC straight to the local Flux, in dependency order, and watch it.
+    """Run JOBSPEC directly on the local Flux, in dependency order, and watch it.
 
-    Ends with 0 when every task ended well. An interrupt cancels what is not over. With --dry-run
-    it shows the order, each Flux jobspec, and the nodes that it may run on (for programs: -o
-    json); the nodes are asked only where the jobspec requires something of them.
+    Exits with status 0 when every task completed. An interrupt cancels what is unfinished. With
+    --dry-run it shows the order, each Flux jobspec, and the nodes that it may run on (for programs:
+    -o json); the nodes are queried only if the jobspec has requirements.
 
-    Example: rainbow-agent run jobspec-spack.yaml
+    Example: rainbow-agent run examples/pipeline.yaml
     """
     from rainbow_agent.cli.placing import on_site, show_plan  # noqa: PLC0415 - likewise
     from rainbow_agent.jobs.run_once import Run  # noqa: PLC0415 - likewise

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 @output_option
 @reports_errors
 def command(jobspec: str, settings: Settings, output: str) -> None:
-    """Say whether this cluster can run JOBSPEC, and why; runs nothing.
+    """Say whether this cluster can run JOBSPEC, and why, without running it.
 
-    Asks each node what it is, and looks at your own subsystems (~/.compspec/subsystems). Ends with
-    0 for yes, 1 for no. A node that is down counts, as a job would wait for it; that a node is
-    busy plays no part.
+    Asks each node what it has, and reads your own subsystems (~/.compspec/subsystems). Exits with
+    status 0 for yes, 1 for no. Nodes that are down count, because a job would wait for them;
+    whether a node is busy does not matter.
 
-    Example: rainbow-agent satisfy jobspec-spack.yaml
+    Example: rainbow-agent satisfy examples/requirements.yaml
     """
     from rainbow_agent.cli.placing import look  # noqa: PLC0415 - likewise
     from rainbow_agent.jobspec.placement import judge  # noqa: PLC0415 - likewise

@@ -16,26 +16,30 @@ from rainbow_agent.cli.common import reports_errors, say
     "--secret",
     envvar="RAINBOW_SECRET",
     default="chocolate-cookies",
-    help="Allows clusters to register; as RAINBOW_SECRET it does not show in `ps`.",
+    help="The registration secret; in RAINBOW_SECRET it does not show in `ps`.",
 )
 @click.option(
     "--global-token",
     envvar="RAINBOW_TOKEN",
-    help="Submits to every cluster; default: the name; '' gives each cluster its own.",
+    help="The token for all clusters; default: the name; '': each cluster gets its own.",
 )
 @click.option(
     "--db",
     type=click.Path(path_type=Path),
     default=Path("rainbow.db"),
     show_default=True,
-    help="Its sqlite file.",
+    help="The sqlite file.",
 )
 @click.option("--name", default="rainbow", show_default=True, help="The server's name.")
 @click.option("--select-algorithm", default="random", show_default=True)
 @click.option("--match-algorithm", default="match", show_default=True)
-@click.option("--ca-cert", type=click.Path(path_type=Path), help="Signed clients' certificates.")
+@click.option(
+    "--ca-cert",
+    type=click.Path(path_type=Path),
+    help="The authority that signs clients' certificates (PEM).",
+)
 @click.option("--cert", type=click.Path(path_type=Path), help="The server's certificate (PEM).")
-@click.option("--key", type=click.Path(path_type=Path), help="Its private key (PEM).")
+@click.option("--key", type=click.Path(path_type=Path), help="The server's private key (PEM).")
 @reports_errors
 def command(
     *,
@@ -50,9 +54,9 @@ def command(
     cert: Path | None,
     key: Path | None,
 ) -> None:
-    """Run a rainbow-compatible scheduler: for a first look, for tests, for small fleets.
+    """Run a rainbow-compatible scheduler, for a first look, for tests, for small fleets.
 
-    The flags are the Go server's. Prints `listening on HOST:PORT` when it answers; SIGTERM ends it.
+    The flags are the Go server's. Prints `listening on HOST:PORT` when ready; SIGTERM stops it.
 
     Example: rainbow-agent scheduler --host 127.0.0.1:50051 --db rainbow.db
     """

@@ -11,7 +11,9 @@ from rainbow_agent.runtime.settings import Settings
 
 
 @click.command(name="start")
-@click.option("--until-idle", is_flag=True, help="End with 0 once nothing is left to do.")
+@click.option(
+    "--until-idle", is_flag=True, help="Exit with status 0 when there is nothing left to do."
+)
 @settings_options("host", "cluster", "state_dir", "config", "workload")
 @reports_errors
 def command(until_idle: bool, settings: Settings) -> None:

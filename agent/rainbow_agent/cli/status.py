@@ -25,14 +25,16 @@ _STATE_COLOURS: Final = {
 
 
 @click.command(name="status")
-@click.option("--watch", is_flag=True, help="Keep looking, and show the running jobs too; ^C ends.")
+@click.option(
+    "--watch", is_flag=True, help="Keep the display up to date, with the running jobs; ^C ends it."
+)
 @click.option(
     "--every",
     type=click.FloatRange(min=0.1),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="With --watch: the time between two looks.",
+    help="With --watch: the time between updates.",
 )
 @settings_options("host", "cluster", "state_dir", "config")
 @output_option
@@ -40,8 +42,8 @@ _STATE_COLOURS: Final = {
 def command(watch: bool, every: float, settings: Settings, output: str) -> None:
     """Show the agent's status, also while it is down.
 
-    The first word is working, idle, draining, degraded or stopped. Below it stands what is wrong,
-    and since when. Exits with status 0 when the daemon runs, and 1 when it does not.
+    The first word is working, idle, draining, degraded or stopped. Then comes what is wrong,
+    and since when. Exits with status 0 if the daemon is running, and with 1 if not.
 
     Example: rainbow-agent status -o json
     """

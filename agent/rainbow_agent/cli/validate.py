@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 @click.command(name="validate")
 @click.argument("jobspecs", nargs=-1, metavar="JOBSPEC...")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of jobspecs, for editors.")
-@click.option("--strict", is_flag=True, help="A warning counts as an error.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @output_option
 @reports_errors
 def command(jobspecs: tuple[str, ...], schema: bool, strict: bool, output: str) -> None:
     """Check jobspec files, without a cluster; `-` is standard input.
 
-    Tells everything that is wrong, a line each: FILE:LINE:COLUMN: what, and what to write. Ends
-    with 0 when all files can be planned, 1 when one cannot, 2 when one cannot be read. What a
-    cluster has plays no part: `rainbow-agent satisfy` asks that.
+    Prints every error on a line: FILE:LINE:COLUMN: what is wrong, and what to write. Exits with
+    status 0 if all files are valid, 1 if one is not, 2 if one cannot be read. What a cluster has
+    does not matter here: `rainbow-agent satisfy` checks that.
 
     Example: rainbow-agent validate jobspecs/*.yaml
     """

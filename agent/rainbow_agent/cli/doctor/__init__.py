@@ -49,11 +49,11 @@ INDENT, WIDTH = 23, 100
 def command(
     *, run_job: bool, bundle: Path | None, flags: Mapping[str, str | None], output: str
 ) -> None:
-    """Look at the whole chain, from the settings to a job that runs, and say what to do.
+    """Check the whole chain, from the settings to a running job, and say what to do.
 
-    Each line is ok, a warning, or wrong, with the cause and the cure (docs/troubleshooting.md).
-    Nothing is changed, here or in rainbow. Ends with 0 when all is well, 1 when the worst is a
-    warning, 2 when something is wrong.
+    Each check is ok, a warning, or wrong, with the cause and the remedy (docs/troubleshooting.md).
+    Nothing is changed, here or in rainbow. Exits with status 0 if all is well, 1 if there are
+    warnings, 2 if something is wrong.
 
     Example: rainbow-agent doctor --run-job
     """

@@ -41,25 +41,25 @@ class Finding:
 
 #: The links of the chain, in the order in which each needs the one before.
 CHECKS: Final = {
-    "settings": "The settings can be read, and every RAINBOW_* name is one.",
-    "secrets": "Secrets and rainbow-config.yaml can be read, and only by us.",
-    "name": "The cluster's name is one that rainbow takes.",
-    "state": "The state folder is ours, private and writable.",
-    "dns": "The scheduler's name has an address.",
-    "tcp": "Something listens there.",
-    "tls": "The certificates are good, and the server takes them.",
+    "settings": "The settings are valid, and every RAINBOW_* name is a setting.",
+    "secrets": "Secrets and rainbow-config.yaml can be read, by their owner only.",
+    "name": "Rainbow accepts the cluster's name.",
+    "state": "The state folder belongs to this user, is private and writable.",
+    "dns": "The scheduler's host name has an address.",
+    "tcp": "The scheduler's port accepts connections.",
+    "tls": "The certificates are valid, and the server accepts them.",
     "server": "It is a rainbow scheduler, and it answers.",
-    "registration": "Rainbow takes our secret.",
+    "registration": "Rainbow accepts the secret.",
     "graph": "Rainbow still has the cluster's graph.",
     "flux": "There is a workload manager: Flux, or the local one.",
     "bindings": "Flux's Python bindings load.",
-    "instance": "The instance answers, and is ours.",
+    "instance": "The instance answers, and belongs to this user.",
     "job": "A job can be submitted and runs (--run-job).",
-    "ledger": "The ledger can be read, and is whole.",
-    "disk": "There is room where the state folder is.",
+    "ledger": "The ledger can be read, and is intact.",
+    "disk": "There is free space where the state folder is.",
     "spack": "What spack has installed can be read.",
-    "clock": "The clock did not go back.",
-    "daemon": "The daemon runs, and says that all is well.",
+    "clock": "The clock was not set back.",
+    "daemon": "The daemon is running, and reports no problems.",
 }
 
 _WRONG, _WARNING = Level.WRONG, Level.WARNING
@@ -68,14 +68,14 @@ FAULTS: Final = {
     "setting-unusable": Fault(
         "settings",
         _WRONG,
-        "A setting has a value that cannot be used; the line names it and where it came from.",
-        "Correct it there; docs/settings.md has what each setting may be.",
+        "A setting has a value that cannot be used; the line says which, and where it came from.",
+        "Correct it there; docs/settings.md lists the valid values.",
     ),
     "setting-unknown": Fault(
         "settings",
         _WARNING,
-        "A variable begins with RAINBOW_ and is no setting: it does nothing.",
-        "Write the name that is meant, or unset it.",
+        "A variable begins with RAINBOW_ but is not a setting: it has no effect.",
+        "Correct the name, or unset it.",
     ),
     "secret-unreadable": Fault(
         "secrets",
@@ -92,26 +92,26 @@ FAULTS: Final = {
     "secret-exposed": Fault(
         "secrets",
         _WARNING,
-        "A file with secrets can be read by others.",
-        "chmod 600 the file; if others had access, have new secrets made.",
+        "Other users can read a file with secrets.",
+        "chmod 600 the file; if others may have read it, replace the secrets.",
     ),
     "config-broken": Fault(
         "secrets",
         _WRONG,
-        "rainbow-config.yaml is there and cannot be read. It holds the cluster's own secret.",
-        "Repair it, or put the copy back: rainbow gives the secret only once.",
+        "rainbow-config.yaml exists but cannot be read. It holds the cluster's own secret.",
+        "Repair it, or restore a backup: rainbow hands out the secret only once.",
     ),
     "name-unusable": Fault(
         "name",
         _WRONG,
-        "Rainbow would not take this cluster name, or would take it for something else.",
-        "Set RAINBOW_CLUSTER to 1 to 63 of a-z, 0-9 and '-'.",
+        "Rainbow would reject this cluster name, or misread it.",
+        "Set RAINBOW_CLUSTER to 1 to 63 characters of a-z, 0-9 and '-'.",
     ),
     "state-unusable": Fault(
         "state",
         _WRONG,
-        "The state folder cannot be written, or is no folder.",
-        "Give it to the user who runs the agent, or set RAINBOW_STATE_DIR to another.",
+        "The state folder cannot be written to, or is not a folder.",
+        "Give it to the user who runs the agent, or set RAINBOW_STATE_DIR to another folder.",
     ),
     "state-open": Fault(
         "state",
@@ -129,97 +129,97 @@ FAULTS: Final = {
     "tcp-refused": Fault(
         "tcp",
         _WRONG,
-        "The machine is there, and nothing listens on that port.",
+        "The machine is reachable, but nothing is listening on that port.",
         "Start the scheduler, or correct the port in RAINBOW_HOST.",
     ),
     "tcp-silent": Fault(
         "tcp",
         _WRONG,
-        "No answer to the connection: a firewall or network policy drops it, or the route is gone.",
+        "There is no answer: a firewall or network policy drops it, or there is no route.",
         "Check routes, firewalls and network policies between here and the scheduler.",
     ),
     "tls-file": Fault(
         "tls",
         _WRONG,
         "A certificate, key or CA file cannot be used.",
-        "Correct the file that is named; TLS with rainbow is mutual and needs all three.",
+        "Correct the file that is named; TLS with rainbow is mutual and needs all three files.",
     ),
     "tls-refused": Fault(
         "tls",
         _WRONG,
-        "The handshake fails: one side does not trust, or does not speak TLS at all.",
-        "Compare RAINBOW_TLS_CA with the server's certificate, its names with RAINBOW_TLS_NAME,"
-        " and the CA that the server has with ours.",
+        "The handshake fails: one side does not trust the other, or does not use TLS at all.",
+        "Compare RAINBOW_TLS_CA with the server's certificate, the names in that certificate with"
+        " RAINBOW_TLS_NAME, and the server's CA with the client certificate.",
     ),
     "server-silent": Fault(
         "server",
         _WRONG,
-        "Something listens and does not answer as a rainbow scheduler does.",
-        "Check that RAINBOW_HOST is rainbow's gRPC port, whether it wants TLS, and its log.",
+        "Something is listening, but does not answer like a rainbow scheduler.",
+        "Check that RAINBOW_HOST is rainbow's gRPC port, whether it needs TLS, and its log.",
     ),
     "server-other": Fault(
         "server",
         _WRONG,
-        "It speaks gRPC and is no rainbow scheduler, or one of a version that we do not know.",
+        "It speaks gRPC, but is not a rainbow scheduler, or has an unknown version.",
         "Check that RAINBOW_HOST is rainbow's gRPC port.",
     ),
     "registration-denied": Fault(
         "registration",
         _WRONG,
-        "Rainbow does not take the cluster's secret: it lost its database, or another cluster has"
-        " the name.",
+        "Rainbow does not accept the cluster's secret: it lost its database, or another cluster has"
+        " this name.",
         "A daemon with the registration secret registers again by itself. If another cluster has"
-        " the name, choose another RAINBOW_CLUSTER.",
+        " this name, choose another RAINBOW_CLUSTER.",
     ),
     "secret-wrong": Fault(
         "registration",
         _WRONG,
-        "Rainbow does not take the registration secret.",
-        "Set RAINBOW_SECRET_FILE (or RAINBOW_SECRET) to what the server was started with.",
+        "Rainbow does not accept the registration secret.",
+        "Set RAINBOW_SECRET_FILE (or RAINBOW_SECRET) to the secret that the server was given.",
     ),
     "not-registered": Fault(
         "registration",
         _WARNING,
-        "The cluster is not registered yet; the registration secret is good.",
+        "The cluster is not registered yet; the registration secret is valid.",
         "Start the agent: it registers by itself (or `rainbow-agent register`).",
     ),
     "graph-lost": Fault(
         "graph",
         _WRONG,
-        "Rainbow was restarted and lost the cluster's graph: no job can be matched to it.",
-        "A daemon that runs loads it again within a report; start it, or look at its log.",
+        "Rainbow was restarted and lost the cluster's graph: it can match no jobs to the cluster.",
+        "A running daemon sends it again with its next report; start it, or look at its log.",
     ),
     "flux-missing": Fault(
         "flux",
         _WRONG,
-        "RAINBOW_WORKLOAD asks for Flux, and no `flux` is on PATH or at the usual places.",
+        "RAINBOW_WORKLOAD asks for Flux, but there is no `flux` on PATH or in the usual places.",
         "Put Flux's bin folder on PATH, or set RAINBOW_WORKLOAD=local.",
     ),
     "no-instance": Fault(
         "flux",
         _WRONG,
-        "Flux is installed, and no instance is in sight.",
+        "Flux is installed, but no instance was found.",
         "Run inside an instance (`flux start rainbow-agent start`), set FLUX_URI, or set"
         " RAINBOW_WORKLOAD=local.",
     ),
     "bindings-missing": Fault(
         "bindings",
         _WRONG,
-        "There are no Flux bindings that this Python can load.",
-        "Install the flux-python of the version of flux-core, or run the agent with the Python"
-        " that Flux's own bindings are for.",
+        "This Python can load no Flux bindings.",
+        "Install the flux-python version that matches flux-core, or run the agent with the Python"
+        " that Flux's own bindings were built for.",
     ),
     "bindings-differ": Fault(
         "bindings",
         _WARNING,
-        "The libflux-core that is loaded is of another version than the instance.",
+        "The loaded libflux-core and the instance have different versions.",
         "Put the bin folder of the Flux that runs the instance first on PATH.",
     ),
     "instance-unreachable": Fault(
         "instance",
         _WRONG,
         "The workload manager does not answer.",
-        "Check that the instance runs, and that FLUX_URI is its URI.",
+        "Check that the instance is running, and that FLUX_URI is its URI.",
     ),
     "instance-of-another": Fault(
         "instance",
@@ -230,64 +230,63 @@ FAULTS: Final = {
     "job-failed": Fault(
         "job",
         _WRONG,
-        "A job of one core that runs `true` did not end well.",
-        "Its end is in the line; `flux resource list` and `flux dmesg` say what the instance"
-        " lacks.",
+        "A job that runs `true` on one core failed.",
+        "The line says how it ended; `flux resource list` and `flux dmesg` may say why.",
     ),
     "ledger-damaged": Fault(
         "ledger",
         _WRONG,
         "The ledger cannot be read, or is damaged.",
-        "Do what the line says. Where it names damage only, start the agent, or start it again: it"
-        " keeps the file aside and rebuilds what Flux and rainbow still know.",
+        "Do what the line says. If it only mentions damage, start or restart the agent: it renames"
+        " the file and rebuilds what Flux and rainbow still know.",
     ),
     "ledger-other-version": Fault(
         "ledger",
         _WARNING,
-        "The ledger is of another version of the agent.",
-        "Start this version of the agent, which brings an older one up to date.",
+        "The ledger was written by another version of the agent.",
+        "Start this version of the agent, which upgrades an older ledger.",
     ),
     "disk-full": Fault(
         "disk",
         _WRONG,
-        "There is no room: what is received cannot be written down, so nothing is received.",
+        "The disk is full: received jobs could not be stored, so none are received.",
         "Free space on the file system of the state folder.",
     ),
     "disk-nearly-full": Fault(
         "disk",
         _WARNING,
-        "There is little room left.",
+        "There is little free space left.",
         "Free space on the file system of the state folder.",
     ),
     "spack-unreadable": Fault(
         "spack",
         _WARNING,
-        "spack is there, and its database cannot be read: jobs that require packages do not match.",
+        "The spack database cannot be read: jobs that require packages do not match.",
         "Check SPACK_ROOT, and that the user who runs the agent may read the install tree.",
     ),
     "clock-back": Fault(
         "clock",
         _WRONG,
-        "The clock is behind what is written in the ledger: it was set back, or was wrong before.",
-        "Set the clock (chrony, timedatectl). Rainbow tells no time of its own, so a clock that is"
-        " wrong and goes on evenly is not seen here.",
+        "The clock is behind the times in the ledger: it was set back, or was wrong before.",
+        "Set the clock (chrony, timedatectl). Rainbow sends no time, so a clock that is constantly"
+        " wrong cannot be detected here.",
     ),
     "daemon-down": Fault(
         "daemon",
         _WARNING,
-        "No daemon runs on this state folder.",
+        "No daemon is running on this state folder.",
         "`rainbow-agent start`.",
     ),
     "daemon-degraded": Fault(
         "daemon",
         _WARNING,
-        "The daemon runs and says that something is wrong; the line has its words.",
-        "See docs/operations.md for each name.",
+        "The daemon is running and reports a problem; the line quotes it.",
+        "docs/operations.md explains each condition.",
     ),
     "daemon-stuck": Fault(
         "daemon",
         _WRONG,
-        "A daemon holds the lock and says nothing, or one of its loops does not move.",
+        "A daemon holds the lock but has gone silent, or one of its loops is stuck.",
         "Look at its log, then restart it; that loses nothing.",
     ),
 }

@@ -7,15 +7,15 @@ from rainbow_agent.cli.doctor.faults import CHECKS, FAULTS
 _HEAD = """\
 # Troubleshooting
 
-`rainbow-agent doctor` looks at the chain from the settings to a job that runs, link by link, and
-says of each whether it is ok, a warning, or wrong, with the cause and the cure. It works when the
-daemon is down, without a network, and without rights beyond yours. It ends with 0 when all is
-well, with 1 when the worst is a warning, and with 2 when something is wrong.
+`rainbow-agent doctor` checks the chain from the settings to a running job, link by link. Each check
+is ok, a warning, or wrong, with the cause and the remedy. It works while the daemon is down,
+without a network, and without special privileges. It exits with status 0 if all is well, 1 if there
+are warnings, and 2 if something is wrong.
 
-`rainbow-agent doctor --bundle FILE` writes what a maintainer needs into a tar file, with secrets
-out.
+`rainbow-agent doctor --bundle FILE` writes everything that a maintainer needs into a tar file, with
+secrets masked.
 
-This page is made of doctor's own texts (`python -m rainbow_agent.cli.doctor.page`).
+This page is generated from doctor's own texts (`python -m rainbow_agent.cli.doctor.page`).
 """
 
 
