@@ -144,6 +144,7 @@ def test_every_example_does_what_it_says(site: Site) -> None:
         program.await_end(job)
         assert "x" in good("logs", job)
         assert "wrong input" in good("explain", job)
+        good("history")
         good("drain")
         good("resume")
     good("deregister")
