@@ -231,7 +231,7 @@ class Agent:
 
     def _daemon(self) -> Daemon:
         world, clock, telemetry = self.world, SystemClock(), self.telemetry
-        wake, main = self.stop.bell(), telemetry.loop("main", self.stop)
+        wake, main = self.stop.wake_event(), telemetry.loop("main", self.stop)
         ledger = SqliteLedger.open(world.path)
         resources = ExitStack()
         resources.callback(self._closed)

@@ -101,7 +101,7 @@ class DaemonBuilder:
 
     def _build(self, stop: Stop, broken: LedgerError | None, resources: ExitStack) -> Daemon:
         settings, telemetry, clock = self.settings, self.telemetry, SystemClock()
-        wake, main = stop.bell(), telemetry.loop("main", stop)
+        wake, main = stop.wake_event(), telemetry.loop("main", stop)
         # What a stop cancels is heard of by the journal's thread, which therefore ends later.
         journal_stop = Stop() if settings.on_stop == "cancel" else stop
         ledger = self._open_ledger(broken)

@@ -1,4 +1,4 @@
-"""Stops the polling when jobs fail as soon as they start: a black hole swallows what it is given.
+"""Stops the polling when jobs fail as soon as they start: a node that is a black hole for them.
 
 A circuit breaker. Closed: jobs are taken. After `limit` jobs that failed within a second, one after
 the other, it opens: none is taken, for a pause. Then, half open, one job at a time is tried: if it
@@ -20,17 +20,17 @@ from rainbow_agent.runtime.conditions import ConditionName, Conditions
 log = logging.getLogger(__name__)
 
 #: A job that fails within so many seconds after its start did no work.
-AT_ONCE: Final = 1.0
+IMMEDIATE_S: Final = 1.0
 #: Seconds of the first pause, and of the longest.
-FIRST_PAUSE: Final = 15.0
-LONGEST_PAUSE: Final = 600.0
+FIRST_PAUSE_S: Final = 15.0
+MAX_PAUSE_S: Final = 600.0
 
 
 class CircuitBreaker:
     """Hears how jobs end (from any thread); says how many may be taken (the main loop asks)."""
 
     def __init__(
-        self, *, conditions: Conditions, clock: Clock, limit: int, first: float = FIRST_PAUSE
+        self, *, conditions: Conditions, clock: Clock, limit: int, first: float = FIRST_PAUSE_S
     ) -> None:
         self._conditions = conditions
         self._clock = clock
@@ -60,7 +60,7 @@ class CircuitBreaker:
         """How many jobs may be taken now; None: as many as there are."""
         with self._guard:
             now = self._clock.monotonic()
-            if self._began is not None and now - self._began > 2 * AT_ONCE:
+            if self._began is not None and now - self._began > 2 * IMMEDIATE_S:
                 self._close()  # the job that was tried works
             if not self._pause:
                 return None
@@ -75,7 +75,7 @@ class CircuitBreaker:
         self._in_a_row += 1
         if self._pause:
             if self._trying:  # others of the same batch say nothing new
-                self._open(min(self._pause * 2, LONGEST_PAUSE), change)
+                self._open(min(self._pause * 2, MAX_PAUSE_S), change)
         elif self._in_a_row >= self._limit:
             self._open(self._first, change)
 
@@ -83,7 +83,7 @@ class CircuitBreaker:
         self._pause, self._until = pause, self._clock.monotonic() + pause
         self._trying, self._began = False, None
         reason = (
-            f"{self._in_a_row} jobs one after the other failed within {AT_ONCE:.0f} s of their"
+            f"{self._in_a_row} jobs one after the other failed within {IMMEDIATE_S:.0f} s of their"
             f" start, the last one ({change.key.id}) with: {change.reason or 'no reason'}; no jobs"
             f" are taken for {pause:.0f} s, then one is tried"
         )
@@ -99,4 +99,4 @@ class CircuitBreaker:
 
 def _worked(change: JobChange) -> bool:
     """Whether a job that failed had worked for a while."""
-    return change.now is JobState.FAILED and (change.ran or 0.0) > AT_ONCE
+    return change.now is JobState.FAILED and (change.ran or 0.0) > IMMEDIATE_S

@@ -240,7 +240,7 @@ class Daemon:
 
     def _shut_down(self) -> None:
         self.stop.set("the main loop ended")
-        if not isinstance(self.stop.cause, LedgerError):  # after which it begins anew
+        if not isinstance(self.stop.cause, LedgerError):  # after which it restarts
             self.members.service.stopping()
         log.info("Stopping: %s", self.stop.reason, extra={"action": "stopping"})
         if self.cancel_on_stop and self.stop.exit_code == 0 and self._fleet.owned:

@@ -48,7 +48,7 @@ def register_once(settings: Settings) -> Session:
             telemetry=telemetry,
             main=telemetry.loop("main", stop),
             stop=stop,
-            wake=stop.bell(),
+            wake=stop.wake_event(),
             redact=Redact(),
         )
         stack.callback(fleet.close)

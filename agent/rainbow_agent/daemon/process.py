@@ -50,7 +50,7 @@ _PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
 
 
 def keep_private(environ: MutableMapping[str, str], names: Iterable[str]) -> None:
-    """Take secrets out of the environment, and let nobody look into this process.
+    """Take secrets out of the environment, and keep others from looking into this process.
 
     Not dumpable (prctl(2)): no core dump, and /proc/PID/environ, /proc/PID/mem and ptrace(2) are
     for root alone. Jobs run as the user that the agent runs as, and could read them otherwise. It

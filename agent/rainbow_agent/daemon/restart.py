@@ -1,8 +1,8 @@
-"""When the ledger breaks under a daemon that runs: begin anew in the same process, not too often.
+"""When the ledger breaks under a daemon that runs: restart in the same process, not too often.
 
 The exit code 42 would keep every supervisor from starting the agent again, and in a MiniCluster the
-end of the agent is the end of the instance and of all its jobs. What the next start would heal is
-healed at once instead (docs/decisions/0041).
+end of the agent is the end of the instance and of all its jobs. What the next start would repair is
+repaired at once instead (docs/decisions/0041).
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class RestartLoop:
         self._times: deque[float] = deque(maxlen=len(PAUSES_S))
 
     def run(self) -> int:
-        """Until a stop, or an error that no new beginning heals; the exit code.
+        """Until a stop, or an error that no restart repairs; the exit code.
 
         Raises:
-            Fatal: it cannot begin.
+            Fatal: it cannot start.
         """
         broken: LedgerError | None = None
         while True:
@@ -85,7 +85,7 @@ class RestartLoop:
                 return 0
 
     def _wait(self, broken: LedgerError) -> bool:
-        """Wait before the next beginning; True when a stop was asked for."""
+        """Wait before the next start; True when a stop was asked for."""
         now = self._clock.monotonic()
         recent = sum(now - at < RECENT_S for at in self._times)
         pause = PAUSES_S[min(recent, len(PAUSES_S) - 1)]

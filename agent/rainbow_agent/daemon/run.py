@@ -106,7 +106,7 @@ class _Ends:
 
 
 def _say_how_the_last_run_ended(before: state_dir.Holder | None, settings: Settings) -> None:
-    """A run that left no word was killed, which nobody else may have noticed."""
+    """A run that left no word was killed, which may have gone unnoticed."""
     runtime = state_dir.read_runtime(settings.state_dir)
     if before is not None and state_dir.end_of(before.since, runtime) is None:
         log.warning(
@@ -133,7 +133,7 @@ def lock(settings: Settings, stack: ExitStack) -> float:
 
 
 def _relevel(settings: Settings) -> None:
-    """SIGHUP: log at the level that is wished for; said on the more talkative side."""
+    """SIGHUP: log at the level that was asked for; said on the more talkative side."""
     level, root = log_level.read(settings.state_dir) or settings.log_level, logging.getLogger()
     quieter = logging.getLevelName(level.upper()) > root.level
     if not quieter:

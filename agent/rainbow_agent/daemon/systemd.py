@@ -2,7 +2,7 @@
 
 One datagram a message, to the socket that NOTIFY_SOCKET names; a name that begins with `@` is in
 the abstract namespace. Without NOTIFY_SOCKET nothing is sent. What is sent is lost silently when
-nobody reads it: the service manager's absence is no error of the agent's.
+no service manager reads it: that there is none is not an error.
 """
 
 from __future__ import annotations

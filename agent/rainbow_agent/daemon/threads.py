@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from rainbow_agent.core.errors import RainbowAgentError
-from rainbow_agent.runtime.stop import JOIN, Stop
+from rainbow_agent.runtime.stop import JOIN_SHARE, Stop
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Threads:
         """Wait for their end, for their share of the grace time; `beat` says that we move."""
         for thread in self._all:
             beat()
-            thread.join(timeout=min(max(0.1, self._stop.left(JOIN)), threading.TIMEOUT_MAX))
+            thread.join(timeout=min(max(0.1, self._stop.left(JOIN_SHARE)), threading.TIMEOUT_MAX))
             if thread.is_alive():
                 log.error("The %s thread did not end", thread.name)
 

@@ -113,7 +113,7 @@ class Reporter:
         self._session_error = session_error
         self._draining = draining
         self._changed = threading.Event()
-        self._bell = stop.bell()
+        self._wake = stop.wake_event()
         self._workload: Workload | None = None
         self._problem = ""
         self._reported: dict[JobKey, JobState] = {}  # of the last report that rainbow took
@@ -135,7 +135,7 @@ class Reporter:
         """There is something to report."""
         self.flushed.clear()
         self._changed.set()
-        self._bell.set()
+        self._wake.set()
 
     def run(self) -> None:
         """Report until the stop."""
@@ -150,8 +150,8 @@ class Reporter:
                     cannot_write(self._telemetry.conditions, exc)
                     self._telemetry.counters.errors.add(exc.kind)
                     self._changed.set()
-                self._stop.wait_for(self._bell, self._every)
-                self._bell.clear()
+                self._stop.wait_for(self._wake, self._every)
+                self._wake.clear()
                 self._stop.wait(GATHER)
             self._telemetry.ended("reporter")
         finally:
@@ -209,7 +209,7 @@ class Reporter:
             backoff.worked(self._clock.monotonic())
             self._forget(recent)
             if self._unreported:
-                self._bell.set()  # the rest of it follows
+                self._wake.set()  # the rest of it follows
             elif not self._changed.is_set():
                 self.flushed.set()
             return True
@@ -260,7 +260,7 @@ class Reporter:
         self._telemetry.conditions.set(ConditionName.REPORT_UNDELIVERED, problem)
         backoff.failed()
         self._stop.wait(backoff.wait())
-        self._bell.set()
+        self._wake.set()
 
     def _look(self) -> PoolView | None:
         """What the workload manager has; None when it cannot say (the report goes anyway)."""

@@ -89,7 +89,7 @@ class NodeWatcher:
         self._settle = settle
         self._everywhere = everywhere
         self._placed: tuple[ClusterDescription, Subsystems, Site] | None = None
-        self._bell = stop.bell()
+        self._wake = stop.wake_event()
         self._software_changed = threading.Event()
         self._again: set[int] = set()  # ranks to be asked again
         self._contradictions: set[str] = set()  # of which we warned
@@ -157,8 +157,8 @@ class NodeWatcher:
         try:
             while not self._stop.is_set():
                 self.tick()
-                self._stop.wait_for(self._bell, self._pause())
-                self._bell.clear()
+                self._stop.wait_for(self._wake, self._pause())
+                self._wake.clear()
             self._telemetry.ended("lookout")
         finally:
             self._software.stop()
@@ -167,7 +167,7 @@ class NodeWatcher:
     def jobs_ended(self) -> None:
         """Jobs ended, and may have installed something on their nodes; from any thread."""
         self._jobs_ended.set()
-        self._bell.set()
+        self._wake.set()
 
     @contextmanager
     def once(self) -> Iterator[None]:
@@ -206,7 +206,7 @@ class NodeWatcher:
 
     def _software_is_new(self) -> None:
         self._software_changed.set()
-        self._bell.set()
+        self._wake.set()
 
     def _pause(self) -> float:
         now = self._clock.monotonic()

@@ -17,7 +17,7 @@ from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.runtime.environment import job_environment
 from rainbow_agent.runtime.loops import Loop, Telemetry, moving
 from rainbow_agent.runtime.settings import Settings
-from rainbow_agent.runtime.stop import FINISH
+from rainbow_agent.runtime.stop import FINISH_SHARE
 from rainbow_agent.storage.ledger import SqliteLedger
 
 
@@ -59,7 +59,7 @@ def build_jobs(
             site=partial(site, main),
             environment=environment,
             clock=clock,
-            grace=settings.grace * FINISH,
+            grace=settings.grace * FINISH_SHARE,
             on_change=on_change,
             cluster=settings.cluster,
         )

@@ -158,7 +158,7 @@ class Jobs:
         return {"workload": {"reachable": self.journal.reachable, "problem": self.journal.problem}}
 
     def close(self) -> None:
-        """End the connection to the workload manager; jobs go on."""
+        """End the connection to the workload manager; jobs keep running."""
         if self._dispatcher is not None:
             self._dispatcher.close()
             self._dispatcher = None

@@ -14,7 +14,7 @@ from rainbow_agent.core.states import TaskState
 from rainbow_agent.jobs.ports import Tasks
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 from rainbow_agent.runtime.logs import counted
-from rainbow_agent.runtime.stop import CANCEL, Stop
+from rainbow_agent.runtime.stop import CANCEL_SHARE, Stop
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def cancel_running(
     reach(CrashPoint.STOP_CANCELED)
     ledger.apply([*_never(rows, clock.now())])
     pause = threading.Event()
-    while (still := ledger.tasks_in(_BEGUN)) and stop.left(CANCEL) > 0:
+    while (still := ledger.tasks_in(_BEGUN)) and stop.left(CANCEL_SHARE) > 0:
         pause.wait(_POLL_INTERVAL_S)
     if still:
         log.warning(

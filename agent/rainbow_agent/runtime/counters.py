@@ -1,6 +1,6 @@
 """Numbers that grow while the daemon runs: counters and histograms, a few additions a call.
 
-Rooms count here; nobody has to look. What they are called outside, and what else is shown beside
+Every package counts here. What the numbers are called outside, and what else is shown beside
 them, is monitoring/metrics.py's.
 """
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from rainbow_agent.core.ports import Clock
 
 #: Seconds of quiet after a change.
-QUIET = 2.0
+QUIET_S = 2.0
 #: Seconds after which a change that never becomes quiet counts all the same.
-MOST = 30.0
+MAX_DELAY_S = 30.0
 
 
 class Debounce:
     """Changes come in; `due()` says when to act on them."""
 
-    def __init__(self, clock: Clock, quiet: float = QUIET, most: float = MOST) -> None:
+    def __init__(self, clock: Clock, quiet: float = QUIET_S, most: float = MAX_DELAY_S) -> None:
         self._clock = clock
         self._quiet = quiet
         self._most = most

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 #: Seconds during which the same trouble is counted and not shown.
-WHILE: Final = 600.0
+REPEAT_WINDOW_S: Final = 600.0
 #: Different troubles that are remembered; the one that was longest ago is forgotten first.
 _REMEMBERED: Final = 200
 _NUMBERS: Final = re.compile(r"\d+(\.\d+)?")
@@ -74,9 +74,11 @@ class Repeats(logging.Filter):
             self._show(_again(trouble, now))
 
     def _take_over(self, now: float) -> list[_Trouble]:
-        """Those whose while is over; the ones that were counted come back."""
+        """Those whose window is over; the ones that were counted come back."""
         with self._guard:
-            over = [k for k, trouble in self._troubles.items() if now - trouble.since >= WHILE]
+            over = [
+                k for k, trouble in self._troubles.items() if now - trouble.since >= REPEAT_WINDOW_S
+            ]
             taken = [self._troubles.pop(key) for key in over]
         return [trouble for trouble in taken if trouble.hidden]
 

@@ -1,8 +1,8 @@
 """How the daemon does, as its loops say it: whether they move, what is wrong, what they count.
 
-`Vitals` is made once by bootstrap and given to every room. A room that has a loop asks for its
+`Telemetry` is made once by the daemon and given to every package. One that has a loop asks for its
 `Loop`, which is the stop signal that its waits end on, and which beats by being looked at: a loop
-that goes on asking whether it should end is a loop that moves.
+that keeps asking whether it should end is a loop that moves.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class LoopHealth:
 A = TypeVar("A")
 R = TypeVar("R")
 
-#: Seconds that one turn may take at most where nobody knows better: the slowest single answer
+#: Seconds that one turn may take at most where nothing else is known: the slowest single answer
 #: (a workload manager's, 30 s), and half of that again.
 LIMIT: Final = 45.0
 #: Seconds of one wait between two beats at most.

@@ -20,13 +20,12 @@ from typing import NoReturn
 log = logging.getLogger(__name__)
 
 #: How the grace time is shared: each part must be over when so much of it has passed.
-FINISH = 0.5  # what is half submitted is submitted
-CANCEL = 0.75  # with RAINBOW_ON_STOP=cancel: jobs are canceled, and said to be
-JOIN = 0.8  # all threads have ended
-REPORT = 0.95  # rainbow has the last report
-#: Seconds that one answer is waited for after a stop, at most, and of what is left at most so much.
-_ANSWER = 3.0
-_PART = 0.3
+FINISH_SHARE = 0.5  # what is half submitted is submitted
+CANCEL_SHARE = 0.75  # with RAINBOW_ON_STOP=cancel: jobs are canceled, and said to be
+JOIN_SHARE = 0.8  # all threads have ended; the rest is for the last report
+#: Seconds that one answer is waited for after a stop at most, and the share of what is left.
+_ANSWER_S = 3.0
+_ANSWER_SHARE = 0.3
 #: Seconds that what is said when leaving in the middle of something may take.
 LEAVE_WITHIN_S = 0.2
 #: The signals that ask for a stop.
@@ -42,7 +41,7 @@ class Stop:
 
     def __init__(self, grace: float = float("inf")) -> None:
         self._event = threading.Event()
-        self._bells: list[threading.Event] = []
+        self._wake_events: list[threading.Event] = []
         self._first = threading.Lock()
         self._grace = grace
         self._since: float | None = None
@@ -59,8 +58,8 @@ class Stop:
                 self._since = time.monotonic()
                 self.reason, self.exit_code, self.cause = reason, exit_code, cause
         self._event.set()
-        for bell in self._bells:
-            bell.set()
+        for event in self._wake_events:
+            event.set()
         for call in self._calls:
             call()
 
@@ -84,13 +83,13 @@ class Stop:
         if self._event.is_set():
             wake()
 
-    def bell(self) -> threading.Event:
+    def wake_event(self) -> threading.Event:
         """An event that others may set to wake one waiter; a stop sets it too."""
-        bell = threading.Event()
-        self._bells.append(bell)
+        event = threading.Event()
+        self._wake_events.append(event)
         if self._event.is_set():
-            bell.set()
-        return bell
+            event.set()
+        return event
 
     def left(self, share: float = 1.0) -> float:
         """Seconds until a share of the grace time is over; infinity before a stop."""
@@ -99,7 +98,7 @@ class Stop:
         return self._since + self._grace * share - time.monotonic()
 
 
-class Patience:
+class Deadline:
     """One wait that a stop shortens.
 
     Args:
@@ -109,9 +108,9 @@ class Patience:
     """
 
     #: Seconds between looks at the stop.
-    GLANCE = 0.1
+    POLL_INTERVAL_S = 0.1
 
-    def __init__(self, seconds: float, stop: Stop | None, after: float = _ANSWER) -> None:
+    def __init__(self, seconds: float, stop: Stop | None, after: float = _ANSWER_S) -> None:
         self._end = time.monotonic() + seconds
         self._stop = stop
         self._after = after
@@ -122,13 +121,13 @@ class Patience:
         now = time.monotonic()
         if self._stop is not None and not self.cut and self._stop.is_set():
             self.cut = True
-            most = max(self.GLANCE, self._stop.left() * _PART)
+            most = max(self.POLL_INTERVAL_S, self._stop.left() * _ANSWER_SHARE)
             self._end = min(self._end, now + min(self._after, most))
         return self._end - now
 
-    def glance(self) -> float:
+    def poll_interval(self) -> float:
         """Seconds until the stop should be looked at again, never below 0."""
-        return max(0.0, min(self.left(), self.GLANCE))
+        return max(0.0, min(self.left(), self.POLL_INTERVAL_S))
 
 
 @contextmanager
@@ -158,21 +157,21 @@ def stop_on_signals(
             _leave(128 + number, f"a second signal, {name}, while it was stopping", on_leave)
         stop.set(f"signal {name}")
 
-    heeded = _SIGNALS if on_hangup is None else (*_SIGNALS, signal.SIGHUP)
-    with _listening(heard, heeded), _overdue(stop, grace, on_leave):
+    numbers = _SIGNALS if on_hangup is None else (*_SIGNALS, signal.SIGHUP)
+    with _listening(heard, numbers), _overdue(stop, grace, on_leave):
         yield stop
 
 
 @contextmanager
-def _listening(heard: Callable[[int], None], heeded: Sequence[int]) -> Iterator[None]:
+def _listening(heard: Callable[[int], None], numbers: Sequence[int]) -> Iterator[None]:
     """Have a thread call `heard` for each of these signals."""
     out, into = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(out, True)
 
     def listen() -> None:
-        while numbers := os.read(out, 64):
-            for number in numbers:
-                if number in heeded:
+        while received := os.read(out, 64):
+            for number in received:
+                if number in numbers:
                     heard(number)
                 elif number == 0:
                     return
@@ -180,7 +179,7 @@ def _listening(heard: Callable[[int], None], heeded: Sequence[int]) -> Iterator[
     def nothing(_number: int, _frame: FrameType | None) -> None:
         """Python's own part of it: the byte in the pipe says all."""
 
-    before = {n: signal.signal(n, nothing) for n in heeded}
+    before = {n: signal.signal(n, nothing) for n in numbers}
     before_fd = signal.set_wakeup_fd(into, warn_on_full_buffer=False)
     thread = threading.Thread(target=listen, name="signals", daemon=True)
     thread.start()

@@ -7,7 +7,7 @@ import json
 import logging
 from typing import Any
 
-from rainbow_agent.runtime.log_dedup import WHILE, Repeats
+from rainbow_agent.runtime.log_dedup import REPEAT_WINDOW_S, Repeats
 from rainbow_agent.runtime.logs import set_up
 
 
@@ -35,12 +35,12 @@ class Log:
 def test_the_same_trouble_is_said_once_and_then_counted() -> None:
     """The next time after a while says how often it was meanwhile; numbers make no difference."""
     log = Log()
-    for second in range(0, int(WHILE), 10):
+    for second in range(0, int(REPEAT_WINDOW_S), 10):
         log.say(f"no answer within {second} s", float(second))
     assert log.lines == ["no answer within 0 s"]
-    log.say("no answer within 7 s", WHILE)
+    log.say("no answer within 7 s", REPEAT_WINDOW_S)
     assert log.lines[1:] == ["no answer within 7 s (again, 59 times in 10 min)"]
-    log.say("no answer within 8 s", WHILE + 1)
+    log.say("no answer within 8 s", REPEAT_WINDOW_S + 1)
     assert len(log.lines) == 2
 
 
@@ -49,7 +49,7 @@ def test_trouble_that_stopped_is_counted_when_something_else_is_said() -> None:
     log = Log()
     log.say("broken", 0.0)
     log.say("broken", 5.0)
-    log.say("all is well", WHILE + 60, logging.INFO)
+    log.say("all is well", REPEAT_WINDOW_S + 60, logging.INFO)
     assert log.lines == ["broken", "broken (again, once in 11 min)", "all is well"]
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from rainbow_agent.runtime.stop import FINISH, Patience, Stop, stop_on_signals
+from rainbow_agent.runtime.stop import FINISH_SHARE, Deadline, Stop, stop_on_signals
 from support.common import eventually
 
 #: Says that it is ready, waits for the stop, says why, then hangs on as if it were draining.
@@ -20,9 +20,9 @@ _DRAINING = """
 import threading
 from rainbow_agent.runtime.stop import stop_on_signals
 with stop_on_signals() as stop:
-    bell = stop.bell()
+    event = stop.wake_event()
     print("ready", flush=True)
-    bell.wait()
+    event.wait()
     print(stop.reason, flush=True)
     threading.Event().wait(60)
 """
@@ -31,8 +31,8 @@ _INSIDE_A_WAIT = """
 import os, signal
 from rainbow_agent.runtime.stop import stop_on_signals
 with stop_on_signals() as stop:
-    bell = stop.bell()
-    with bell._cond:
+    event = stop.wake_event()
+    with event._cond:
         os.kill(os.getpid(), signal.SIGTERM)
         for _ in range(1000):
             pass
@@ -83,22 +83,22 @@ def test_first_reason_and_code_are_kept() -> None:
 
 
 def test_every_bell_rings() -> None:
-    """All who wait on a bell of their own wake up; one made later rings from the start."""
+    """All who wait on a event of their own wake up; one made later rings from the start."""
     stop = Stop()
-    bells = [stop.bell() for _ in range(3)]
+    events = [stop.wake_event() for _ in range(3)]
     stop.set("enough")
-    assert all(bell.is_set() for bell in [*bells, stop.bell()])
+    assert all(event.is_set() for event in [*events, stop.wake_event()])
 
 
 def test_a_bell_wakes_one_waiter_without_a_stop() -> None:
-    """Others may ring a bell; that stops nobody."""
+    """Others may ring a event; that stops nobody."""
     stop = Stop()
-    first, second = stop.bell(), stop.bell()
+    first, second = stop.wake_event(), stop.wake_event()
     first.set()
     assert (first.is_set(), second.is_set(), stop.is_set()) == (True, False, False)
 
 
-@pytest.mark.parametrize("wait", [lambda stop: stop.wait, lambda stop: stop.bell().wait])
+@pytest.mark.parametrize("wait", [lambda stop: stop.wait, lambda stop: stop.wake_event().wait])
 def test_a_stop_ends_a_wait_in_another_thread(
     wait: Callable[[Stop], Callable[[float], bool]],
 ) -> None:
@@ -187,19 +187,19 @@ def test_what_outlasts_the_grace_time_is_ended() -> None:
 def test_the_grace_time_is_shared() -> None:
     """Before a stop there is no end; after it each part has its share of the time."""
     stop = Stop(grace=100.0)
-    assert stop.left() == stop.left(FINISH) == float("inf")
+    assert stop.left() == stop.left(FINISH_SHARE) == float("inf")
     stop.set("enough")
-    assert 40.0 < stop.left(FINISH) <= 50.0 < stop.left() <= 100.0
+    assert 40.0 < stop.left(FINISH_SHARE) <= 50.0 < stop.left() <= 100.0
 
 
 def test_a_stop_shortens_a_wait() -> None:
     """A minute becomes seconds, and never more than a part of what is left."""
     stop = Stop(grace=5.0)
-    patience = Patience(60.0, stop)
-    assert 50.0 < patience.left() <= 60.0
-    assert patience.glance() == Patience.GLANCE
+    deadline = Deadline(60.0, stop)
+    assert 50.0 < deadline.left() <= 60.0
+    assert deadline.poll_interval() == Deadline.POLL_INTERVAL_S
     stop.set("enough")
-    assert 0.0 < patience.left() <= 1.5
-    assert patience.cut
-    assert Patience(0.0, stop).left() <= 0.0, "and never longer than was wanted"
-    assert Patience(0.0, None).glance() == 0.0
+    assert 0.0 < deadline.left() <= 1.5
+    assert deadline.cut
+    assert Deadline(0.0, stop).left() <= 0.0, "and never longer than was wanted"
+    assert Deadline(0.0, None).poll_interval() == 0.0

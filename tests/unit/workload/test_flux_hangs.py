@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import WorkloadUnavailable
-from rainbow_agent.runtime.stop import Patience, Stop
+from rainbow_agent.runtime.stop import Deadline, Stop
 from rainbow_agent.workload.flux.handle import expect_alive
 
 
@@ -30,7 +30,7 @@ def uri(broker: socket.socket) -> str:
 def test_one_that_hangs_is_given_up(broker: socket.socket) -> None:
     """After the time for an answer, instead of never."""
     with pytest.raises(WorkloadUnavailable, match="hangs"):
-        expect_alive(uri(broker), Patience(0.3, None))
+        expect_alive(uri(broker), Deadline(0.3, None))
 
 
 def test_a_stop_ends_the_wait(broker: socket.socket) -> None:
@@ -38,7 +38,7 @@ def test_a_stop_ends_the_wait(broker: socket.socket) -> None:
     stop = Stop(grace=1.0)
     threading.Timer(0.2, stop.set, ("enough",)).start()
     with pytest.raises(WorkloadUnavailable, match="hangs"):
-        expect_alive(uri(broker), Patience(60.0, stop))
+        expect_alive(uri(broker), Deadline(60.0, stop))
 
 
 def test_a_full_queue_of_connections_is_one_that_hangs(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_full_queue_of_connections_is_one_that_hangs(tmp_path: Path) -> None:
                 break
         try:
             with pytest.raises(WorkloadUnavailable, match="hangs"):
-                expect_alive(uri(sock), Patience(0.3, None))
+                expect_alive(uri(sock), Deadline(0.3, None))
         finally:
             for client in clients:
                 client.close()
@@ -72,11 +72,11 @@ def test_one_that_answers(broker: socket.socket, answer: bytes) -> None:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    expect_alive(uri(broker), Patience(20.0, None))
+    expect_alive(uri(broker), Deadline(20.0, None))
     thread.join()
 
 
 @pytest.mark.parametrize("where", ["local:///nowhere/at/all", "ssh://host/path", "fd://7"])
 def test_what_is_not_there_or_not_local_is_left_to_flux(where: str) -> None:
     """Its own words are better."""
-    expect_alive(where, Patience(20.0, None))
+    expect_alive(where, Deadline(20.0, None))

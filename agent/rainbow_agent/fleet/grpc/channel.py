@@ -20,7 +20,7 @@ from rainbow_agent.fleet.grpc.channel_options import channel_options
 from rainbow_agent.fleet.grpc.quiet_grpc import grpc
 from rainbow_agent.fleet.grpc.rpc import ReplyT, RequestT, Rpc
 from rainbow_agent.fleet.grpc.tls import FileStamps, TlsFiles, speaks_tls
-from rainbow_agent.runtime.stop import Patience, Stop
+from rainbow_agent.runtime.stop import Deadline, Stop
 
 log = logging.getLogger(__name__)
 
@@ -172,9 +172,9 @@ class RainbowChannel:
         call, done = method.future(request, timeout=timeout), threading.Event()
         call.add_done_callback(lambda _: done.set())
         after_stop = {"after": float("inf")} if once else {}
-        patience = Patience(timeout + _TIMEOUT_MARGIN_S, self._stop, **after_stop)
-        while not done.wait(patience.glance()):
-            if patience.left() <= 0:
+        deadline = Deadline(timeout + _TIMEOUT_MARGIN_S, self._stop, **after_stop)
+        while not done.wait(deadline.poll_interval()):
+            if deadline.left() <= 0:
                 call.cancel()
                 self.close()
                 raise Unavailable(

@@ -19,7 +19,7 @@ from itertools import count
 from typing import Any
 
 from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
-from rainbow_agent.runtime.stop import Patience, Stop
+from rainbow_agent.runtime.stop import Deadline, Stop
 from rainbow_agent.workload.flux import bindings
 from rainbow_agent.workload.flux import handle as flux_handle
 
@@ -71,7 +71,7 @@ class Connection:
         self._bindings = bindings.load()
         self._ffi, self._lib = self._bindings.ffi, self._bindings.lib
         self._where = flux_handle.where(uri)
-        flux_handle.expect_alive(uri, Patience(ANSWER_SECONDS, stop))
+        flux_handle.expect_alive(uri, Deadline(ANSWER_SECONDS, stop))
         self._handle = flux_handle.open_owned(self._bindings, uri)
         # Requests have numbers of their own: Flux gives a matchtag to the next request as soon as
         # its response is read, which may be long before somebody asks for that response.
@@ -215,13 +215,13 @@ class Connection:
 
     def answers(self, requests: Collection[int], timeout: float) -> dict[int, Response]:
         """The responses to some requests, within `timeout` seconds. Others are kept."""
-        patience = Patience(timeout, self._stop)
+        deadline = Deadline(timeout, self._stop)
         found: dict[int, Response] = {}
         others: list[Response] = []
         try:
             while len(found) < len(requests):
-                left = patience.left()
-                responses = self.receive(patience.glance())
+                left = deadline.left()
+                responses = self.receive(deadline.poll_interval())
                 for response in responses:
                     if response.request in requests:
                         found[response.request] = response

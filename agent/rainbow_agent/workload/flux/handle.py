@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from rainbow_agent.core.errors import Fatal, WorkloadUnavailable
-from rainbow_agent.runtime.stop import Patience
+from rainbow_agent.runtime.stop import Deadline
 from rainbow_agent.workload.flux.bindings import Bindings
 
 
@@ -19,7 +19,7 @@ def where(uri: str | None) -> str:
     return uri or os.environ.get("FLUX_URI") or "the system's socket"
 
 
-def expect_alive(uri: str | None, patience: Patience) -> None:
+def expect_alive(uri: str | None, deadline: Deadline) -> None:
     """See that the broker takes connections, for flux_open(3) would wait for ever.
 
     A client of the local connector waits for one byte, which says that it is let in (flux-core
@@ -33,10 +33,10 @@ def expect_alive(uri: str | None, patience: Patience) -> None:
     if not given.startswith("local://"):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
-        probe.settimeout(patience.GLANCE)
+        probe.settimeout(deadline.POLL_INTERVAL_S)
         with suppress(OSError):  # a full queue of connections is a broker that hangs, too
             while not _let_in(probe, given.removeprefix("local://")):
-                if patience.left() <= 0:
+                if deadline.left() <= 0:
                     raise WorkloadUnavailable(f"Flux at {where(uri)} does not answer: it hangs")
 
 

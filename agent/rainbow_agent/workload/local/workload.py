@@ -12,7 +12,7 @@ from rainbow_agent.core.lineage import Lineage
 from rainbow_agent.core.model import Submission, SubmitOutcome, SubmitRefused, Submitted, TaskKey
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.ports import Journal, StopSignal
-from rainbow_agent.runtime.stop import Patience, Stop
+from rainbow_agent.runtime.stop import Deadline, Stop
 from rainbow_agent.workload.local.journal import LocalJournal
 from rainbow_agent.workload.local.server import folder as folders
 from rainbow_agent.workload.local.server.client import Channel
@@ -232,9 +232,9 @@ class LocalWorkload:
         """
         number = next(self._numbers)
         self._do(lambda channel: channel.send({"id": number, "op": op.value, **fields}))
-        patience = Patience(_PATIENCE, self._stop)
-        while patience.left() > 0:
-            answer = self._pump(patience.glance()).get(number)
+        deadline = Deadline(_PATIENCE, self._stop)
+        while deadline.left() > 0:
+            answer = self._pump(deadline.poll_interval()).get(number)
             if answer is not None and "result" in answer:
                 return dict(answer["result"])
             if answer is not None:
@@ -244,7 +244,7 @@ class LocalWorkload:
         self.close()
         raise WorkloadUnavailable(
             f"the local workload manager at {self._folder} did not answer `{op.value}`"
-            f" {'before the stop' if patience.cut else f'in {_PATIENCE:.0f} s'}; see server.log"
+            f" {'before the stop' if deadline.cut else f'in {_PATIENCE:.0f} s'}; see server.log"
             " there"
         )
 
