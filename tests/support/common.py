@@ -147,7 +147,7 @@ class Background:
 
 
 class FakeCredentialStore:
-    """registration.CredentialStore in memory. `on_save` is told before they are kept."""
+    """ports.CredentialStore in memory. `on_save` is told before they are kept."""
 
     def __init__(self) -> None:
         self.kept: Credentials | None = None

@@ -279,7 +279,7 @@ class Agent:
             scheduler=world.rainbow,
             store=world.ownership,
             token=lambda: "",
-            card=AgentIdentity("this", "here", 1, 1.0, "/state"),
+            identity=AgentIdentity("this", "here", 1, 1.0, "/state"),
             poll_max=0.02,
             clock=clock,
             conditions=telemetry.conditions,
@@ -298,8 +298,8 @@ class Agent:
             graph=lambda: "{}",
             registration_id="of {}".format,
             clock=clock,
-            record=publisher,
-            holder=ownership,
+            graph_events=publisher,
+            ownership=ownership,
         )
         reporter = Reporter(
             session=lambda: registrar.session,

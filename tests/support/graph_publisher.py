@@ -9,8 +9,9 @@ from typing import Any
 from rainbow_agent.core.model import Credentials
 from rainbow_agent.core.node_resources import NodeView
 from rainbow_agent.fleet.graph_publisher import GraphPublisher
-from rainbow_agent.fleet.registration import Registrar, Session
+from rainbow_agent.fleet.registration import Registrar
 from rainbow_agent.fleet.renewal import Renewal, renew
+from rainbow_agent.fleet.session import Session
 from rainbow_agent.inventory.description import ClusterDescription, describe_cluster
 from rainbow_agent.runtime.conditions import Conditions
 from rainbow_agent.runtime.setting_types import Secret
@@ -82,7 +83,7 @@ class Harness:
             graph=lambda: self.description.graph.text if self.description else "",
             registration_id="of {}".format,
             clock=self.clock,
-            record=self.graph_publisher,
+            graph_events=self.graph_publisher,
         )
 
     def renew(self) -> Renewal:

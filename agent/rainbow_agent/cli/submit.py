@@ -20,7 +20,7 @@ from rainbow_agent.core.errors import JobspecError, UsageError
 from rainbow_agent.runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from rainbow_agent.fleet.submission import Sent
+    from rainbow_agent.fleet.submission import Assignment
 
 
 class _Submit(click.Command):
@@ -95,7 +95,7 @@ def _jobspec(words: tuple[str, ...], asked: Mapping[str, int | None]) -> Mapping
 
 def _send(
     document: Mapping[str, Any], settings: Settings, *, select: str, satisfy_only: bool
-) -> Sent:
+) -> Assignment:
     from rainbow_agent.fleet import rainbow_config  # noqa: PLC0415 - yaml
     from rainbow_agent.fleet.grpc.connect import connect  # noqa: PLC0415 - grpc
     from rainbow_agent.fleet.retry import patiently  # noqa: PLC0415 - stamina
@@ -120,7 +120,7 @@ def _send(
         )
 
 
-def _show(sent: Sent, output: str, *, satisfy_only: bool) -> None:
+def _show(sent: Assignment, output: str, *, satisfy_only: bool) -> None:
     if output == "json":
         echo_json(
             {

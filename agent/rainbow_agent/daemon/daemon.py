@@ -29,7 +29,7 @@ from rainbow_agent.core.errors import (
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.daemon.members import Members
 from rainbow_agent.daemon.threads import Threads, stop_because_of
-from rainbow_agent.fleet.registration import Session
+from rainbow_agent.fleet.session import Session
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.loops import Loop, Telemetry
 from rainbow_agent.runtime.stop import Stop
@@ -111,17 +111,17 @@ class Daemon:
                 return False
         except WorkloadUnavailable as exc:
             self._count("submit", exc)
-            self._say("The workload manager", exc, new=self._jobs.submit_failed(exc))
+            self._add_row("The workload manager", exc, new=self._jobs.submit_failed(exc))
         except NotDescribed as exc:  # a condition of the node watcher's says so
             self._count("describe", exc)
         except (Transient, Refused) as exc:
             self._count("poll", exc)
-            self._say("Rainbow", exc, new=self._fleet.contact.failed(exc))
+            self._add_row("Rainbow", exc, new=self._fleet.contact.failed(exc))
         self.backoff.failed()
         return False
 
     def _exchange(self, session: Session) -> bool:
-        if not self._fleet.settle_ownership(session):
+        if not self._fleet.resolve_ownership(session):
             self.backoff.worked(self.clock.monotonic())
             return False
         with self._submitting_meanwhile():
@@ -130,7 +130,7 @@ class Daemon:
         self._fleet.accept(session)
         most = self._room() if ready and not self._jobs.behind() else 0
         if most == 0:
-            self._fleet.listen(session)
+            self._fleet.answer_other_agents(session)
             return self._answers_are_awaited()
         new, full = self._fleet.receive(session, most)
         self.members.breaker.took(len(new))
@@ -214,7 +214,7 @@ class Daemon:
         self.telemetry.counters.errors.add(exc.kind)
         self.telemetry.counters.retries.add(what)
 
-    def _say(self, who: str, exc: Exception, *, new: bool) -> None:
+    def _add_row(self, who: str, exc: Exception, *, new: bool) -> None:
         if new and not self.stop.is_set():  # what is cut short by a stop is no news
             log.warning("%s: %s", who, exc, extra={"action": "paused"})
 

@@ -10,8 +10,8 @@ from rainbow_agent.daemon.run import lock
 from rainbow_agent.fleet.build import build_fleet, credential_store
 from rainbow_agent.fleet.credentials import registration_id
 from rainbow_agent.fleet.grpc.connect import connect
-from rainbow_agent.fleet.registration import Session
 from rainbow_agent.fleet.retry import patiently
+from rainbow_agent.fleet.session import Session
 from rainbow_agent.inventory.build import build_watcher
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import Redact

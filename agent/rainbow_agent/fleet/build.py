@@ -14,7 +14,7 @@ from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.grpc.connect import connect
 from rainbow_agent.fleet.inbox import Inbox
 from rainbow_agent.fleet.ownership import Ownership
-from rainbow_agent.fleet.ownership_file import OwnershipFile, card
+from rainbow_agent.fleet.ownership_file import OwnershipFile, identify
 from rainbow_agent.fleet.registration import Registrar
 from rainbow_agent.fleet.reporter import Reporter
 from rainbow_agent.inventory.watcher import NodeWatcher
@@ -74,7 +74,7 @@ def build_fleet(
         scheduler=scheduler,
         store=OwnershipFile(settings.state_dir),
         token=store.token,
-        card=card(settings.state_dir, clock.now()),
+        identity=identify(settings.state_dir, clock.now()),
         poll_max=settings.poll_max,
         clock=clock,
         conditions=conditions,
@@ -98,8 +98,8 @@ def build_fleet(
         graph=lambda: nodes.graph_text(main),
         registration_id=registration_id,
         clock=clock,
-        record=publisher,
-        holder=ownership,
+        graph_events=publisher,
+        ownership=ownership,
     )
     session_errors = SessionErrors(wake)
     return Fleet(
@@ -113,7 +113,7 @@ def build_fleet(
             max_jobs=settings.max_jobs,
             conditions=conditions,
             counters=telemetry.counters,
-            hear=ownership.hear,
+            jobs_among=ownership.answer_questions,
         ),
         reporter=Reporter(
             session=lambda: registrar.session if ownership.held else None,

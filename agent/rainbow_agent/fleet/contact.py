@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 from rainbow_agent.core.errors import RainbowAgentError, Transient
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.loops import Loop, Telemetry
+
+log = logging.getLogger(__name__)
 
 #: While one of these holds, rainbow gives this cluster no jobs.
 NO_JOBS: Final = (
@@ -39,6 +42,7 @@ class Contact:
         self.answered_at: float | None = None
         #: What is wrong; "" when nothing is.
         self.problem = ""
+        self._silent_since: float | None = None  # by the monotonic clock
 
     def called(self, method: str, seconds: float, error: Exception | None) -> None:
         """A call of the main loop ended (RainbowScheduler's on_call)."""
@@ -78,6 +82,8 @@ class Contact:
             ConditionName.RAINBOW_UNREACHABLE if transient else ConditionName.RAINBOW_REFUSES,
             str(exc),
         )
+        if transient and self._silent_since is None:
+            self._silent_since = self._clock.monotonic()
         fresh = str(exc) != self.problem
         self.reachable, self.problem = False, str(exc)
         return fresh
@@ -91,6 +97,14 @@ class Contact:
         }
 
     def _answered(self, at: float, at_monotonic: float | None) -> None:
+        if self._silent_since is not None:
+            seconds = self._clock.monotonic() - self._silent_since
+            self._silent_since = None
+            log.info(
+                "Rainbow answers again, after %.0f s",
+                seconds,
+                extra={"action": "rainbow_answers", "seconds": round(seconds, 1)},
+            )
         self.reachable, self.last_contact, self.problem = True, at, ""
         if at_monotonic is not None:
             self.answered_at = at_monotonic

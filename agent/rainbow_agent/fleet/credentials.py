@@ -71,7 +71,7 @@ def _from(settings: Settings) -> str:
 
 
 #: Bytes that have to fit beside the file before a secret is asked for.
-_ROOM: Final = 64 * 1024
+_TRIAL_BYTES: Final = 64 * 1024
 
 
 class ConfigFileStore:
@@ -136,7 +136,7 @@ class ConfigFileStore:
         try:
             try:
                 with probe.open("wb") as file:
-                    file.write(bytes(_ROOM))
+                    file.write(bytes(_TRIAL_BYTES))
                     file.flush()
                     os.fsync(file.fileno())
             finally:

@@ -19,9 +19,10 @@ from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.inbox import Inbox
 from rainbow_agent.fleet.ownership import Ownership
 from rainbow_agent.fleet.ports import Handover
-from rainbow_agent.fleet.registration import Registrar, Session, SessionError
+from rainbow_agent.fleet.registration import Registrar
 from rainbow_agent.fleet.renewal import KnowsToken, Renewal, renew, rotate_secret
 from rainbow_agent.fleet.reporter import Reporter
+from rainbow_agent.fleet.session import Session, SessionError
 
 
 class SessionErrors:
@@ -122,9 +123,9 @@ class Fleet:
             self.changed()
         return session
 
-    def settle_ownership(self, session: Session) -> bool:
+    def resolve_ownership(self, session: Session) -> bool:
         """One step on the way to know whether this agent receives the jobs; True when it does."""
-        return self._ownership.settle(session)
+        return self._ownership.resolve(session)
 
     def publish(self, session: Session) -> Session:
         """Tell rainbow what changed about the cluster itself; the session from now on."""
@@ -167,9 +168,9 @@ class Fleet:
             self.contact.reported(self.reporter.delivered, self.reporter.delivered_at)
         self.contact.gives_jobs()
 
-    def listen(self, session: Session) -> None:
+    def answer_other_agents(self, session: Session) -> None:
         """While no jobs are asked for: answer another agent that asks who receives them."""
-        self._ownership.listen(session)
+        self._ownership.look_for_questions(session)
 
     def rotate_secret(self) -> None:
         """When nothing waits: see to it that no other agent has our secret."""

@@ -21,8 +21,8 @@ from typing import Any, Final
 from rainbow_agent.core.errors import Rejected, SubsystemExists, SubsystemMissing, Transient
 from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet.ports import Notes
-from rainbow_agent.fleet.registration import Session
 from rainbow_agent.fleet.renewal import Renewal
+from rainbow_agent.fleet.session import Session
 from rainbow_agent.inventory.description import ClusterDescription, Sendable, digest
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
@@ -34,15 +34,15 @@ log = logging.getLogger(__name__)
 DOMINANT: Final = "cluster"
 #: Seconds between two renewals of the cluster graph at least: nodes that come and go must not
 #: have the fleet's scheduler load graphs all the time.
-RENEW_EVERY: Final = 30.0
+RENEW_INTERVAL_S: Final = 30.0
 #: Seconds until a subsystem that the server refused is offered again: at first, and at most. It may
 #: have been something between us that refused, or another server takes its place.
-OFFER_AGAIN: Final = (2.0, 600.0)
+RETRY_PAUSES_S: Final = (2.0, 600.0)
 _NOTE: Final = "published"
 
 
 @dataclass(frozen=True)
-class Entry:
+class PublishedSubsystem:
     """What is known of a subsystem on the server."""
 
     digest: str | None  # None: it was being replaced when something went wrong
@@ -50,7 +50,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusedSubsystem:
     """A subsystem that the server did not take."""
 
     pause: float  # seconds until it is offered again
@@ -58,12 +58,12 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Sent:
+class PublishedGraph:
     """What the server has of a registration. `graph` None: it is not known."""
 
     registration: str
     graph: str | None = None
-    subsystems: Mapping[str, Entry] = field(default_factory=dict)
+    subsystems: Mapping[str, PublishedSubsystem] = field(default_factory=dict)
 
     def to_note(self) -> dict[str, Any]:
         """As JSON."""
@@ -71,12 +71,12 @@ class Sent:
         return {"registration": self.registration, "graph": self.graph, "subsystems": entries}
 
     @classmethod
-    def from_note(cls, note: Any, registration: str) -> Sent:
+    def from_note(cls, note: Any, registration: str) -> PublishedGraph:
         """From JSON; what is about another registration or of another shape tells nothing."""
         try:
             if note["registration"] != registration:
                 return cls(registration)
-            entries = {name: Entry(*pair) for name, pair in note["subsystems"].items()}
+            entries = {name: PublishedSubsystem(*pair) for name, pair in note["subsystems"].items()}
             return cls(registration, note["graph"], entries)
         except (TypeError, KeyError, AttributeError):
             return cls(registration)
@@ -108,25 +108,27 @@ class GraphPublisher:
         self._ledger = ledger
         self._clock = clock
         self._description = description
-        self._sent: Sent | None = None
-        self._before_loss: Sent | None = None
-        self._shown: tuple[ClusterDescription, str] | None = None  # what needs no sending any more
-        self._refused: dict[str, Refusal] = {}  # by digest
+        self._sent: PublishedGraph | None = None
+        self._before_loss: PublishedGraph | None = None
+        self._complete_for: tuple[ClusterDescription, str] | None = (
+            None  # what needs no sending any more
+        )
+        self._refused: dict[str, RefusedSubsystem] = {}  # by digest
         self._renewed = float("-inf")
         self._replace_pause = 0.0  # seconds, after the server refused a replacement
         self._times: dict[str, float] = {}  # name -> when it was sent, epoch seconds
 
-    # -- the registrar says what happens to the graph (registration.GraphRecord) ------------------
+    # -- the registrar says what happens to the graph (ports.GraphEvents) ------------------
 
     def placed(self, registration: str, graph: str) -> None:
         """The server has this graph now, and no subsystem on it."""
-        self._remember(Sent(registration, digest(graph)))
+        self._remember(PublishedGraph(registration, digest(graph)))
         self._times = {DOMINANT: self._clock.now()}
 
     def lost(self, registration: str) -> None:
         """The server says that it has no graph; another is on its way."""
         self._before_loss = self._known(registration)
-        self._remember(Sent(registration))
+        self._remember(PublishedGraph(registration))
 
     def kept(self) -> None:
         """It has the graph after all."""
@@ -149,12 +151,14 @@ class GraphPublisher:
         description = self._description()
         if description is None:
             return
-        if self._shown == (description, session.registration) and not self._due_again(description):
+        if self._complete_for == (description, session.registration) and not self._due_again(
+            description
+        ):
             return
         sent = self._known(session.registration)
         if not self._fits(sent, description):
             since = self._clock.monotonic() - self._renewed
-            if since < RENEW_EVERY:
+            if since < RENEW_INTERVAL_S:
                 return
             how = renew()
             if how is Renewal.LATER:
@@ -165,7 +169,7 @@ class GraphPublisher:
                 return  # there is a new session; the next call sends the subsystems
             sent = self._replace_graph_soon(session, description)
         self._send_subsystems(session, sent, description)
-        self._shown = (description, session.registration)
+        self._complete_for = (description, session.registration)
 
     def facts(self) -> dict[str, Any] | None:
         """The `graph` object of `status`; None while nothing is known."""
@@ -173,29 +177,31 @@ class GraphPublisher:
         if description is None:
             return None
         return {
-            **self._told(description.graph),
+            **self._part_facts(description.graph),
             "nodes": len(description.survey.counted),
-            "subsystems": {part.name: self._told(part) for part in description.subsystems},
+            "subsystems": {part.name: self._part_facts(part) for part in description.subsystems},
         }
 
-    def _told(self, part: Sendable) -> dict[str, Any]:
+    def _part_facts(self, part: Sendable) -> dict[str, Any]:
         sent = self._times.get(part.name)
         return {"form": part.form, "note": part.note, "bytes": len(part.text), "sent": sent}
 
-    def _fits(self, sent: Sent, description: ClusterDescription) -> bool:
+    def _fits(self, sent: PublishedGraph, description: ClusterDescription) -> bool:
         """Whether the server's graph can stay, with at most single subsystems replaced on it."""
         parts = {part.name: part for part in description.subsystems}
         if sent.graph != description.graph.digest or sent.subsystems.keys() - parts.keys():
             return False
         return all(self._replaceable(sent, part) for part in parts.values())
 
-    def _replaceable(self, sent: Sent, part: Sendable) -> bool:
+    def _replaceable(self, sent: PublishedGraph, part: Sendable) -> bool:
         there = sent.subsystems.get(part.name)
         if there is None or there.digest == part.digest or part.digest in self._refused:
             return True
         return part.anchors is not None and there.anchors == part.anchors
 
-    def _replace_graph_soon(self, session: Session, description: ClusterDescription) -> Sent:
+    def _replace_graph_soon(
+        self, session: Session, description: ClusterDescription
+    ) -> PublishedGraph:
         """As _replace_graph; where that fails half way, it is not long until it is tried again.
 
         The fleet waits for the other half. Jobs must not wait for a server that always refuses it.
@@ -206,50 +212,50 @@ class GraphPublisher:
             self._renewed = float("-inf")
             raise
         except Rejected:
-            first, most = OFFER_AGAIN
+            first, most = RETRY_PAUSES_S
             self._replace_pause = min(self._replace_pause * 2 or first, most)
-            self._renewed += self._replace_pause - RENEW_EVERY
+            self._renewed += self._replace_pause - RENEW_INTERVAL_S
             raise
         self._replace_pause = 0.0
         return sent
 
-    def _replace_graph(self, session: Session, description: ClusterDescription) -> Sent:
+    def _replace_graph(self, session: Session, description: ClusterDescription) -> PublishedGraph:
         """Put another cluster graph in the old one's place; no subsystem is on it then."""
         # From here to the second call every Satisfy of the fleet fails on the real server: nothing
         # comes in between, and a start after a crash there does it again.
-        self._remember(Sent(session.registration))
+        self._remember(PublishedGraph(session.registration))
         self._drop(session, DOMINANT)
         reach(CrashPoint.GRAPH_DROPPED)
         self._put(session, description.graph)
         for name in {*SUBSYSTEMS, *(part.name for part in description.subsystems)}:
             self._drop(session, name)
-        sent = Sent(session.registration, description.graph.digest)
+        sent = PublishedGraph(session.registration, description.graph.digest)
         self._remember(sent)
         return sent
 
     def _send_subsystems(
-        self, session: Session, sent: Sent, description: ClusterDescription
+        self, session: Session, sent: PublishedGraph, description: ClusterDescription
     ) -> None:
         due = [
             part
             for part in description.subsystems
             if self._may_offer(part)
-            and sent.subsystems.get(part.name) != Entry(part.digest, part.anchors)
+            and sent.subsystems.get(part.name) != PublishedSubsystem(part.digest, part.anchors)
         ]
         if not due:
             return
-        unsure = {part.name: Entry(None, part.anchors) for part in due}
+        unsure = {part.name: PublishedSubsystem(None, part.anchors) for part in due}
         self._remember(replace(sent, subsystems={**sent.subsystems, **unsure}))
         done = {}
         for part in due:
             if part.name in sent.subsystems:
                 self._drop(session, part.name)
             if self._offer(session, part):
-                done[part.name] = Entry(part.digest, part.anchors)
+                done[part.name] = PublishedSubsystem(part.digest, part.anchors)
         # One that was refused stays unsure: what refused it may have let it through, or an old one.
         self._remember(replace(sent, subsystems={**sent.subsystems, **unsure, **done}))
         self._log_sent(due, done)
-        self._say_refused(description)
+        self._update_condition(description)
 
     def _may_offer(self, part: Sendable) -> bool:
         """Whether it was not refused, or that is long enough ago."""
@@ -263,7 +269,7 @@ class GraphPublisher:
             for part in description.subsystems
         )
 
-    def _say_refused(self, description: ClusterDescription) -> None:
+    def _update_condition(self, description: ClusterDescription) -> None:
         """The condition while rainbow does not have all of what this cluster is."""
         names = [part.name for part in description.subsystems if part.digest in self._refused]
         if names:
@@ -284,10 +290,10 @@ class GraphPublisher:
                 self._drop(session, part.name)
                 self._put(session, part)
         except Rejected as exc:
-            first, most = OFFER_AGAIN
+            first, most = RETRY_PAUSES_S
             before = self._refused.get(part.digest)
             pause = min(before.pause * 2, most) if before else first
-            self._refused[part.digest] = Refusal(pause, self._clock.monotonic() + pause)
+            self._refused[part.digest] = RefusedSubsystem(pause, self._clock.monotonic() + pause)
             log.error(  # noqa: TRY400 - the sentence is all there is to know
                 "Rainbow refuses subsystem %s of this cluster: %s",
                 part.name,
@@ -318,13 +324,13 @@ class GraphPublisher:
                 extra={"action": "not_deleted", "subsystem": name},
             )
 
-    def _known(self, registration: str) -> Sent:
+    def _known(self, registration: str) -> PublishedGraph:
         if self._sent is None or self._sent.registration != registration:
-            self._sent = Sent.from_note(self._ledger.note(_NOTE), registration)
+            self._sent = PublishedGraph.from_note(self._ledger.note(_NOTE), registration)
         return self._sent
 
-    def _remember(self, sent: Sent) -> None:
-        self._sent, self._shown = sent, None
+    def _remember(self, sent: PublishedGraph) -> None:
+        self._sent, self._complete_for = sent, None
         self._ledger.put_note(_NOTE, sent.to_note())
 
     def _log_renewal(self, description: ClusterDescription) -> None:
@@ -339,7 +345,7 @@ class GraphPublisher:
             },
         )
 
-    def _log_sent(self, due: Iterable[Sendable], done: Mapping[str, Entry]) -> None:
+    def _log_sent(self, due: Iterable[Sendable], done: Mapping[str, PublishedSubsystem]) -> None:
         names = [part.name for part in due if part.name in done]
         if names:
             log.info(

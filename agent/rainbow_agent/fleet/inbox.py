@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from rainbow_agent.core.model import JobKey, Offer, Refusal
 from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet.ports import Offers
-from rainbow_agent.fleet.registration import Session
+from rainbow_agent.fleet.session import Session
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.counters import Counters
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
@@ -32,10 +32,10 @@ class Inbox:
         max_jobs: int,
         conditions: Conditions | None = None,
         counters: Counters | None = None,
-        hear: Callable[[Session, list[Offer]], list[Offer]] = lambda _, offers: offers,
+        jobs_among: Callable[[Session, list[Offer]], list[Offer]] = lambda _, offers: offers,
     ) -> None:
-        """`hear` is given all rows, and gives back those that are jobs (claim.Claim.hear)."""
-        self._hear = hear
+        """`jobs_among` takes all rows and returns the jobs (Ownership.answer_questions)."""
+        self._jobs_among = jobs_among
         self._conditions = conditions or Conditions(clock)
         self._counters = counters or Counters()
         self._reused_at: float | None = None  # by the monotonic clock
@@ -52,7 +52,7 @@ class Inbox:
         """
         wanted = self._max_jobs if most is None else min(most, self._max_jobs)
         rows = self._scheduler.receive(session.cluster, session.secret.reveal(), wanted)
-        offers = self._hear(session, rows)
+        offers = self._jobs_among(session, rows)
         self._forget_reuse()
         if not offers:
             return [], False

@@ -25,23 +25,28 @@ from rainbow_agent.core.errors import (
 from rainbow_agent.core.model import Offer
 from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet import ownership_messages
-from rainbow_agent.fleet.ownership_messages import AgentIdentity, Answer, OwnershipRecord, Question
-from rainbow_agent.fleet.registration import Session
+from rainbow_agent.fleet.ownership_messages import (
+    AgentIdentity,
+    OwnershipAnswer,
+    OwnershipQuestion,
+    OwnershipRecord,
+)
+from rainbow_agent.fleet.session import Session
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.logs import clean, when
 
 log = logging.getLogger(__name__)
 
-#: Seconds that an answer is waited for, at least.
-LEAST: Final = 2.0
+#: How long an answer is waited for, at least.
+MIN_ANSWER_WAIT_S: Final = 2.0
 #: By how much a poll of the other agent may be late, as a multiple of the time between two.
-POLLS: Final = 3.0
+POLLS_PER_ANSWER: Final = 3.0
 #: Seconds after which an answer that nobody took is taken away.
-STALE: Final = 60.0
+STALE_ANSWER_S: Final = 60.0
 #: Seconds that another agent, if there is one, gets to load the cluster's graph again.
-GRAPHLESS: Final = 40.0
+GRAPH_WAIT_S: Final = 40.0
 #: Seconds between looks at the list while no jobs are asked for.
-LISTEN: Final = 5.0
+QUESTION_INTERVAL_S: Final = 5.0
 
 
 class OwnershipStore(Protocol):
@@ -61,7 +66,7 @@ class Ownership:
         scheduler: the main loop's connection.
         store: the state folder's memory.
         token: what submits to this cluster; "" when it is not known, and nothing can be asked.
-        card: who we are.
+        identity: who we are.
         poll_max: seconds between polls at most, here and, so it is taken, over there.
         clock: measures patience.
         conditions: where it is said that we ask.
@@ -73,7 +78,7 @@ class Ownership:
         scheduler: Scheduler,
         store: OwnershipStore,
         token: Callable[[], str],
-        card: AgentIdentity,
+        identity: AgentIdentity,
         poll_max: float,
         clock: Clock,
         conditions: Conditions,
@@ -81,18 +86,18 @@ class Ownership:
         self._scheduler = scheduler
         self._store = store
         self._token = token
-        self._identity = card
+        self._identity = identity
         self._clock = clock
         self._conditions = conditions
-        self._patience = max(LEAST, POLLS * poll_max)
+        self._patience = max(MIN_ANSWER_WAIT_S, POLLS_PER_ANSWER * poll_max)
         self._ownership_record: OwnershipRecord | None = None
         self._asked: float | None = None
         self._waiting: set[int] = set()  # jobs in rainbow's list, when we asked and looked
         self._lost = 0  # how often our question was gone without an answer
         self._first_seen: dict[int, float] = {}  # rows of others, by id
         self._graphless: float | None = None
-        self._told = float("-inf")  # when all have heard
-        self._listened = float("-inf")
+        self._others_informed_at = float("-inf")  # when all have heard
+        self._looked_at = float("-inf")
 
     @property
     def held(self) -> bool:
@@ -100,19 +105,19 @@ class Ownership:
         return self._ownership_record is not None and self._ownership_record.held
 
     @property
-    def wants_new_secret(self) -> bool:
+    def secret_rotation_due(self) -> bool:
         """Whether another secret is due: somebody else may have the one that we have."""
-        fenced = self._ownership_record is None or self._ownership_record.fenced
-        return self.held and not fenced and self.may_renew()
+        secret_rotated = self._ownership_record is None or self._ownership_record.secret_rotated
+        return self.held and not secret_rotated and self.may_renew()
 
     def may_renew(self) -> bool:
         """Whether whoever asked at the same time as we did has heard that we are the one.
 
         Else they would hear of a denied secret, and not of us.
         """
-        return self.held and self._clock.monotonic() >= self._told
+        return self.held and self._clock.monotonic() >= self._others_informed_at
 
-    # -- the registrar says where credentials come from (registration.Holder) ----------------------
+    # -- the registrar says where credentials come from (ports.OwnershipEvents) --------------------
 
     def found(self, registration: str, *, known: bool) -> None:
         """There are credentials; `known`: the ledger knew them before."""
@@ -133,14 +138,14 @@ class Ownership:
         self._asked, self._lost = None, 0
         self._keep(OwnershipRecord(registration, held=False))
 
-    def fenced(self) -> None:
+    def mark_secret_rotated(self) -> None:
         """It is settled, as far as it can be."""
         if self._ownership_record is not None:
-            self._keep(replace(self._ownership_record, fenced=True))
+            self._keep(replace(self._ownership_record, secret_rotated=True))
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def settle(self, session: Session) -> bool:
+    def resolve(self, session: Session) -> bool:
         """One step on the way to know it; True when we are the one.
 
         Raises:
@@ -159,7 +164,7 @@ class Ownership:
             )
             return self._take_over()
         offers = self._scheduler.receive(session.cluster, session.secret.reveal(), 0)
-        jobs, questions, answers = ownership_messages.heard(offers)
+        jobs, questions, answers = ownership_messages.sort_rows(offers)
         if self._asked is None:
             self._waiting = {job.id for job in jobs}
             return self._ask(session, token)
@@ -183,11 +188,11 @@ class Ownership:
         if self._conditions.set(ConditionName.ASKING_WHO_RECEIVES, said):
             log.warning("%s", said, extra={"action": "asking", "seconds": self._patience})
         try:
-            self._say(session, token, ownership_messages.question(self._identity))
+            self._add_row(session, token, ownership_messages.question(self._identity))
         except ClusterUnknown:
             # An agent that lives loads the graph again with its next report.
             self._graphless = self._graphless or self._clock.monotonic()
-            if self._clock.monotonic() - self._graphless > GRAPHLESS:
+            if self._clock.monotonic() - self._graphless > GRAPH_WAIT_S:
                 raise
         except RequestDenied:
             log.warning(
@@ -202,8 +207,8 @@ class Ownership:
         self,
         session: Session,
         token: str,
-        questions: Sequence[Question],
-        answers: Sequence[Answer],
+        questions: Sequence[OwnershipQuestion],
+        answers: Sequence[OwnershipAnswer],
     ) -> bool:
         now, asked = self._clock.monotonic(), self._asked or 0.0
         ours = [q.row for q in questions if q.by.id == self._identity.id]
@@ -235,21 +240,24 @@ class Ownership:
         return self._take_over()
 
     def _take_over(self) -> bool:
-        self._first_seen, self._told = {}, self._clock.monotonic() + 2 * self._patience
+        self._first_seen, self._others_informed_at = (
+            {},
+            self._clock.monotonic() + 2 * self._patience,
+        )
         self._conditions.clear(ConditionName.ASKING_WHO_RECEIVES)
         if self._ownership_record is not None:
-            self._keep(replace(self._ownership_record, held=True, fenced=False))
+            self._keep(replace(self._ownership_record, held=True, secret_rotated=False))
         return True
 
     # -- answering ---------------------------------------------------------------------------------
 
-    def hear(self, session: Session, offers: list[Offer]) -> list[Offer]:
-        """Answer who asks; the jobs among these rows.
+    def answer_questions(self, session: Session, offers: list[Offer]) -> list[Offer]:
+        """OwnershipAnswer who asks; the jobs among these rows.
 
         What goes wrong with that is no reason to take no jobs: it is tried again with the next.
         """
-        self._listened = self._clock.monotonic()
-        jobs, questions, answers = ownership_messages.heard(offers)
+        self._looked_at = self._clock.monotonic()
+        jobs, questions, answers = ownership_messages.sort_rows(offers)
         if questions or answers:
             try:
                 self._reply(session, questions)
@@ -258,18 +266,18 @@ class Ownership:
                 log.warning("Another agent asks who receives these jobs; no answer yet: %s", exc)
         return jobs
 
-    def listen(self, session: Session) -> None:
+    def look_for_questions(self, session: Session) -> None:
         """While no jobs are asked for: look whether somebody asks, now and then."""
-        if not self.held or self._clock.monotonic() - self._listened < LISTEN:
+        if not self.held or self._clock.monotonic() - self._looked_at < QUESTION_INTERVAL_S:
             return
-        self._listened = self._clock.monotonic()
+        self._looked_at = self._clock.monotonic()
         try:
             rows = self._scheduler.receive(session.cluster, session.secret.reveal(), 0)
         except (Transient, Refused):
             return  # whoever asks rainbow for something that is needed says so
-        self.hear(session, rows)
+        self.answer_questions(session, rows)
 
-    def _reply(self, session: Session, questions: Sequence[Question]) -> None:
+    def _reply(self, session: Session, questions: Sequence[OwnershipQuestion]) -> None:
         for asked in questions:
             token = self._token()
             if token and asked.by.id != self._identity.id:
@@ -280,7 +288,7 @@ class Ownership:
                     extra={"action": "second_agent", "host": asked.by.host, "pid": asked.by.pid},
                 )
                 try:
-                    self._say(
+                    self._add_row(
                         session, token, ownership_messages.answer(self._identity, asked.by.id)
                     )
                 except RequestDenied:
@@ -288,14 +296,16 @@ class Ownership:
             # In this order: a question that is gone was answered, if it could be.
             self._remove(session, [asked.row])
 
-    def _clear(self, session: Session, answers: Sequence[Answer]) -> None:
+    def _clear(self, session: Session, answers: Sequence[OwnershipAnswer]) -> None:
         now = self._clock.monotonic()
         self._first_seen = {a.row: self._first_seen.get(a.row, now) for a in answers}
-        self._remove(session, [row for row, at in self._first_seen.items() if now - at > STALE])
+        self._remove(
+            session, [row for row, at in self._first_seen.items() if now - at > STALE_ANSWER_S]
+        )
 
     # -- rows --------------------------------------------------------------------------------------
 
-    def _say(self, session: Session, token: str, text: str) -> None:
+    def _add_row(self, session: Session, token: str, text: str) -> None:
         # `random` of one cluster: whatever this server selects by is left alone.
         self._scheduler.submit(
             ownership_messages.NAME, {session.cluster: token}, text, select="random"

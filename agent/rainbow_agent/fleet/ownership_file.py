@@ -1,4 +1,4 @@
-"""Whether this state folder holds the cluster: `holder.json` in it (claim.HoldingStore).
+"""Whether this state folder holds the cluster: `holder.json` in it (ownership.OwnershipStore).
 
 The file says which file it is (its device and inode), so that a copy of the folder is told from
 the folder: a copy never held anything.
@@ -19,7 +19,7 @@ from rainbow_agent.fleet.ownership_messages import AgentIdentity, OwnershipRecor
 _FILE: Final = "holder.json"
 
 
-def card(folder: Path, since: float) -> AgentIdentity:
+def identify(folder: Path, since: float) -> AgentIdentity:
     """Who this process is; `since` in epoch seconds."""
     return AgentIdentity(
         secrets.token_hex(8), socket.gethostname(), os.getpid(), since, str(folder)
@@ -40,8 +40,8 @@ class OwnershipFile:
                 entry = json.loads(file.read())
             if entry["file"] != [facts.st_dev, facts.st_ino]:
                 return OwnershipRecord("", held=False)
-            held, fenced = entry["held"] is True, entry["fenced"] is True
-            return OwnershipRecord(str(entry["registration"]), held, fenced)
+            held, secret_rotated = entry["held"] is True, entry["fenced"] is True
+            return OwnershipRecord(str(entry["registration"]), held, secret_rotated)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -60,7 +60,13 @@ class OwnershipFile:
             fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "w") as file:
                 facts = os.fstat(file.fileno())
-                json.dump({**vars(ownership_record), "file": [facts.st_dev, facts.st_ino]}, file)
+                record = {
+                    "registration": ownership_record.registration,
+                    "held": ownership_record.held,
+                    "fenced": ownership_record.secret_rotated,
+                    "file": [facts.st_dev, facts.st_ino],
+                }
+                json.dump(record, file)
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)

@@ -41,11 +41,11 @@ class OwnershipRecord:
 
     registration: str
     held: bool  # False: others were asked, and it is not known yet
-    fenced: bool = True  # whether nobody else can have this registration's secret
+    secret_rotated: bool = True  # whether nobody else can have this registration's secret
 
 
 @dataclass(frozen=True)
-class Question:
+class OwnershipQuestion:
     """Somebody asks who receives the jobs."""
 
     row: int  # rainbow's id of it
@@ -53,12 +53,12 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class OwnershipAnswer:
     """Somebody does."""
 
     row: int
     by: AgentIdentity
-    to: str  # Card.id of who asked
+    to: str  # AgentIdentity.id of who asked
 
 
 def question(by: AgentIdentity) -> str:
@@ -71,19 +71,21 @@ def answer(by: AgentIdentity, to: str) -> str:
     return _text(_ANSWERS, by, to)
 
 
-def heard(offers: Iterable[Offer]) -> tuple[list[Offer], list[Question], list[Answer]]:
+def sort_rows(
+    offers: Iterable[Offer],
+) -> tuple[list[Offer], list[OwnershipQuestion], list[OwnershipAnswer]]:
     """Sort rows: the jobs, the questions and the answers, each in order.
 
     Only what is word for word such a row is none of the jobs.
     """
     jobs: list[Offer] = []
-    questions: list[Question] = []
-    answers: list[Answer] = []
+    questions: list[OwnershipQuestion] = []
+    answers: list[OwnershipAnswer] = []
     for offer in offers:
         found = _read(offer) if offer.name == NAME else None
         if found is None:
             jobs.append(offer)
-        elif isinstance(found, Question):
+        elif isinstance(found, OwnershipQuestion):
             questions.append(found)
         else:
             answers.append(found)
@@ -106,7 +108,7 @@ def _text(kind: str, by: AgentIdentity, to: str) -> str:
     )
 
 
-def _read(offer: Offer) -> Question | Answer | None:
+def _read(offer: Offer) -> OwnershipQuestion | OwnershipAnswer | None:
     lines = (line.partition(": ") for line in offer.jobspec.splitlines()[1:])
     fields = {name: unquote(value) for name, _, value in lines}
     try:
@@ -121,7 +123,7 @@ def _read(offer: Offer) -> Question | Answer | None:
     except (KeyError, ValueError):
         return None
     if kind == _ASKS and offer.jobspec == question(by):
-        return Question(offer.id, by)
+        return OwnershipQuestion(offer.id, by)
     if kind == _ANSWERS and offer.jobspec == answer(by, to):
-        return Answer(offer.id, by, to)
+        return OwnershipAnswer(offer.id, by, to)
     return None

@@ -1,4 +1,7 @@
-"""What of the ledger the fleet needs; storage/ledger_*.py say what each operation does."""
+"""What the fleet needs of others: the ledger, the store of secrets, who follows the registration.
+
+storage/ledger_*.py say what each operation of the ledger does.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from rainbow_agent.core.model import (
+    Credentials,
     JobKey,
     JobRow,
     Offer,
@@ -16,6 +20,7 @@ from rainbow_agent.core.model import (
     TaskRow,
 )
 from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.runtime.setting_types import Secret
 
 
 class Notes(Protocol):
@@ -88,3 +93,52 @@ class Reports(Protocol):
     def rows(self, keys: Sequence[JobKey]) -> list[JobRow]: ...
 
     def close(self) -> None: ...
+
+
+class CredentialStore(Protocol):
+    """Where the cluster's secret is kept (credentials.ConfigFileStore)."""
+
+    def load(self) -> Secret | None:
+        """The stored secret of this cluster; None when there is none."""
+
+    def save(self, credentials: Credentials) -> None:
+        """Store credentials; durable when it returns."""
+
+    def check(self) -> None:
+        """Make sure that save() can work: a secret is given once only.
+
+        Raises:
+            UsageError: it cannot, and why.
+        """
+
+    def describe(self) -> str:
+        """Where that is, for messages."""
+
+
+class OwnershipEvents(Protocol):
+    """Called by the registrar when the cluster has credentials (ownership.Ownership)."""
+
+    def found(self, registration: str, *, known: bool) -> None:
+        """They were there at the start; `known`: the ledger knew their registration before."""
+
+    def registered(self, registration: str) -> None:
+        """Rainbow gave them to us now."""
+
+    def replaced(self, registration: str) -> None:
+        """Somebody put them there while we ran."""
+
+    def may_renew(self) -> bool:
+        """Whether others with this secret know by now that we own the cluster."""
+
+
+class GraphEvents(Protocol):
+    """Called by the registrar when the server's graph changes (graph_publisher.GraphPublisher)."""
+
+    def placed(self, registration: str, graph: str) -> None:
+        """The server has this graph now, and no subsystem on it."""
+
+    def lost(self, registration: str) -> None:
+        """The server has no graph of ours; it is about to get one."""
+
+    def kept(self) -> None:
+        """It had one after all: somebody was quicker."""

@@ -1,4 +1,4 @@
-"""The cluster's membership in the fleet: get a secret once, keep it, heal what can be healed.
+"""The cluster's membership in the fleet: get a secret once, keep it, repair what can be repaired.
 
 What the server does (rainbow at 075ee23) and what follows from it:
 
@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 
 from rainbow_agent.core.errors import (
     ClusterExists,
@@ -30,7 +29,8 @@ from rainbow_agent.core.errors import (
 from rainbow_agent.core.model import Credentials, Registration
 from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet import registration_messages as words
-from rainbow_agent.fleet.ports import Registrations
+from rainbow_agent.fleet.ports import CredentialStore, GraphEvents, OwnershipEvents, Registrations
+from rainbow_agent.fleet.session import Session, SessionError
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach, reach_if
 from rainbow_agent.runtime.logs import counted
 from rainbow_agent.runtime.setting_types import Secret
@@ -38,77 +38,11 @@ from rainbow_agent.runtime.setting_types import Secret
 log = logging.getLogger(__name__)
 
 #: How often a secret is denied, by a rainbow that has the cluster, before that is believed.
-DENIALS = 3
+MAX_DENIALS = 3
 #: Seconds for which it is denied without a word on whether rainbow has the cluster, likewise.
 DENIED_FOR_S = 60.0
 #: A note in the ledger while the answer to a registration is awaited, or was lost.
 REGISTERING: Final = "registering"
-
-
-@dataclass(frozen=True)
-class Session:
-    """What a call to rainbow needs."""
-
-    cluster: str
-    secret: Secret
-    registration: str
-
-
-@dataclass(frozen=True)
-class SessionError:
-    """Rainbow's answer to a call with this session says that something is lost over there."""
-
-    session: Session
-    error: ClusterUnknown | RequestDenied
-
-
-class CredentialStore(Protocol):
-    """Where the cluster's secret is kept (adapters.credentials)."""
-
-    def load(self) -> Secret | None:
-        """The stored secret of this cluster; None when there is none."""
-
-    def save(self, credentials: Credentials) -> None:
-        """Store credentials; durable when it returns."""
-
-    def check(self) -> None:
-        """Make sure that save() can work: a secret is given once only.
-
-        Raises:
-            UsageError: it cannot, and why.
-        """
-
-    def describe(self) -> str:
-        """Where that is, for messages."""
-
-
-class Holder(Protocol):
-    """Is told where credentials come from (claim.Claim)."""
-
-    def found(self, registration: str, *, known: bool) -> None:
-        """They were there at the start; `known`: the ledger knew their registration before."""
-
-    def registered(self, registration: str) -> None:
-        """Rainbow gave them to us now."""
-
-    def replaced(self, registration: str) -> None:
-        """Somebody put them there while we ran."""
-
-    def may_renew(self) -> bool:
-        """Whether others who have this secret have heard by now that we hold the cluster."""
-
-
-class GraphRecord(Protocol):
-    """Is told what becomes of our graph on the server (publication.Publication)."""
-
-    def placed(self, registration: str, graph: str) -> None:
-        """The server has this graph now, and no subsystem on it."""
-
-    def lost(self, registration: str) -> None:
-        """The server has no graph of ours; it is about to get one."""
-
-    def kept(self) -> None:
-        """It had one after all: somebody was quicker."""
 
 
 class Registrar:
@@ -127,11 +61,11 @@ class Registrar:
         graph: Callable[[], str],
         registration_id: Callable[[str], str],
         clock: Clock,
-        record: GraphRecord | None = None,
+        graph_events: GraphEvents | None = None,
         fresh_secret: Callable[[], Secret] | None = None,
-        holder: Holder | None = None,
+        ownership: OwnershipEvents | None = None,
     ) -> None:
-        self._holder = holder
+        self._ownership = ownership
         self._unsaved: Credentials | None = None
         self._cluster = cluster
         self._host = host
@@ -143,7 +77,7 @@ class Registrar:
         self._graph = graph
         self._registration_id = registration_id
         self._clock = clock
-        self._record = record
+        self._graph_events = graph_events
         self._denials = 0  # of our secret, one after the other
         self._denied_since: float | None = None  # by the monotonic clock
         self.session: Session | None = None
@@ -181,12 +115,12 @@ class Registrar:
         """The session of credentials that are there at the start."""
         registration = self._registration_id(stored.reveal())
         known = registration in self._ledger.registrations()
-        if self._holder:
-            self._holder.found(registration, known=known)
+        if self._ownership:
+            self._ownership.found(registration, known=known)
         return self._adopt(stored)
 
     def recover(self, session_error: SessionError) -> None:
-        """Put right what rainbow lost; nothing to do when it was since the doubt arose."""
+        """Put right what rainbow lost; nothing to do when it was meanwhile."""
         if session_error.session != self.session:
             return
         if isinstance(session_error.error, ClusterUnknown):
@@ -211,8 +145,8 @@ class Registrar:
             extra={"action": "secret_replaced", "cluster": self._cluster},
         )
         self.session = self._adopt(stored)
-        if self._holder:
-            self._holder.replaced(self.session.registration)
+        if self._ownership:
+            self._ownership.replaced(self.session.registration)
         return True
 
     def _takes(self, session: Session) -> bool:
@@ -230,7 +164,7 @@ class Registrar:
 
     def may_renew(self) -> bool:
         """Whether nobody waits for a word under this registration."""
-        return self._holder is None or self._holder.may_renew()
+        return self._ownership is None or self._ownership.may_renew()
 
     def renew(self) -> bool:
         """Register the cluster again, with its graph as it is now; there is a new session then.
@@ -253,7 +187,7 @@ class Registrar:
         except ClusterExists:  # as it should be: the name is ours, and the registration secret good
             self._scheduler.deregister(session.cluster, session.secret.reveal())
             reach(CrashPoint.DEREGISTERED)
-            # Whatever stops us here, the next call to rainbow is denied, and heal() registers.
+            # Whatever stops us here, the next call to rainbow is denied, and recover() registers.
             self.session = self._register()
         else:  # rainbow had forgotten us, and this was a registration
             self.session = self._keep(given, graph)
@@ -276,13 +210,13 @@ class Registrar:
             fresh = self._register(exists=ClusterExists)
         except ClusterExists as exc:
             self._denials += 1
-            if self._denials >= DENIALS:
+            if self._denials >= MAX_DENIALS:
                 raise Fatal(
                     words.denied(self._host, self._cluster, self._store.describe())
                 ) from exc
             raise Unavailable(
                 f"rainbow at {self._host} denies the secret of cluster {session.cluster} and has"
-                f" the cluster; it is asked {counted(DENIALS - self._denials, 'more time')}"
+                f" the cluster; it is asked {counted(MAX_DENIALS - self._denials, 'more time')}"
             ) from exc
         self._denials = 0
         self.session = fresh
@@ -314,16 +248,16 @@ class Registrar:
             extra={"action": "restore_graph", "cluster": self._cluster},
         )
         graph, registration = self._graph(), self.ensure().registration
-        if self._record:
-            self._record.lost(registration)
+        if self._graph_events:
+            self._graph_events.lost(registration)
         try:
             self._scheduler.restore_graph(self._cluster, graph)
         except GraphExists:  # somebody was quicker: as good
-            if self._record:
-                self._record.kept()
+            if self._graph_events:
+                self._graph_events.kept()
         else:
-            if self._record:
-                self._record.placed(registration, graph)
+            if self._graph_events:
+                self._graph_events.placed(registration, graph)
 
     def _register(self, exists: type[Exception] = Fatal) -> Session:
         """A new registration; `exists` is raised when the name is taken."""
@@ -371,8 +305,8 @@ class Registrar:
             ) from exc
         self._unsaved = None
         self._ledger.put_note(REGISTERING, None)
-        if self._holder:
-            self._holder.registered(self._registration_id(given.secret))
+        if self._ownership:
+            self._ownership.registered(self._registration_id(given.secret))
         reach(CrashPoint.STORED)
         log.info(
             "Registered cluster %s with rainbow at %s",
@@ -381,8 +315,8 @@ class Registrar:
             extra={"action": "registered", "cluster": self._cluster},
         )
         session = self._adopt(Secret(given.secret))
-        if self._record:
-            self._record.placed(session.registration, graph)
+        if self._graph_events:
+            self._graph_events.placed(session.registration, graph)
         return session
 
     def _adopt(self, secret: Secret) -> Session:

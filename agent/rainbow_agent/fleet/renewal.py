@@ -56,14 +56,14 @@ def renew(registrar: Registrar, ledger: Handover, store: KnowsToken) -> Renewal:
         return Renewal.IN_PLACE
 
 
-class Fenced(Protocol):
-    """Who knows whether somebody else may have our secret (claim.Claim)."""
+class SecretOwner(Protocol):
+    """Who knows whether somebody else may have our secret (ownership.Ownership)."""
 
     @property
-    def wants_new_secret(self) -> bool:
+    def secret_rotation_due(self) -> bool:
         """Whether somebody may."""
 
-    def fenced(self) -> None:
+    def mark_secret_rotated(self) -> None:
         """It was done, or cannot be."""
 
 
@@ -75,7 +75,7 @@ def settled(ledger: Notes) -> None:
 
 
 def rotate_secret(
-    ownership: Fenced, registrar: Registrar, ledger: Handover, store: KnowsToken
+    ownership: SecretOwner, registrar: Registrar, ledger: Handover, store: KnowsToken
 ) -> None:
     """Have rainbow give us another secret, if somebody else may have the one that we have.
 
@@ -85,16 +85,16 @@ def rotate_secret(
         Transient, Fatal: as Registrar.renew.
     """
     settled(ledger)
-    if not ownership.wants_new_secret:
+    if not ownership.secret_rotation_due:
         return
     outcome = renew(registrar, ledger, store)
     if outcome is Renewal.IN_PLACE:
         log.warning(
             "This cluster's secret cannot be changed from here: an agent that held it before would"
             " take its jobs again if it came back",
-            extra={"action": "not_fenced"},
+            extra={"action": "secret_not_rotated"},
         )
-        ownership.fenced()
+        ownership.mark_secret_rotated()
 
 
 def quiet(ledger: Handover, registration: str) -> bool:

@@ -27,7 +27,7 @@ from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.ports import Clock, Scheduler, Workload
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.fleet.ports import Reports
-from rainbow_agent.fleet.registration import Session, SessionError
+from rainbow_agent.fleet.session import Session, SessionError
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach_if
@@ -39,12 +39,12 @@ log = logging.getLogger(__name__)
 
 #: Jobs whose states are in a report: the last ones that came, and of others those that rainbow was
 #: not told of, as many as these; what is more goes into the next one.
-MAX_RECENT = 100
-MAX_UNREPORTED = 1000
+MAX_RECENT_JOBS = 100
+MAX_UNREPORTED_JOBS = 1000
 #: A number that no event reaches.
 _NO_EVENT = 2**62
 #: Seconds between reports at least; changes meanwhile are gathered.
-GATHER = 1.0
+MIN_REPORT_INTERVAL_S = 1.0
 
 
 def state_payload(
@@ -140,7 +140,7 @@ class Reporter:
     def run(self) -> None:
         """Report until the stop."""
         ledger, scheduler = self._open_ledger(), self._open_scheduler()
-        backoff = Backoff(GATHER, self._every)
+        backoff = Backoff(MIN_REPORT_INTERVAL_S, self._every)
         try:
             self._changed.set()
             while not self._stop.is_set():
@@ -152,7 +152,7 @@ class Reporter:
                     self._changed.set()
                 self._stop.wait_for(self._wake, self._every)
                 self._wake.clear()
-                self._stop.wait(GATHER)
+                self._stop.wait(MIN_REPORT_INTERVAL_S)
             self._telemetry.ended("reporter")
         finally:
             self._close(ledger, scheduler)
@@ -162,7 +162,7 @@ class Reporter:
         try:
             ledger, scheduler = self._open_ledger(), self._open_scheduler()
             try:
-                backoff = Backoff(GATHER, self._every)
+                backoff = Backoff(MIN_REPORT_INTERVAL_S, self._every)
                 while self._report_once(ledger, scheduler, backoff) and self._unreported:
                     pass
             finally:
@@ -228,9 +228,9 @@ class Reporter:
         for key in moved:
             self._unreported.pop(key, None)
             self._unreported[key] = None
-        recent = ledger.jobs(limit=MAX_RECENT, newest_first=True, with_tasks=False)
+        recent = ledger.jobs(limit=MAX_RECENT_JOBS, newest_first=True, with_tasks=False)
         listed = {job.key for job in recent}
-        others = [key for key in islice(self._unreported, MAX_UNREPORTED) if key not in listed]
+        others = [key for key in islice(self._unreported, MAX_UNREPORTED_JOBS) if key not in listed]
         hidden = {key for key in others if ledger.find_jobs(key.id)[0] != key}
         for key in hidden:  # a newer registration has another job under its id: that is the one
             del self._unreported[key]

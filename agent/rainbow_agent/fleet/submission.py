@@ -16,7 +16,7 @@ class NoClusterFits(RainbowAgentError):
 
 
 @dataclass(frozen=True)
-class Sent:
+class Assignment:
     """Where a job went."""
 
     name: str
@@ -35,7 +35,7 @@ def send(
     select: str = "",
     satisfy_only: bool = False,
     asking: Sequence[Mapping[str, Any]] = (),
-) -> Sent:
+) -> Assignment:
     """Satisfy, then SubmitJob to one of the clusters that match.
 
     Args:
@@ -69,7 +69,7 @@ def send(
     chosen = scheduler.submit(
         name, usable, to_wire(document), select=select, satisfy_only=satisfy_only
     )
-    return Sent(name, tuple(chosen), answer)
+    return Assignment(name, tuple(chosen), answer)
 
 
 def _none_fits(answer: SatisfyAnswer, tokens: Mapping[str, str]) -> str:

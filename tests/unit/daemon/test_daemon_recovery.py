@@ -23,7 +23,7 @@ from support.workload import Break, FakeConnection, FakeWorkload
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """With short waits, so that the tests are quick."""
-    monkeypatch.setattr("rainbow_agent.fleet.reporter.GATHER", 0.01)
+    monkeypatch.setattr("rainbow_agent.fleet.reporter.MIN_REPORT_INTERVAL_S", 0.01)
     monkeypatch.setattr("rainbow_agent.daemon.daemon.SHORT_WAIT_SLICE_S", 0.01)
     world = World(tmp_path)
     yield world

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import Rejected
-from rainbow_agent.fleet.graph_publisher import OFFER_AGAIN
+from rainbow_agent.fleet.graph_publisher import RETRY_PAUSES_S
 from support.graph_publisher import OWN_TOKEN, Harness
 from support.ledger import checked_ledger
 from support.nodes import views
@@ -85,7 +85,7 @@ def test_a_subsystem_that_was_refused_is_offered_again(harness: Harness) -> None
     description = harness.description
     assert description is not None
     everything = len(description.subsystems)
-    first, most = OFFER_AGAIN
+    first, most = RETRY_PAUSES_S
     harness.rainbow.fail("register_subsystem", Rejected("not now"))
     harness.sync()
     harness.sync()
@@ -113,7 +113,7 @@ def test_a_graph_that_is_half_replaced_is_not_left_so(harness: Harness) -> None:
     with pytest.raises(Rejected):
         harness.sync()
     harness.sync()  # jobs are asked for in between
-    harness.clock.advance(OFFER_AGAIN[0])
+    harness.clock.advance(RETRY_PAUSES_S[0])
     harness.sync()
     assert harness.is_true()
 

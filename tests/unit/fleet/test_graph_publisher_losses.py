@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import ClusterUnknown, RequestDenied, Unavailable
-from rainbow_agent.fleet.graph_publisher import RENEW_EVERY
-from rainbow_agent.fleet.registration import SessionError
+from rainbow_agent.fleet.graph_publisher import RENEW_INTERVAL_S
+from rainbow_agent.fleet.session import SessionError
 from support.graph_publisher import OWN_TOKEN, SHARED_TOKEN, Harness
 from support.ledger import checked_ledger
 from support.nodes import views
@@ -97,7 +97,7 @@ def test_whatever_call_is_lost_the_truth_arrives(
                     harness.restart()
             except RequestDenied as exc:
                 harness.registrar.recover(SessionError(harness.registrar.ensure(), exc))
-            harness.clock.advance(RENEW_EVERY)
+            harness.clock.advance(RENEW_INTERVAL_S)
         assert harness.is_true()
 
 

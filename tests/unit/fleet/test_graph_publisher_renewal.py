@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.model import Offer, Refusal
-from rainbow_agent.fleet.graph_publisher import RENEW_EVERY
+from rainbow_agent.fleet.graph_publisher import RENEW_INTERVAL_S
 from rainbow_agent.inventory.survey import NodeAnswer
 from support.graph_publisher import OWN_TOKEN, SHARED_TOKEN, Harness
 from support.ledger import checked_ledger
@@ -96,7 +96,7 @@ def test_nodes_that_come_and_go_renew_the_graph_not_all_the_time(harness: Harnes
     harness.sent()
     harness.sync()
     assert harness.sent() == {}
-    harness.clock.advance(RENEW_EVERY)
+    harness.clock.advance(RENEW_INTERVAL_S)
     harness.sync()
     assert harness.is_true()
 

@@ -12,7 +12,7 @@ from rainbow_agent.core.errors import LedgerDamaged, RequestDenied, Unavailable
 from rainbow_agent.core.model import JobKey, Plan, PlannedJob, PlannedTask, Refusal
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.fleet.inbox import REUSE_SHOWN_S, Inbox
-from rainbow_agent.fleet.registration import Session
+from rainbow_agent.fleet.session import Session
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.counters import Counters
 from rainbow_agent.runtime.setting_types import Secret

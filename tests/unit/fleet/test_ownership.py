@@ -9,9 +9,9 @@ import pytest
 from rainbow_agent.core.errors import ClusterUnknown, Fatal, RequestDenied, Unavailable, UsageError
 from rainbow_agent.core.model import Credentials, Offer
 from rainbow_agent.fleet import ownership_messages
-from rainbow_agent.fleet.ownership import GRAPHLESS, STALE, Ownership
+from rainbow_agent.fleet.ownership import GRAPH_WAIT_S, STALE_ANSWER_S, Ownership
 from rainbow_agent.fleet.ownership_messages import AgentIdentity, OwnershipRecord
-from rainbow_agent.fleet.registration import Session
+from rainbow_agent.fleet.session import Session
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.setting_types import Secret
 from support.common import FakeClock
@@ -61,7 +61,9 @@ class Fleet:
             scheduler=self.rainbow,
             store=memory,
             token=lambda: self.given.token if token is None else token,
-            card=AgentIdentity(f"agent-{self._agents}", f"host-{self._agents}", 100, 1.0, "/state"),
+            identity=AgentIdentity(
+                f"agent-{self._agents}", f"host-{self._agents}", 100, 1.0, "/state"
+            ),
             poll_max=1.0,
             clock=self.clock,
             conditions=Conditions(self.clock),
@@ -69,12 +71,14 @@ class Fleet:
 
     def poll(self, ownership: Ownership) -> list[Offer]:
         """A holder's poll."""
-        return ownership.hear(self.session, self.rainbow.receive("blue", self.given.secret, 0))
+        return ownership.answer_questions(
+            self.session, self.rainbow.receive("blue", self.given.secret, 0)
+        )
 
     def waits(self, ownership: Ownership, seconds: float, holder: Ownership | None = None) -> bool:
         """Steps of a second; whether it is the one in the end."""
         for _ in range(int(seconds)):
-            if ownership.settle(self.session):
+            if ownership.resolve(self.session):
                 return True
             if holder is not None:
                 self.poll(holder)
@@ -92,16 +96,16 @@ def test_who_registered_holds_it(fleet: Fleet) -> None:
     memory = Memory()
     ownership = fleet.ownership(memory)
     ownership.registered(R)
-    assert ownership.settle(fleet.session)
-    assert not ownership.wants_new_secret
+    assert ownership.resolve(fleet.session)
+    assert not ownership.secret_rotation_due
     assert memory.ownership_record == OwnershipRecord(R, held=True)
-    assert fleet.agent(memory).settle(fleet.session)
+    assert fleet.agent(memory).resolve(fleet.session)
     assert fleet.rainbow.calls["submit"] == 0
 
 
 def test_a_folder_of_an_older_version_holds_it(fleet: Fleet) -> None:
     """Its ledger knows the registration, and there was no such note then."""
-    assert fleet.agent(known=True).settle(fleet.session)
+    assert fleet.agent(known=True).resolve(fleet.session)
     assert fleet.rainbow.calls["submit"] == 0
 
 
@@ -127,7 +131,7 @@ def test_the_second_one_is_told_who_is_there(fleet: Fleet) -> None:
 def test_a_crash_while_asking_is_no_claim(fleet: Fleet) -> None:
     """The next start of that folder asks again, although its ledger may know the registration."""
     memory = Memory()
-    assert not fleet.agent(memory).settle(fleet.session)
+    assert not fleet.agent(memory).resolve(fleet.session)
     assert not fleet.agent(memory, known=True).held
 
 
@@ -137,14 +141,14 @@ def test_nobody_answers(fleet: Fleet) -> None:
     second = fleet.agent(memory)
     assert fleet.waits(second, 10)
     assert second.held
-    assert not second.wants_new_secret, "whoever else asks shall hear of it first"
+    assert not second.secret_rotation_due, "whoever else asks shall hear of it first"
     fleet.clock.advance(7.0)
-    assert second.wants_new_secret
+    assert second.secret_rotation_due
     assert fleet.rainbow.waiting("blue") == []
-    assert memory.ownership_record == OwnershipRecord(R, held=True, fenced=False)
-    assert fleet.agent(memory).wants_new_secret, "after a restart, too"
-    second.fenced()
-    assert not second.wants_new_secret
+    assert memory.ownership_record == OwnershipRecord(R, held=True, secret_rotated=False)
+    assert fleet.agent(memory).secret_rotation_due, "after a restart, too"
+    second.mark_secret_rotated()
+    assert not second.secret_rotation_due
 
 
 def test_it_asks_for_as_long_as_a_living_one_may_take(fleet: Fleet) -> None:
@@ -164,14 +168,14 @@ def test_two_that_come_at_once(fleet: Fleet) -> None:
     """The one that asked first gets it; the other one is told."""
     first, second = fleet.agent(), fleet.agent()
     for _ in range(3):
-        assert not first.settle(fleet.session)
-        assert not second.settle(fleet.session)
+        assert not first.resolve(fleet.session)
+        assert not second.resolve(fleet.session)
         fleet.clock.advance(1.0)
-    assert first.settle(fleet.session)
-    assert not second.settle(fleet.session)
+    assert first.resolve(fleet.session)
+    assert not second.resolve(fleet.session)
     fleet.poll(first)
     with pytest.raises(Fatal, match="host-1"):
-        second.settle(fleet.session)
+        second.resolve(fleet.session)
     assert fleet.rainbow.waiting("blue") == []
 
 
@@ -183,9 +187,9 @@ def test_a_holder_that_works_off_a_long_list_is_not_taken_for_gone(fleet: Fleet)
         fleet.rainbow.put("blue", "version: 1")
     second = fleet.agent(Memory())
     for _ in range(30):
-        assert not second.settle(fleet.session)
+        assert not second.resolve(fleet.session)
         rows = fleet.rainbow.receive("blue", fleet.given.secret, 2)
-        jobs = [offer.id for offer in first.hear(fleet.session, rows)]
+        jobs = [offer.id for offer in first.answer_questions(fleet.session, rows)]
         fleet.rainbow.accept("blue", fleet.given.secret, jobs)
         fleet.clock.advance(1.0)
     assert len(fleet.rainbow.waiting("blue")) == 1, "the question only"
@@ -212,7 +216,7 @@ def test_a_list_that_does_not_fit_into_one_answer(
 
 def test_a_question_of_one_that_died_is_waited_out(fleet: Fleet) -> None:
     """It had asked first, and never says anything again."""
-    fleet.agent().settle(fleet.session)
+    fleet.agent().resolve(fleet.session)
     second = fleet.agent()
     assert not fleet.waits(second, 6)
     assert fleet.waits(second, 3)
@@ -223,16 +227,16 @@ def test_one_that_does_not_know_the_question(fleet: Fleet) -> None:
     """Its rows vanish without an answer, twice: somebody else takes them."""
     second = fleet.agent()
     for _ in range(2):
-        assert not second.settle(fleet.session)
+        assert not second.resolve(fleet.session)
         fleet.rainbow.accept("blue", fleet.given.secret, fleet.rainbow.waiting("blue"))
     with pytest.raises(Fatal, match="another program, which did not say who it is"):
-        second.settle(fleet.session)
+        second.resolve(fleet.session)
 
 
 def test_one_vanished_question_is_asked_again(fleet: Fleet) -> None:
     """Somebody may have cleaned up: no reason to leave a cluster alone."""
     second = fleet.agent()
-    second.settle(fleet.session)
+    second.resolve(fleet.session)
     fleet.rainbow.accept("blue", fleet.given.secret, fleet.rainbow.waiting("blue"))
     assert fleet.waits(second, 10)
 
@@ -261,17 +265,17 @@ def test_a_lost_graph_is_left_to_the_other_one_for_a_while(fleet: Fleet) -> None
     """Rainbow was restarted: an agent that lives loads it again; if none does, this one has to."""
     fleet.rainbow.fail("submit", ClusterUnknown("cluster blue does not exist"))
     second = fleet.agent()
-    assert not second.settle(fleet.session)
-    assert not second.settle(fleet.session)
+    assert not second.resolve(fleet.session)
+    assert not second.resolve(fleet.session)
     assert len(fleet.rainbow.waiting("blue")) == 1
     fleet.rainbow.accept("blue", fleet.given.secret, fleet.rainbow.waiting("blue"))
     third = fleet.agent()
     for call in range(1, 51):
         fleet.rainbow.fail("submit", ClusterUnknown("cluster blue does not exist"), call=call)
-    assert not fleet.waits(third, GRAPHLESS)
+    assert not fleet.waits(third, GRAPH_WAIT_S)
     fleet.clock.advance(1.0)
     with pytest.raises(ClusterUnknown):
-        third.settle(fleet.session)
+        third.resolve(fleet.session)
 
 
 def test_a_rainbow_that_fails_while_asked(fleet: Fleet) -> None:
@@ -279,7 +283,7 @@ def test_a_rainbow_that_fails_while_asked(fleet: Fleet) -> None:
     second = fleet.agent()
     fleet.rainbow.fail("receive", Unavailable("away"))
     with pytest.raises(Unavailable):
-        second.settle(fleet.session)
+        second.resolve(fleet.session)
     assert fleet.waits(second, 10)
 
 
@@ -288,24 +292,24 @@ def test_jobs_are_taken_whatever_goes_wrong_with_answers(fleet: Fleet) -> None:
     first = fleet.ownership(Memory())
     first.registered(R)
     second = fleet.agent()
-    second.settle(fleet.session)
+    second.resolve(fleet.session)
     job = fleet.rainbow.put("blue", "version: 1")
     fleet.rainbow.fail("submit", Unavailable("away"))
     assert [offer.id for offer in fleet.poll(first)] == [job]
     assert [offer.id for offer in fleet.poll(first)] == [job]
     with pytest.raises(Fatal, match="host-1"):
-        second.settle(fleet.session)
+        second.resolve(fleet.session)
 
 
 def test_an_answer_that_nobody_takes_is_taken_away(fleet: Fleet) -> None:
     """Who asked died: a minute later there is nothing of it."""
     first = fleet.ownership(Memory())
     first.registered(R)
-    fleet.agent().settle(fleet.session)
+    fleet.agent().resolve(fleet.session)
     fleet.poll(first)
     fleet.poll(first)
     assert len(fleet.rainbow.waiting("blue")) == 1
-    fleet.clock.advance(STALE + 1)
+    fleet.clock.advance(STALE_ANSWER_S + 1)
     fleet.poll(first)
     assert fleet.rainbow.waiting("blue") == []
 
@@ -316,17 +320,17 @@ def test_one_that_takes_no_jobs_listens(fleet: Fleet) -> None:
     first.registered(R)
     job = fleet.rainbow.put("blue", "version: 1")
     second = fleet.agent()
-    second.settle(fleet.session)
-    first.listen(fleet.session)
+    second.resolve(fleet.session)
+    first.look_for_questions(fleet.session)
     with pytest.raises(Fatal, match="host-1"):
-        second.settle(fleet.session)
+        second.resolve(fleet.session)
     assert fleet.rainbow.waiting("blue") == [job]
     before = fleet.rainbow.calls["receive"]
-    first.listen(fleet.session)
+    first.look_for_questions(fleet.session)
     assert fleet.rainbow.calls["receive"] == before, "not at every turn"
     fleet.clock.advance(10.0)
     fleet.rainbow.down = True
-    first.listen(fleet.session)
+    first.look_for_questions(fleet.session)
 
 
 def test_a_secret_that_was_put_there_is_asked_about(fleet: Fleet) -> None:
@@ -362,7 +366,7 @@ def test_status_says_that_it_asks(fleet: Fleet) -> None:
     ownership = fleet.ownership(Memory())
     ownership._conditions = conditions
     ownership.found(R, known=False)
-    ownership.settle(fleet.session)
+    ownership.resolve(fleet.session)
     assert conditions.has(ConditionName.ASKING_WHO_RECEIVES)
     assert fleet.waits(ownership, 10)
     assert not conditions.has(ConditionName.ASKING_WHO_RECEIVES)
@@ -372,5 +376,5 @@ def test_a_denied_secret_is_the_callers_business(fleet: Fleet) -> None:
     """As anywhere else: the registrar heals it."""
     wrong = replace(fleet.session, secret=Secret("wrong"))
     with pytest.raises(RequestDenied):
-        fleet.agent().settle(wrong)
+        fleet.agent().resolve(wrong)
     assert ownership_messages.NAME

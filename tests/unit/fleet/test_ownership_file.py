@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.fleet.ownership_file import OwnershipFile, card
+from rainbow_agent.fleet.ownership_file import OwnershipFile, identify
 from rainbow_agent.fleet.ownership_messages import OwnershipRecord
 
-HELD = OwnershipRecord("abc", held=True, fenced=False)
+HELD = OwnershipRecord("abc", held=True, secret_rotated=False)
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -58,6 +58,6 @@ def test_a_folder_that_is_gone_is_an_error_of_ours(tmp_path: Path) -> None:
 
 def test_a_card_says_who_we_are(tmp_path: Path) -> None:
     """Each run has an id of its own."""
-    one, two = card(tmp_path, 1.0), card(tmp_path, 1.0)
+    one, two = identify(tmp_path, 1.0), identify(tmp_path, 1.0)
     assert (one.pid, one.folder, one.since) == (os.getpid(), str(tmp_path), 1.0)
     assert one.id != two.id

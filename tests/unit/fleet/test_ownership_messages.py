@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rainbow_agent.core.model import Offer
 from rainbow_agent.fleet import ownership_messages
-from rainbow_agent.fleet.ownership_messages import AgentIdentity, Answer, Question
+from rainbow_agent.fleet.ownership_messages import AgentIdentity, OwnershipAnswer, OwnershipQuestion
 from rainbow_agent.jobspec import wire
 
 CARD = AgentIdentity("abc", "blue-0", 12, 1716000000.25, "/var/lib/agent")
@@ -29,8 +29,12 @@ def test_what_is_said_is_heard(
     for text in texts:
         wire.check_text(text)
         assert '"' not in text
-    jobs, questions, answers = ownership_messages.heard([row(text) for text in texts])
-    assert (jobs, questions, answers) == ([], [Question(7, card)], [Answer(7, card, to or "x")])
+    jobs, questions, answers = ownership_messages.sort_rows([row(text) for text in texts])
+    assert (jobs, questions, answers) == (
+        [],
+        [OwnershipQuestion(7, card)],
+        [OwnershipAnswer(7, card, to or "x")],
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,4 +49,4 @@ def test_what_is_said_is_heard(
 )
 def test_all_else_is_a_job(offer: Offer) -> None:
     """What is not word for word a question or an answer is somebody's job, and stays one."""
-    assert ownership_messages.heard([offer]) == ([offer], [], [])
+    assert ownership_messages.sort_rows([offer]) == ([offer], [], [])

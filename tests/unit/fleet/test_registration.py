@@ -17,7 +17,8 @@ from rainbow_agent.core.errors import (
     UsageError,
 )
 from rainbow_agent.core.model import Credentials
-from rainbow_agent.fleet.registration import DENIALS, DENIED_FOR_S, Registrar, Session, SessionError
+from rainbow_agent.fleet.registration import DENIED_FOR_S, MAX_DENIALS, Registrar
+from rainbow_agent.fleet.session import Session, SessionError
 from rainbow_agent.runtime.logs import when
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -257,7 +258,7 @@ def test_denials_count_only_one_after_the_other(harness: Harness) -> None:
     """One that was taken back begins the count anew."""
     session_error = harness.session_error(DENIED)
     for _ in range(3):
-        for _ in range(DENIALS - 1):
+        for _ in range(MAX_DENIALS - 1):
             harness.rainbow.fail("receive", DENIED)
             with pytest.raises(Unavailable, match="has the cluster"):
                 harness.registrar.recover(session_error)

@@ -35,26 +35,26 @@ class Ownership:
 
     def __init__(self) -> None:
         self.may = True
-        self.wants_new_secret = True
+        self.secret_rotation_due = True
         self.told: list[str] = []
 
     def found(self, registration: str, *, known: bool) -> None:
-        """As registration.Holder."""
+        """As ports.OwnershipEvents."""
 
     def registered(self, registration: str) -> None:
-        """As registration.Holder."""
+        """As ports.OwnershipEvents."""
         self.told.append(registration)
 
     def replaced(self, registration: str) -> None:
-        """As registration.Holder."""
+        """As ports.OwnershipEvents."""
 
     def may_renew(self) -> bool:
-        """As registration.Holder."""
+        """As ports.OwnershipEvents."""
         return self.may
 
-    def fenced(self) -> None:
-        """As renewal.Fenced."""
-        self.wants_new_secret = False
+    def mark_secret_rotated(self) -> None:
+        """As renewal.SecretOwner."""
+        self.secret_rotation_due = False
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def registrar(ledger: SqliteLedger, ownership: Ownership) -> Registrar:
         graph=lambda: "{}",
         registration_id="of {}".format,
         clock=FakeClock(),
-        holder=ownership,
+        ownership=ownership,
     )
     made.ensure()
     return made
@@ -123,7 +123,7 @@ def test_a_fence_is_another_secret(
     rotate_secret(ownership, registrar, ledger, Token())
     assert registrar.session != before
     assert len(ownership.told) == 2
-    ownership.wants_new_secret = False
+    ownership.secret_rotation_due = False
     now = registrar.session
     rotate_secret(ownership, registrar, ledger, Token())
     assert registrar.session == now
@@ -139,5 +139,5 @@ def test_where_there_can_be_none_it_is_said(
     before = registrar.session
     rotate_secret(ownership, registrar, ledger, Token(OWN))
     assert registrar.session == before
-    assert not ownership.wants_new_secret
+    assert not ownership.secret_rotation_due
     assert "cannot be changed from here" in caplog.text

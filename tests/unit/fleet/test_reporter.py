@@ -19,8 +19,8 @@ from rainbow_agent.core.errors import (
 )
 from rainbow_agent.core.model import JobKey, Refusal
 from rainbow_agent.core.states import JobState, TaskState
-from rainbow_agent.fleet.registration import Session, SessionError
-from rainbow_agent.fleet.reporter import MAX_RECENT, Reporter
+from rainbow_agent.fleet.reporter import MAX_RECENT_JOBS, Reporter
+from rainbow_agent.fleet.session import Session, SessionError
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.setting_types import Secret
@@ -91,7 +91,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Reports are gathered for a hundredth of a second only, so that the tests are quick."""
-    monkeypatch.setattr("rainbow_agent.fleet.reporter.GATHER", 0.01)
+    monkeypatch.setattr("rainbow_agent.fleet.reporter.MIN_REPORT_INTERVAL_S", 0.01)
     path = tmp_path / "ledger.sqlite"
     with checked_ledger(path) as ledger:
         yield World(path, ledger)
@@ -151,7 +151,7 @@ def test_a_change_is_not_flushed_until_rainbow_has_it(world: World) -> None:
 
 def test_changes_meanwhile_are_gathered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred changes within the gathering time are one report: here the one at the stop."""
-    monkeypatch.setattr("rainbow_agent.fleet.reporter.GATHER", 3600.0)
+    monkeypatch.setattr("rainbow_agent.fleet.reporter.MIN_REPORT_INTERVAL_S", 3600.0)
     with world.running() as reporter:
         world.flushed()
         for n in range(100):
@@ -180,7 +180,7 @@ def test_the_last_report_is_made_at_the_stop(world: World) -> None:
 def test_only_the_last_jobs_are_listed(world: World) -> None:
     """The report stays small, however old the ledger is; the counts tell of all."""
     with world.ledger.transaction():
-        for n in range(MAX_RECENT + 5):
+        for n in range(MAX_RECENT_JOBS + 5):
             add_job(world.ledger, n + 1, at=1000.0 + n)
     with world.running():
         world.flushed()
@@ -188,16 +188,16 @@ def test_only_the_last_jobs_are_listed(world: World) -> None:
         world.flushed()
     jobs = world.state["jobs"]
     assert isinstance(jobs, dict)
-    assert set(jobs) == {str(n) for n in range(6, MAX_RECENT + 6)}
-    assert world.state["jobs_received"] == MAX_RECENT + 5
+    assert set(jobs) == {str(n) for n in range(6, MAX_RECENT_JOBS + 6)}
+    assert world.state["jobs_received"] == MAX_RECENT_JOBS + 5
 
 
 def test_every_job_is_told_however_many_came_after_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What moved while rainbow was away is told in portions, what moved first is told first."""
-    monkeypatch.setattr("rainbow_agent.fleet.reporter.MAX_RECENT", 3)
-    monkeypatch.setattr("rainbow_agent.fleet.reporter.MAX_UNREPORTED", 4)
+    monkeypatch.setattr("rainbow_agent.fleet.reporter.MAX_RECENT_JOBS", 3)
+    monkeypatch.setattr("rainbow_agent.fleet.reporter.MAX_UNREPORTED_JOBS", 4)
     told: list[list[str]] = []
     update = world.rainbow.update_state
 
@@ -222,7 +222,7 @@ def test_an_old_job_is_not_told_under_the_id_of_a_newer_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What ends late of an earlier registration does not overwrite what has its id by now."""
-    monkeypatch.setattr("rainbow_agent.fleet.reporter.MAX_RECENT", 2)
+    monkeypatch.setattr("rainbow_agent.fleet.reporter.MAX_RECENT_JOBS", 2)
     old = add_job(world.ledger, 1, "t")
     world.ledger.mark_accepted(old.registration, [old.id], 1003.0)
     new = add_job(world.ledger, 1, "t", registration=NEXT, at=2001.0)

@@ -67,7 +67,6 @@ class RainbowChannel:
         self._channel: grpc.Channel | None = None
         self._tls = tls
         self._stamps: FileStamps | None = None
-        self._silent_since: float | None = None
 
     def close(self) -> None:
         """End the connection; a later call opens a new one."""
@@ -85,28 +84,12 @@ class RainbowChannel:
             raise Unavailable(f"{rpc} at rainbow {self._host}: not begun, the agent is stopping")
         began, failure = time.monotonic(), None
         try:
-            reply = self._call(rpc, request)
+            return self._call(rpc, request)
         except Exception as exc:
             failure = exc
-            if isinstance(exc, Unavailable):
-                self._silent_since = self._silent_since or began
             raise
-        else:
-            self._log_return()
-            return reply
         finally:
             self._on_call(rpc.name, time.monotonic() - began, failure)
-
-    def _log_return(self) -> None:
-        if self._silent_since is not None:
-            seconds = time.monotonic() - self._silent_since
-            self._silent_since = None
-            log.info(
-                "Rainbow at %s answers again, after %.0f s",
-                self._host,
-                seconds,
-                extra={"action": "rainbow_back", "seconds": round(seconds, 1)},
-            )
 
     def _call(self, rpc: Rpc[RequestT, ReplyT], request: RequestT) -> ReplyT:
         # Read here, not by gRPC, which would write a traceback of what it cannot read into our log.
