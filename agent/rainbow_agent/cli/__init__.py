@@ -55,15 +55,15 @@ VERBS = (
 #: compares each with the first sentence of the verb's own help; a verb that is not here is
 #: imported.
 SHORT_HELP = {
-    "start": "Run the daemon: register, receive jobs, submit them, report.",
+    "start": "Run the daemon: register the cluster, receive jobs, submit them, and report.",
     "status": "Show the agent's status, also while it is down.",
-    "jobs": ("List the jobs that this cluster received, or show the tasks of one JOB as a tree."),
+    "jobs": "List the jobs that this cluster received, or show the tasks of one JOB as a tree.",
     "explain": "Tell a JOB's whole story: why it is in its state, and what to do next.",
     "logs": "Show the output of a JOB's tasks, or of one TASK.",
     "cancel": "Cancel JOBs with all their tasks, and report it to rainbow.",
     "history": "Export the jobs in the ledger to a file, before the oldest are removed.",
-    "doctor": ("Check the whole chain, from the settings to a running job, and say what to do."),
-    "config": "Show the settings of this shell: every value, and where it came from.",
+    "doctor": "Check the whole chain, from the settings to a running job, and say what to do.",
+    "config": "Show the settings in this shell: each value, and where it comes from.",
     "submit": "Submit a job to the fleet: a jobspec, or a plain command after `--`.",
     "receive": (
         "Show the jobs that are waiting for this cluster in rainbow, without accepting any."
@@ -74,17 +74,19 @@ SHORT_HELP = {
     "register": (
         "Register this cluster with rainbow and store its secret; `start` does this by itself."
     ),
-    "deregister": (
-        "Remove this cluster from rainbow and forget its secret. Stop the daemon first."
-    ),
+    "deregister": "Remove this cluster from rainbow and forget its secret. Stop the daemon first.",
     "run": "Run JOBSPEC directly on the local Flux, in dependency order, and watch it.",
     "validate": "Check jobspec files, without a cluster; `-` is standard input.",
     "satisfy": "Say whether this cluster can run JOBSPEC, and why, without running it.",
     "scheduler": (
         "Run a rainbow-compatible scheduler, for a first look, for tests, for small fleets."
     ),
-    "demo": "Run the main job here: scheduler, agent and workload manager, all on loopback.",
-    "completion": "Print a script for SHELL that completes verbs, options, job ids and task names.",
+    "demo": (
+        "Run scheduler, agent and workload manager on this machine, and two jobs through them."
+    ),
+    "completion": (
+        "Print a script for SHELL that completes verbs, options, job ids and task names."
+    ),
     "version": "Show the version of the agent and of Python.",
 }
 
@@ -172,7 +174,7 @@ def first_sentence(command: click.Command) -> str:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Make a Flux cluster a working member of a rainbow fleet.
+    """Make a Flux cluster a member of a rainbow fleet.
 
     Settings come from flags, RAINBOW_* variables, rainbow-config.yaml and defaults, in this order
     (docs/settings.md). Exit status: 0 success, 1 failure, 2 usage or configuration, 42 do not

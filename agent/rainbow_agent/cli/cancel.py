@@ -97,7 +97,7 @@ def _is_open(ledger: SqliteLedger, key: JobKey) -> bool:
 
 
 def _by_hand(ledger: SqliteLedger, settings: Settings) -> None:
-    """The daemon is down: do what it would do, under its lock."""
+    """Cancel without the daemon, under its lock, as it would."""
     from rainbow_agent.workload.choose import choose_as_told, opener  # noqa: PLC0415 - heavy
 
     with ExitStack() as stack:
@@ -105,7 +105,7 @@ def _by_hand(ledger: SqliteLedger, settings: Settings) -> None:
         try:
             stack.callback(state_dir.Lock.take(settings.state_dir, holder).release)
         except Fatal:
-            return  # one has just started: it carries the wish out
+            return  # one has just started, and does it
         try:
             choice = choose_as_told(settings, state_dir.read_runtime(settings.state_dir))
             workload = stack.enter_context(closing(opener(choice, settings)()))
@@ -118,15 +118,15 @@ def _by_hand(ledger: SqliteLedger, settings: Settings) -> None:
 
 
 def _wait(ledger: SqliteLedger, keys: Sequence[JobKey], timeout: float) -> None:
-    """Until all are over, or the time is."""
+    """Wait until all have ended, or the time is up."""
     clock = SystemClock()
     end = clock.monotonic() + timeout
-    told = len(keys)
+    shown = len(keys)
     with stop_on_signals() as stop:
         while left := sum(_is_open(ledger, key) for key in keys):
-            if left != told and sys.stderr.isatty():
-                say(f"{left} of {len(keys)} jobs are not over yet", err=True)
-            told = left
+            if left != shown and sys.stderr.isatty():
+                say(f"{left} of {len(keys)} jobs have not ended yet", err=True)
+            shown = left
             if clock.monotonic() > end or stop.wait(POLL_INTERVAL_S):
                 return
 
@@ -135,13 +135,13 @@ def _tell(ledger: SqliteLedger, key: JobKey) -> int:
     """What became of one job; the exit code that it deserves."""
     row = ledger.job(key)
     assert row is not None  # noqa: S101 - find_job() has found it
-    wish = ledger.cancellation_of(key)
+    request = ledger.cancellation_of(key)
     name = f"job {key.id}" + (f" ({row.name})" if row.name else "")
     if row.state is JobState.CANCELED:
         say(f"{name} is canceled")
         return 0
     if row.state not in FINAL_JOB_STATES:
-        say(f"{name} is asked to end and is {row.state.value}; the daemon goes on")
+        say(f"{name} is still {row.state.value}; the cancellation request is kept")
         return TIMED_OUT
-    say(f"{name} is over: {row.state.value}")
-    return 0 if wish is not None else 1
+    say(f"{name} has ended: {row.state.value}")
+    return 0 if request is not None else 1

@@ -24,12 +24,12 @@ MAX_REASON_LENGTH: Final = 200
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FLAGS = {
-    "host": ("HOST:PORT", "The rainbow scheduler."),
-    "cluster": ("NAME", "This cluster's name."),
-    "state_dir": ("DIR", "Ledger, credentials and lock."),
-    "config": ("FILE", "Upstream's rainbow-config.yaml."),
-    "workload": ("KIND", "auto, flux or local."),
-    "subsystems_dir": ("DIR", "The user's own subsystems."),
+    "host": ("HOST:PORT", "The rainbow scheduler (RAINBOW_HOST)."),
+    "cluster": ("NAME", "The cluster's name (RAINBOW_CLUSTER)."),
+    "state_dir": ("DIR", "The state folder: ledger, credentials, lock (RAINBOW_STATE_DIR)."),
+    "config": ("FILE", "The rainbow-config.yaml (RAINBOW_CONFIG)."),
+    "workload": ("KIND", "auto, flux or local (RAINBOW_WORKLOAD)."),
+    "subsystems_dir": ("DIR", "The user's own subsystems (RAINBOW_SUBSYSTEMS_DIR)."),
 }
 
 
@@ -89,7 +89,7 @@ def from_config(path: Path) -> Mapping[str, str]:
 
 
 def is_missing(path: Path) -> bool:
-    """Whether there is no such file; what cannot be looked at is not called missing."""
+    """Whether there is no such file; one that cannot be looked at is not missing."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):

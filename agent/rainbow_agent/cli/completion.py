@@ -29,6 +29,6 @@ def command(ctx: click.Context, shell: str) -> None:
     if made is None:
         raise RainbowAgentError(f"click knows no completion for {shell}")
     root = ctx.find_root().command
-    # Not source(): for bash that runs bash to ask its version, which is nobody's business here.
+    # Not source(): for bash that runs bash to ask its version, which does not matter here.
     template = made(root, {}, PROGRAM, VARIABLE)
     click.echo(template.source_template % template.source_vars())

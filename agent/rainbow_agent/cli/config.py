@@ -17,7 +17,7 @@ MASK = "********"
 
 @click.group(name="config", invoke_without_command=False)
 def command() -> None:
-    """Show the settings of this shell: every value, and where it came from.
+    """Show the settings in this shell: each value, and where it comes from.
 
     Example: rainbow-agent config show
     """

@@ -52,7 +52,7 @@ tasks:
 @click.command(name="demo")
 @reports_errors
 def command() -> None:
-    """Run the main job here: scheduler, agent and workload manager, all on loopback.
+    """Run scheduler, agent and workload manager on this machine, and two jobs through them.
 
     Registers this machine as cluster `demo`, submits a job of two tasks and a plain command, and
     shows their progress. Everything is cleaned up at the end.

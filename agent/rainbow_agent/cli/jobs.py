@@ -32,7 +32,7 @@ DEFAULT_MAX_JOBS = 100
     "states",
     multiple=True,
     type=click.Choice([s.value for s in JobState]),
-    help="Only jobs in this state; may be repeated.",
+    help="Only jobs in this state; may be given several times.",
 )
 @click.option(
     "--limit",
@@ -96,7 +96,7 @@ def _moment(text: str | None) -> float | None:
     """Epoch seconds of --since.
 
     Raises:
-        UsageError: it is no time.
+        UsageError: it is not a time.
     """
     if text is None:
         return None
@@ -104,7 +104,7 @@ def _moment(text: str | None) -> float | None:
 
     moment = parse_since(text, SystemClock().now())
     if moment is None:
-        raise UsageError(f"--since {text[:40]!r} is no time: {TIME_EXAMPLES}")
+        raise UsageError(f"--since {text[:40]!r} is not a time: {TIME_EXAMPLES}")
     return moment
 
 
@@ -124,7 +124,7 @@ def _show_one(ledger: SqliteLedger | None, text: str, settings: Settings, output
         drawn = DRAWN if _can_draw() else PLAIN
         click.echo("\n" + tree_table(row.tasks, SystemClock().now(), drawn))
     click.echo()
-    say(f"`rainbow-agent explain {text}` tells its story.")
+    say(f"`rainbow-agent explain {text}` shows its history.")
 
 
 def _can_draw() -> bool:

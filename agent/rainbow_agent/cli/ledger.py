@@ -56,7 +56,7 @@ def find_job(ledger: SqliteLedger | None, text: str, settings: Settings) -> JobK
     """The job that a person means; the settings say whose ledger it is looked for in.
 
     Raises:
-        UsageError: the text is no job id.
+        UsageError: the text is not a job id.
         RainbowAgentError: there is no such job, or more than one.
     """
     registration, _, number = text.rpartition("/")

@@ -27,7 +27,7 @@ def page() -> str:
     lines = [
         f'.TH RAINBOW\\-AGENT 1 "" "rainbow\\-agent {_roff(__version__)}" "User Commands"',
         ".SH NAME",
-        "rainbow\\-agent \\- make a Flux cluster a working member of a rainbow fleet",
+        "rainbow\\-agent \\- make a Flux cluster a member of a rainbow fleet",
         ".SH SYNOPSIS",
         ".B rainbow\\-agent",
         "VERB [OPTIONS] [ARGUMENTS]",
@@ -47,7 +47,7 @@ def page() -> str:
         ".SH ENVIRONMENT",
         "RAINBOW_HOST, RAINBOW_CLUSTER, RAINBOW_SECRET and others:",
         ".B rainbow\\-agent config show",
-        "lists all, with their values and where they came from.",
+        "lists all, with their values and where they come from.",
         ".SH SEE ALSO",
         ".BR flux (1)",
     ]

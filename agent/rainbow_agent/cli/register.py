@@ -14,7 +14,7 @@ from rainbow_agent.runtime.settings import Settings
 def command(settings: Settings) -> None:
     """Register this cluster with rainbow and store its secret; `start` does this by itself.
 
-    A cluster that is registered already keeps its secret.
+    A cluster that is already registered keeps its secret.
 
     Example: rainbow-agent register --cluster blue --host rainbow:8080
     """

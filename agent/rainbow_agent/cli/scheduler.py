@@ -11,7 +11,9 @@ from rainbow_agent.cli.common import reports_errors, say
 
 
 @click.command(name="scheduler")
-@click.option("--host", default=":50051", show_default=True, help="Address, host:port or :port.")
+@click.option(
+    "--host", default=":50051", show_default=True, help="Address to listen on, host:port or :port."
+)
 @click.option(
     "--secret",
     envvar="RAINBOW_SECRET",

@@ -17,7 +17,7 @@ from rainbow_agent.runtime.settings import Settings
 @settings_options("host", "cluster", "state_dir", "config", "workload")
 @reports_errors
 def command(until_idle: bool, settings: Settings) -> None:
-    """Run the daemon: register, receive jobs, submit them, report.
+    """Run the daemon: register the cluster, receive jobs, submit them, and report.
 
     Example: flux start rainbow-agent start
     """

@@ -58,7 +58,7 @@ def command(
 ) -> None:
     """Submit a job to the fleet: a jobspec, or a plain command after `--`.
 
-    Rainbow says which clusters match (Satisfy) and gives the job to one of them (SubmitJob).
+    Rainbow finds the clusters that match (Satisfy) and assigns the job to one of them (SubmitJob).
 
     Example: rainbow-agent submit --nodes 1 -- echo hello
     """
@@ -81,7 +81,7 @@ def _jobspec(words: tuple[str, ...], asked: Mapping[str, int | None]) -> Mapping
 
     if len(words) > 1 or any(asked.values()):
         raise UsageError(
-            "a jobspec is one file and says itself what it needs; to submit a command, write it"
+            "a jobspec is one file, and its resources stand in it. To submit a command, write it"
             f" after `--`: rainbow-agent submit ... -- {' '.join(words)}"
         )
     text = read_jobspec(words[0])
@@ -132,9 +132,9 @@ def _show(sent: Assignment, output: str, *, satisfy_only: bool) -> None:
             }
         )
     elif satisfy_only:
-        say(f"These clusters fit: {', '.join(sent.clusters)}")
+        say(f"These clusters match: {', '.join(sent.clusters)}")
     else:
         say(
             f"Submitted {sent.name} to cluster {sent.clusters[0]}"
-            f" ({sent.answer.total_matches} of {sent.answer.total_clusters} clusters fit)"
+            f" ({sent.answer.total_matches} of {sent.answer.total_clusters} clusters match)"
         )

@@ -54,8 +54,8 @@ def command(jobspecs: tuple[str, ...], schema: bool, strict: bool, output: str) 
                 say(f"{name}:{each.line}:{each.column}: {kind}{each.message}")
     for problem in unread:
         click.echo(clean(f"error: {problem}"), err=True)
-    told = f"{counted(errors, 'error')} and {counted(warnings, 'warning')}"
-    say(f"{counted(len(found), 'file')} checked: {told}", err=True)
+    summary = f"{counted(errors, 'error')} and {counted(warnings, 'warning')}"
+    say(f"{counted(len(found), 'file')} checked: {summary}", err=True)
     raise SystemExit(2 if unread else int(bool(errors or (strict and warnings))))
 
 

@@ -24,7 +24,7 @@ PART: Final = "rainbow-node"
 END: Final = "rainbow-node-end"
 PROBLEM: Final = "rainbow-node-problem"
 _LINE_LENGTH: Final = 8000  # characters
-#: More than this is no description of a node.
+#: More than this cannot be the description of a node.
 MAX_PACKED_LENGTH: Final = 4 * 1024 * 1024  # characters
 _MAX_TEXT_BYTES: Final = 64 * 1024 * 1024  # bytes
 
@@ -48,7 +48,7 @@ def main(limit: float) -> None:
     """Describe this machine on standard output."""
     from rainbow_compspec.cli.extract import describe  # noqa: PLC0415 - only the child needs it
 
-    # Nobody catches it: a probe that hangs in the kernel ends with the process.
+    # It is not caught: a probe that hangs in the kernel ends with the process.
     signal.setitimer(signal.ITIMER_REAL, limit)
     try:
         text = describe(Host(), given=overrides.from_environ(os.environ))

@@ -24,7 +24,7 @@ _NODE_FILE: Final = re.compile(r"node-(\d+)\.json")
 
 
 class CompspecDir:
-    """lookout.Shelf over a folder. What cannot be written is said once and harms nothing."""
+    """watcher.DescriptionFiles over a folder. What cannot be written is logged once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -89,7 +89,7 @@ def _subsystems(description: ClusterDescription) -> Iterator[tuple[str, Subsyste
 
 
 def _replace(path: Path, write: Callable[[TextIO], object]) -> None:
-    """Write a file in one step, so that nobody reads half of it."""
+    """Write a file in one step, so that no one reads half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

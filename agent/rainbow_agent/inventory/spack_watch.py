@@ -32,7 +32,7 @@ def spack_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
 
 
 class SpackWatch:
-    """lookout.Software over watchdog (inotify) and stat(2)."""
+    """watcher.SoftwareWatch over watchdog (inotify) and stat(2)."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = tuple(files)

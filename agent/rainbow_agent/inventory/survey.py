@@ -3,7 +3,7 @@
 A node is asked through the workload manager's rank that runs on it. One that does not answer in
 time is asked again, each time a little later, and is not counted among the cluster's nodes until
 it does. One that answers that it cannot describe itself (no agent is installed there, say) runs
-jobs like any other: it counts, without what only it could have told.
+jobs like any other: it counts, without what only it could have said.
 """
 
 from __future__ import annotations

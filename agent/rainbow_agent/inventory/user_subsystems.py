@@ -70,7 +70,7 @@ def _parse(path: Path) -> tuple[str, tuple[Traits, ...]]:
     """A file's subsystem: its name, and its vertices.
 
     Raises:
-        OSError, ValueError: it cannot be read, or is no graph with nodes.
+        OSError, ValueError: it cannot be read, or is not a graph with nodes.
     """
     if path.stat().st_size > _LIMIT:
         raise ValueError(f"it is larger than {_LIMIT >> 20} MiB")

@@ -1,6 +1,7 @@
 """The thread that watches the cluster itself: nodes that come and go, software that appears.
 
-It publishes a portrait; the main loop compares it with what rainbow has and sends what differs.
+It publishes a cluster description; the main loop compares it with what rainbow has and sends what
+differs.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class SoftwareWatch(Protocol):
         """Begin; `changed` is called from any thread."""
 
     def look(self) -> bool:
-        """Whether it changed since the last look, for file systems that tell nobody."""
+        """Whether it changed since the last look, for file systems without notifications."""
 
     def stop(self) -> None:
         """End."""
@@ -60,7 +61,7 @@ class DescriptionFiles(Protocol):
 
 
 class NodeWatcher:
-    """One thread runs `run`; the others read `portrait`, which is replaced, never changed."""
+    """One thread runs `run`; the others read `description`, which is replaced, never changed."""
 
     def __init__(
         self,
@@ -229,7 +230,7 @@ class NodeWatcher:
             self._settle.touch()
         if self._software.look() or self._software_changed.is_set():
             self._software_changed.clear()
-            # Other nodes may share the file system, and nobody says whether they do.
+            # Other nodes may share the file system; that is not known here.
             self._again |= {view.rank for view in pool.nodes}
             self._settle.touch()
         if self._jobs_ended.is_set():

@@ -42,7 +42,7 @@ class Sources:
     registration: str | None
     #: Why the ledger cannot be read; "" when it can.
     ledger_problem: str = ""
-    #: The wish that it takes no new jobs; it holds while the daemon is down too.
+    #: Whether it was drained; that holds while the daemon is down too.
     drain: Drain | None = None
     #: Jobs that ended badly, the last first.
     errors: Sequence[JobRow] = ()
@@ -195,9 +195,9 @@ def _ended(found: Sources) -> dict[str, Any] | None:
     return {"at": when(end.at), "status": end.status, "reason": end.reason}
 
 
-def _served(told: Any) -> str | None:
+def _served(http: Any) -> str | None:
     """Where the daemon can be looked at with a browser; None while that is nowhere."""
-    address = told.get("address") if isinstance(told, Mapping) else None
+    address = http.get("address") if isinstance(http, Mapping) else None
     return f"http://{address}/" if isinstance(address, str) else None
 
 
@@ -223,12 +223,12 @@ def _resources(runtime: Mapping[str, Any], *, running: bool) -> dict[str, int | 
     }
 
 
-def _graph(told: Any) -> dict[str, Any] | None:
+def _graph(graph: Any) -> dict[str, Any] | None:
     """What rainbow knows of this cluster: each graph's form and size, and when it was sent."""
-    if not isinstance(told, Mapping):
+    if not isinstance(graph, Mapping):
         return None
-    subsystems = told.get("subsystems") or {}
-    return {**_sent(told), "subsystems": {name: _sent(part) for name, part in subsystems.items()}}
+    subsystems = graph.get("subsystems") or {}
+    return {**_sent(graph), "subsystems": {name: _sent(part) for name, part in subsystems.items()}}
 
 
 def _sent(part: Mapping[str, Any]) -> dict[str, Any]:

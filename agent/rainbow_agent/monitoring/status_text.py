@@ -29,7 +29,7 @@ def status_text(
         width: columns of the terminal.
         paint: puts colour on the word; the word itself stays.
     """
-    lines = [paint(view["state"]) + _after(view)]
+    lines = [paint(view["state"]) + _after(view, now)]
     for reason in view["reasons"]:
         since = ago(seconds_since(reason["since"], now))
         lines += wrapped(f"! {reason['name']}", f"for {since}: {reason['reason']}", width, 2)
@@ -38,28 +38,21 @@ def status_text(
     return "\n".join(lines)
 
 
-def _after(view: Mapping[str, Any]) -> str:
-    """What belongs beside the word."""
+def _after(view: Mapping[str, Any], now: float) -> str:
+    """What stands beside `stopped`: how and when the last daemon ended."""
     daemon = view["daemon"]
     if view["state"] != "stopped":
         return ""
-    age = daemon["heartbeat_age"]
+    age, ended = daemon["heartbeat_age"], daemon["ended"]
+    if ended is not None:
+        since = ago(seconds_since(ended["at"], now))
+        return clean(f"  exited with status {ended['status']} {since} ago: {ended['reason']}")
     if age is None:
         return f"  no daemon has run on {view['state_dir']}"
-    return f"  last heartbeat {ago(max(age, 0.0))} ago"
-
-
-def _ended(daemon: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """How the last run ended, where there was one and none runs now."""
-    ended = daemon["ended"]
-    if ended is not None:
-        yield "ended", f"with exit status {ended['status']}: {ended['reason']}"
-    elif not daemon["running"] and daemon["heartbeat_age"] is not None:
-        yield "ended", "without a word: it was killed, or the machine went down"
+    return f"  killed, or the machine went down; last heartbeat {ago(max(age, 0.0))} ago"
 
 
 def _facts(view: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
-    yield from _ended(view["daemon"])
     draining = view["draining"]
     if draining:
         since = f"for {ago(seconds_since(draining['since'], now))}" if draining["since"] else ""

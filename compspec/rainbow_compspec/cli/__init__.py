@@ -17,7 +17,7 @@ from rainbow_compspec.text import printable
 VERBS = {
     "extract": "Describe this node as node JSON.",
     "create": "Make graphs from a folder of node JSON: nodes, subsystem.",
-    "show": "Print a cluster as a tree that a person can read.",
+    "show": "Print a cluster as a tree for people.",
 }
 """Verb -> what `--help` says of it; its command is `rainbow_compspec.cli.<verb>:<verb>`."""
 
@@ -86,4 +86,4 @@ def _use_any_streams() -> None:
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="rainbow-agent", message="%(prog)s %(version)s")
 def main() -> None:
-    """From this hardware to node JSON and to graphs that a rainbow scheduler can match."""
+    """Describe hardware as node JSON, and make graphs that a rainbow scheduler can match."""

@@ -101,7 +101,7 @@ def _ids_in(path: Path, cluster: str, nodes: tuple[NodeFacts, ...]) -> tuple[str
 
 
 def _save(graph: Graph, path: Path | None, wire: bool) -> None:
-    """Writes the graph in one step, so that nobody reads half of it."""
+    """Writes the graph in one step, so that no one reads half of it."""
     if path is None:
         _write(graph, sys.stdout, wire)
         return

@@ -85,7 +85,7 @@ def describe(
 
 
 def write(out: Path, text: str) -> None:
-    """Writes a file in one step, so that nobody reads half a node.
+    """Writes a file in one step, so that no one reads half a node.
 
     Raises:
         CompspecError: the place cannot be written to.

@@ -18,14 +18,14 @@ from rainbow_compspec.wire import encode
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @source_options
-@click.option("--cluster-name", default="cluster", show_default=True, help="What to call it.")
-@click.option("--wire", is_flag=True, help="Also say in which form rainbow would get it.")
+@click.option("--cluster-name", default="cluster", show_default=True, help="The cluster's name.")
+@click.option("--wire", is_flag=True, help="Also show in which form it would be sent to rainbow.")
 def show(
     file: Path | None, node_dir: Path | None, simulate: str | None, cluster_name: str, wire: bool
 ) -> None:
-    """Print a cluster as a tree that a person can read.
+    """Print a cluster as a tree for people.
 
-    From a cluster graph (FILE), from a folder of node JSON, or made up.
+    The cluster comes from a cluster graph (FILE), from a folder of node JSON, or is simulated.
     """
     graph: Graph
     if file is None:

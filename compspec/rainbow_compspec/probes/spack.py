@@ -18,7 +18,7 @@ def probe(host: Host) -> Reading:
     """Reads the installed packages of spack's install trees, and the active environment.
 
     A database that cannot be read, and a path that is not understood, make a failed reading where
-    nothing else is found, and a warning where there is; the environment is told all the same.
+    nothing else is found, and a warning where there is; the environment is reported all the same.
     """
     found = spack_config.locate(host)
     environment, environment_warnings = _environment(host)

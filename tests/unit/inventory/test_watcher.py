@@ -47,7 +47,7 @@ class Pool:
 
 
 class Software:
-    """lookout.Software that changes when a test says so."""
+    """watcher.SoftwareWatch that changes when a test says so."""
 
     def __init__(self) -> None:
         self.changed: Callable[[], None] | None = None
@@ -69,7 +69,7 @@ class Software:
 
 
 class Harness:
-    """A lookout, and all that it talks to."""
+    """A node watcher, and all that it talks to."""
 
     def __init__(self) -> None:
         self.pool, self.software, self.ranks = Pool(), Software(), FakeExtractor()
@@ -91,7 +91,7 @@ class Harness:
         )
 
     def keep_cluster(self, description: ClusterDescription) -> None:
-        """lookout.Shelf."""
+        """watcher.DescriptionFiles."""
         self.files.append(description)
 
     def nodes(self) -> int:
@@ -208,7 +208,7 @@ def test_a_silent_node_comes_in_when_it_answers(harness: Harness) -> None:
 
 
 def test_who_waits_for_the_first_survey_does_not_beat_for_this_loop(harness: Harness) -> None:
-    """Or a lookout that is stuck would look alive for as long as somebody waits for it."""
+    """Or a node watcher that is stuck would look alive for as long as somebody waits for it."""
     waits = harness.telemetry.loop("main", harness.stop)
 
     def ask() -> None:

@@ -164,7 +164,7 @@ def test_text_of_a_daemon_that_is_down_says_how_long(settings: Settings) -> None
     """Stopped, and since when nothing was heard."""
     text = status_text(status_view(settings, found(pid=None), NOW + 7200), NOW + 7200)
     assert text.splitlines()[0] == "stopped  last heartbeat 2 h ago"
-    assert "ended      without a word: it was killed, or the machine went down" in text
+    assert "killed, or the machine went down" in text
     assert "cores      64" in text
     assert "in use" not in text
 
@@ -178,7 +178,8 @@ def test_how_the_last_run_ended(settings: Settings) -> None:
         "status": 42,
         "reason": "rainbow refuses the secret",
     }
-    assert "ended      with exit status 42: rainbow refuses" in status_text(view, NOW + 60)
+    first = status_text(view, NOW + 60).splitlines()[0]
+    assert first == "stopped  exited with status 42 60 s ago: rainbow refuses the secret"
     runtime = {**RUNTIME, "ended": {**ended, "run": 1715930000.0}}
     view = status_view(settings, found(pid=None, runtime=runtime), NOW + 60)
     assert view["daemon"]["ended"] is None

@@ -36,12 +36,12 @@ INDENT, WIDTH = 23, 100
 
 
 @click.command(name="doctor")
-@click.option("--run-job", is_flag=True, help="Submit a job that runs `true` on one core, too.")
+@click.option("--run-job", is_flag=True, help="Also submit a job that runs `true` on one core.")
 @click.option(
     "--bundle",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write what a maintainer needs into a tar file (.tar.gz), with secrets out.",
+    help="Write what a maintainer needs into a tar file (.tar.gz), without secrets.",
 )
 @flag_options("host", "cluster", "state_dir", "config", "workload")
 @output_option
@@ -135,7 +135,7 @@ def _bundle(path: Path, findings: list[Finding], flags: Mapping[str, str | None]
 
 
 def _jobs(settings: Settings) -> Any:
-    """The last jobs, without their jobspecs: what users run is nobody else's."""
+    """The last jobs, without their jobspecs: what users run is theirs."""
     from rainbow_agent.cli.ledger import reading  # noqa: PLC0415 - only here
     from rainbow_agent.monitoring.views import job_view  # noqa: PLC0415 - likewise
 

@@ -55,7 +55,7 @@ def examine(
         yield from remote.ask(settings, secret)
     yield from workloads.workload(settings, environ, run_job=run_job)
     yield from local.ledger(settings)
-    yield from local.room(settings)
+    yield from local.free_space(settings)
     yield from local.spack(environ)
     yield from local.clock(settings, SystemClock().now())
     yield from _daemon(look(settings))

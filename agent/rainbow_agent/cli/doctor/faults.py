@@ -1,6 +1,6 @@
-"""Everything that doctor can find, each with what it means and what to do.
+"""Everything that doctor can find, what it means and what to do.
 
-docs/troubleshooting.md is made of these texts (page.py), and a test compares the two.
+docs/troubleshooting.md is generated from these texts (page.py); a test compares them.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ FAULTS: Final = {
     "state-open": Fault(
         "state",
         _WRONG,
-        "Others can write to the state folder. It holds credentials: `start` refuses it.",
+        "Others can write to the state folder, which holds credentials: `start` refuses it.",
         "chmod 700 the folder.",
     ),
     "dns-unknown": Fault(

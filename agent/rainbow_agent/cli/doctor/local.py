@@ -96,7 +96,7 @@ def name(findings: list[Finding], settings: Settings) -> Iterator[Finding]:
 
 
 def secrets(findings: list[Finding], settings: Settings, *, registered: bool) -> Iterator[Finding]:
-    """Secrets are there, can be read by us, and by nobody else."""
+    """Secrets are there, and only this user can read them."""
     mine = [each for each in findings if each.check == "secrets"]
     if not mine and not registered and not settings.secret:
         mine = [found("secret-missing", "there is none, and the cluster is not registered")]
@@ -107,8 +107,8 @@ def secrets(findings: list[Finding], settings: Settings, *, registered: bool) ->
     for path in sorted(files):
         if others := _others(path):
             mine.append(found("secret-exposed", f"{path} has mode {others}"))
-    told = f"registration secret from {settings.sources['secret']}" if settings.secret else "none"
-    yield from mine or [well("secrets", told + (", cluster secret stored" if registered else ""))]
+    text = f"registration secret from {settings.sources['secret']}" if settings.secret else "none"
+    yield from mine or [well("secrets", text + (", cluster secret stored" if registered else ""))]
 
 
 def _others(path: Path) -> str:
@@ -117,7 +117,7 @@ def _others(path: Path) -> str:
         mode = path.stat().st_mode
     except OSError:
         return ""
-    # Kubernetes mounts secrets 0644 in a folder of the pod's own: group and others are nobody.
+    # Kubernetes mounts secrets 0644 in a folder of the pod's own: there are no others.
     shared = mode & (stat.S_IRGRP | stat.S_IROTH) and path.parent.stat().st_mode & stat.S_IXOTH
     in_pod = str(path).startswith(("/var/run/secrets/", "/run/secrets/"))
     return f"{stat.S_IMODE(mode):04o}" if shared and not in_pod else ""
@@ -165,8 +165,8 @@ def ledger(settings: Settings) -> Iterator[Finding]:
             yield well("ledger", f"{path}, {jobs} jobs, {read}")
 
 
-def room(settings: Settings) -> Iterator[Finding]:
-    """There is room where the state folder is."""
+def free_space(settings: Settings) -> Iterator[Finding]:
+    """The file system of the state folder has free space."""
     near = settings.state_dir
     while not near.exists() and near != near.parent:
         near = near.parent

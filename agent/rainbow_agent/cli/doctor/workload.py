@@ -119,4 +119,4 @@ def _job(workload: Workload, stop: Stop) -> Finding:
     if run.failed():
         reasons = {news.reason or news.state.value for news in run.latest.values()}
         return found("job-failed", "; ".join(sorted(reasons)))
-    return well("job", f"submitted, ran and ended well in {clock.monotonic() - begun:.2f} s")
+    return well("job", f"submitted and completed in {clock.monotonic() - begun:.2f} s")

@@ -13,7 +13,7 @@ from rainbow_agent.monitoring.views import job_view
 from rainbow_agent.runtime.logs import when
 from rainbow_agent.storage.ledger_paging import Listed, Page
 
-#: Tasks of one job that are shown; a replica is no task of its own here.
+#: Tasks of one job that are shown; replicas of a task count as one.
 MAX_TASKS_SHOWN: Final = 500
 #: The state that speaks for many replicas: the first of these that one of them is in.
 _WORST: Final = (

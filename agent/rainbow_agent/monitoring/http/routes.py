@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 #: Seconds that an answer may be given again: who asks a thousand times costs as who asks twice.
 MAX_ANSWER_AGE_S = 0.5
-#: Jobs in one answer at most, and when nobody says how many.
+#: Jobs in one answer: at most, and by default.
 MAX_PAGE_JOBS, DEFAULT_PAGE_JOBS = 500, 50
 
 

@@ -1,6 +1,6 @@
 """The thread that serves; and that keeps trying while its address is not to be had.
 
-That nobody can look is no reason not to work: it is a condition, and a line in the log.
+The daemon works all the same; that nothing is served is a condition and a line in the log.
 """
 
 from __future__ import annotations
