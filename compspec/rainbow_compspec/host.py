@@ -135,11 +135,13 @@ class Host:
 
     def space(self, path: str) -> FileSystemSize | None:
         """Returns the size of the file system at a path (statvfs(3)), or None."""
+        import psutil  # noqa: PLC0415 - for one probe
+
         try:
-            stat = os.statvfs(self._root + path)
+            found = psutil.disk_usage(self._root + path)
         except OSError:
             return None
-        return FileSystemSize(stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize)
+        return FileSystemSize(found.total, found.free)
 
     def uname(self) -> Uname:
         """Returns the kernel's word on itself."""

@@ -72,7 +72,7 @@ def test_beside_a_running_daemon(site: Site) -> None:
         assert "wrong input" in found["reason"]
         eventually(lambda: "`canceled`" in site.program.run("explain", number).out, "it was told")
         told = site.program.run("explain", number).out
-        assert "asked for its end: wrong input" in told
+        assert "asked for its cancellation: wrong input" in told
         again = site.program.run("cancel", number)
         assert (again.code, again.out) == (0, f"job {number} (one) is canceled\n")
 
@@ -86,7 +86,7 @@ def test_while_the_daemon_is_down(site: Site) -> None:
     number = str(job(site, "two")["id"])
     answer = site.program.run("cancel", number)
     assert answer.code == 124
-    assert "is asked to end" in answer.out
+    assert "is still running; the cancellation request is kept" in answer.out
     site.program.until_idle()
     assert job(site, "two")["state"] == "canceled"
 
@@ -97,7 +97,7 @@ def test_a_job_that_is_over_stays_as_it_is(site: Site) -> None:
     site.program.until_idle()
     number = str(job(site, "three")["id"])
     answer = site.program.run("cancel", number)
-    assert (answer.code, answer.out) == (1, f"job {number} (three) is over: completed\n")
+    assert (answer.code, answer.out) == (1, f"job {number} (three) has ended: completed\n")
     assert site.program.run("cancel", "999").code == 1
 
 

@@ -92,6 +92,6 @@ def test_explain_has_the_whole_story(site: Site) -> None:
     assert (view["task"], view["cause"]) == ("first", "exit code 127")
     assert "not found" in view["advice"]
     told = [line["text"] for line in view["timeline"] if line["source"] == "report"]
-    assert told[-1] == "rainbow was told `failed` and took it"
+    assert told[-1] == "rainbow accepted the report of `failed`"
     text = site.program.run("explain", str(row.key.id)).out.splitlines()
     assert text[1] == "cause: task first: exit code 127"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import psutil
 
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 
@@ -34,13 +35,13 @@ class Space:
 
 
 def space(path: Path) -> Space:
-    """The room where this path is (statvfs(3): f_bavail is what others than root may use).
+    """The file system of this path; what is free is what users other than root may use.
 
     Raises:
         OSError: it cannot be looked at.
     """
-    found = os.statvfs(path)
-    return Space(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+    found = psutil.disk_usage(str(path))
+    return Space(found.free, found.total)
 
 
 class DiskWatch:

@@ -228,12 +228,14 @@ def running(folder: Path) -> Holder | None:
 
 
 def halted(pid: int) -> bool:
-    """Whether a process is stopped by a signal or a debugger (proc_pid_stat(5), field 3)."""
+    """Whether a process is stopped by a signal or a debugger."""
+    import psutil  # noqa: PLC0415 - not for --help
+
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        status = psutil.Process(pid).status()
+    except psutil.Error:
         return False  # of another PID namespace, or just gone
-    return text.rpartition(")")[2].split()[:1] in (["T"], ["t"])
+    return status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
 def write_runtime(folder: Path, facts: Mapping[str, Any]) -> None:

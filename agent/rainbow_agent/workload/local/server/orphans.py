@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 log = logging.getLogger(__name__)
 
 #: In the environment of every process of a job, as under Flux (flux-environment(7)).
@@ -90,7 +92,7 @@ def end_marked(marks: Collection[bytes], known: Collection[int] = ()) -> int:
     """
     wanted, found = set(marks), set(known)
     for _ in range(_SWEEPS):
-        pids = [pid for pid in _pids() if pid != os.getpid() and _environment(pid) & wanted]
+        pids = [pid for pid in psutil.pids() if pid != os.getpid() and _environment(pid) & wanted]
         found.update(pid for pid in pids if _kill(pid))
         if not pids:
             break
@@ -113,12 +115,11 @@ def _kill(pid: int) -> bool:
     return True
 
 
-def _pids() -> list[int]:
-    return [int(entry.name) for entry in os.scandir(_PROC) if entry.name.isdecimal()]
-
-
 def _environment(pid: int) -> set[bytes]:
-    """NAME=VALUE of a process; empty when it is gone, a zombie, or not ours to look at."""
+    """NAME=VALUE of a process; empty when it is gone, a zombie, or not ours to look at.
+
+    psutil's `environ` would parse each into a dictionary, of every process at every end of a job.
+    """
     try:
         return set((_PROC / str(pid) / "environ").read_bytes().split(b"\0"))
     except OSError:
@@ -126,6 +127,10 @@ def _environment(pid: int) -> set[bytes]:
 
 
 def _began(pid: int) -> int | None:
+    """When a process began, in clock ticks after boot.
+
+    psutil's `create_time` is by the wall clock, and another one after the clock was set.
+    """
     try:
         stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
