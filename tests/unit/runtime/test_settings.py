@@ -415,3 +415,17 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 def test_the_default_cluster_name_is_of_one_cluster(hostname: str, cluster: str) -> None:
     """A host's index is dropped; a number that tells stand-alone hosts apart is not."""
     assert settings(hostname=hostname).cluster == cluster
+
+
+def test_a_user_without_a_home_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenShift gives a pod a user id that is in no list of users, and HOME may not be set."""
+
+    def homeless(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    monkeypatch.setattr("os.geteuid", lambda: 1000680000)
+    with pytest.raises(UsageError, match=r"user id 1000680000 .*set RAINBOW_STATE_DIR"):
+        load({"RAINBOW_CLUSTER": "blue"})
+    with pytest.raises(UsageError, match=r"RAINBOW_CONFIG .*write the path out"):
+        load({"RAINBOW_STATE_DIR": "/s", "RAINBOW_CONFIG": "~/c.yaml"})
