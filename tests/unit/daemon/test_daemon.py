@@ -326,7 +326,7 @@ class SlowConnection(FakeConnection):
 @pytest.fixture
 def slow(world: World, monkeypatch: pytest.MonkeyPatch) -> Agent:
     """An agent over it that was given a chain."""
-    monkeypatch.setattr("rainbow_agent.daemon.daemon.SUBMIT_TURN_S", 0.05)
+    monkeypatch.setattr("rainbow_agent.daemon.round.SUBMIT_TURN_S", 0.05)
     world.registered()
     world.server.auto = False
     world.rainbow.put("blue", CHAIN)

@@ -82,7 +82,7 @@ def test_rainbow_away_for_a_while(world: World, caplog: pytest.LogCaptureFixture
     """Told once in the log and to `status`; when it is back everything goes on."""
     world.registered()
     agent = world.agent()
-    with caplog.at_level(logging.WARNING, logger="rainbow_agent.daemon.daemon"):
+    with caplog.at_level(logging.WARNING, logger="rainbow_agent.daemon.round"):
         agent.start()
         eventually(lambda: world.rainbow.calls["receive"] > 0, "it asks")
         world.rainbow.down = True
@@ -93,7 +93,7 @@ def test_rainbow_away_for_a_while(world: World, caplog: pytest.LogCaptureFixture
         world.rainbow.put("blue", PAIR)
         eventually(world.all_are(JobState.COMPLETED, 1), "the job is completed")
         agent.ends_after_stop()
-    told = [r for r in caplog.records if r.name == "rainbow_agent.daemon.daemon"]
+    told = [r for r in caplog.records if r.name == "rainbow_agent.daemon.round"]
     assert sum("took it down" in record.getMessage() for record in told) == 1
     assert world.told[-1]["rainbow"]["reachable"] is True
 
@@ -273,7 +273,7 @@ def test_a_cancel_that_flux_does_not_answer_leaves_nothing_half_submitted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was in flight on that connection is looked up, and the chain goes on."""
-    monkeypatch.setattr("rainbow_agent.daemon.daemon.SUBMIT_TURN_S", 0.05)
+    monkeypatch.setattr("rainbow_agent.daemon.round.SUBMIT_TURN_S", 0.05)
     world.registered()
     world.server.auto = False
     world.rainbow.put("blue", PAIR)
@@ -331,7 +331,7 @@ def test_what_is_in_flight_at_a_stop_is_not_taken_for_unsent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only what is `submitting` makes the next start wait for what may still arrive."""
-    monkeypatch.setattr("rainbow_agent.daemon.daemon.SUBMIT_TURN_S", 0.05)
+    monkeypatch.setattr("rainbow_agent.daemon.round.SUBMIT_TURN_S", 0.05)
     monkeypatch.setattr(
         "support.daemon.Dispatcher",
         lambda **parts: Dispatcher(**{**parts, "grace": 0.2}),

@@ -1,0 +1,152 @@
+"""One round of the main loop: submit, accept, receive, submit, accept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from typing import Final
+
+from rainbow_agent.core.errors import (
+    ClusterUnknown,
+    NotDescribed,
+    RainbowAgentError,
+    Refused,
+    RequestDenied,
+    Transient,
+    WorkloadUnavailable,
+)
+from rainbow_agent.core.ports import Clock, StopSignal
+from rainbow_agent.daemon.members import Members
+from rainbow_agent.fleet.session import Session
+from rainbow_agent.runtime.backoff import Backoff
+from rainbow_agent.runtime.loops import Telemetry
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a round waits for answers about submissions, where more depends on them.
+SUBMIT_TURN_S: Final = 1.0
+
+
+class Round:
+    """Used by the main loop only.
+
+    Args:
+        members: what does the work.
+        loop: the main loop's stop signal.
+        backoff: is told how the round went; the main loop waits by it.
+        clock: for times.
+        telemetry: counts what went wrong.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        *,
+        loop: StopSignal,
+        backoff: Backoff,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._members = members
+        self._fleet, self._jobs = members.fleet, members.jobs
+        self._loop = loop
+        self._backoff = backoff
+        self._clock = clock
+        self._telemetry = telemetry
+        self._nothing_waits = False  # in rainbow, of what would be taken
+
+    def run(self) -> bool:
+        """Submit, accept, receive, submit, accept; True when there may be more at once."""
+        if self._members.drain.look():
+            self._fleet.changed()
+        try:
+            self._jobs.cancel_requested()
+            with self._submitting_meanwhile():
+                session = self._fleet.register()
+            try:
+                return self._exchange(session)
+            except (RequestDenied, ClusterUnknown) as exc:
+                self._count("poll", exc)
+                self._fleet.lost(session, exc)
+                return False
+        except WorkloadUnavailable as exc:
+            self._count("submit", exc)
+            self._log_if_new("The workload manager", exc, new=self._jobs.submit_failed(exc))
+        except NotDescribed as exc:  # a condition of the node watcher's says so
+            self._count("describe", exc)
+        except (Transient, Refused) as exc:
+            self._count("poll", exc)
+            self._log_if_new("Rainbow", exc, new=self._fleet.contact.failed(exc))
+        self._backoff.failed()
+        return False
+
+    def _exchange(self, session: Session) -> bool:
+        if not self._fleet.resolve_ownership(session):
+            self._backoff.worked(self._clock.monotonic())
+            return False
+        with self._submitting_meanwhile():
+            session = self._fleet.publish(session)
+        ready = self._submit()
+        self._fleet.accept(session)
+        most = self._room() if ready and not self._jobs.behind() else 0
+        if most == 0:
+            self._fleet.answer_other_agents(session)
+            return self._answers_are_awaited()
+        new, full = self._fleet.receive(session, most)
+        self._members.breaker.took(len(new))
+        self._nothing_waits = not new
+        if not new:
+            self._jobs.nothing_offered()
+            self._fleet.rotate_secret()
+            self._backoff.idled(self._clock.monotonic())
+            return self._answers_are_awaited()
+        self._backoff.worked(self._clock.monotonic())
+        self._submit()
+        self._fleet.accept(session)
+        return full or self._answers_are_awaited()
+
+    # -- its steps -----------------------------------------------------------------------------
+
+    def _submit(self) -> bool:
+        """Submit what is pending. False when no more is to be received before that is done."""
+        # While rainbow is away there is nothing else to do.
+        turn = SUBMIT_TURN_S if self._fleet.contact.reachable else inf
+        return self._jobs.submit(self._loop, turn) and not self._loop.is_set()
+
+    @contextmanager
+    def _submitting_meanwhile(self) -> Iterator[None]:
+        """Rainbow is away, or wants something first: jobs that are ours already need it not."""
+        try:
+            yield
+        except (Transient, Refused):
+            if self._fleet.owned:
+                self._submit()
+            raise
+
+    def _answers_are_awaited(self) -> bool:
+        return self._jobs.unfinished() and self._jobs.journal.caught_up.is_set()
+
+    def _room(self) -> int | None:
+        """How many jobs may be asked for now; 0 for none, None for as many as there are."""
+        drained = self._members.drain.on
+        if drained:
+            self._nothing_waits = True
+            self._fleet.nothing_to_receive()
+        most = 0 if drained else self._members.breaker.may_take()
+        if most == 0:
+            self._backoff.idled(self._clock.monotonic())
+        return most
+
+    def nothing_left(self) -> bool:
+        """Whether nothing waits in rainbow, nothing runs, and rainbow knows all of it."""
+        return self._nothing_waits and self._jobs.all_over() and self._fleet.all_reported()
+
+    def _count(self, what: str, exc: RainbowAgentError) -> None:
+        self._telemetry.counters.errors.add(exc.kind)
+        self._telemetry.counters.retries.add(what)
+
+    def _log_if_new(self, who: str, exc: Exception, *, new: bool) -> None:
+        if new and not self._loop.is_set():  # what is cut short by a stop is no news
+            log.warning("%s: %s", who, exc, extra={"action": "paused"})
