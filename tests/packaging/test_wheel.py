@@ -101,6 +101,21 @@ def test_it_holds_nothing_else(names: set[str]) -> None:
     assert not [n for n in names if "test_" in n or n.endswith((".pyc", ".so", ".db", ".log"))]
 
 
+def test_it_holds_no_helper_of_tests(wheel: Path) -> None:
+    """No folder of helpers, no `steps`, and no module that needs what only tests have."""
+    foreign = re.compile(
+        r"^\s*(?:from|import)\s+(?:pytest|_pytest|hypothesis|trustme|support|chaos|bench|tests)\b",
+        re.MULTILINE,
+    )
+    with zipfile.ZipFile(wheel) as archive:
+        modules = {n: archive.read(n).decode() for n in archive.namelist() if n.endswith(".py")}
+    assert len(modules) > 200
+    assert not {"steps", "testing", "tests", "fakes", "support", "conftest"} & {
+        word for name in modules for word in Path(name).with_suffix("").parts
+    }
+    assert [name for name, text in modules.items() if foreign.search(text)] == []
+
+
 def test_its_metadata(metadata: Message) -> None:
     """Name, version, licence, Python version and a README are what a registry asks for."""
     assert metadata["Name"] == "rainbow-agent"
