@@ -9,12 +9,12 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
-from rainbow_agent.core.errors import Fatal, LedgerBlocked, LedgerDamaged, UsageError
+from rainbow_agent.core.errors import Fatal, LedgerBlocked, LedgerDamaged, LedgerError, UsageError
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.storage import ledger_file
@@ -305,17 +305,32 @@ class TestTrouble:
                 db.execute("PRAGMA max_page_count = 100000")
             assert len(ledger.record_offers("r1", offers, 1003.0)) == len(offers)
 
-    def test_a_transaction_that_the_full_disk_ended_stays_ended(self, path: Path) -> None:
-        """Who catches the error inside it cannot go on as if nothing had happened."""
+    def test_a_transaction_that_sqlite_ended_stays_ended(self, path: Path) -> None:
+        """As it may on a full disk: who catches the error cannot go on as if nothing was."""
+        with closing(SqliteLedger.open(path)) as ledger:
+            add_job(ledger, 1)
+            with pytest.raises(LedgerDamaged):
+                catch_and_go_on(ledger)
+            assert ledger.note("before") is None
+            assert ledger.note("after") is None
+
+    def test_a_part_that_the_full_disk_ended_leaves_the_rest(self, path: Path) -> None:
+        """Nothing of the part is there, and the transaction around it is whole or not at all."""
         with closing(SqliteLedger.open(path)) as ledger:
             add_job(ledger, 1)
             with ledger._connection.read() as db:
                 (pages,) = db.execute("PRAGMA page_count").fetchone()
                 db.execute(f"PRAGMA max_page_count = {pages}")
-            with pytest.raises(LedgerDamaged):
-                catch_and_go_on(ledger)
-            assert ledger.note("before") is None
-            assert ledger.note("after") is None
+            with suppress(LedgerDamaged), ledger.transaction():
+                ledger.put_note("before", 1)
+                with pytest.raises(LedgerBlocked):
+                    ledger.record_offers(
+                        "r1", [offer(n, "x" * 1000) for n in range(2, 100)], 1002.0
+                    )
+                ledger.put_note("after", 1)
+            assert ledger.note("before") == ledger.note("after")
+            assert [job.key for job in ledger.jobs()] == [JobKey("r1", 1)]
+            assert sum(ledger.counts().values()) == 1
 
     def test_a_lock_that_is_never_freed(self, used: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The wait ends, and the error says how to find who holds it."""
@@ -366,6 +381,6 @@ class TestTrouble:
 def catch_and_go_on(ledger: SqliteLedger) -> None:
     with ledger.transaction():
         ledger.put_note("before", 1)
-        with pytest.raises(LedgerBlocked):
-            ledger.record_offers("r1", [offer(n, "x" * 1000) for n in range(2, 100)], 1002.0)
+        with suppress(LedgerError), ledger._connection.write() as db:
+            db.execute("ROLLBACK")  # as sqlite does by itself
         ledger.put_note("after", 1)

@@ -24,7 +24,7 @@ ACCEPTED: Final = "accepted"
 OFFERED_AGAIN: Final = "offered again"
 _TABLES: Final = (
     *("registration", "job", "offer", "task", "replica", "event", "note"),
-    *("report", "told", "cancellation", "removed"),
+    *("report", "told", "cancellation", "removed", "tally"),
 )
 
 
@@ -81,10 +81,22 @@ _SENSE: Final = {
     "report": [*_are(_TIME, "at", "last"), *_are("integer", "times")],
     "told": [_one_of("state", _JOB_STATES)],
     "cancellation": _are("text", "who", "why"),
+    "tally": [_one_of("state", _JOB_STATES), *_are("integer", "jobs")],
     "removed": [*_are("integer", "id", "registration"), *_are("blob", "digest")],
 }
 
 
+#: A number of jobs that is not that of the jobs.
+_MISCOUNTED: Final = """
+SELECT state, jobs FROM tally WHERE jobs <> 0
+EXCEPT SELECT state, count(*) FROM job GROUP BY state
+UNION ALL
+SELECT * FROM (
+    SELECT state, count(*) FROM job GROUP BY state
+    EXCEPT SELECT state, jobs FROM tally WHERE jobs <> 0
+)
+LIMIT 1
+"""
 #: A job that is to be planned, and nothing to plan it from.
 _NO_TEXT: Final = """
 SELECT 1 FROM job
@@ -150,6 +162,12 @@ def problems(db: sqlite3.Connection) -> Iterator[str]:
         wrong = " AND ".join(f"({each})" for each in _SENSE[table])
         if db.execute(f"SELECT 1 FROM {table} WHERE NOT ({wrong}) LIMIT 1").fetchone():  # noqa: S608
             yield f"a row of {table} holds a value that the agent never writes"
+    yield from _job_problems(db)
+
+
+def _job_problems(db: sqlite3.Connection) -> Iterator[str]:
+    if db.execute(_MISCOUNTED).fetchone():
+        yield "the number of jobs in a state is not the number of such jobs"
     if db.execute(_NO_TEXT).fetchone():
         yield "a job has lost its jobspec"
     for jobspec, crc in db.execute("SELECT jobspec, crc FROM offer WHERE crc IS NOT NULL"):

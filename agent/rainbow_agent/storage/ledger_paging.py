@@ -48,7 +48,7 @@ WHERE (:before IS NULL OR seq < :before) AND {_MATCH}
 ORDER BY seq DESC LIMIT :limit
 """  # noqa: S608 - two constants
 _TOTAL = f"SELECT count(*) FROM job WHERE {_MATCH}"  # noqa: S608 - likewise
-_STATES = "SELECT state, count(*) FROM job GROUP BY state"
+_STATES = "SELECT state, jobs FROM tally"
 _TASKS = """
 SELECT
     job, count(*), sum(state IN (SELECT value FROM json_each(?))), min(started)

@@ -17,7 +17,7 @@ _BADLY = " WHERE state IN ('failed', 'refused', 'lost')"
 _AFTER = " WHERE seq > ? ORDER BY seq LIMIT ?"
 _OLDEST_FIRST = " ORDER BY received, seq LIMIT ?"
 _NEWEST_FIRST = " ORDER BY received DESC, seq DESC LIMIT ?"
-_COUNT_IN = "SELECT count(*) FROM job WHERE state IN (SELECT value FROM json_each(?))"
+_COUNT_IN = "SELECT total(jobs) FROM tally WHERE state IN (SELECT value FROM json_each(?))"
 _FIND = """
 SELECT registration, id FROM job WHERE id = ? ORDER BY received DESC, seq DESC
 """
@@ -30,7 +30,7 @@ class JobViews(LedgerPart):
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state; every state is there."""
         with self._connection.read() as db:
-            found = dict(db.execute("SELECT state, count(*) FROM job GROUP BY state"))
+            found = dict(db.execute("SELECT state, jobs FROM tally"))
         return {state: found.get(state.value, 0) for state in JobState}
 
     def open_jobs(self) -> int:
