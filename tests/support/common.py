@@ -151,6 +151,7 @@ class FakeCredentialStore:
 
     def __init__(self) -> None:
         self.kept: Credentials | None = None
+        self.own: Secret | None = None  # the agent's own copy
         self.on_save: Callable[[Credentials], None] = lambda _: None
 
     def load(self) -> Secret | None:
@@ -161,6 +162,15 @@ class FakeCredentialStore:
         """Keep them."""
         self.on_save(credentials)
         self.kept = credentials
+        self.own = Secret(credentials.secret)
+
+    def copy(self) -> Secret | None:
+        """Of what was saved last, whatever was put into its place."""
+        return self.own
+
+    def put_back(self, secret: Secret) -> None:
+        """As save()."""
+        self.save(Credentials(secret.reveal(), self.kept.token if self.kept else ""))
 
     def check(self) -> None:
         """It can always be saved."""

@@ -43,6 +43,13 @@ class Store:
         """Store what Register gave."""
         self.secret = credentials.secret
 
+    def copy(self) -> Secret | None:
+        """There is none."""
+        return None
+
+    def put_back(self, secret: Secret) -> None:
+        """It is never asked for."""
+
     def token(self) -> str:
         """The token."""
         return self.says

@@ -17,6 +17,7 @@ from rainbow_agent.fleet.ownership import Ownership
 from rainbow_agent.fleet.ownership_file import OwnershipFile, identify
 from rainbow_agent.fleet.registration import Registrar
 from rainbow_agent.fleet.reporter import Reporter
+from rainbow_agent.fleet.secret_copy import SecretCopy
 from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import Redact
@@ -34,6 +35,7 @@ def credential_store(settings: Settings, redact: Redact | None = None) -> Config
         host=settings.host,
         registration_secret=settings.secret,
         hide=redact.add if redact else lambda _: None,
+        copy=SecretCopy(settings.state_dir, cluster=settings.cluster, host=settings.host),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.model import Credentials
 from rainbow_agent.fleet import rainbow_config
+from rainbow_agent.fleet.secret_copy import SecretCopy
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import Settings
 
@@ -75,7 +76,7 @@ _TRIAL_BYTES: Final = 64 * 1024
 
 
 class ConfigFileStore:
-    """registration.CredentialStore over the file that upstream's own scripts read too."""
+    """ports.CredentialStore over the file that upstream's own scripts read too."""
 
     def __init__(
         self,
@@ -85,7 +86,9 @@ class ConfigFileStore:
         host: str,
         registration_secret: Secret,
         hide: Callable[[set[str]], None],
+        copy: SecretCopy | None = None,
     ) -> None:
+        self._copy = copy
         self._path = path
         self._cluster = cluster
         self._host = host
@@ -118,6 +121,28 @@ class ConfigFileStore:
             scheduler_secret=self._registration_secret.reveal(),
         )
         rainbow_config.save(self._path, fresh)
+        try:
+            if self._copy:
+                self._copy.save(Secret(credentials.secret))
+        except OSError as exc:  # it is stored where it counts
+            log.warning("The copy of the cluster's secret is not written: %s", exc)
+
+    def copy(self) -> Secret | None:
+        """The agent's own copy of the secret; None when there is none."""
+        secret = self._copy.load() if self._copy else None
+        if secret is not None:
+            self._hide({secret.reveal()})
+        return secret
+
+    def put_back(self, secret: Secret) -> None:
+        """Write the secret into the file again; what else is in the file stays.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        config = rainbow_config.load(self._path)
+        token = config.token_of(self._cluster) if config else ""
+        self.save(Credentials(secret.reveal(), token))
 
     def check(self) -> None:
         """Make sure that the file can be read as it stands and replaced.
@@ -152,6 +177,8 @@ class ConfigFileStore:
         config = rainbow_config.load(self._path)
         if config is not None and config.secret_of(self._cluster):
             rainbow_config.save(self._path, replace(config, cluster_secret=""))
+        if self._copy:
+            self._copy.remove()
 
     def describe(self) -> str:
         """The file's path."""

@@ -111,6 +111,16 @@ class CredentialStore(Protocol):
             UsageError: it cannot, and why.
         """
 
+    def copy(self) -> Secret | None:
+        """The agent's own copy of the secret that was saved last; None when there is none."""
+
+    def put_back(self, secret: Secret) -> None:
+        """Store the secret in the place of another one.
+
+        Raises:
+            UsageError: it cannot be.
+        """
+
     def describe(self) -> str:
         """Where that is, for messages."""
 

@@ -126,7 +126,9 @@ class Registrar:
         if isinstance(session_error.error, ClusterUnknown):
             self._restore_graph()
         elif not (
-            self._adopt_replaced(session_error.session) or self._takes(session_error.session)
+            self._adopt_replaced(session_error.session)
+            or self._takes(session_error.session)
+            or self._adopt_copy(session_error.session)
         ):
             self._register_again(session_error.session)
 
@@ -147,6 +149,30 @@ class Registrar:
         self.session = self._adopt(stored)
         if self._ownership:
             self._ownership.replaced(self.session.registration)
+        return True
+
+    def _adopt_copy(self, session: Session) -> bool:
+        """Whether the agent's own copy of the secret is another one, and rainbow accepts that."""
+        kept = self._store.copy()
+        if kept is None or kept == session.secret:
+            return False
+        try:
+            self._scheduler.receive(session.cluster, kept.reveal(), 1)
+        except RequestDenied:
+            return False
+        log.warning(
+            "Rainbow denies the secret in %s and accepts the agent's own copy, which is used and"
+            " put back there: another program overwrote it (upstream's register.py does that to a"
+            " file that exists: give each cluster a file of its own)",
+            self._store.describe(),
+            extra={"action": "secret_put_back", "cluster": self._cluster},
+        )
+        try:
+            self._store.put_back(kept)
+        except UsageError as exc:
+            log.warning("The secret is not put back: %s", exc)
+        self._denials, self._denied_since = 0, None
+        self.session = self._find(kept)
         return True
 
     def _takes(self, session: Session) -> bool:

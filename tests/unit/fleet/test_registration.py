@@ -246,6 +246,37 @@ def test_denied_while_the_name_is_still_taken_is_fatal_the_third_time(harness: H
     assert "the secret was changed in rainbow" in str(caught.value)
 
 
+def test_a_secret_that_another_program_overwrote_is_put_back(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Upstream's register.py writes another cluster's secret into the file: ours is not lost."""
+    before = harness.registrar.ensure()
+    harness.store.kept = Credentials("secret of green", "token of green")
+    harness.restart()
+    session_error = harness.session_error(DENIED)
+    assert session_error.session != before
+    harness.registrar.recover(session_error)
+    assert harness.registrar.session == before
+    assert harness.works()
+    current = harness.ledger.current_registration()
+    assert current is not None
+    assert current.id == before.registration
+    assert harness.store.load() == before.secret
+    assert harness.rainbow.calls["register"] == 1
+    assert "register.py" in caplog.text
+
+
+def test_a_copy_that_rainbow_denies_too_changes_nothing(harness: Harness) -> None:
+    """The secret was changed in rainbow: that is said as before."""
+    harness.registrar.ensure()
+    rotate(harness)
+    harness.store.kept = Credentials("another secret", "token")
+    harness.restart()
+    with pytest.raises(Unavailable, match="2 more times"):
+        harness.registrar.recover(harness.session_error(DENIED))
+    assert harness.store.load() == Secret("another secret")
+
+
 def test_a_denial_that_does_not_last_changes_nothing(harness: Harness) -> None:
     """Rainbow says `request denied` also while it cannot read its database."""
     session = harness.registrar.ensure()

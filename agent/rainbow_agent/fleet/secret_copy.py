@@ -1,0 +1,59 @@
+"""The agent's own copy of the cluster's secret: `cluster-secret.json` in the state folder.
+
+rainbow-config.yaml belongs to upstream's scripts too. Its register.py, run with a file that is
+there, writes another cluster's secret over `cluster.secret` and leaves `cluster.name`; rainbow
+gives a secret only once, so that would cost the cluster its membership.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+from rainbow_agent.runtime.setting_types import Secret
+
+_FILE: Final = "cluster-secret.json"
+
+
+class SecretCopy:
+    """The copy of one cluster's secret for one rainbow."""
+
+    def __init__(self, folder: Path, *, cluster: str, host: str) -> None:
+        self._path = folder / _FILE
+        self._cluster = cluster
+        self._host = host
+
+    def load(self) -> Secret | None:
+        """What was saved for this cluster; None where nothing was, or it cannot be read."""
+        try:
+            entry = json.loads(self._path.read_bytes())
+            ours = entry["cluster"] == self._cluster and entry["host"] == self._host
+            secret = entry["secret"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return Secret(secret) if ours and isinstance(secret, str) and secret else None
+
+    def save(self, secret: Secret) -> None:
+        """Replace the copy; mode 0600, on the disk when this returns.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        text = json.dumps({"cluster": self._cluster, "host": self._host, "secret": secret.reveal()})
+        fresh = self._path.with_name(f"{_FILE}.new")
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)
+
+    def remove(self) -> None:
+        """The cluster has left rainbow, or its secret is not to be kept."""
+        self._path.unlink(missing_ok=True)
+
+    def __str__(self) -> str:
+        return str(self._path)
