@@ -78,7 +78,10 @@ def _run(folder: Path, seed: int, seconds: float, kinds: Sequence[str], *, real:
         parts.start_agent()
         wait_for_registration(parts)
         with _sending(parts, book, seed) as sender:
-            _blow(storm, sender, begin + seconds)
+            try:
+                _blow(storm, sender, begin + seconds)
+            except Exception as exc:  # noqa: BLE001 - what was sent until then is judged all the same
+                storm.fault(f"the storm broke off: {exc!r}")
         blown = time.monotonic()
         print("chaos: the storm is over; waiting for what is open", flush=True)
         _settle(storm)
@@ -128,7 +131,7 @@ def _settle(storm: Storm) -> None:
         if (now := parts.counts()) != last:
             last, changed = now, time.monotonic()
     if parts.agent is not None and (code := parts.agent.stop()):
-        storm.faults.append(f"the agent ended with {code} at the last stop")
+        storm.fault(f"the agent ended with {code} at the last stop")
 
 
 def _is_over(storm: Storm) -> bool:
@@ -140,8 +143,6 @@ def _print(storm: Storm, verdict: Verdict, seed: int, blown: float, settled: flo
     for what in ("lost", "twice", "early", "untrue"):
         for line in getattr(verdict, what):
             print(f"{what}: {line}")
-    for fault in storm.faults:
-        print(f"fault: {fault}")
     print(final_block(storm, verdict, seed=seed, blown=blown, settled=settled), flush=True)
 
 

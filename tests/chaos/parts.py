@@ -65,6 +65,10 @@ class Row:
         return [name for name, state in self.tasks if state in _BEGUN]
 
 
+class AgentEnded(AssertionError):
+    """Though nobody ended it."""
+
+
 class Parts:
     """A cluster with all that it needs.
 
@@ -276,11 +280,12 @@ def wait_for_registration(parts: Parts, *, besides: Sequence[str] = ()) -> None:
 
     Raises:
         AssertionError: it does not come to that.
+        AgentEnded: the agent ended by itself.
     """
 
     def is_registered() -> bool:
         if ended := parts.agent_ended():
-            raise AssertionError(f"the agent ended by itself: {ended}")
+            raise AgentEnded(f"the agent ended by itself: {ended}")
         secret = parts.secret()
         return bool(secret) and secret not in besides
 

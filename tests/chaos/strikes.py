@@ -15,12 +15,15 @@ from typing import Final
 import psutil
 
 from chaos.jobs import Book
-from chaos.parts import Parts, copy_hot, put_back, wait_for_registration
+from chaos.parts import AgentEnded, Parts, copy_hot, put_back, wait_for_registration
 
 #: Of jobs that waited in a rainbow whose database was removed or put back.
 GONE_WITH_RAINBOW: Final = "was only in the database that rainbow lost"
 #: Of jobs that the agent received after the copy of its ledger was made.
 GONE_WITH_LEDGER: Final = "was only in the ledger that was put back, and not over"
+#: The real rainbow keeps a new secret to itself where its memory has a graph that its database
+#: does not: a graph that was on its way when the database was removed is enough.
+_STUCK: Final = "kept the new secret to itself"
 
 
 @dataclass
@@ -49,7 +52,7 @@ class Storm:
         """SIGTERM: it ends in order, with 0."""
         code = self._end_by(signal.SIGTERM)
         if code not in (0, -signal.SIGTERM):  # before its handler is there the signal ends it
-            self.faults.append(f"the agent ended with {code} after SIGTERM")
+            self.fault(f"the agent ended with {code} after SIGTERM")
         self._pause(0.0, 0.5)
         self.parts.start_agent()
 
@@ -83,13 +86,32 @@ class Storm:
         with self.book.held():
             parts.scheduler.kill()
             self._rainbow_loses()
-            for suffix in ("", "-wal", "-shm", "-journal"):
-                path = parts.scheduler.db.with_name(parts.scheduler.db.name + suffix)
-                path.unlink(missing_ok=True)
+            self._remove_rainbows_database()
             parts.start_rainbow()
             self._ledger_copied = self._rainbow_copied = False
             # A secret is given once: an agent killed before it is on disk needs a human.
-            wait_for_registration(parts, besides=[old])
+            try:
+                wait_for_registration(parts, besides=[old])
+            except AgentEnded as exc:
+                self._help_as_operator(old, str(exc))
+
+    def _help_as_operator(self, old: str, why: str) -> None:
+        """What an agent asks for that ends with 42: the row is removed, rainbow restarted."""
+        if _STUCK not in why:
+            raise AssertionError(why)
+        print(f"chaos: the operator has to help: {why[:300]}", flush=True)
+        self.struck["operator had to remove the cluster's row"] += 1
+        self.parts.end_agent()
+        self.parts.scheduler.kill()
+        self._remove_rainbows_database()
+        self.parts.start_rainbow()
+        self.parts.start_agent()
+        wait_for_registration(self.parts, besides=[old])
+
+    def _remove_rainbows_database(self) -> None:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            path = self.parts.scheduler.db.with_name(self.parts.scheduler.db.name + suffix)
+            path.unlink(missing_ok=True)
 
     def rainbow_put_back(self) -> None:
         """Its database is put back to an older copy; the first time the copy is made."""
@@ -193,9 +215,20 @@ class Storm:
     def strike(self) -> None:
         """The next one, by chance."""
         (kind,) = self.rng.choices(self.kinds, [WEIGHTS[kind] for kind in self.kinds])
-        KINDS[kind](self)
+        try:
+            KINDS[kind](self)
+        except (AssertionError, RuntimeError, OSError) as exc:
+            self.fault(f"{kind}: {exc}")
+            self._repair()
         if kind not in _COUNT_THEMSELVES:
             self.struck[kind] += 1
+
+    def _repair(self) -> None:
+        """Whatever a strike left half done: rainbow and the agent run."""
+        if not self.parts.scheduler.is_running():
+            self.parts.start_rainbow()
+        if self.parts.agent is None or not self.parts.agent.alive():
+            self.parts.start_agent()
 
     def _end_by(self, number: signal.Signals) -> int | None:
         agent = self.parts.agent
@@ -210,8 +243,13 @@ class Storm:
     def notice_end(self) -> bool:
         """Whether the agent has ended by itself, which is a fault."""
         if ended := self.parts.agent_ended():
-            self.faults.append(f"the agent ended by itself, {ended}")
+            self.fault(f"the agent ended by itself, {ended}")
         return bool(ended)
+
+    def fault(self, what: str) -> None:
+        """Something that no strike explains."""
+        self.faults.append(what)
+        print(f"chaos: fault: {what}", flush=True)
 
     def _pause(self, least: float, most: float) -> None:
         Event().wait(self.rng.uniform(least, most))

@@ -77,6 +77,10 @@ class SchedulerProcess:
         """Its process id; 0 when it does not run."""
         return self._process.pid if self._process else 0
 
+    def is_running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start it; it answers when this returns."""
         # Each start has a log of its own, or the line of the last one would be taken for its.
