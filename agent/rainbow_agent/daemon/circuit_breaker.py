@@ -49,12 +49,13 @@ class CircuitBreaker:
             for change in changes:
                 if change.now is JobState.COMPLETED or _worked(change):
                     self._close()
-                elif change.now is JobState.FAILED:
+                elif change.now in (JobState.FAILED, JobState.REFUSED):
+                    # Refused by the workload manager; what cannot be planned is not told here.
                     self._failed(change)
                 elif change.now is JobState.RUNNING:
                     self._began = self._clock.monotonic() if self._trying else None
                 elif change.now in FINAL_JOB_STATES:
-                    self._trying = False  # refused, canceled, lost: that tells nothing
+                    self._trying = False  # canceled, lost: that tells nothing
 
     def may_take(self) -> int | None:
         """How many jobs may be taken now; None: as many as there are."""
@@ -84,8 +85,9 @@ class CircuitBreaker:
         self._trying, self._began = False, None
         reason = (
             f"{self._in_a_row} jobs one after the other failed within {IMMEDIATE_S:.0f} s of their"
-            f" start, the last one ({change.key.id}) with: {change.reason or 'no reason'}; no jobs"
-            f" are taken for {pause:.0f} s, then one is tried"
+            " start, or were refused by the workload manager, the last one"
+            f" ({change.key.id}) with: {change.reason or 'no reason'}; no jobs are taken for"
+            f" {pause:.0f} s, then one is tried"
         )
         self._conditions.set(ConditionName.BLACK_HOLE, reason)
         log.error("Black hole: %s", reason, extra={"action": "black_hole", "pause": pause})

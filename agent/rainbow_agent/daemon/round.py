@@ -19,6 +19,7 @@ from rainbow_agent.core.errors import (
 )
 from rainbow_agent.core.ports import Clock, StopSignal
 from rainbow_agent.daemon.members import Members
+from rainbow_agent.daemon.process import MemoryRelease
 from rainbow_agent.fleet.session import Session
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.loops import Telemetry
@@ -56,6 +57,7 @@ class Round:
         self._clock = clock
         self._telemetry = telemetry
         self._nothing_waits = False  # in rainbow, of what would be taken
+        self._memory = MemoryRelease(clock.monotonic)
 
     def run(self) -> bool:
         """Submit, accept, receive, submit, accept; True when there may be more at once."""
@@ -100,9 +102,11 @@ class Round:
         if not new:
             self._jobs.nothing_offered()
             self._fleet.rotate_secret()
+            self._memory.rested()
             self._backoff.idled(self._clock.monotonic())
             return self._answers_are_awaited()
         self._backoff.worked(self._clock.monotonic())
+        self._memory.worked()
         self._submit()
         self._fleet.accept(session)
         return full or self._answers_are_awaited()

@@ -230,6 +230,11 @@ class FluxWorkload:
                 return
 
     def _take(self, responses: Iterable[Response]) -> None:
+        self._take_each(responses)
+        if not self._in_flight:
+            self._writer = RequestWriter(self._queue)  # an environment may be megabytes of text
+
+    def _take_each(self, responses: Iterable[Response]) -> None:
         for response in responses:
             key, form = self._in_flight.pop(response.request, (None, None))
             if key is None:
