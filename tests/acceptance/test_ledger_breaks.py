@@ -131,7 +131,7 @@ def test_the_ledger_breaks_while_the_daemon_runs(site: Site, tmp_path: Path, how
         one_job_done_and_one_runs(site, gate, agent)
         break_ledger(ledger_of(site), how)
         site.fleet.send(jobspec(task(site.writes("fourth")), name="fourth"))
-        agent.says("beginning anew")
+        agent.says("restarting in")
         eventually(lambda: state_of(site, "fourth") is JobState.COMPLETED, "later jobs run")
         gate.touch()
         eventually(lambda: state_of(site, "second") is JobState.COMPLETED, "and earlier ones end")
