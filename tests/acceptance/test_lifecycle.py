@@ -105,6 +105,7 @@ def test_rainbow_comes_up_later(tmp_path: Path) -> None:
     with running_site(tmp_path) as site:
         site.scheduler.stop()
         with site.program.background("start") as agent:
+            agent.says("Starting rainbow-agent")  # there is a state folder to look at
             eventually(
                 lambda: site.program.show("status")["rainbow"]["reachable"] is False,
                 "status says that rainbow is away",
