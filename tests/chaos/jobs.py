@@ -22,7 +22,7 @@ from support.storm import random_job
 _SCRIPT: Final = """\
 mine=$1 instance=$2 seconds=$3 code=$4; shift 4
 while [ $# -gt 0 ]; do
-  [ "$(grep -c '^-' "$1")" = "$2" ] || echo "! $1" >> "$mine"
+  [ "$(grep -c '^-' "$1")" -ge "$2" ] || echo "! $1" >> "$mine"
   shift 2
 done
 read -r number < "$instance"

@@ -217,12 +217,7 @@ class Parts:
 
     def rows(self) -> list[Row]:
         """All jobs in the ledger, in order of arrival."""
-        found: dict[int, Row] = {}
-        for seq, name, key, state, reason, task, of_task in _read(self.ledger, _ROWS):
-            row = found.setdefault(seq, Row(name, key, state, reason or "", []))
-            if task is not None and of_task is not None:
-                row.tasks.append((task, of_task))
-        return list(found.values())
+        return rows_of(self.ledger)
 
     def counts(self) -> tuple[int, int]:
         """How many jobs the ledger has, and how many are over."""
@@ -231,6 +226,16 @@ class Parts:
         for total, over in _read(self.ledger, query, sorted(FINAL)):
             return int(total), int(over)
         return 0, 0
+
+
+def rows_of(ledger: Path) -> list[Row]:
+    """All jobs in a ledger, in order of arrival."""
+    found: dict[int, Row] = {}
+    for seq, name, key, state, reason, task, of_task in _read(ledger, _ROWS):
+        row = found.setdefault(seq, Row(name, key, state, reason or "", []))
+        if task is not None and of_task is not None:
+            row.tasks.append((task, of_task))
+    return list(found.values())
 
 
 def _read(path: Path, query: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:

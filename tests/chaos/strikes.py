@@ -15,7 +15,7 @@ from typing import Final
 import psutil
 
 from chaos.jobs import Book
-from chaos.parts import AgentEnded, Parts, copy_hot, put_back, wait_for_registration
+from chaos.parts import AgentEnded, Parts, copy_hot, put_back, rows_of, wait_for_registration
 
 #: Of jobs that waited in a rainbow whose database was removed or put back.
 GONE_WITH_RAINBOW: Final = "was only in the database that rainbow lost"
@@ -188,7 +188,7 @@ class Storm:
         if not self._ledger_copied or self.rng.random() < 0.3:
             if parts.counts()[0]:
                 copy_hot(parts.ledger, copy)
-                self._copied_rows = {row.key for row in parts.rows()}
+                self._copied_rows = {row.key for row in rows_of(copy)}
                 self._ledger_copied = True
                 self.struck["ledger copied"] += 1
             return
