@@ -16,8 +16,8 @@ from rainbow_agent.storage.ledger_connection import LedgerConnection, LedgerPart
 from rainbow_agent.storage.ledger_registrations import put_note, read_note
 from rainbow_agent.storage.ledger_rows_seen import digest_of
 
-#: Jobs that one transaction removes: some 20 ms, in which nobody else can write.
-PORTION: Final = 200
+#: Jobs that one transaction removes: some 10 ms, in which nobody else can write.
+PORTION: Final = 100
 #: Reports that one transaction removes.
 MAX_REPORTS: Final = 1000
 #: Pages of the file that are given back to the file system at once.

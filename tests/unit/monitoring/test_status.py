@@ -203,6 +203,21 @@ def test_text_names_what_is_wrong(settings: Settings) -> None:
     assert f"NOT REACHABLE: {problem}" in status_text(view, NOW)
 
 
+def test_how_far_back_the_ledger_goes(settings: Settings) -> None:
+    """What is kept, and that older jobs were removed; the text says it once any was."""
+    removed = {"removed": 12, "at": NOW, "remembered": 12}
+    view = status_view(settings, replace(found(), first_received=NOW - 3600, removed=removed), NOW)
+    assert view["history"] == {
+        "first_received": "2024-05-17T09:01:40.000Z",
+        "removed": 12,
+        "last_removed": "2024-05-17T10:01:40.000Z",
+        "keep_jobs": 100_000,
+        "keep_for": 7_776_000.0,
+    }
+    assert "12 older jobs removed" in status_text(view, NOW)
+    assert "removed" not in status_text(status_view(settings, found(), NOW), NOW)
+
+
 def test_the_last_errors_are_told(settings: Settings) -> None:
     """Jobs that ended badly, with how long ago and why."""
     bad = JobRow(JobKey("r1", 7), "ior", JobState.FAILED, "exit code 3", 1.0, None, NOW - 720)

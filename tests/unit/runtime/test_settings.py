@@ -429,3 +429,29 @@ def test_a_user_without_a_home_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         load({"RAINBOW_CLUSTER": "blue"})
     with pytest.raises(UsageError, match=r"RAINBOW_CONFIG .*write the path out"):
         load({"RAINBOW_STATE_DIR": "/s", "RAINBOW_CONFIG": "~/c.yaml"})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90d", 7_776_000.0), ("12h", 43_200.0), ("1.5m", 90.0), ("45s", 45.0), ("all", None)],
+)
+def test_how_long_jobs_are_kept(text: str, seconds: float | None) -> None:
+    """A number with its unit, or without end."""
+    assert settings({"RAINBOW_KEEP_FOR": text}).keep_for == seconds
+
+
+@pytest.mark.parametrize(("text", "number"), [("1", 1), ("5000000", 5_000_000), ("ALL", None)])
+def test_how_many_jobs_are_kept(text: str, number: int | None) -> None:
+    """A whole number, or without end."""
+    assert settings({"RAINBOW_KEEP_JOBS": text}).keep_jobs == number
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("FOR", text) for text in ("30", "0d", "-1d", "d", "1w", "nan")]
+    + [("JOBS", text) for text in ("0", "-1", "1e3", "many")],
+)
+def test_what_is_kept_without_sense(name: str, text: str) -> None:
+    """A number without a unit is no time, and nothing is kept by 0."""
+    with pytest.raises(UsageError, match=f"RAINBOW_KEEP_{name}"):
+        settings({f"RAINBOW_KEEP_{name}": text})
