@@ -1,4 +1,4 @@
-"""Whether the state folder's file system has room for what must not be lost."""
+"""Whether the state folder's file system has space for what must not be lost."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import psutil
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 
 _MIB: Final = 2**20
-#: Room under which it is said, in bytes; a tenth of a file system that is smaller than ten times
+#: Bytes under which it is said; a tenth of a file system that is smaller than ten times
 #: that.
-LOW: Final = 256 * _MIB
+LOW_BYTES: Final = 256 * _MIB
 
 
 @dataclass(frozen=True)
 class Space:
-    """Room on a file system, in bytes, as this user may use it."""
+    """Space on a file system, in bytes, as this user may use it."""
 
     free: int
     total: int
@@ -26,11 +26,11 @@ class Space:
     @property
     def low(self) -> int:
         """Under so much it is nearly full."""
-        return min(LOW, self.total // 10)
+        return min(LOW_BYTES, self.total // 10)
 
     @property
     def nearly_full(self) -> bool:
-        """Whether there is little room."""
+        """Whether there is little space left."""
         return self.free < self.low
 
 
@@ -54,17 +54,17 @@ class DiskWatch:
     def look(self) -> None:
         """Look once; takes microseconds."""
         try:
-            room = space(self._folder)
+            found = space(self._folder)
         except OSError as exc:
             self._conditions.set(
                 ConditionName.DISK_NEARLY_FULL,
                 f"{self._folder} cannot be looked at: {exc.strerror}; is it mounted?",
             )
             return
-        if room.nearly_full:
+        if found.nearly_full:
             self._conditions.set(
                 ConditionName.DISK_NEARLY_FULL,
-                f"{room.free // _MIB} MiB are free where {self._folder} is: free some, or what is"
+                f"{found.free // _MIB} MiB are free where {self._folder} is: free some, or what is"
                 " received can soon not be written down",
             )
         else:

@@ -27,7 +27,7 @@ class HistoryKeeper:
         keep: what is kept.
         clock: for ages.
         stop: ends the thread.
-        on_shrink: is told how many bytes the ledger's file has at least from now on.
+        on_shrink: called with the bytes that the ledger's file has at least from now on.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Whether all that stands in a ledger makes sense: damage that a look at its pages does not show.
 
-sqlite tells broken pages, and an index that says something else than its table. What is inside of
+sqlite finds broken pages, and an index that differs from its table. What is inside of
 a value it does not look at: states that are none, broken JSON, jobspecs with another letter.
 """
 

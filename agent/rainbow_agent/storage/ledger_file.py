@@ -26,7 +26,7 @@ BUSY_S = 30.0
 
 #: A ledger up to this size, in bytes, is checked page by page when it is opened for writing
 #: (some 30 ms at most, and each thread opens it); in a larger one damage shows when it is read.
-CHECKED_SIZE = 8 * 1024 * 1024
+MAX_CHECKED_BYTES = 8 * 1024 * 1024
 
 _SCRIPTS = Path(__file__).with_name("sql")
 _SCRIPT_NAME = re.compile(r"(\d{4})_\w+\.sql")
@@ -236,7 +236,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
-    if path.stat().st_size > CHECKED_SIZE:
+    if path.stat().st_size > MAX_CHECKED_BYTES:
         return
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":

@@ -42,12 +42,12 @@ class Backlog:
     """What waits, and where."""
 
     unplanned: int = 0  # jobs without tasks yet
-    unaccepted: int = 0  # jobs that rainbow was not told of
+    unaccepted: int = 0  # jobs that rainbow was not told to let go of
     tasks: Mapping[TaskState, int] = field(default_factory=dict)  # those that are not over
 
 
 #: Events read in one look; the rest is read by the next, so that one look stays short.
-PORTION: Final = 200_000
+MAX_EVENTS: Final = 200_000
 #: Seconds to wait for who holds the ledger; a probe does not wait longer for its answer.
 BUSY_S: Final = 2.0
 
@@ -100,9 +100,9 @@ class LedgerMetrics(LedgerPart):
             return int(db.execute(_NEWEST).fetchone()[0])
 
     def moved_since(self, event: int) -> Movements:
-        """What became of jobs after event number `event`, up to PORTION events."""
+        """What became of jobs after event number `event`, up to MAX_EVENTS events."""
         with self._connection.read() as db:
-            (upto,) = db.execute(_UP_TO, (event, PORTION)).fetchone()
+            (upto,) = db.execute(_UP_TO, (event, MAX_EVENTS)).fetchone()
             if upto is None:
                 return Movements(event)
             rows = db.execute(_MOVED, (event, upto)).fetchall()

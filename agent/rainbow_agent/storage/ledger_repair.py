@@ -22,9 +22,9 @@ from rainbow_agent.storage.ledger_rebuild import REBUILD
 log = logging.getLogger(__name__)
 
 #: Bytes of the smallest ledger, one page: its file is made whole, and never shorter.
-_LEAST = 4096
+_MIN_LEDGER_BYTES = 4096
 #: Ledgers up to this size are read whole at the start; larger ones only where they are used.
-_READ_SIZE = 64 * 1024 * 1024
+_MAX_READ_BYTES = 64 * 1024 * 1024
 
 
 def open_or_replace(
@@ -44,7 +44,7 @@ def open_or_replace(
         Fatal, LedgerError: it cannot be used, and that is no damage of the file itself.
     """
     lost = registered and not path.exists()
-    if registered and not lost and path.stat().st_size < _LEAST:
+    if registered and not lost and path.stat().st_size < _MIN_LEDGER_BYTES:
         # sqlite takes it for a database that was just made, and would start over without a word.
         broken = LedgerCorrupt(f"ledger {path}: it was cut off to {path.stat().st_size} bytes")
     if isinstance(broken, LedgerCorrupt) and not lost:
@@ -67,7 +67,7 @@ def _open_whole(path: Path, *, whatever_size: bool) -> SqliteLedger:
     """
     ledger = SqliteLedger.open(path)
     try:
-        if whatever_size or path.stat().st_size <= _READ_SIZE:
+        if whatever_size or path.stat().st_size <= _MAX_READ_BYTES:
             _read_through(path)
         ledger.try_to_write()
     except BaseException:  # whatever it is; raised again

@@ -13,9 +13,9 @@ from rainbow_agent.storage.ledger_registrations import Notes
 log = logging.getLogger(__name__)
 
 #: The note that is written to see it.
-_NOTE: Final = "written"
+_WRITTEN_NOTE: Final = "written"
 #: Bytes that have to fit: a little does even where nothing else would.
-_ROOM: Final = 256 * 1024
+_PROBE_BYTES: Final = 256 * 1024
 
 
 def cannot_write(conditions: Conditions, exc: LedgerBlocked) -> None:
@@ -33,8 +33,8 @@ def write_again(ledger: Notes, clock: Clock, conditions: Conditions) -> bool:
     if not conditions.has(ConditionName.LEDGER_UNWRITABLE):
         return False
     at = clock.now()
-    ledger.put_note(_NOTE, [at, " " * _ROOM])
-    ledger.put_note(_NOTE, [at])
+    ledger.put_note(_WRITTEN_NOTE, [at, " " * _PROBE_BYTES])
+    ledger.put_note(_WRITTEN_NOTE, [at])
     conditions.clear(ConditionName.LEDGER_UNWRITABLE)
     log.info("The ledger can be written again", extra={"action": "ledger_writable"})
     return True

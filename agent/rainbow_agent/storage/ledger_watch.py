@@ -13,7 +13,7 @@ from typing import Final
 from rainbow_agent.core.errors import LedgerCorrupt, LedgerDamaged
 
 #: Bytes of a page: sqlite's default, which ledgers have.
-_PAGE: Final = 4096
+_PAGE_BYTES: Final = 4096
 
 
 class LedgerWatch:
@@ -69,7 +69,7 @@ class LedgerWatch:
                 f"ledger {self._path}: it became shorter while it was in use, from {self._size} to"
                 f" {facts.st_size} bytes"
             )
-            if facts.st_size % _PAGE:
+            if facts.st_size % _PAGE_BYTES:
                 raise LedgerCorrupt(f"{what}: it was cut off in the middle of a page")
             raise LedgerDamaged(
                 f"{what}: it was cut off, or this was a VACUUM; it is looked through"

@@ -1,4 +1,4 @@
-"""The wish for another log level, as a file in the state folder, and the signal to look at it.
+"""The request for another log level, as a file in the state folder, and the signal to look at it.
 
 It holds for the daemon that runs: the next start takes the setting again.
 """
@@ -10,13 +10,13 @@ import signal
 from pathlib import Path
 from typing import Final
 
-#: What can be wished for.
+#: What can be requested.
 LEVELS: Final = ("debug", "info", "warning", "error")
 _NAME: Final = "log-level"
 
 
 def read(folder: Path) -> str | None:
-    """The wish; None where there is none, or none that can be fulfilled."""
+    """The requested level; None where there is none, or no such level."""
     try:
         level = (folder / _NAME).read_text(encoding="utf-8").strip().lower()
     except (OSError, UnicodeDecodeError):
@@ -25,7 +25,7 @@ def read(folder: Path) -> str | None:
 
 
 def write(folder: Path, level: str) -> None:
-    """Wish for a level.
+    """Request a level.
 
     Raises:
         OSError: the folder cannot be written.
@@ -36,7 +36,7 @@ def write(folder: Path, level: str) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Wish for nothing; none before is no error."""
+    """Withdraw the request; none before is no error."""
     (folder / _NAME).unlink(missing_ok=True)
 
 

@@ -35,9 +35,9 @@ _FLOCK = "hhqqi4x"
 _WRITE_LOCK = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 #: What runtime.json's size is a multiple of, in bytes, and what is kept free at its end: on a full
 #: disk it can still be written over.
-_BLOCK = 4096
-_SPARE = 1024
-#: The operator's wish that no new jobs are taken.
+_RUNTIME_BLOCK_BYTES = 4096
+_RUNTIME_SPARE_BYTES = 1024
+#: The operator's request that no new jobs are taken.
 _DRAIN = "drain.json"
 
 
@@ -241,13 +241,15 @@ def halted(pid: int) -> bool:
 def write_runtime(folder: Path, facts: Mapping[str, Any]) -> None:
     """Replace runtime.json; not flushed to disk, it is only about this run.
 
-    On a full disk the old one is written over, where it is large enough: that needs no room.
+    On a full disk the old one is written over, where it is large enough: that needs no space.
 
     Raises:
         OSError: it cannot be written.
     """
     path, text = folder / "runtime.json", json.dumps(facts)
-    text = text.ljust(-(-(len(text) + _SPARE) // _BLOCK) * _BLOCK)
+    text = text.ljust(
+        -(-(len(text) + _RUNTIME_SPARE_BYTES) // _RUNTIME_BLOCK_BYTES) * _RUNTIME_BLOCK_BYTES
+    )
     try:
         _replace(path, text)
     except OSError as exc:
@@ -307,20 +309,20 @@ def beat() -> dict[str, Any]:
 
 
 def write_drain(folder: Path, drain: Drain) -> None:
-    """Put the operator's wish down; on disk when this returns."""
-    wish = json.dumps({"since": drain.since, "reason": drain.reason})
-    _replace(folder / _DRAIN, wish, durable=True)
+    """Keep the operator's request to drain; it is on disk when this returns."""
+    request = json.dumps({"since": drain.since, "reason": drain.reason})
+    _replace(folder / _DRAIN, request, durable=True)
 
 
 def read_drain(folder: Path) -> Drain | None:
-    """The operator's wish; None when new jobs may be taken.
+    """The operator's request to drain; None when new jobs may be taken.
 
-    A file that cannot be read is a wish all the same: somebody wrote one.
+    A file that cannot be read counts as a request: somebody wrote it.
     """
     path = folder / _DRAIN
     try:
-        wish = json.loads(path.read_text(encoding="utf-8"))
-        return Drain(float(wish["since"]), str(wish.get("reason") or ""))
+        request = json.loads(path.read_text(encoding="utf-8"))
+        return Drain(float(request["since"]), str(request.get("reason") or ""))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -328,7 +330,7 @@ def read_drain(folder: Path) -> Drain | None:
 
 
 def clear_drain(folder: Path) -> bool:
-    """Take the wish back; False when there was none."""
+    """Withdraw the request to drain; False when there was none."""
     try:
         (folder / _DRAIN).unlink()
     except (FileNotFoundError, NotADirectoryError):

@@ -78,7 +78,7 @@ def test_a_great_deal_of_news_is_read_in_parts(
     ledger: SqliteLedger, measures: LedgerMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One look stays short; nothing is lost or counted twice."""
-    monkeypatch.setattr(ledger_metrics, "PORTION", 7)
+    monkeypatch.setattr(ledger_metrics, "MAX_EVENTS", 7)
     history = JobHistory(measures.newest())
     for number in range(1, 11):
         complete(ledger, add_job(ledger, number, "build"))
