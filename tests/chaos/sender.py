@@ -14,7 +14,7 @@ PAUSE_S: Final = (0.1, 2.0)
 A_FEW: Final = 5
 A_BURST: Final = 60
 BURST_SHARE: Final = 0.02  # of the times that something is sent
-MAX_OPEN: Final = 150  # jobs; more are not sent until some are over
+MAX_OPEN: Final = 120  # jobs that are sent and not over; more are not sent until some are
 
 
 class Sender:
@@ -50,8 +50,9 @@ class Sender:
     def _run(self) -> None:
         try:
             while not self._stop.wait(self._rng.uniform(*PAUSE_S)):
-                total, over = self._parts.counts()
-                if total - over < MAX_OPEN:
+                _, over = self._parts.counts()
+                excused = sum(bool(job.excuse) for job in list(self._book.jobs.values()))
+                if len(self._book.jobs) - excused - over < MAX_OPEN:
                     burst = self._rng.random() < BURST_SHARE
                     self._send(A_BURST if burst else self._rng.randint(1, A_FEW))
         except BaseException as exc:  # noqa: BLE001 - raised in the main thread

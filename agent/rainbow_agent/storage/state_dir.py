@@ -15,6 +15,8 @@ import logging
 import os
 import stat
 import struct
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +37,18 @@ _FLOCK = "hhqqi4x"
 _WRITE_LOCK = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 #: What runtime.json's size is a multiple of, in bytes, and what is kept free at its end: on a full
 #: disk it can still be written over.
+<<<<<<< HEAD
 _RUNTIME_BLOCK_BYTES = 4096
 _RUNTIME_SPARE_BYTES = 1024
 #: The operator's request that no new jobs are taken.
+=======
+_BLOCK = 4096
+_SPARE = 1024
+#: How long a lock that is held is waited for, and the pause between two tries, in seconds.
+LOCK_WAIT_S = 3.0
+LOCK_PAUSE_S = 0.05
+#: The operator's wish that no new jobs are taken.
+>>>>>>> ecc3000 (A start right after a SIGKILL waits for the lock of the state folder instead of ending with 42)
 _DRAIN = "drain.json"
 
 
@@ -170,7 +181,7 @@ class Lock:
         except OSError as exc:
             raise UsageError(f"{path} cannot be opened: {exc.strerror}") from exc
         try:
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WRITE_LOCK)
+            _lock(fd)
         except (BlockingIOError, PermissionError):
             os.close(fd)
             other = read_holder(folder)
@@ -200,6 +211,28 @@ class Lock:
     def release(self) -> None:
         """Free the lock."""
         os.close(self._fd)
+
+
+def _lock(fd: int) -> None:
+    """Take the lock, or wait for it a little.
+
+    A program that an agent was about to start when it was killed has the agent's descriptors until
+    it is loaded: for that long the lock outlives the agent, and a human has nothing to do.
+
+    Raises:
+        OSError: it is held all the time, or there are no locks.
+    """
+    deadline = time.monotonic() + LOCK_WAIT_S
+    pause = threading.Event()
+    while True:
+        try:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WRITE_LOCK)
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() > deadline:
+                raise
+            pause.wait(LOCK_PAUSE_S)
+        else:
+            return
 
 
 def read_holder(folder: Path) -> Holder | None:

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,19 @@ def test_a_released_lock_can_be_taken(tmp_path: Path) -> None:
     lock = Lock.take(tmp_path, later)
     assert running(tmp_path) == later
     lock.release()
+
+
+def test_a_lock_that_outlives_its_agent_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    """What an agent was about to start when it was killed has its descriptors until it is loaded."""
+    lock = Lock.take(tmp_path, ME)
+    left = os.dup(lock._fd)  # the same open file, as in a process that was forked
+    lock.release()
+    assert running(tmp_path) == ME
+    timer = threading.Timer(0.3, os.close, [left])
+    timer.start()
+    Lock.take(tmp_path, Holder(7, 1.0)).release()
+    timer.join()
+    assert read_holder(tmp_path) == Holder(7, 1.0)
 
 
 def test_asking_does_not_take_it(tmp_path: Path) -> None:
