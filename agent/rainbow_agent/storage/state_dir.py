@@ -37,18 +37,12 @@ _FLOCK = "hhqqi4x"
 _WRITE_LOCK = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 #: What runtime.json's size is a multiple of, in bytes, and what is kept free at its end: on a full
 #: disk it can still be written over.
-<<<<<<< HEAD
 _RUNTIME_BLOCK_BYTES = 4096
 _RUNTIME_SPARE_BYTES = 1024
-#: The operator's request that no new jobs are taken.
-=======
-_BLOCK = 4096
-_SPARE = 1024
 #: How long a lock that is held is waited for, and the pause between two tries, in seconds.
 LOCK_WAIT_S = 3.0
 LOCK_PAUSE_S = 0.05
-#: The operator's wish that no new jobs are taken.
->>>>>>> ecc3000 (A start right after a SIGKILL waits for the lock of the state folder instead of ending with 42)
+#: The operator's request that no new jobs are taken.
 _DRAIN = "drain.json"
 
 

@@ -195,7 +195,7 @@ def test_a_released_lock_can_be_taken(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_outlives_its_agent_for_a_moment_is_waited_for(tmp_path: Path) -> None:
-    """What an agent was about to start when it was killed has its descriptors until it is loaded."""
+    """What an agent was about to start when it was killed has its files until it is loaded."""
     lock = Lock.take(tmp_path, ME)
     left = os.dup(lock._fd)  # the same open file, as in a process that was forked
     lock.release()
