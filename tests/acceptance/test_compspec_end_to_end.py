@@ -135,7 +135,7 @@ def test_a_start_that_finds_nothing_changed_says_nothing(site: Site) -> None:
         )
         assert agent.stop() == 0
         assert "Told rainbow" not in agent.log()
-        assert "changed; rainbow gets it anew" not in agent.log()
+        assert "changed; rainbow gets the new one" not in agent.log()
     site.scheduler.restart(keep_db=True)
     with site.program.background("start") as agent:
         agent.says("Told rainbow of this cluster's")
@@ -174,7 +174,7 @@ def test_a_node_that_goes_leaves_the_graph(tmp_path: Path, kind: SchedulerKind, 
         assert "blue" in rainbow.satisfy(four).clusters
         flux.run("flux", "overlay", "disconnect", "3")
         # Not by asking again and again: the real server would not survive it (decision 0005).
-        agent.says("changed; rainbow gets it anew")
+        agent.says("changed; rainbow gets the new one")
         told = "Told rainbow of this cluster's"
         eventually(lambda: agent.log().count(told) == 2, "the subsystems are sent again")
         assert "blue" not in rainbow.satisfy(four).clusters
