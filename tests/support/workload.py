@@ -27,6 +27,7 @@ from rainbow_agent.core.model import (
     WorkloadEvent,
 )
 from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.core.obstacles import Obstacle
 from rainbow_agent.core.ports import Clock, StopSignal
 from support.common import FakeClock
 from support.fakejob import FakeJob
@@ -68,6 +69,8 @@ class FakeWorkload:
         self.refuse: Callable[[Submission], str | None] = lambda _: None
         #: Why it takes no job at all; None when it does.
         self.held: str | None = None
+        #: What keeps its jobs from being taken or started.
+        self.obstacles: list[Obstacle] = []
         #: How often each task became a job in this instance: what "nothing runs twice" means.
         self.became_job: Counter[TaskKey] = Counter()
         self.journals_opened = 0
@@ -316,6 +319,12 @@ class FakeConnection(_Link):
         with self._server.changed:
             self._expect_alive()
             return self._server.pool()
+
+    def obstacles(self, *, trial: bool = False) -> list[Obstacle]:
+        """As the test says."""
+        with self._server.changed:
+            self._expect_alive()
+            return list(self._server.obstacles)
 
     def start_submit(self, submission: Submission) -> None:
         """Send; the server answers at once, or the connection breaks."""

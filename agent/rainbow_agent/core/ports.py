@@ -22,6 +22,7 @@ from rainbow_agent.core.model import (
     WorkloadEvent,
 )
 from rainbow_agent.core.node_resources import PoolView
+from rainbow_agent.core.obstacles import Obstacle
 
 
 class Clock(Protocol):
@@ -140,6 +141,13 @@ class Workload(Protocol):
 
     def resources(self) -> PoolView:
         """What it can schedule, and what of that is free now."""
+
+    def obstacles(self, *, trial: bool = False) -> list[Obstacle]:
+        """What keeps jobs from being taken or started now.
+
+        Args:
+            trial: also try whether the plainest job is taken; it never runs.
+        """
 
     def start_submit(self, submission: Submission) -> None:
         """Begin one submission; does not wait. Its outcome comes from collect_outcomes()."""

@@ -153,14 +153,22 @@ class Submitter:
         sent = self._sent.pop(key)
         if isinstance(outcome, Submitted):
             reach(CrashPoint.SUBMITTED)
-            change = self._change(
-                key, TaskState.SUBMITTED, sent, "submitted", flux_id=outcome.flux_id
+            change = TaskChange(
+                key,
+                TaskState.SUBMITTED,
+                sent,
+                "submitted",
+                flux_id=outcome.flux_id,
+                inside=self._in_group,
             )
             self._record([change])
             self._ready += order.submitted(key, outcome.flux_id)
         elif isinstance(outcome, SubmitHeld) and self._on_held is not None:
             cause = f"the workload manager takes no jobs now: {outcome.reason}"
-            self._record([self._change(key, TaskState.PENDING, self._clock.now(), cause)])
+            back = TaskChange(
+                key, TaskState.PENDING, self._clock.now(), cause, inside=self._in_group
+            )
+            self._record([back])
             self._on_held(outcome.reason)
         else:
             # A dependency that has failed meanwhile is no fault of this task.
@@ -178,14 +186,16 @@ class Submitter:
         self, key: TaskKey, state: TaskState, reason: str, *, unsatisfiable: bool = False
     ) -> TaskChange:
         at = self._clock.now()
-        return self._change(
-            key, state, at, reason, reason=reason, finished=at, unsatisfiable=unsatisfiable
+        return TaskChange(
+            key,
+            state,
+            at,
+            reason,
+            reason=reason,
+            finished=at,
+            inside=self._in_group,
+            unsatisfiable=unsatisfiable,
         )
-
-    def _change(
-        self, key: TaskKey, state: TaskState, at: float, cause: str, **facts: Any
-    ) -> TaskChange:
-        return TaskChange(key, state, at, cause, inside=self._in_group, **facts)
 
 
 def complete(

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.lineage import Lineage
 from rainbow_agent.core.model import Submission, SubmitHeld, SubmitOutcome, SubmitRefused, Submitted
+from rainbow_agent.core.obstacles import ObstacleKind
 from rainbow_agent.workload.flux.quiesce import backlog
 from rainbow_agent.workload.flux.submit_request import RequestWriter
 from rainbow_agent.workload.flux.workload import FluxWorkload
@@ -306,3 +307,36 @@ def test_a_queue_of_the_agents_that_is_closed_holds_every_job(queues: PrivateFlu
         queues.run("flux", "queue", "enable", "batch")
         workload.start_submit(submission())
         assert isinstance(outcomes(workload, 1)[0], Submitted)
+
+
+@pytest.mark.flux
+@needs_flux
+def test_what_keeps_jobs_from_starting_is_told(flux: PrivateFlux) -> None:
+    """A stopped or disabled queue with the operator's words, and a scheduler that is not loaded."""
+    with closing(FluxWorkload(flux.uri)) as workload:
+        assert workload.obstacles(trial=True) == []
+        flux.run("flux", "queue", "stop", "-m", "until noon")
+        (stopped,) = workload.obstacles(trial=True)
+        assert str(stopped) == "the queue is stopped, so no job of it starts: until noon"
+        flux.run("flux", "queue", "start")
+        flux.run("flux", "queue", "disable", "-m", "moving")
+        kinds = [each.kind for each in workload.obstacles(trial=True)]
+        assert kinds == [ObstacleKind.QUEUE_DISABLED, ObstacleKind.REFUSES_ALL]
+        flux.run("flux", "queue", "enable")
+        flux.run("flux", "module", "remove", "sched-simple")
+        # Newer versions also say that the queue is stopped.
+        assert workload.obstacles()[0].kind is ObstacleKind.NO_SCHEDULER
+
+
+@pytest.mark.flux
+@needs_flux
+def test_queues_without_a_default_are_told_by_a_trial(queues: PrivateFlux) -> None:
+    """Nothing is stopped, and yet no job is taken; with a queue that is named it is."""
+    queues.run("flux", "queue", "stop", "debug")
+    with closing(FluxWorkload(queues.uri)) as workload:
+        stopped, refused = workload.obstacles(trial=True)
+        assert (stopped.kind, stopped.queue) == (ObstacleKind.QUEUE_STOPPED, "debug")
+        assert (refused.kind, refused.reason) == (ObstacleKind.REFUSES_ALL, "no queue specified")
+    with closing(FluxWorkload(queues.uri, queue="batch")) as workload:
+        kinds = [each.kind for each in workload.obstacles(trial=True)]
+        assert kinds == [ObstacleKind.QUEUE_STOPPED]

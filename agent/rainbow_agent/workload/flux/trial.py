@@ -33,13 +33,17 @@ class Trial:
         self._now = now
         self._tried: tuple[float, str | None] | None = None
 
-    def problem(self, connection: Connection) -> str | None:
+    def problem(self, connection: Connection, *, anew: bool = False) -> str | None:
         """Why Flux takes no job at all, in its words; None when it takes the plainest.
+
+        Args:
+            connection: to Flux.
+            anew: try now, whatever an earlier trial showed.
 
         Raises:
             WorkloadUnavailable: it does not answer.
         """
-        if self._tried is None or self._now() - self._tried[0] > BELIEVED_S:
+        if anew or self._tried is None or self._now() - self._tried[0] > BELIEVED_S:
             self._tried = self._now(), self._try(connection)
         return self._tried[1]
 

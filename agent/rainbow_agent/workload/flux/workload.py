@@ -23,10 +23,12 @@ from rainbow_agent.core.model import (
 )
 from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.notation import f58
+from rainbow_agent.core.obstacles import Obstacle, ObstacleKind
 from rainbow_agent.core.ports import Journal, StopSignal
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.workload.flux import bindings, quiesce
 from rainbow_agent.workload.flux import lineage as flux_lineage
+from rainbow_agent.workload.flux import obstacles as flux_obstacles
 from rainbow_agent.workload.flux import resources as flux_resources
 from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection, Response
 from rainbow_agent.workload.flux.journal import FluxJournal
@@ -113,6 +115,19 @@ class FluxWorkload:
             decode = flux_resources.codecs(bindings.load())
             self._seen = answers, flux_resources.pool(answers[0], decode, answers[1])
         return self._seen[1]
+
+    def obstacles(self, *, trial: bool = False) -> list[Obstacle]:
+        """See ports.Workload."""
+        connection = self._open()
+        try:
+            found = list(flux_obstacles.read(connection))
+            problem = self._trial.problem(connection, anew=True) if trial else None
+        except WorkloadUnavailable:
+            self._forget()
+            raise
+        if problem is not None:
+            found.append(Obstacle(ObstacleKind.REFUSES_ALL, reason=problem))
+        return found
 
     def start_submit(self, submission: Submission) -> None:
         """See ports.Workload."""

@@ -11,6 +11,7 @@ from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
 from rainbow_agent.core.lineage import Lineage
 from rainbow_agent.core.model import Submission, SubmitOutcome, SubmitRefused, Submitted, TaskKey
 from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.core.obstacles import Obstacle
 from rainbow_agent.core.ports import Journal, StopSignal
 from rainbow_agent.runtime.stop import Deadline, Stop
 from rainbow_agent.workload.local.journal import LocalJournal
@@ -101,6 +102,10 @@ class LocalWorkload:
         facts = self._ask(Op.RESOURCES)
         name, cores, free = str(facts["host"]), int(facts["cores"]), int(facts["cores_free"])
         return PoolView((NodeView(0, name, cores, gpus=0, cores_free=free),))
+
+    def obstacles(self, *, trial: bool = False) -> list[Obstacle]:  # noqa: ARG002 - none is needed
+        """It has no queues, and schedules as long as it runs."""
+        return []
 
     def start_submit(self, submission: Submission) -> None:
         """Begin one submission; does not wait.
