@@ -199,7 +199,7 @@ def test_a_denial_that_does_not_last(proxied: tuple[Site, CallProxy]) -> None:
         secret = site.fleet.credentials.cluster_secret
         for rpc in (rainbow_rpc.UPDATE_STATE, rainbow_rpc.RECEIVE_JOBS, rainbow_rpc.RECEIVE_JOBS):
             proxy.fail(rpc, grpc.StatusCode.UNKNOWN, "request denied")
-        agent.says("Rainbow denied our secret and takes it again")
+        agent.says("Rainbow denied the cluster's secret and accepts it again")
         eventually(lambda: proxy.left() == 0, "all denials have been")
         send(site, 2)
         site.program.await_end(2)

@@ -93,7 +93,7 @@ def test_denied_because_the_secret_was_changed(
             with timer(what, kind.value, "a job is received, run and reported"):
                 eventually(site.fleet.fits, "the graph is back", seconds=60)
                 runs_a_job(site, 3)
-            assert "was replaced; going on with the new one" in agent.log()
+            assert "was replaced; the new one is used" in agent.log()
             assert agent.stop() == 0, agent.log()
         assert site.written() == ["job 1", "job 2", "job 3"]
 

@@ -183,7 +183,7 @@ def test_the_clusters_secret_is_replaced(tmp_path: Path) -> None:
             document["clusters"] = [{"name": "blue", "token": given.token}]
             config.write_text(yaml.safe_dump(document))
             process.resume()
-            agent.says("was replaced; going on with the new one")
+            agent.says("was replaced; the new one is used")
             site.fleet.send(jobspec(task(site.writes("ran")), name="one"))
             site.program.await_end(1)
             assert agent.stop() == 0

@@ -105,8 +105,8 @@ class Inbox:
     def _let_go_again(self, session: Session, offers: list[Offer], new: set[int]) -> None:
         """Rows that are here already: most wait to be accepted, and soon are.
 
-        One that rainbow was told of before comes again when its database was put back to an older
-        copy: told again, or it would fill every answer from now on.
+        One that was accepted before comes again when its database was put back to an older
+        copy: it is accepted again, or it would fill every answer from now on.
         """
         known = [offer for offer in offers if offer.id not in new]
         again = self._ledger.let_go(session.registration, [offer.id for offer in known])

@@ -2,9 +2,9 @@
 
 Who registered the cluster is, and stays so with its state folder. Whoever finds credentials beside
 a folder that never held the cluster asks first: through a row in rainbow's list of jobs, which
-only agents of this cluster read. The one that holds it answers, and the other one ends with 42. If
-nobody answers the holder is gone: the new one goes on in its place, and has rainbow give it
-another secret, so that the old one could not come back unnoticed.
+only agents of this cluster read. The one that holds it answers, and the other one exits with
+status 42. If there is no answer the owner is gone: the new one takes its place, and has rainbow
+give it another secret, so that the old one could not come back unnoticed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 MIN_ANSWER_WAIT_S: Final = 2.0
 #: By how much a poll of the other agent may be late, as a multiple of the time between two.
 POLLS_PER_ANSWER: Final = 3.0
-#: Seconds after which an answer that nobody took is taken away.
+#: An answer that was not read is removed after that long.
 STALE_ANSWER_S: Final = 60.0
 #: Seconds that another agent, if there is one, gets to load the cluster's graph again.
 GRAPH_WAIT_S: Final = 40.0
@@ -68,7 +68,7 @@ class Ownership:
         token: what submits to this cluster; "" when it is not known, and nothing can be asked.
         identity: who we are.
         poll_max: seconds between polls at most, here and, so it is taken, over there.
-        clock: measures patience.
+        clock: measures how long an answer is waited for.
         conditions: where it is said that we ask.
     """
 
@@ -96,7 +96,7 @@ class Ownership:
         self._lost = 0  # how often our question was gone without an answer
         self._first_seen: dict[int, float] = {}  # rows of others, by id
         self._graphless: float | None = None
-        self._others_informed_at = float("-inf")  # when all have heard
+        self._others_informed_at = float("-inf")  # when every agent that asked has its answer
         self._looked_at = float("-inf")
 
     @property
@@ -111,9 +111,9 @@ class Ownership:
         return self.held and not secret_rotated and self.may_renew()
 
     def may_renew(self) -> bool:
-        """Whether whoever asked at the same time as we did has heard that we are the one.
+        """Whether an agent that asked at the same time has its answer by now.
 
-        Else they would hear of a denied secret, and not of us.
+        Otherwise it would only see its secret denied.
         """
         return self.held and self._clock.monotonic() >= self._others_informed_at
 
@@ -130,7 +130,7 @@ class Ownership:
             self._keep(OwnershipRecord(registration, held=False))
 
     def registered(self, registration: str) -> None:
-        """Rainbow gave us this secret, and nobody else."""
+        """Rainbow gave this secret to this agent only."""
         self._keep(OwnershipRecord(registration, held=True))
 
     def replaced(self, registration: str) -> None:
@@ -212,10 +212,10 @@ class Ownership:
     ) -> bool:
         now, asked = self._clock.monotonic(), self._asked or 0.0
         ours = [q.row for q in questions if q.by.id == self._identity.id]
-        told = [a for a in answers if a.to == self._identity.id]
-        if told:
-            self._remove(session, [*ours, *(a.row for a in told)])
-            raise Fatal(_held_by(session, told[0].by))
+        to_us = [a for a in answers if a.to == self._identity.id]
+        if to_us:
+            self._remove(session, [*ours, *(a.row for a in to_us)])
+            raise Fatal(_held_by(session, to_us[0].by))
         if not ours and not self._waiting:
             self._lost += 1
             if self._lost > 1:
@@ -292,7 +292,7 @@ class Ownership:
                         session, token, ownership_messages.answer(self._identity, asked.by.id)
                     )
                 except RequestDenied:
-                    log.warning("It cannot be told, since the token is denied")
+                    log.warning("It gets no answer, since the token is denied")
             # In this order: a question that is gone was answered, if it could be.
             self._remove(session, [asked.row])
 

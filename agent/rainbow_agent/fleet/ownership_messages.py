@@ -1,4 +1,4 @@
-"""Two agents with one cluster's credentials: how they hear of each other. Pure.
+"""Two agents with one cluster's credentials: how they find out about each other. Pure.
 
 Rainbow (075ee23) lets an agent read back nothing but the rows of its own list of jobs, and everyone
 who has the cluster's secret reads the same list. So a question is a row, and so is its answer
@@ -41,7 +41,7 @@ class OwnershipRecord:
 
     registration: str
     held: bool  # False: others were asked, and it is not known yet
-    secret_rotated: bool = True  # whether nobody else can have this registration's secret
+    secret_rotated: bool = True  # whether no other agent can have this registration's secret
 
 
 @dataclass(frozen=True)

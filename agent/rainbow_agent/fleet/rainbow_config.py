@@ -137,7 +137,7 @@ def save(path: Path, config: RainbowConfig) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    # mkstemp: a new file of mode 0600 under a name that nobody could have prepared.
+    # mkstemp: a new file of mode 0600 under a name that no other process could have prepared.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

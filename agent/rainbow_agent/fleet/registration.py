@@ -142,7 +142,7 @@ class Registrar:
         if stored is None or stored == session.secret:
             return False
         log.warning(
-            "The secret in %s was replaced; going on with the new one",
+            "The secret in %s was replaced; the new one is used",
             self._store.describe(),
             extra={"action": "secret_replaced", "cluster": self._cluster},
         )
@@ -183,13 +183,13 @@ class Registrar:
             return False
         self._denials, self._denied_since = 0, None
         log.warning(
-            "Rainbow denied our secret and takes it again; going on with it",
+            "Rainbow denied the cluster's secret and accepts it again",
             extra={"action": "denied_once", "cluster": self._cluster},
         )
         return True
 
     def may_renew(self) -> bool:
-        """Whether nobody waits for a word under this registration."""
+        """Whether no other agent waits for an answer under this registration."""
         return self._ownership is None or self._ownership.may_renew()
 
     def renew(self) -> bool:

@@ -53,7 +53,7 @@ def kept_back(host: str, cluster: str, store: str) -> str:
 
 
 def _cures(cluster: str, store: str) -> str:
-    """What helps when a secret is lost: rainbow has it, and gives it to nobody."""
+    """What helps when a secret is lost: rainbow has it, and does not give it again."""
     return (
         "restore it where the state folder was lost; or have rainbow's operator look the secret up"
         f" in its database (table `clusters`, name {cluster}) and write it to {store} (cluster:"

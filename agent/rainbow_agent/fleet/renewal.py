@@ -40,7 +40,7 @@ class KnowsToken(Protocol):
 
 
 def renew(registrar: Registrar, ledger: Handover, store: KnowsToken) -> Renewal:
-    """Register the cluster again, if nobody else would notice.
+    """Register the cluster again, if no submitter and no other agent would notice.
 
     Raises:
         Transient, Fatal: as Registrar.renew.

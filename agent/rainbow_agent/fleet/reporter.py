@@ -38,7 +38,7 @@ from rainbow_agent.storage.ledger_unwritable import cannot_write
 log = logging.getLogger(__name__)
 
 #: Jobs whose states are in a report: the last ones that came, and of others those that rainbow was
-#: not told of, as many as these; what is more goes into the next one.
+#: not sent yet, as many as these; the rest goes into the next one.
 MAX_RECENT_JOBS = 100
 MAX_UNREPORTED_JOBS = 1000
 #: A number that no event reaches.
@@ -117,7 +117,7 @@ class Reporter:
         self._workload: Workload | None = None
         self._problem = ""
         self._reported: dict[JobKey, JobState] = {}  # of the last report that rainbow took
-        #: Jobs that moved since rainbow was told of them, in that order; None: not looked yet.
+        #: Jobs that moved since they were reported, in that order; None: not looked yet.
         self._unreported: dict[JobKey, None] | None = None
         self._seen = 0  # the last event of the ledger that was looked at
         #: The last answer of the workload manager.
@@ -146,7 +146,7 @@ class Reporter:
             while not self._stop.is_set():
                 try:
                     self._report_once(ledger, scheduler, backoff)
-                except LedgerBlocked as exc:  # rainbow may know already; it is told again
+                except LedgerBlocked as exc:  # rainbow may know already; it is reported again
                     cannot_write(self._telemetry.conditions, exc)
                     self._telemetry.counters.errors.add(exc.kind)
                     self._changed.set()
@@ -218,8 +218,8 @@ class Reporter:
     def _to_report(self, ledger: Reports) -> list[JobRow]:
         """The jobs of the next report, the newest first.
 
-        Those that rainbow was not told of come in the order in which they moved, however many jobs
-        came after them: what ends during an outage is told when it is over.
+        Those that were not reported yet come in the order in which they moved, however many jobs
+        came after them: what ends during an outage is reported when it is over.
         """
         if self._unreported is None:
             self._seen, _ = ledger.moved(_NO_EVENT)
@@ -242,9 +242,9 @@ class Reporter:
                 self._unreported.pop(job.key, None)
 
     def _record(self, ledger: Reports, recent: list[JobRow], problem: str | None) -> None:
-        """Keep what rainbow was told, for `explain`; what it knows already is not written again.
+        """Keep what was reported, for `explain`; what it knows already is not written again.
 
-        Of two jobs with one id only the newer is told: ids start over with a registration.
+        Of two jobs with one id only the newer is reported: ids start over with a registration.
         """
         sent = {job.key.id: job for job in reversed(recent)}
         before = self._reported

@@ -70,6 +70,31 @@ def test_code_unknown_is_sorted_by_its_text(text: str, kind: type[RainbowAgentEr
     assert errors.sort_failure(grpc.StatusCode.UNKNOWN, text) is kind
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            (
+                "failed to connect to all addresses; last error: UNKNOWN: ipv4:[::1]:1: Failed"
+                " to connect to remote host: connect: Connection refused (111)"
+            ),
+            "connection refused",
+        ),
+        ("Stream removed (GOAWAY received; Error code: 0)", "the server, or a load balancer"),
+        ("Stream removed (Socket closed)", "the connection was closed"),
+        ("DNS resolution failed for rainbow:1", "its name is unknown (DNS)"),
+        ("closed for today", "closed for today"),
+    ],
+)
+def test_why_rainbow_does_not_answer_is_one_short_sentence(text: str, reason: str) -> None:
+    """Words of gRPC's own are translated; those of a server or a gateway are passed on."""
+    code = grpc.StatusCode.UNAVAILABLE
+    failure = errors.from_failure(rainbow_rpc.RECEIVE_JOBS, "rainbow:1", code, text)
+    assert isinstance(failure, Unavailable)
+    assert str(failure).startswith(f"rainbow at rainbow:1 does not answer: {reason}")
+    assert len(str(failure)) < 120
+
+
 def test_texts_count_only_with_their_code() -> None:
     """`request denied` from something between us and rainbow is not rainbow's answer."""
     kind = errors.sort_failure(grpc.StatusCode.UNAVAILABLE, "request denied")

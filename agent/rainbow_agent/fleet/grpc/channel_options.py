@@ -71,7 +71,7 @@ LEFT_AT_DEFAULT: Final[Mapping[str, str]] = {
     " closed, and the next call, when its time has come, opens another",
     "grpc.max_reconnect_backoff_ms": "likewise",
     "grpc.client_idle_timeout_ms": "30 minutes; the agent polls more often than that",
-    "grpc.max_connection_age_ms": "a server's option; a client that is told to leave does",
+    "grpc.max_connection_age_ms": "a server's option; a client that is asked to leave does",
     "grpc.max_send_message_length": "unlimited: the server's limit of 4 MiB is the one that"
     " counts, and its refusal says so",
     "grpc.http2.max_frame_size": "16 KiB; a larger frame ends the connection",

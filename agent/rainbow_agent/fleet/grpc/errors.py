@@ -120,7 +120,7 @@ _SILENCE: Final = tuple(
         ("timed? ?out|deadline", "no answer in time"),
         ("SSL|TLS|handshake", "the TLS handshake failed"),
         (
-            "socket closed|stream removed|connection reset|broken pipe|RST_STREAM|recvmsg|closed",
+            "socket closed|stream removed|connection reset|broken pipe|RST_STREAM|recvmsg",
             "the connection was closed",
         ),
         ("failed to connect", "the connection cannot be made"),

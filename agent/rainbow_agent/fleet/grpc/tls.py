@@ -185,7 +185,7 @@ def _handshake(host: str, proxy: str, files: TlsFiles) -> str:
     except ssl.SSLError as exc:
         return _server_alert(exc.reason or str(exc), host, files)
     except OSError:
-        return ""  # nobody is there, or nobody says a word: no matter of certificates
+        return ""  # no connection, or no answer: not a matter of certificates
 
 
 def _after(secure: ssl.SSLSocket, host: str, files: TlsFiles) -> str:

@@ -52,7 +52,7 @@ def main(
     cert: Path | None,
     key: Path | None,
 ) -> None:
-    """Run a rainbow scheduler until it is told to stop."""
+    """Run a rainbow scheduler until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
