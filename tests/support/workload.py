@@ -178,12 +178,14 @@ class FakeWorkload:
             self.jobs[flux_id] = job
             self.became_job[submission.key] += 1
             user = (submission.jobspec.get("attributes") or {}).get("user") or {}
+            mark = user.get("rainbow") or {}
             event = WorkloadEvent(
                 EventKind.SUBMIT,
                 flux_id,
                 self._clock.now(),
                 key=submission.key,
-                origin=Origin.from_attribute(user.get("rainbow")),
+                group=bool(mark.get("group")),
+                origin=Origin.from_attribute(mark),
             )
             self._append(event)
             if self.auto:

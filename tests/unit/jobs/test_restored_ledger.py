@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rainbow_agent.core.errors import WorkloadUnavailable
-from rainbow_agent.core.model import JobKey, Offer, PlannedJob, Registration, TaskChange
+from rainbow_agent.core.model import (
+    JobKey,
+    Offer,
+    Plan,
+    PlannedJob,
+    Registration,
+    TaskChange,
+    TaskKind,
+)
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.jobs.dispatcher import Dispatcher
 from rainbow_agent.jobs.jobs import Jobs
@@ -36,7 +45,9 @@ FLAT = jobspec_json({"build": []})
 class Agent:
     """A ledger, what submits from it, and the thread that follows the journal."""
 
-    def __init__(self, path: Path, server: FakeWorkload) -> None:
+    def __init__(
+        self, path: Path, server: FakeWorkload, plan_text: Callable[[str], Plan] = plan_json
+    ) -> None:
         self.ledger, self.server = SqliteLedger.open(path), server
         self.ledger.open_registration(R1)
         self.clock, self.stop = FakeClock(), Stop()
@@ -57,7 +68,7 @@ class Agent:
             open_dispatcher=lambda: Dispatcher(
                 ledger=self.ledger,
                 workload=server.connect(),
-                plan_text=plan_json,
+                plan_text=plan_text,
                 site=lambda: None,  # type: ignore[arg-type, return-value] # no job asks for it
                 environment={},
                 clock=self.clock,
@@ -88,8 +99,10 @@ class Agent:
 
 
 @contextmanager
-def started(path: Path, server: FakeWorkload) -> Iterator[Agent]:
-    agent = Agent(path, server)
+def started(
+    path: Path, server: FakeWorkload, plan_text: Callable[[str], Plan] = plan_json
+) -> Iterator[Agent]:
+    agent = Agent(path, server, plan_text)
     with closing(agent.ledger):
         agent.thread.start()
         try:
@@ -211,6 +224,33 @@ def test_a_job_that_was_half_submitted_after_the_copy(tmp_path: Path) -> None:
         agent.hears_all()
         assert agent.ledger.counts()[JobState.COMPLETED] == BURST
     assert len(server.became_job) == BURST * len(DIAMOND)
+    assert set(server.became_job.values()) == {1}
+
+
+def test_a_group_that_was_not_planned_in_the_copy(tmp_path: Path) -> None:
+    """It is planned again, so that what is inside it is known; what depends on it is canceled."""
+    path, copy, server = tmp_path / "ledger.sqlite", tmp_path / "copy.sqlite", FakeWorkload()
+    outer = plan_json(jobspec_json({"g": [], "after": ["g"]})).tasks
+    inside = plan_json(jobspec_json({"g/a": [], "g/b": ["g/a"]})).tasks
+    group = replace(outer[0], kind=TaskKind.GROUP, tasks=inside)
+    grouped = Plan("", (group, outer[1]))
+    with started(path, server, lambda _: grouped) as agent:
+        agent.thread.wait(agent.journal.caught_up.is_set, "the journal was read")
+        receive(agent, TEXT)
+        agent.ledger.save(copy)
+        agent.submit()
+        end_all(agent, "g")
+        before = states(agent.ledger)
+    with started(copy, server, lambda _: grouped) as agent:
+        agent.submit()
+        agent.hears_all()
+        assert states(agent.ledger) == before
+        tasks = agent.ledger.tasks_of(JobKey("r1", 1))
+    assert [(task.key.task, task.state) for task in tasks if task.group is None] == [
+        ("g", TaskState.FAILED),
+        ("after", TaskState.CANCELED),
+    ]
+    assert {task.key.task for task in tasks if task.group} == {"g/a", "g/b"}
     assert set(server.became_job.values()) == {1}
 
 
