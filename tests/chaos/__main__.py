@@ -71,12 +71,12 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(folder: Path, seed: int, seconds: float, kinds: Sequence[str], *, real: bool) -> bool:
-    begin = time.monotonic()
     with ExitStack() as stack:
         parts, book = Parts(folder, stack, real=real), Book()
         storm = Storm(parts, book, random.Random(seed), kinds)
         parts.start_agent()
         wait_for_registration(parts)
+        begin = time.monotonic()
         with _sending(parts, book, seed) as sender:
             try:
                 _blow(storm, sender, begin + seconds)
