@@ -95,7 +95,7 @@ def is_missing(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
-        return False  # whoever opens it says what is wrong with it
+        return False  # opening it says what is wrong with it
     return False
 
 

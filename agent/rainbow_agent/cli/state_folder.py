@@ -19,7 +19,7 @@ def expect_folder(settings: Settings) -> None:
     """See that the folder can be read, if it is there; one that was named has to be there.
 
     Raises:
-        UsageError: it is not there, is no folder, or belongs to somebody else; with what to do.
+        UsageError: it is not there, is not a folder, or belongs to somebody else; with what to do.
     """
     path, source = settings.state_dir, settings.sources.get("state_dir", "default")
     try:
@@ -55,7 +55,7 @@ def expect_own(settings: Settings) -> None:
     try:
         owner = settings.state_dir.stat().st_uid
     except OSError:
-        return  # not there: whoever needs it makes it
+        return  # not there: made when it is needed
     if owner not in (os.geteuid(), 0):
         _belongs_to(settings, owner)
 

@@ -115,7 +115,8 @@ class LedgerError(RainbowAgentError):
 class LedgerBlocked(LedgerError):
     """The ledger is whole and cannot be written now: disk full, read-only, or locked.
 
-    A daemon that runs waits until it can be. One that starts ends with 1, and may be restarted.
+    A running daemon waits until it can be. One that starts exits with status 1, and may be
+    restarted.
     """
 
 

@@ -19,8 +19,8 @@ from rainbow_agent.core.states import TaskState
 #: The name of the eventlog in a Flux job's guest namespace.
 EVENTLOG = "rainbow.eventlog"
 _NAME = "task"
-#: Characters of a cause or reason that are taken.
-_LONGEST = 4096
+#: Characters of a cause or reason; the rest is cut off.
+_MAX_TEXT_CHARS = 4096
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "cause": str,
     "flux_id": int,
@@ -80,7 +80,7 @@ def from_entry(group: TaskKey, entry: Any) -> TaskChange | None:
 
 def _text(value: str) -> str:
     """Text that a ledger can hold, of a length for people: a job may write anything there."""
-    return value[:_LONGEST].encode("utf-8", "replace").decode()
+    return value[:_MAX_TEXT_CHARS].encode("utf-8", "replace").decode()
 
 
 def _storable(value: object) -> bool:
@@ -96,7 +96,7 @@ def label(key: TaskKey) -> str:
 
 
 def left_behind(group: TaskChange, key: TaskKey, was: TaskState) -> TaskChange:
-    """What becomes of a task whose group is over and never told its end.
+    """What becomes of a task whose group is over without having reported its end.
 
     Args:
         group: the end of the group.
@@ -106,8 +106,8 @@ def left_behind(group: TaskChange, key: TaskKey, was: TaskState) -> TaskChange:
     begun = was in (TaskState.SUBMITTED, TaskState.RUNNING)
     reason = f"its group {group.key.task} is over ({group.reason or group.cause})"
     if begun:
-        reason += " and never told what became of it"
-    # Who cancels a group ends all that is in it, whether the runner still comes to tell it or not.
+        reason += " and never reported what became of it"
+    # Canceling a group ends all that is in it, whether its runner can still report it or not.
     lost = begun and group.state is not TaskState.CANCELED
     state = TaskState.LOST if lost else TaskState.CANCELED
     return TaskChange(key, state, group.at, reason, reason=reason, finished=group.at, inside=True)

@@ -40,7 +40,7 @@ class Known:
             return Gone.PURGED
         if not self.lineage or line != self.lineage:
             return Gone.REPLACED
-        # With a higher id, it was lost together with the end of its instance: this one goes on
+        # With a higher id, it was lost together with the end of its instance: this one continues
         # from an earlier state, and is as new to the job as one without any.
         had = flux_id is None or flux_id <= self.last_id
         return Gone.PURGED if had else Gone.REPLACED

@@ -1,4 +1,4 @@
-"""Frozen values that every room shares."""
+"""Frozen values that all packages share."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Offer:
     name: str
     cluster: str
     jobspec: str  # YAML text, not looked into yet
-    problem: str = ""  # why this row is no job for us, whatever stands in it
+    problem: str = ""  # why this row is not a job for us, whatever stands in it
     command: str = ""  # what rainbow's row has beside the jobspec; not run
 
 
@@ -128,7 +128,7 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Drain:
-    """The operator's wish that no new jobs are taken."""
+    """The operator's request to take no new jobs."""
 
     since: float  # epoch seconds
     reason: str = ""
@@ -216,7 +216,7 @@ class TaskChange:
 
     key: TaskKey
     state: TaskState
-    at: float  # epoch seconds, by the clock of whoever saw it happen
+    at: float  # epoch seconds, by the clock of the one that saw it happen
     cause: str  # one sentence, for the job's story
     flux_id: int | None = None
     exit_code: int | None = None
@@ -224,7 +224,7 @@ class TaskChange:
     started: float | None = None
     finished: float | None = None
     unsatisfiable: bool = False  # the workload manager says that it can never run here
-    inside: bool = False  # of a task in a group, told by the group's runner
+    inside: bool = False  # of a task in a group, reported by the group's runner
     again: bool = False  # PENDING: the job `flux_id` is gone with its instance; submit another
 
 
@@ -267,12 +267,13 @@ class JobRow:
     state: JobState
     reason: str | None
     received: float
-    accepted: float | None  # when rainbow was told; None while it was not
+    accepted: float | None  # when AcceptJobs was answered; None before
     finished: float | None
     tasks: tuple[TaskRow, ...] = ()
 
 
-#: `now` of a story's line that is no move: what the jobspec says that nothing here acts on.
+#: `now` of a story's line that is not a state change: what the jobspec says that nothing here acts
+#: on.
 WARNING = "warning"
 
 
@@ -290,12 +291,12 @@ class StoryLine:
 
 @dataclass(frozen=True)
 class ReportLine:
-    """What one report told rainbow of a job, or reports that did not reach it."""
+    """What one report to rainbow said of a job, or reports that did not reach it."""
 
     at: float  # epoch seconds, of the first
     last: float  # of the last that ended alike
     times: int
-    state: str | None  # of the job, as it was told; None: rainbow did not take the report
+    state: str | None  # of the job, as reported; None: rainbow did not take the report
     problem: str | None  # why not
 
 
@@ -372,7 +373,7 @@ SubmitOutcome = Submitted | SubmitRefused | SubmitHeld
 
 
 class EventKind(str, Enum):
-    """What the rooms need of the workload manager's journal."""
+    """The events of the workload manager's journal that the agent uses."""
 
     SUBMIT = "submit"
     START = "start"

@@ -59,7 +59,7 @@ class Scheduler(Protocol):
         """Load the graph of a cluster that is still registered (MemoryGraph.Register)."""
 
     def deregister(self, cluster: str, secret: str) -> None:
-        """Delete the cluster. A cluster that does not exist is no error."""
+        """Delete the cluster. A cluster that does not exist is not an error."""
 
     def register_subsystem(self, cluster: str, secret: str, subsystem: str, graph: str) -> None:
         """Add a subsystem graph; `secret` is the cluster's. Rejected if it is there already."""
@@ -70,12 +70,12 @@ class Scheduler(Protocol):
     def receive(self, cluster: str, secret: str, max_jobs: int) -> list[Offer]:
         """The jobs that wait, sorted by id; at most `max_jobs`, all when it is below 1.
 
-        The same jobs come again until they are accepted. A row that is no job (broken JSON,
+        The same jobs come again until they are accepted. A row that is not a job (broken JSON,
         another cluster's) comes as an Offer whose jobspec is the raw text, never as an error.
         """
 
     def accept(self, cluster: str, secret: str, ids: Sequence[int]) -> None:
-        """Take jobs off rainbow's list. Ids that are gone are no error; no ids is no call."""
+        """Take jobs off rainbow's list. Unknown ids are ignored; without ids nothing is called."""
 
     def update_state(self, cluster: str, secret: str, state: Mapping[str, Any]) -> None:
         """Merge key-value pairs into the cluster's state.

@@ -56,9 +56,9 @@ def parse(text: str) -> Version | None:
 
 
 def within(text: str, low: str, high: str) -> bool:
-    """Whether a version lies from `low` to `high`, both included; "" is no bound.
+    """Whether a version lies from `low` to `high`, both included; "" means no bound.
 
-    What is no version lies in no range.
+    What is not a version lies in no range.
     """
     version = parse(text)
     return (

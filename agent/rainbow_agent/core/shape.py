@@ -32,7 +32,7 @@ class Shape:
         return self.nodes or self.slots
 
     def placed_on(self, nodes: Iterable[tuple[int, int]]) -> int:
-        """How many pieces have room on empty nodes.
+        """How many pieces fit on empty nodes.
 
         Args:
             nodes: cores and GPUs of each.

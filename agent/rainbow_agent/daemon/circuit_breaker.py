@@ -27,7 +27,7 @@ MAX_PAUSE_S: Final = 600.0
 
 
 class CircuitBreaker:
-    """Hears how jobs end (from any thread); says how many may be taken (the main loop asks)."""
+    """Counts how jobs end (any thread); says how many jobs may be taken (the main loop asks)."""
 
     def __init__(
         self, *, conditions: Conditions, clock: Clock, limit: int, first: float = FIRST_PAUSE_S
@@ -50,7 +50,7 @@ class CircuitBreaker:
                 if change.now is JobState.COMPLETED or _worked(change):
                     self._close()
                 elif change.now in (JobState.FAILED, JobState.REFUSED):
-                    # Refused by the workload manager; what cannot be planned is not told here.
+                    # Refused by the workload manager; what cannot be planned does not come here.
                     self._failed(change)
                 elif change.now is JobState.RUNNING:
                     self._began = self._clock.monotonic() if self._trying else None

@@ -51,7 +51,7 @@ class Daemon:
     backoff: Backoff  # the time between polls
     clock: Clock
     telemetry: Telemetry
-    journal_stop: Stop  # ends the journal's thread, which hears the end of what is canceled
+    journal_stop: Stop  # ends the journal's thread, which sees the end of what is canceled
     resources: ExitStack  # closed at the end
     until_idle: bool = False
     cancel_on_stop: bool = False  # whether a stop cancels the jobs that run

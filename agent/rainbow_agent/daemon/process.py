@@ -1,4 +1,4 @@
-"""What the daemon asks of its process: room, a quiet garbage collector, and privacy."""
+"""What the daemon asks of its process: file limits, a quiet garbage collector, and privacy."""
 
 from __future__ import annotations
 

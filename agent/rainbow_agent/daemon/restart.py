@@ -69,7 +69,7 @@ class RestartLoop:
             try:
                 daemon = self._build(run, broken)
             except LedgerError as exc:
-                if broken is None:  # a first start: whoever started it can see to it
+                if broken is None:  # a first start: its caller handles it
                     raise
                 broken = exc
             else:

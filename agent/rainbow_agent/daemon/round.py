@@ -36,7 +36,7 @@ class Round:
     Args:
         members: what does the work.
         loop: the main loop's stop signal.
-        backoff: is told how the round went; the main loop waits by it.
+        backoff: gets the result of each round; the main loop waits by it.
         clock: for times.
         telemetry: counts what went wrong.
     """
@@ -92,11 +92,11 @@ class Round:
             session = self._fleet.publish(session)
         ready = self._submit()
         self._fleet.accept(session)
-        most = self._room() if ready and not self._jobs.behind() else 0
-        if most == 0:
+        limit = self._receive_limit() if ready and not self._jobs.behind() else 0
+        if limit == 0:
             self._fleet.answer_other_agents(session)
             return self._answers_are_awaited()
-        new, full = self._fleet.receive(session, most)
+        new, full = self._fleet.receive(session, limit)
         self._members.breaker.took(len(new))
         self._nothing_waits = not new
         if not new:
@@ -132,16 +132,16 @@ class Round:
     def _answers_are_awaited(self) -> bool:
         return self._jobs.unfinished() and self._jobs.journal.caught_up.is_set()
 
-    def _room(self) -> int | None:
+    def _receive_limit(self) -> int | None:
         """How many jobs may be asked for now; 0 for none, None for as many as there are."""
         drained = self._members.drain.on
         if drained:
             self._nothing_waits = True
             self._fleet.nothing_to_receive()
-        most = 0 if drained else self._members.breaker.may_take()
-        if most == 0:
+        limit = 0 if drained else self._members.breaker.may_take()
+        if limit == 0:
             self._backoff.idled(self._clock.monotonic())
-        return most
+        return limit
 
     def nothing_left(self) -> bool:
         """Whether nothing waits in rainbow, nothing runs, and rainbow knows all of it."""
@@ -152,5 +152,5 @@ class Round:
         self._telemetry.counters.retries.add(what)
 
     def _log_if_new(self, who: str, exc: Exception, *, new: bool) -> None:
-        if new and not self._loop.is_set():  # what is cut short by a stop is no news
+        if new and not self._loop.is_set():  # a poll cut short by a stop says nothing
             log.warning("%s: %s", who, exc, extra={"action": "paused"})

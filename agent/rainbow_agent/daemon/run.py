@@ -18,7 +18,7 @@ from rainbow_agent.daemon.systemd import Watchdog
 from rainbow_agent.fleet.grpc.connect import check_tls
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import set_level, set_up, when
-from rainbow_agent.runtime.loops import LIMIT, Telemetry
+from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals
 from rainbow_agent.storage import log_level, state_dir
@@ -144,9 +144,9 @@ def _relevel(settings: Settings) -> None:
 
 def _loop_limits(settings: Settings) -> dict[str, float]:
     """Seconds that one turn may take, of loops whose slowest answer a setting allows."""
-    rest = LIMIT / 3  # beside the one answer
+    rest = MAX_TURN_S / 3  # beside the one answer
     return {
-        "main": max(LIMIT, settings.timeout + rest),
-        "reporter": max(LIMIT, settings.timeout + rest),
-        "lookout": max(LIMIT, settings.extract_timeout + rest),
+        "main": max(MAX_TURN_S, settings.timeout + rest),
+        "reporter": max(MAX_TURN_S, settings.timeout + rest),
+        "lookout": max(MAX_TURN_S, settings.extract_timeout + rest),
     }

@@ -63,7 +63,7 @@ class StatusWriter:
         return self._clock.monotonic() - self._written >= interval
 
     def write(self, facts: Mapping[str, Any]) -> None:
-        """Write now. That it cannot be is no error: status shows an old heartbeat, the truth."""
+        """Write now. Failing to is not an error: status then shows an old heartbeat, the truth."""
         self._written, self._held_back = self._clock.monotonic(), False
         self._service.status(status_line(self._cluster, facts))
         workload = {"kind": self._choice.kind, "uri": self._choice.uri}

@@ -66,16 +66,16 @@ class Watchdog:
             thread.join()
 
 
-#: Characters of a STATUS text at most; systemd shows it on one line.
-_LONGEST = 400
+#: Characters of a STATUS text; systemd shows it on one line.
+_MAX_STATUS_CHARS = 400
 
 
 class Notifier:
-    """What systemd is told. Every method may be called from any thread.
+    """Notifies systemd (sd_notify). Every method may be called from any thread.
 
     Args:
-        address: of the socket; "" to tell nobody.
-        watchdog_seconds: within which systemd wants to hear WATCHDOG=1; None for no watchdog.
+        address: of the socket; "" to send nothing.
+        watchdog_seconds: within which systemd expects WATCHDOG=1; None for no watchdog.
     """
 
     def __init__(self, address: str = "", watchdog_seconds: float | None = None) -> None:
@@ -115,7 +115,7 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`; sent when it differs from the last one."""
-        line = text[:_LONGEST]
+        line = text[:_MAX_STATUS_CHARS]
         if line != self._status:
             self._status = line
             self._send(f"STATUS={line}")
@@ -141,7 +141,7 @@ def _watchdog_seconds(environ: Mapping[str, str], pid: int) -> float | None:
 
 
 def take_from(environ: os._Environ[str]) -> Notifier:
-    """A Notifier for this process, whose children are not told of it any more."""
+    """A Notifier for this process, whose children no longer inherit its address."""
     notifier = Notifier.from_environ(environ, os.getpid())
     for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
         environ.pop(name, None)

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def stop_because_of(stop: Stop, exc: RainbowAgentError) -> None:
-    """Stop the daemon because of an error of ours; said once, whoever meets it."""
+    """Stop the daemon because of an error of ours; logged once, even if two threads meet it."""
     if str(exc) != stop.reason:  # two threads may meet the same wall
         log.critical("%s", exc, extra={"action": "fatal"})
     stop.set(str(exc), exc.exit_code, exc)

@@ -64,7 +64,7 @@ class _Speech:
 
 
 class LocalExtractor:
-    """This machine is rank 0, and there is no other."""
+    """This machine is rank 0, the only one."""
 
     def __init__(self, environ: Mapping[str, str], limit: float) -> None:
         """Describe the child.

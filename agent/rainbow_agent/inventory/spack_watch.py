@@ -1,8 +1,8 @@
 """Tells when spack's database, or the lock file of its active environment, is written.
 
 spack writes both aside and renames them, and neither need be there yet: what is watched is the
-nearest folder that exists. File systems that other machines write to (NFS, a shared volume) tell
-nobody, so the files are also looked at from time to time.
+nearest folder that exists. File systems that other machines write to (NFS, a shared volume) send
+no events, so the files are also looked at from time to time.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from rainbow_agent.core.site import Subsystems
 
 log = logging.getLogger(__name__)
 
-#: Bytes of a file at most; upstream's example of 2,000 packages is not a tenth of it.
-_LIMIT: Final = 64 << 20
+#: Bytes of a file; upstream's example of 2,000 packages is not a tenth of it.
+_MAX_FILE_BYTES: Final = 64 << 20
 
 _Stamp = tuple[tuple[str, int, int], ...]
 
@@ -72,8 +72,8 @@ def _parse(path: Path) -> tuple[str, tuple[Traits, ...]]:
     Raises:
         OSError, ValueError: it cannot be read, or is not a graph with nodes.
     """
-    if path.stat().st_size > _LIMIT:
-        raise ValueError(f"it is larger than {_LIMIT >> 20} MiB")
+    if path.stat().st_size > _MAX_FILE_BYTES:
+        raise ValueError(f"it is larger than {_MAX_FILE_BYTES >> 20} MiB")
     document = json.loads(path.read_text(encoding="utf-8"))
     graph = document.get("graph") if isinstance(document, dict) else None
     nodes = graph.get("nodes") if isinstance(graph, dict) else None

@@ -284,7 +284,7 @@ class NodeWatcher:
         self._shelf.keep_cluster(description)
 
     def _say_who_is_missing(self, survey: Survey) -> None:
-        """The condition that names nodes which rainbow does not hear of: they do not answer."""
+        """The condition that names the nodes left out of the graph because they do not answer."""
         missing = [node for node in survey.nodes if node.silent]
         if self._stop.is_set():
             return

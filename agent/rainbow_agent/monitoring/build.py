@@ -22,7 +22,7 @@ from rainbow_agent.monitoring.ports import LedgerFigures
 from rainbow_agent.monitoring.status_sources import look
 from rainbow_agent.runtime.addresses import Address
 from rainbow_agent.runtime.conditions import ConditionName
-from rainbow_agent.runtime.loops import LIMIT, Telemetry
+from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage import disk, state_dir
@@ -40,7 +40,7 @@ class Observation:
     registered: bool
     #: When rainbow answered the main loop last.
     rainbow_answered: float | None
-    #: When it took a report; None while it gives no jobs: then that is no answer.
+    #: When it took a report; None while it gives no jobs: then that does not count as an answer.
     report_delivered: float | None
     rainbow_problem: str
     #: Epoch seconds.
@@ -185,7 +185,7 @@ class _Seen:
                 # A server that was stopped in its tracks keeps its connections, and the journal
                 # is silent: both count, the older one.
                 workload_age=self._age(_oldest(seen.workload_journal_read, seen.workload_answered)),
-                workload_limit=LIMIT + settings.report_every,
+                workload_limit=MAX_TURN_S + settings.report_every,
                 ledger_problem=ledger.problem(),
                 free_bytes=_free(settings.state_dir),
                 draining=drain.reason if drain else None,

@@ -1,8 +1,8 @@
 """Whether the daemon lives, and whether it can take a job and finish it. Pure.
 
-Live: every loop moved within its own limit; whoever is not live should be restarted. Ready: all
-that a job needs is there, each seen not longer ago than its limit; whoever is not ready should
-get no work, and a restart would not help.
+Live: every loop moved within its own limit; a daemon that is not live should be restarted. Ready:
+all that a job needs is there, each seen not longer ago than its limit; a daemon that is not ready
+should get no work, and a restart would not help.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def tree_table(tasks: Sequence[TaskRow], now: float, branches: Branches = DRAWN)
 def _walk(
     below: Mapping[str | None, Sequence[str]], parent: str | None, lead: str, branches: Branches
 ) -> Iterator[tuple[str, str]]:
-    """Each task with what is drawn before its name. A chain of thousands is no recursion."""
+    """Each task with what is drawn before its name. Not recursive: chains may be long."""
     stack = [(parent, lead, iter(below.get(parent, ())))]
     left = {parent: len(below.get(parent, ()))}
     while stack:

@@ -129,8 +129,8 @@ def bar(part: int, whole: int, width: int) -> str:
 def wrapped(name: str, text: str, width: int, indent: int) -> list[str]:
     """A name and its text, in lines of at most `width` columns, the text set in by `indent`.
 
-    A text that is longer than its column goes on below. Words longer than a line stay whole: an
-    address or a path must be one piece to be copied.
+    A text that is longer than its column continues on the next line. Words longer than a line
+    stay whole: an address or a path must be one piece to be copied.
     """
     import textwrap  # noqa: PLC0415 - regular expressions: not for --help
 

@@ -1,6 +1,6 @@
 """`host:port`, read in one place: to connect to, and to listen on.
 
-The registration secret goes to whoever answers there, so nothing is guessed: what can be read in
+The registration secret is sent to this address, so nothing is guessed: what can be read in
 two ways is refused, with what to write. Pure.
 """
 

@@ -1,7 +1,7 @@
 """What is wrong now, each thing once, with its reason and since when.
 
-A condition is a state, not an event: whoever sees trouble sets it (as often as it is seen) and
-clears it when it is over. `status` says `degraded` while there is any.
+A condition is a state, not an event: the part that sees trouble sets it (as often as it is seen)
+and clears it when it is over. `status` says `degraded` while there is any.
 """
 
 from __future__ import annotations

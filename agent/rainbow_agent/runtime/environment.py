@@ -47,7 +47,7 @@ def job_environment(
 
     What is left out: the agent's settings, what belongs to one Flux instance or job, what a
     supervisor tells one process, and every variable that holds a secret of the agent's, whatever
-    its name. A value that is no UTF-8 is left out as well: a jobspec cannot hold it.
+    its name. A value that is not UTF-8 is left out as well: a jobspec cannot hold it.
 
     A virtual environment that the operator activated (VIRTUAL_ENV is set) stays: it is part of
     the environment as the operator made it. One that only the agent runs from puts nothing into

@@ -2,7 +2,7 @@
 
 Production never sets it: `install()` does nothing but where the environment has
 `RAINBOW_TEST_CRASH_ALLOWED=1`, without which each of these names does nothing either, and is
-reported as any other name that is no setting:
+reported as any other name that is not a setting:
 
 - `RAINBOW_TEST_CRASH=<point>` (`<point>:3`: the third time that it is reached): die there.
 - `RAINBOW_TEST_HOLD=<folder>`: a loop stands still while a file with its name is there.
@@ -55,15 +55,15 @@ class CrashPoint(str, Enum):
     MARKED = "marked"  # the tasks are submitting, the workload manager has heard of none
     SENT = "sent"  # one submission is on its way
     SUBMITTED = "submitted"  # the workload manager took one, its id is not on disk
-    RECORDED = "recorded"  # ids are on disk, rainbow was not told
-    ACCEPTED = "accepted"  # rainbow was told, the ledger does not know that
+    RECORDED = "recorded"  # ids are on disk, not yet accepted in rainbow
+    ACCEPTED = "accepted"  # rainbow has the AcceptJobs, the ledger does not know
     LET_GO = "let-go"  # the ledger knows that
     # Its tasks, as the workload manager's journal tells of them.
     START_HEARD = "start-heard"  # that a task started is read, not written
     START_NOTED = "start-noted"  # it is written
     END_HEARD = "end-heard"  # that a task ended is read, not written
     END_NOTED = "end-noted"  # it is written, rainbow does not know
-    # What becomes of it, told to rainbow.
+    # What becomes of it, reported to rainbow.
     REPORT_MADE = "report-made"  # a report with the job's end is made, not sent
     REPORTED = "reported"  # rainbow took it, the ledger does not know
     REPORT_NOTED = "report-noted"  # the ledger knows it: the last step of a job
@@ -77,7 +77,7 @@ class CrashPoint(str, Enum):
     # It is on disk, written by the process of `rainbow-agent cancel`.
     CANCEL_REQUESTED = "cancel-requested"
     WITHDRAWN = "withdrawn"  # what was pending is canceled, the rest is still there
-    CANCEL_SENT = "cancel-sent"  # the workload manager was told, nothing is written
+    CANCEL_SENT = "cancel-sent"  # the workload manager has the request, nothing is written
     CANCELED = "canceled"  # the job is over, the request still open
     STOP_CANCELED = "stop-canceled"  # RAINBOW_ON_STOP=cancel: as cancel-sent, without a request
 
@@ -89,7 +89,7 @@ class Hooks:
         environ: this process's environment, which allows it.
 
     Raises:
-        ValueError: there is no such point, or a number is none.
+        ValueError: there is no such point, or something is not a number.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:

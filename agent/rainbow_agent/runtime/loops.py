@@ -91,24 +91,24 @@ class LoopHealth:
 A = TypeVar("A")
 R = TypeVar("R")
 
-#: Seconds that one turn may take at most where nothing else is known: the slowest single answer
+#: Seconds that one turn may take where nothing else is known: the slowest single answer
 #: (a workload manager's, 30 s), and half of that again.
-LIMIT: Final = 45.0
+MAX_TURN_S: Final = 45.0
 #: Seconds of one wait between two beats at most.
-SLICE: Final = 5.0
+MAX_WAIT_S: Final = 5.0
 
 
 class Loop:
     """One loop's own stop signal (ports.StopSignal): asking it, or waiting on it, is a beat."""
 
     def __init__(
-        self, name: str, beat: Callable[[], None], stop: StopSignal, limit: float = LIMIT
+        self, name: str, beat: Callable[[], None], stop: StopSignal, limit: float = MAX_TURN_S
     ) -> None:
         self._name = name
         self._beat = beat
         self._stop = stop
         #: Seconds that one wait between two beats may take.
-        self.slice = min(SLICE, limit / 4)
+        self.slice = min(MAX_WAIT_S, limit / 4)
 
     def beat(self) -> None:
         """The loop moves."""
@@ -157,7 +157,7 @@ class Telemetry:
 
     Args:
         clock: what ages are measured with.
-        limits: seconds that a turn of a loop may take, by its name, where that is not LIMIT.
+        limits: seconds that a turn of a loop may take, by its name, where that is not MAX_TURN_S.
     """
 
     def __init__(self, clock: Clock, limits: Mapping[str, float] | None = None) -> None:
@@ -170,7 +170,7 @@ class Telemetry:
     def loop(self, name: str, stop: StopSignal) -> Loop:
         """Register a loop; it is waited for from now on, until `ended`."""
         hooks = installed()
-        limit = (hooks and hooks.loop_limit) or self._limits.get(name, LIMIT)
+        limit = (hooks and hooks.loop_limit) or self._limits.get(name, MAX_TURN_S)
         return Loop(name, self.loop_health.loop(name, limit), stop, limit)
 
     def ended(self, name: str) -> None:

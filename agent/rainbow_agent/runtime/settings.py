@@ -1,7 +1,7 @@
 """Every setting, declared once: its name, type, default, help; read once, each with its source.
 
 Order of precedence: a flag, the environment (`RAINBOW_X`, or the file that `RAINBOW_X_FILE`
-names), upstream's rainbow-config.yaml, the default. Nobody else reads the environment.
+names), upstream's rainbow-config.yaml, the default. No other module reads the environment.
 """
 
 from __future__ import annotations
@@ -330,7 +330,7 @@ def default_cluster(hostname: str) -> str:
     """The name of a cluster after one of its hosts: `blue-0` is of `blue`.
 
     The number at the end stays where it is part of an address (`ip-10-0-1-23`) or of a date
-    (`instance-20260628-063012`): the next host with such a name is no part of the same cluster.
+    (`instance-20260628-063012`): the next host with such a name is not in the same cluster.
     """
     return hostname if _ADDRESSED.search(hostname) else _ORDINAL.sub("", hostname)
 
@@ -372,7 +372,7 @@ def _number_or_text(value: str) -> float | str:
 
 
 def unknown_names(environ: Mapping[str, str]) -> list[str]:
-    """A sentence for each RAINBOW_* variable that is no setting, with the nearest that is."""
+    """A sentence for each RAINBOW_* variable that is not a setting, with the nearest that is."""
     known = {env_name(s.name) for s in setting_fields()}
     known |= {env_name(s.name) + "_FILE" for s in setting_fields() if s.metadata.get("secret")}
     if fault_injection.allowed(environ):

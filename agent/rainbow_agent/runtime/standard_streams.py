@@ -1,4 +1,4 @@
-"""Standard input, output and error as a program may count on them, whoever started it."""
+"""Standard input, output and error as a program expects them, however it was started."""
 
 from __future__ import annotations
 

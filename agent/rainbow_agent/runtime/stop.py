@@ -230,7 +230,7 @@ def _leave(status: int, reason: str, on_leave: Callable[[int, str], None]) -> No
         )
         on_leave(status, reason)
 
-    # By another thread: whoever reads the log, or the disk, may be what hangs.
+    # By another thread: the reader of the log, or the disk, may be what hangs.
     saying = threading.Thread(target=say, daemon=True)
     saying.start()
     saying.join(LEAVE_WITHIN_S)

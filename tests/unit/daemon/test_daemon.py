@@ -26,7 +26,7 @@ from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.fault_injection import Hooks
-from rainbow_agent.runtime.loops import LIMIT, Telemetry
+from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import eventually, jobspec_json
 from support.daemon import PAIR, Agent, World
@@ -294,7 +294,7 @@ def test_loops_and_conditions_are_told_to_status(world: World) -> None:
     agent.start()
     eventually(lambda: world.told, "it was told")
     assert set(world.told[0]["loops"]) == {"main", "journal", "reporter"}
-    assert world.told[0]["loops"]["main"]["limit"] == LIMIT
+    assert world.told[0]["loops"]["main"]["limit"] == MAX_TURN_S
     assert world.told[0]["conditions"][0]["reason"] == "1 MiB is free"
 
 

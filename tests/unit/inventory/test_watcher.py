@@ -14,7 +14,7 @@ from rainbow_agent.inventory.description import ClusterDescription
 from rainbow_agent.inventory.survey import Discovery, NodeAnswer
 from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.runtime.debounce import Debounce
-from rainbow_agent.runtime.loops import LIMIT, Telemetry
+from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry
 from rainbow_agent.runtime.stop import Stop
 from support.common import Background, FakeClock, eventually
 from support.nodes import FakeExtractor, changed, views
@@ -217,7 +217,7 @@ def test_who_waits_for_the_first_survey_does_not_beat_for_this_loop(harness: Har
 
     asker = Background(ask)
     asker.start()
-    harness.clock.advance(LIMIT + 1)
+    harness.clock.advance(MAX_TURN_S + 1)
     eventually(
         lambda: harness.telemetry.loop_health.stuck() == ["lookout"], "only the one who waits moves"
     )

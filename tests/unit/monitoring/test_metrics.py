@@ -23,7 +23,7 @@ from rainbow_agent.monitoring.job_history import JobHistory
 from rainbow_agent.monitoring.metric_definitions import METRIC_DEFINITIONS, Kind
 from rainbow_agent.monitoring.metrics import Now, measure
 from rainbow_agent.runtime.conditions import ConditionName
-from rainbow_agent.runtime.loops import LIMIT, Telemetry
+from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger_metrics import Backlog, Ended, Movements
 from support.common import FakeClock
@@ -61,7 +61,7 @@ def exported(accept: str = "") -> str:
     telemetry = Telemetry(clock)
     telemetry.loop("main", Stop())
     telemetry.loop("journal", Stop())
-    clock.advance(LIMIT + 5)
+    clock.advance(MAX_TURN_S + 5)
     telemetry.conditions.set(ConditionName.DISK_NEARLY_FULL, "1 MiB is free")
     telemetry.called("ReceiveJobs", 0.003, None)
     telemetry.called("ReceiveJobs", 9.0, Unavailable("deadline exceeded"))
@@ -132,8 +132,8 @@ def test_openmetrics_is_given_to_who_asks_for_it() -> None:
 
 def test_values_are_what_is_true() -> None:
     """One of each kind."""
-    assert value("loop_age_seconds", loop="journal") == LIMIT + 5
-    assert value("loop_limit_seconds", loop="journal") == LIMIT
+    assert value("loop_age_seconds", loop="journal") == MAX_TURN_S + 5
+    assert value("loop_limit_seconds", loop="journal") == MAX_TURN_S
     assert value("ready") == 0.0
     assert value("check_ok", check="rainbow") == 1.0
     assert value("conditions") == 3.0

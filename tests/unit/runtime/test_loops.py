@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from rainbow_agent.runtime.conditions import ConditionName
-from rainbow_agent.runtime.loops import LIMIT, SLICE, Telemetry, moving
+from rainbow_agent.runtime.loops import MAX_TURN_S, MAX_WAIT_S, Telemetry, moving
 from rainbow_agent.runtime.stop import Stop
 from support.common import FakeClock
 
@@ -36,7 +36,7 @@ def test_to_ask_whether_to_stop_is_a_beat() -> None:
     clock = FakeClock()
     telemetry = Telemetry(clock)
     loop = telemetry.loop("main", Stop())
-    clock.advance(LIMIT + 1)
+    clock.advance(MAX_TURN_S + 1)
     assert telemetry.loop_health.stuck() == ["main"]
     assert not loop.is_set()
     assert telemetry.loop_health.stuck() == []
@@ -49,7 +49,7 @@ def test_a_long_wait_is_many_beats() -> None:
     waits = Waits(clock, telemetry)
     assert not telemetry.loop("reporter", waits).wait(3600.0)
     assert sum(waits.waited) == 3600.0
-    assert max(waits.waited) <= SLICE
+    assert max(waits.waited) <= MAX_WAIT_S
     assert waits.stuck == []
 
 
@@ -84,7 +84,7 @@ def test_troubles_are_conditions_and_loops_that_do_not_move() -> None:
     telemetry.loop("journal", Stop())
     began = clock.now()
     telemetry.conditions.set(ConditionName.DISK_NEARLY_FULL, "1 MiB is free")
-    clock.advance(LIMIT + 5)
+    clock.advance(MAX_TURN_S + 5)
     stuck, disk = telemetry.troubles()
     assert (stuck.name, stuck.since) == ("loop-stuck-journal", began)
     assert "has not moved for 50 s; 45 s are allowed" in stuck.reason

@@ -1,6 +1,6 @@
 """The routes, as a WSGI application (PEP 3333). Everything can only be read.
 
-Whoever reaches the address may read: there is no login. So a request has to mean this server: one
+Anyone who reaches the address may read, without a login. So a request has to mean this server: one
 that a browser was tricked into sending (a name that suddenly points to the loopback interface, DNS
 rebinding) has somebody else's name in its Host header, and is turned away.
 """

@@ -6,7 +6,7 @@ function showJob(job) {
   byId("job-title").replaceChildren(`Job ${job.id}: ${job.name || "without a name"} `, stateMark(job.state));
   byId("job-facts").replaceChildren(
     ...fact("Registration", job.registration), ...fact("Received", timeMark(job.received)),
-    ...fact("Rainbow was told", timeMark(job.accepted)), ...fact("Finished", timeMark(job.finished)),
+    ...fact("Accepted in rainbow", timeMark(job.accepted)), ...fact("Finished", timeMark(job.finished)),
     ...fact("Took", took(job.received, job.finished)));
   byId("job-reason").hidden = !job.reason;
   byId("job-reason").textContent = plain(job.reason || "");

@@ -55,7 +55,7 @@ function span(ms) {
 
 const moment = (text) => (text ? Date.parse(text) : null);
 
-/** A time, with the zone of whoever looks; the exact one is there for machines. */
+/** A time, in the reader's time zone; the exact one is there for machines. */
 function timeMark(text) {
   if (!text) return "-";
   const shown = new Date(text).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });

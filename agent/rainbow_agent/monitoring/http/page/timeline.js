@@ -2,9 +2,9 @@
 
 const LINE = { height: 26, names: 150, least: 520, top: 24 };
 
-/** An SVG as wide as there is room. */
-function timelineOf(job, room) {
-  const width = Math.max(LINE.least, room);
+/** An SVG as wide as the space there is, in pixels. */
+function timelineOf(job, available) {
+  const width = Math.max(LINE.least, available);
   const tasks = job.tasks.filter((task) => task.submitted || task.started).slice(0, MOST_DRAWN);
   const begin = moment(job.received);
   const ends = tasks.flatMap((task) => [task.finished, task.started, task.submitted]).filter(Boolean).map(moment);
