@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.site import JOBSPEC
-
 from rainbow_agent.core.model import JobKey, Submission, Submitted, TaskKey
 from rainbow_agent.jobs.submitter import complete
 from rainbow_agent.jobspec.plan import plan_text
