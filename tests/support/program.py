@@ -28,7 +28,7 @@ from support.secrets import in_files, secrets_of
 PROGRAM: Final = Path(sys.executable).with_name("rainbow-agent")
 _LIMIT_S: Final = 400.0  # until a process is given up
 _JOBS_S: Final = 90.0  # until jobs are over, on a quiet machine
-_LOOK: Final = 0.1  # seconds between looks at the ledger
+_POLL_INTERVAL_S: Final = 0.1  # seconds between looks at the ledger
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class Program:
         looks = Event()
 
         def over() -> bool:
-            looks.wait(_LOOK)
+            looks.wait(_POLL_INTERVAL_S)
             rows = self.rows()
             return len(rows) >= jobs and all(row.state in FINAL_JOB_STATES for row in rows)
 

@@ -1,4 +1,4 @@
 """The workload managers: Flux, and a local one for machines without it.
 
-Nothing here knows rainbow or the ledger; whoever wants a job submitted hands over a Flux jobspec.
+Nothing here knows rainbow or the ledger: what comes in are Flux jobspecs.
 """

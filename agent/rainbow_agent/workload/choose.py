@@ -13,7 +13,7 @@ from rainbow_agent.core.ports import Records, Workload
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 
-#: Where a Flux instance listens when nobody says: a system instance, a MiniCluster's broker.
+#: Where a Flux instance listens by default: a system instance, a MiniCluster's broker.
 _USUAL_SOCKETS = (Path("/run/flux/local"), Path("/mnt/flux/config/run/flux/local"))
 
 
@@ -63,7 +63,7 @@ def opener(choice: Choice, settings: Settings, stop: Stop | None = None) -> Call
     return lambda: LocalWorkload(Path(choice.uri), cores=cores, stop=stop)
 
 
-def choose_as_told(settings: Settings, runtime: Mapping[str, Any]) -> Choice:
+def choose_as_daemon(settings: Settings, runtime: Mapping[str, Any]) -> Choice:
     """The workload manager that the daemon uses, for a shell that cannot see it by itself.
 
     Args:
@@ -71,11 +71,11 @@ def choose_as_told(settings: Settings, runtime: Mapping[str, Any]) -> Choice:
         runtime: what the daemon last said of itself.
 
     Raises:
-        UsageError: nobody says which.
+        UsageError: none was chosen, and none was found.
     """
-    told = runtime.get("workload")
-    if isinstance(told, Mapping) and settings.workload == "auto" and not settings.flux_uri:
-        kind, uri = told.get("kind"), told.get("uri")
+    said = runtime.get("workload")
+    if isinstance(said, Mapping) and settings.workload == "auto" and not settings.flux_uri:
+        kind, uri = said.get("kind"), said.get("uri")
         if kind in ("flux", "local") and isinstance(uri, str):
             return Choice(kind, uri, "the daemon uses it")
     return choose(settings)

@@ -77,7 +77,7 @@ def load() -> Bindings:
 
 
 class _Loader:
-    """Loads once; who waited while another thread failed hears the same, and does not ask again."""
+    """Loads once; a thread that waited while another one failed gets its error, without a retry."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

@@ -1,7 +1,7 @@
 """One connection to a Flux broker: requests out, responses in, many in flight.
 
 Over libflux-core's C API (man3: flux_open, flux_rpc, flux_recv, flux_pollfd). Responses are read
-straight from the handle and told apart by their matchtag (RFC 6): no reactor, no callbacks, so
+straight from the handle and matched by their matchtag (RFC 6): no reactor, no callbacks, so
 that an error surfaces in the call that meets it. A connection belongs to the thread that opened
 it.
 """
@@ -62,7 +62,7 @@ class Connection:
         stop: shortens waits; None when there is none.
 
     Raises:
-        WorkloadUnavailable: nobody answers there.
+        WorkloadUnavailable: there is no answer.
         Fatal: the instance belongs to somebody else, or there are no bindings.
     """
 
@@ -302,7 +302,7 @@ class Connection:
         )
 
     def close(self) -> None:
-        """End the connection; answers that did not come are given up. Twice is no error."""
+        """End the connection; answers that did not come are given up. Twice is not an error."""
         if self._handle is None:
             return
         for sent in self._sent.values():

@@ -38,7 +38,7 @@ class FluxInside:
         self._follow = follow
         self._groups: dict[int, TaskKey] = {}  # that have not started, as far as was read
         self._streams: dict[int, int] = {}  # request -> group
-        #: Groups that are followed; what is kept back of each until its inside is told.
+        #: Groups that are followed; the events of each that wait for those of its tasks.
         self._kept: dict[int, list[WorkloadEvent]] = {}
 
     def keeps(self, event: WorkloadEvent) -> bool:

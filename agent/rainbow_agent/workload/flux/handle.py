@@ -64,7 +64,7 @@ def open_owned(bindings: Bindings, uri: str | None) -> Any:
     """A handle to an instance that this user owns (flux_open_ex(3)).
 
     Raises:
-        WorkloadUnavailable: nobody answers there.
+        WorkloadUnavailable: there is no answer.
         Fatal: the instance belongs to somebody else: the journal and exceptions of jobs are for
             the instance owner alone (RFC 12).
     """

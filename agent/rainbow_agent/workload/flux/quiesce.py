@@ -17,7 +17,7 @@ stages, which are waited for:
    and 0.88 alike). Between two stages a job is in neither count for a turn of the loop, so it
    takes some answers in a row without backlog.
 3. Then a job request of our own goes the rest of the way behind all others, up to the job manager,
-   which turns it down for a dependency scheme that nobody serves. When its answer is here, all
+   which turns it down for an unknown dependency scheme. When its answer is here, all
    before it are jobs (and in the journal) or have been refused.
 """
 
@@ -39,10 +39,12 @@ log = logging.getLogger(__name__)
 ROUND_TRIPS = 280
 #: Answers in a row without backlog: one for each hand-over between stages, and one more.
 IDLE_ANSWERS = 3
-_PAUSE = 0.02  # seconds between looks at a busy pipeline
-_QUIET = 2.0  # seconds without work, where the request of step 3 does not reach the job manager
-_PROBE_SECONDS = 60.0
-_LOOK = 0.25  # seconds between looks at the stop signal
+_POLL_INTERVAL_S = 0.02  # seconds between looks at a busy pipeline
+_IDLE_FOR_S = (
+    2.0  # seconds without work, where the request of step 3 does not reach the job manager
+)
+_PROBE_TIMEOUT_S = 60.0
+_STOP_CHECK_S = 0.25  # seconds between looks at the stop signal
 _SCHEME = "rainbow-agent-probe"
 
 _PROBE = {
@@ -81,10 +83,10 @@ def settle(connection: Connection, stop: StopSignal) -> None:
     log.warning(
         "Flux answers the settling request with '%s'; waiting %.0f s instead",
         answer.text,
-        _QUIET,
+        _IDLE_FOR_S,
         extra={"action": "settle_by_waiting"},
     )
-    _wait_idle(connection, stop, int(_QUIET / _PAUSE), pause=_PAUSE)
+    _wait_idle(connection, stop, int(_IDLE_FOR_S / _POLL_INTERVAL_S), pause=_POLL_INTERVAL_S)
 
 
 def ingest_statistics(connection: Connection) -> Mapping[str, Any]:
@@ -107,19 +109,19 @@ def _wait_idle(
     while idle < answers:
         busy = backlog(ingest_statistics(connection)) > 0
         idle = 0 if busy else idle + 1
-        if stop.wait(_PAUSE if busy else pause):
+        if stop.wait(_POLL_INTERVAL_S if busy else pause):
             return False
     return True
 
 
 def _probe(connection: Connection, stop: StopSignal) -> Response | None:
     request = connection.submit(json.dumps(_PROBE))
-    for _ in range(int(_PROBE_SECONDS / _LOOK)):
-        answer = connection.answer(request, _LOOK)
+    for _ in range(int(_PROBE_TIMEOUT_S / _STOP_CHECK_S)):
+        answer = connection.answer(request, _STOP_CHECK_S)
         if answer or stop.is_set():
             return answer
     raise WorkloadUnavailable(
-        f"Flux at {connection.where} did not answer a job request within {_PROBE_SECONDS:.0f} s"
+        f"Flux at {connection.where} did not answer a job request within {_PROBE_TIMEOUT_S:.0f} s"
     )
 
 

@@ -21,7 +21,7 @@ _OUTPUT: Final = "guest.output"
 #: FLUX_JOB_EVENT_WATCH_WAITCREATE (flux-core src/common/libjob/job.h): wait for the first event.
 _WAIT_CREATE: Final = 1
 #: Seconds until a question about one job is given up.
-_PATIENCE: Final = 10.0
+_ANSWER_TIMEOUT_S: Final = 10.0
 #: The end of an eventlog; a job that never wrote; a job that Flux does not know.
 _OVER: Final = frozenset({errno.ENODATA, errno.ENOENT, errno.ESRCH})
 
@@ -62,7 +62,7 @@ class FluxRecords:
         """An eventlog's text; "" where there is none."""
         question = {"id": flux_id, "keys": [key], "flags": 0}
         number = self._connection.request("job-info.lookup", question)
-        answer = self._connection.answer(number, _PATIENCE)
+        answer = self._connection.answer(number, _ANSWER_TIMEOUT_S)
         if answer is None:
             raise WorkloadUnavailable(f"Flux at {self._connection.where} does not answer")
         if answer.error in _OVER:

@@ -67,7 +67,7 @@ def pool(
             `allocated`, each an R object, or null when it is empty.
         decode: decoders of idsets and hostlists.
         whereabouts: the answer to `resource.status`: `drain`, whose keys are idsets, and
-            `online`, an idset. Without it a drained node cannot be told from one that is down.
+            `online`, an idset. Without it a drained node looks like one that is down.
     """
     down = {rank for rank, _, _ in _ranks(status.get("down"), decode)}
     drained = down & _drained(whereabouts or {}, decode)

@@ -253,7 +253,7 @@ class FluxWorkload:
         for response in responses:
             key, form = self._in_flight.pop(response.request, (None, None))
             if key is None:
-                continue  # the late answer to a question that nobody asks any more
+                continue  # the late answer to a question that was given up
             if not response.error:
                 self._validation.passed(form)
                 self._outcomes.append(Submitted(key, int(json.loads(response.text)["id"])))

@@ -34,7 +34,7 @@ class _Tail:
                 file.seek(self.offset)
                 data = file.read()
         except FileNotFoundError:
-            return  # nothing was told yet
+            return  # nothing was reported yet
         self.offset += len(data)
         *lines, self.rest = (self.rest + data).split(b"\n")
         for line in lines:
@@ -92,7 +92,7 @@ class LocalJournal:
                 return found
 
     def _with_inside(self, event: WorkloadEvent) -> Iterator[WorkloadEvent]:
-        """An event, and before the end of a group that is followed what was told of its inside."""
+        """An event, and before the end of a group that is followed those of its tasks."""
         if self._follow is not None and event.kind is EventKind.SUBMIT:
             if event.group and event.key is not None:
                 self._groups[event.flux_id] = event.key

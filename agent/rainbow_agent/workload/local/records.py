@@ -15,7 +15,7 @@ from rainbow_agent.workload.local.server.folder import JOURNAL
 _STREAMS: Final = (("out", "stdout"), ("err", "stderr"))
 _CHUNK: Final = 1 << 20
 #: Seconds between looks at files that grow.
-_LOOK: Final = 0.1
+_POLL_INTERVAL_S: Final = 0.1
 #: What of an entry is not its context.
 _FRAME: Final = frozenset({"event", "id", "time", "key"})
 
@@ -53,7 +53,7 @@ class LocalRecords:
             for flux_id in open_jobs:
                 yield from self._more(flux_id, read)
             open_jobs = [n for n in open_jobs if n not in over]
-            if not open_jobs or self._stop.wait(_LOOK):
+            if not open_jobs or self._stop.wait(_POLL_INTERVAL_S):
                 return
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from rainbow_agent.workload.local.server.launch import Hello, Launch, reach
 from rainbow_agent.workload.local.server.protocol import Op
 
 #: Seconds a server that lives may take to answer.
-_PATIENCE = 30.0
+_SERVER_TIMEOUT_S = 30.0
 
 
 class LocalWorkload:
@@ -171,7 +171,7 @@ class LocalWorkload:
             raise
 
     def shutdown(self, *, kill: bool = True) -> None:
-        """End the server, and return when its process has ended. None that runs is no error.
+        """End the server, and return when its process has ended. Without one, nothing happens.
 
         Args:
             kill: end the jobs that run, with their processes; what only waits runs when a server
@@ -188,10 +188,10 @@ class LocalWorkload:
                 return
         self._ask(Op.SHUTDOWN, kill=kill)
         self.close()
-        if not folders.wait_free(self._folder, _PATIENCE):
+        if not folders.wait_free(self._folder, _SERVER_TIMEOUT_S):
             raise WorkloadUnavailable(
                 f"the local workload manager at {self._folder} was asked to stop and did not"
-                f" within {_PATIENCE:.0f} s; see {folders.LOG} there"
+                f" within {_SERVER_TIMEOUT_S:.0f} s; see {folders.LOG} there"
             )
 
     def close(self) -> None:
@@ -237,7 +237,7 @@ class LocalWorkload:
         """
         number = next(self._numbers)
         self._do(lambda channel: channel.send({"id": number, "op": op.value, **fields}))
-        deadline = Deadline(_PATIENCE, self._stop)
+        deadline = Deadline(_SERVER_TIMEOUT_S, self._stop)
         while deadline.left() > 0:
             answer = self._pump(deadline.poll_interval()).get(number)
             if answer is not None and "result" in answer:
@@ -249,13 +249,13 @@ class LocalWorkload:
         self.close()
         raise WorkloadUnavailable(
             f"the local workload manager at {self._folder} did not answer `{op.value}`"
-            f" {'before the stop' if deadline.cut else f'in {_PATIENCE:.0f} s'}; see server.log"
-            " there"
+            f" {'before the stop' if deadline.cut else f'in {_SERVER_TIMEOUT_S:.0f} s'};"
+            " see server.log there"
         )
 
 
 def shut_down(folder: Path) -> None:
-    """End the local workload manager of a folder and the jobs that run; none there is no error.
+    """End the local workload manager of a folder and its running jobs, if there is one.
 
     Raises:
         WorkloadUnavailable: it does not answer, or does not leave.

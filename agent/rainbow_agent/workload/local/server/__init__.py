@@ -4,11 +4,11 @@ A server process of its own (`python -m rainbow_agent.workload.local.server --di
 jobs outlive the agent as they do under Flux. It keeps DIR, a private folder:
 
     workload.sock   where clients connect (protocol.py)
-    journal.jsonl   every event, on disk before anybody hears of it (journal_log.py)
+    journal.jsonl   every event, on disk before a client sees it (journal_log.py)
     server.lock     flock held while a server lives; its text says which
     server.log      what the server has to say
     output/         ID.out and ID.err of every job
-    output/ID.events  what the runner of a group told of the tasks in it
+    output/ID.events  what the runner of a group reported of the tasks in it
     nest/ID/        the folder of the server inside a group, while that runs
     tmp/ID/         files that a job brought along (attributes.system.files), while it runs
 

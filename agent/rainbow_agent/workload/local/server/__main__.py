@@ -113,7 +113,7 @@ def _prepare(options: argparse.Namespace) -> _Ready:
 def _detach(folder: Path) -> None:
     """Go on in a child, in a session of its own, with the log in the place of the terminal.
 
-    The parent ends here, with 0: whoever started it can connect now.
+    The parent exits here with status 0: its caller can connect now.
     """
     if os.fork():
         os._exit(0)

@@ -35,7 +35,7 @@ class Channel:
         """Send a message; what the server does not take at once goes with the next call.
 
         Raises:
-            Rejected: it cannot be sent; the connection goes on.
+            Rejected: it cannot be sent; the connection stays usable.
             WorkloadUnavailable: the server is gone.
         """
         self._unsent += encode(message)

@@ -17,8 +17,8 @@ from rainbow_agent.workload.local.server.protocol import LineSplitter, decode, e
 log = logging.getLogger(__name__)
 
 #: Bytes of answers that may wait for a client that does not read them, before it is dropped.
-_PATIENCE = 8 * 1024 * 1024
-_WORDS = 200  # characters of the answer to nonsense
+_MAX_UNSENT_BYTES = 8 * 1024 * 1024
+_MAX_QUOTE_CHARS = 200  # characters of the answer to nonsense
 
 
 class ClientHandler(Protocol):
@@ -59,7 +59,7 @@ class Connection(asyncio.Protocol):
                 self._handler.request(self, decode(line))
         except Rejected as exc:
             log.warning("Dropped a client: %s", exc, extra={"action": "client_dropped"})
-            self.send({"id": None, "refused": str(exc)[:_WORDS]})
+            self.send({"id": None, "refused": str(exc)[:_MAX_QUOTE_CHARS]})
             self.close()
 
     def eof_received(self) -> None:
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         self._transport.write(encode(message))
-        if self._transport.get_write_buffer_size() > _PATIENCE:
+        if self._transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
             log.warning(
                 "Dropped a client that does not read its answers",
                 extra={"action": "client_dropped"},

@@ -11,7 +11,7 @@ from rainbow_agent.core.errors import Rejected
 _RANK = 0
 #: A hostlist (RFC 29) term: a prefix, ranges in brackets, a suffix.
 _TERM = re.compile(r"^([^\[\],]*)(?:\[([0-9,\-]+)\]([^\[\],]*))?$")
-_DEPTH = 32
+_MAX_DEPTH = 32
 
 
 def admits(constraint: Any, host: str, depth: int = 0) -> bool:
@@ -27,7 +27,7 @@ def admits(constraint: Any, host: str, depth: int = 0) -> bool:
     """
     if not isinstance(constraint, Mapping):
         raise Rejected("constraint must be JSON object")
-    if depth > _DEPTH:
+    if depth > _MAX_DEPTH:
         raise Rejected("constraints are nested too deeply")
     return all(_operator(name, args, host, depth) for name, args in constraint.items())
 
@@ -36,7 +36,7 @@ def _operator(name: str, args: Any, host: str, depth: int) -> bool:
     if not isinstance(args, list):
         raise Rejected(f"{name} operator value must be an array")
     if name in ("and", "or", "not"):
-        # A list, so that an argument that is no constraint is found wherever it stands.
+        # A list, so that an argument that is not a constraint is found wherever it stands.
         answers = [admits(arg, host, depth + 1) for arg in args]
         if name == "or":
             return any(answers)

@@ -21,7 +21,7 @@ LOG = "server.log"
 JOURNAL = "journal.jsonl"
 #: sizeof(sockaddr_un.sun_path) less the closing NUL, unix(7).
 _LONGEST_ADDRESS = 107
-_LOOK = 0.01  # seconds between two looks at a lock
+_LOCK_POLL_S = 0.01  # seconds between two looks at a lock
 
 
 class FolderHeld(RainbowAgentError):
@@ -94,7 +94,7 @@ def wait_free(folder: Path, seconds: float) -> bool:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     return False
-                Event().wait(_LOOK)
+                Event().wait(_LOCK_POLL_S)
             else:
                 return True
     finally:

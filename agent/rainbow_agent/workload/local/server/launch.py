@@ -26,7 +26,7 @@ from rainbow_agent.workload.local.server.protocol import VERSION, Op
 log = logging.getLogger(__name__)
 
 #: Of the environment, what the server needs; not the agent's secrets.
-_KEPT = frozenset(
+_PASSED_ON = frozenset(
     {
         *("HOME", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"),
         *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE"),
@@ -34,9 +34,9 @@ _KEPT = frozenset(
     }
 )
 #: Seconds: for all tries together, between two of them, and for an answer to the first request.
-_PATIENCE = 20.0
-_PAUSE = 0.05
-_ANSWER = 10.0
+_START_TIMEOUT_S = 20.0
+_RETRY_INTERVAL_S = 0.05
+_HELLO_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Launch:
 
     cores: int | None = None  # None: those the server may run on
     idle_exit: float = 60.0  # seconds
-    cwd: str | None = None  # of jobs that name none; None: the folder of whoever starts it
+    cwd: str | None = None  # of jobs that name none; None: the folder of the one that starts it
     #: The reading end of a pipe: a server that is started here ends, with all its jobs, when
-    #: nobody holds the other end any more. None: it lives on.
+    #: the other end is closed everywhere. None: it lives on.
     lifeline: int | None = None
 
 
@@ -71,7 +71,7 @@ def reach(folder: Path, launch: Launch | None) -> tuple[Channel, Hello]:
         UsageError: the folder cannot be used.
         Fatal: the journal in the folder cannot be used.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _START_TIMEOUT_S
     while True:
         try:
             return _greet(folder)
@@ -82,7 +82,9 @@ def reach(folder: Path, launch: Launch | None) -> tuple[Channel, Hello]:
                     f" {folder / folders.LOG}"
                 ) from exc
         if not _start(folder, launch):
-            Event().wait(_PAUSE)  # another one holds the folder: it is about to listen, or to leave
+            Event().wait(
+                _RETRY_INTERVAL_S
+            )  # another one holds the folder: it is about to listen, or to leave
 
 
 def _greet(folder: Path) -> tuple[Channel, Hello]:
@@ -95,7 +97,7 @@ def _greet(folder: Path) -> tuple[Channel, Hello]:
     channel = Channel(folders.connect(folder), str(folder))
     try:
         channel.send({"id": 0, "op": Op.HELLO.value})
-        return channel, _hello(channel.receive(_ANSWER), folder)
+        return channel, _hello(channel.receive(_HELLO_TIMEOUT_S), folder)
     except BaseException:  # whatever it is; raised again
         channel.close()
         raise
@@ -135,7 +137,7 @@ def _start(folder: Path, launch: Launch) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            timeout=_PATIENCE,
+            timeout=_START_TIMEOUT_S,
             check=False,
             pass_fds=() if launch.lifeline is None else (launch.lifeline,),
         )
@@ -155,5 +157,5 @@ def _start(folder: Path, launch: Launch) -> bool:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    kept = (*_KEPT, *(fault_injection.CLOCK_NAMES if fault_injection.allowed(environ) else ()))
+    kept = (*_PASSED_ON, *(fault_injection.CLOCK_NAMES if fault_injection.allowed(environ) else ()))
     return {name: value for name, value in environ.items() if name in kept}

@@ -1,8 +1,8 @@
 """A server inside a job: what `flux broker` is under Flux.
 
-A job whose command is `flux broker COMMAND` runs COMMAND, which is told by its environment where
-a server of its own may have its folder, how many cores that one has to give, and which file takes
-what it has to tell of the jobs in it.
+A job whose command is `flux broker COMMAND` runs COMMAND. Its environment says where a server of
+its own may have its folder, how many cores that one has to give, and which file takes its reports
+of the jobs in it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Nest:
 
     folder: Path
     cores: int
-    events: Path  # news of the jobs in it, for whoever follows the job from outside
+    events: Path  # news of the jobs in it, for those that follow the job from outside
 
     @classmethod
     def of(cls, folder: Path, job_id: int, cores: int) -> Nest:
@@ -30,7 +30,7 @@ class Nest:
         return cls(folder / NEST / str(job_id), cores, events_file(folder, job_id))
 
     def to_environment(self) -> dict[str, str]:
-        """As the job is told."""
+        """As variables of the job."""
         return {
             _FOLDER: str(self.folder),
             _CORES: str(self.cores),

@@ -1,4 +1,4 @@
-"""Processes of jobs that nobody waits for any more: how they are known, and how they are ended.
+"""Processes of jobs without a server to wait for them: how they are known, and how they are ended.
 
 A process belongs to a job when it is the one that was started for it (same pid and same start
 time in the same boot), or when its environment names the job. The second also finds what a job

@@ -55,7 +55,7 @@ def decode(line: bytes) -> dict[str, Any]:
     """The message in a line.
 
     Raises:
-        Rejected: it is no JSON object.
+        Rejected: it is not a JSON object.
     """
     try:
         message = json.loads(line)
@@ -112,7 +112,7 @@ def entry_event(entry: Mapping[str, Any]) -> WorkloadEvent:
     """The counterpart of event_entry().
 
     Raises:
-        Rejected: it is no event.
+        Rejected: it is not an event.
     """
     try:
         status = entry.get("status")

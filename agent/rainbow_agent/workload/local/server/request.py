@@ -16,11 +16,11 @@ from rainbow_agent.workload.local.server.staging import StagedFile, read_files
 #: Processes of one job at most; a typo must not become a fork bomb.
 MAX_TASKS = 4096
 #: Counts above are typing errors, as are durations (seconds).
-_MOST = 2**31 - 1
-_LONGEST = 1e10
+_MAX_COUNT = 2**31 - 1
+_MAX_DURATION_S = 1e10
 _RESOURCE_TYPES = ("node", "slot", "core", "gpu")
-#: RFC 25 knows node, slot, and core or gpu below; deeper is no version 1.
-_DEPTH = 4
+#: RFC 25 knows node, slot, and core or gpu below; deeper is not version 1.
+_MAX_DEPTH = 4
 _JOB_ID = re.compile(r"[0-9]{1,20}")
 
 
@@ -81,7 +81,7 @@ def read_jobspec(jobspec: Any) -> JobRequest:
         jobspec: the decoded JSON of an RFC 14 jobspec, version 1.
 
     Raises:
-        Rejected: it is no such jobspec, or asks for what this server cannot do.
+        Rejected: it is not such a jobspec, or asks for what this server cannot do.
     """
     whole = _mapping(jobspec, "jobspec")
     if whole.get("version") != 1:
@@ -130,7 +130,7 @@ def _add_up(vertices: Any, times: int, totals: dict[str, int], depth: int) -> bo
     """Add vertices to totals, `times` each; whether one of them is exclusive."""
     if not isinstance(vertices, list) or not vertices:
         raise Rejected("jobspec resources must be a list that is not empty")
-    if depth > _DEPTH:
+    if depth > _MAX_DEPTH:
         raise Rejected("jobspec resources are nested too deeply for version 1")
     exclusive = False
     for item in vertices:
@@ -177,7 +177,7 @@ def _command(command: Any) -> tuple[str, ...]:
 
 
 def _initial_program(command: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
-    """What `flux broker` is told to run, and whether that is what the command is.
+    """What `flux broker` is to run, and whether the command is of that kind.
 
     This server has no brokers: a job that starts one gets a local instance over its cores.
     """
@@ -192,7 +192,7 @@ def _initial_program(command: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
 
 
 def _one_a_node(system: Mapping[str, Any]) -> bool:
-    """Whether the job shell is told to run one task a node, however many slots there are."""
+    """Whether the job shell is to run one task a node, however many slots there are."""
     value: Any = system
     for name in ("shell", "options", "per-resource", "type"):
         value = value.get(name) if isinstance(value, Mapping) else None
@@ -202,7 +202,7 @@ def _one_a_node(system: Mapping[str, Any]) -> bool:
 def _duration(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Rejected("attributes.system.duration must be a number of seconds")
-    if not 0 <= value <= _LONGEST:  # not a number (NaN) is refused here, too
+    if not 0 <= value <= _MAX_DURATION_S:  # not a number (NaN) is refused here, too
         raise Rejected(f"attributes.system.duration {value} is not a length of time")
     return float(value)
 
@@ -241,7 +241,7 @@ def _mapping(value: Any, what: str) -> Mapping[str, Any]:
 
 
 def _number(value: Any, what: str, *, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MAX_COUNT:
         raise Rejected(f"{what} must be an integer of at least {least}, got {value!r:.50}")
     return value
 

@@ -2,7 +2,7 @@
 
 Whatever happens goes into the job table at once, and its events into the journal's waiting list.
 The next turn writes them all with one sync to the disk; only then it answers, starts processes
-and shows the events: nobody hears of what a crash could still undo.
+and shows the events: no client sees what a crash could still undo.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rainbow_agent.workload.local.server.supervisor import ServerState, Supervis
 #: Turns of asyncio's loop from a connection in the listener's queue to one that we know of: the
 #: accept, the task that makes its transport, the call of connection_made().
 _TURNS_TO_ACCEPT = 4
-_WORDS = 1000  # characters of a refusal: it may quote a jobspec of any length
+_MAX_REFUSAL_CHARS = 1000  # characters of a refusal: it may quote a jobspec of any length
 _SHUT_DOWN = "the local workload manager was shut down"
 
 
@@ -74,7 +74,7 @@ class Server:
         self._idle_timer: asyncio.TimerHandle | None = None
 
     async def serve(self, listener: socket.socket) -> None:
-        """Serve until told to stop, or until nobody needs it any more.
+        """Serve until a signal, or until the server is not needed any more.
 
         Raises:
             OSError: the journal cannot be written.
@@ -94,7 +94,7 @@ class Server:
     def stop(self) -> None:
         """End all jobs that run, then leave. Those that wait run when a server is back.
 
-        The second call leaves at once: what still runs is killed, and told at the next start.
+        The second call leaves at once: what still runs is killed, and reported at the next start.
         """
         if self._stopping:
             self._jobs.kill_all()
@@ -106,7 +106,7 @@ class Server:
         self._plan_turn()
 
     def _orphaned(self, lifeline: int) -> None:
-        """Whoever this server was started for is gone."""
+        """The process that this server was started for is gone."""
         self._loop.remove_reader(lifeline)
         self.stop()
 
@@ -128,7 +128,7 @@ class Server:
         """A client asks; the answer goes out in the next turn.
 
         Raises:
-            Rejected: it is no request, so that nothing the client says can be trusted.
+            Rejected: it is not a request, so that nothing the client says can be trusted.
         """
         try:
             op = Op(message.get("op"))
@@ -144,7 +144,7 @@ class Server:
             try:
                 answer = {"id": number, "result": self._do(op, client, message)}
             except Rejected as exc:
-                answer = {"id": number, "refused": str(exc)[:_WORDS]}
+                answer = {"id": number, "refused": str(exc)[:_MAX_REFUSAL_CHARS]}
             self._answers.append((client, answer))
         self._plan_turn()
 
@@ -164,7 +164,7 @@ class Server:
         return {"version": VERSION, "pid": os.getpid(), "instance": self._state.instance}
 
     def _settle(self, client: Connection, number: Any, turns: int) -> None:
-        """Answer once nothing that was sent by now, and by whoever has gone, can become a job."""
+        """Answer once nothing that was sent by now, also by clients that left, can become a job."""
         if turns:  # a connection that was made before the request may not be accepted yet
             self._loop.call_soon(self._settle, client, number, turns - 1)
             return

@@ -34,7 +34,7 @@ def read_files(files: Any) -> tuple[StagedFile, ...]:
     """Read `attributes.system.files`.
 
     Raises:
-        Rejected: a name is a path, an entry is no regular file, or its content cannot be read.
+        Rejected: a name is a path, an entry is not a regular file, or its content cannot be read.
     """
     if not isinstance(files, dict):
         raise Rejected("attributes.system.files must be a JSON object")
