@@ -339,7 +339,7 @@ class Agent:
             on_change=self._changed,
             telemetry=self.telemetry,
         )
-        journal.PATIENCE = 0.02
+        journal.EVENT_WAIT_S = 0.02
         return Jobs(
             ledger=ledger,
             journal=journal,

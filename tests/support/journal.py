@@ -41,7 +41,7 @@ class World:
             telemetry=self.telemetry,
             on_lost=self._on_lost,
         )
-        self.room.PATIENCE = 0.05  # seconds; how soon it sees the stop
+        self.room.EVENT_WAIT_S = 0.05  # seconds; how soon it sees the stop
         self.thread = Background(self.room.run)
 
     def _connect(self) -> FakeConnection:

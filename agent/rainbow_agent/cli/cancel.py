@@ -98,7 +98,7 @@ def _is_open(ledger: SqliteLedger, key: JobKey) -> bool:
 
 def _by_hand(ledger: SqliteLedger, settings: Settings) -> None:
     """Cancel without the daemon, under its lock, as it would."""
-    from rainbow_agent.workload.choose import choose_as_told, opener  # noqa: PLC0415 - heavy
+    from rainbow_agent.workload.choose import choose_as_daemon, opener  # noqa: PLC0415 - heavy
 
     with ExitStack() as stack:
         holder = state_dir.Holder(os.getpid(), SystemClock().now())
@@ -107,7 +107,7 @@ def _by_hand(ledger: SqliteLedger, settings: Settings) -> None:
         except Fatal:
             return  # one has just started, and does it
         try:
-            choice = choose_as_told(settings, state_dir.read_runtime(settings.state_dir))
+            choice = choose_as_daemon(settings, state_dir.read_runtime(settings.state_dir))
             workload = stack.enter_context(closing(opener(choice, settings)()))
             Canceler(ledger, SystemClock()).carry_out(workload.cancel)
         except (Transient, Refused, Fatal, UsageError) as exc:

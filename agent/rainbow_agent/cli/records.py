@@ -28,9 +28,9 @@ def records_of(settings: Settings, stop: Stop) -> Iterator[Records]:
     Raises:
         RainbowAgentError: it cannot be asked.
     """
-    from rainbow_agent.workload.choose import choose_as_told, open_records  # noqa: PLC0415
+    from rainbow_agent.workload.choose import choose_as_daemon, open_records  # noqa: PLC0415
 
-    choice = choose_as_told(settings, state_dir.read_runtime(settings.state_dir))
+    choice = choose_as_daemon(settings, state_dir.read_runtime(settings.state_dir))
     records = open_records(choice, stop)
     try:
         yield records

@@ -53,7 +53,7 @@ def command(jobspec: str, settings: Settings, output: str) -> None:
     else:
         click.echo("yes" if good else "no")
         for verdict in verdicts:
-            click.echo("  " + clean(f"{verdict.task}: {_told(verdict)}"))
+            click.echo("  " + clean(f"{verdict.task}: {_outcome(verdict)}"))
     raise SystemExit(0 if good else 1)
 
 
@@ -66,7 +66,7 @@ def _plan(path: str) -> Plan:
         raise UsageError(f"{Path(path)}: {exc}") from exc
 
 
-def _told(verdict: Verdict) -> str:
+def _outcome(verdict: Verdict) -> str:
     from rainbow_agent.core.notation import idset  # noqa: PLC0415 - only here
 
     if verdict.problem:

@@ -1,4 +1,4 @@
-"""Builds what takes jobs from the ledger to the workload manager and hears how they end."""
+"""Builds what takes jobs from the ledger to the workload manager and follows them to their end."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Carrying out the wish that a job should end (`rainbow-agent cancel`).
+"""Carrying out the request that a job should end (`rainbow-agent cancel`).
 
-The wish is in the ledger first, so that nothing loses it. What is in the workload manager is
+The request is in the ledger first, so that it is not lost. What is in the workload manager is
 canceled there, and its journal says when it ended; what is not there yet never goes there. What is
 about to be submitted at this moment waits for the next round.
 """
@@ -18,16 +18,16 @@ from rainbow_agent.runtime.fault_injection import CrashPoint, reach, reach_if
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which a job that was canceled and goes on is canceled again.
-AGAIN = 60.0
+#: Seconds after which a job that was canceled and still runs is canceled again.
+RESEND_AFTER_S = 60.0
 _BEGUN = frozenset({TaskState.SUBMITTED, TaskState.RUNNING})
 
 
 class Canceler:
-    """Carries out the wishes that are open; to be called again until none is.
+    """Carries out the open requests; to be called again until none is left.
 
     Args:
-        ledger: where the wishes are.
+        ledger: where the requests are.
         clock: for what is written.
     """
 
@@ -36,7 +36,7 @@ class Canceler:
         self._clock = clock
         self._sent: dict[int, float] = {}  # job id in the workload manager -> when it was canceled
 
-    def wished(self) -> bool:
+    def requested(self) -> bool:
         """Whether there is anything to carry out."""
         return bool(self._ledger.cancellations())
 
@@ -50,31 +50,31 @@ class Canceler:
             Jobs whose state moved at once; of the others the workload manager's journal tells.
 
         Raises:
-            WorkloadUnavailable: it cannot be asked; the wishes stay.
+            WorkloadUnavailable: it cannot be asked; the requests stay.
         """
         moved: list[JobChange] = []
-        for wish in self._ledger.cancellations():
-            row = self._ledger.job(wish.key)
+        for request in self._ledger.cancellations():
+            row = self._ledger.job(request.key)
             if row is None or row.state in FINAL_JOB_STATES:
                 reach(CrashPoint.CANCELED)
-                self._ledger.end_cancellation(wish.key, self._clock.now())
+                self._ledger.end_cancellation(request.key, self._clock.now())
                 continue
-            moved += self._end(wish, row, cancel)
+            moved += self._end(request, row, cancel)
         return moved
 
     def _end(
-        self, wish: Cancellation, row: JobRow, cancel: Callable[[Sequence[int], str], None]
+        self, request: Cancellation, row: JobRow, cancel: Callable[[Sequence[int], str], None]
     ) -> list[JobChange]:
         at = self._clock.now()
-        if not row.tasks and self._ledger.cancel_unplanned(wish.key, wish.reason, at):
+        if not row.tasks and self._ledger.cancel_unplanned(request.key, request.reason, at):
             reach(CrashPoint.CANCELED)
-            self._ledger.end_cancellation(wish.key, at)
-            now = self._ledger.job(wish.key)
-            return [JobChange(wish.key, row.state, now.state, now.reason)] if now else []
+            self._ledger.end_cancellation(request.key, at)
+            now = self._ledger.job(request.key)
+            return [JobChange(request.key, row.state, now.state, now.reason)] if now else []
         # What is in a group ends with the group, and has ids of another instance.
         tasks = [task for task in row.tasks if task.group is None]
         moved = self._ledger.apply(
-            [_never(task, wish, at) for task in tasks if task.state is TaskState.PENDING]
+            [_never(task, request, at) for task in tasks if task.state is TaskState.PENDING]
         )
         reach_if(
             CrashPoint.WITHDRAWN, lambda: any(task.state is TaskState.PENDING for task in tasks)
@@ -85,23 +85,23 @@ class Canceler:
             if task.state in _BEGUN and task.flux_id is not None and self._due(task.flux_id)
         ]
         if ids:
-            cancel(ids, wish.reason)
+            cancel(ids, request.reason)
             reach(CrashPoint.CANCEL_SENT)
             log.info(
                 "Canceled job %d: %s",
-                wish.key.id,
-                wish.reason,
-                extra={"action": "canceled", "job": str(wish.key), "tasks": len(ids)},
+                request.key.id,
+                request.reason,
+                extra={"action": "canceled", "job": str(request.key), "tasks": len(ids)},
             )
             self._sent.update(dict.fromkeys(ids, self._clock.monotonic()))
         return moved
 
     def _due(self, flux_id: int) -> bool:
         sent = self._sent.get(flux_id)
-        return sent is None or self._clock.monotonic() - sent > AGAIN
+        return sent is None or self._clock.monotonic() - sent > RESEND_AFTER_S
 
 
-def _never(task: TaskRow, wish: Cancellation, at: float) -> TaskChange:
+def _never(task: TaskRow, request: Cancellation, at: float) -> TaskChange:
     return TaskChange(
-        task.key, TaskState.CANCELED, at, wish.reason, reason=wish.reason, finished=at
+        task.key, TaskState.CANCELED, at, request.reason, reason=request.reason, finished=at
     )

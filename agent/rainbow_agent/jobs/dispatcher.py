@@ -1,8 +1,8 @@
 """From the ledger to the workload manager: plan what is new, submit what is pending.
 
-Write, submit, accept: a task is `submitting` on disk before the workload manager hears of it,
-and has its id on disk before rainbow is told. Many submits are in flight; planning the next jobs
-overlaps with them.
+Write, submit, accept: a task is `submitting` on disk before it is sent to the workload
+manager, and has its id on disk before rainbow gets AcceptJobs. Many submits are in flight; planning
+the next jobs overlaps with them.
 """
 
 from __future__ import annotations

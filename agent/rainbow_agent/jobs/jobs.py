@@ -31,7 +31,7 @@ class Jobs:
 
     Args:
         ledger: the main loop's.
-        journal: the thread that hears how tasks do; nothing is submitted before it has caught up.
+        journal: the thread that follows the tasks; nothing is submitted before it has caught up.
         open_dispatcher: opens a connection to the workload manager and what submits over it.
         on_change: is called with jobs whose state moved.
         clock: for what is written.
@@ -129,7 +129,7 @@ class Jobs:
 
     def cancellation_requested(self) -> bool:
         """Whether somebody wants a job to end that has not ended."""
-        return self._canceler.wished()
+        return self._canceler.requested()
 
     def cancel_requested(self) -> None:
         """Cancel the jobs that somebody wants to end; rainbow need not be there for that.
@@ -137,7 +137,7 @@ class Jobs:
         Raises:
             WorkloadUnavailable: it cannot be asked; the requests are kept.
         """
-        if not self.journal.caught_up.is_set() or not self._canceler.wished():
+        if not self.journal.caught_up.is_set() or not self._canceler.requested():
             return
         try:
             moved = self._canceler.carry_out(self._opened().cancel)

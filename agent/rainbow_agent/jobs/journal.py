@@ -58,10 +58,10 @@ class JournalFollower:
     """The thread that keeps the ledger true to the workload manager."""
 
     #: Seconds one wait for events may take; also how long the loop does not move when all is well.
-    PATIENCE = 1.0
+    EVENT_WAIT_S = 1.0
     #: Seconds to gather what follows an event: a burst becomes a few transactions, and the main
     #: thread is not kept from the ledger and the interpreter while it submits.
-    GATHER = 0.05
+    GATHER_S = 0.05
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class JournalFollower:
         self._telemetry = telemetry or Telemetry(clock)
         self._stop = self._telemetry.loop("journal", stop)
         self._on_change = on_change
-        #: Set while the ledger has all that the journal told; cleared when the stream breaks.
+        #: Set while the ledger has all that is in the journal; cleared when the stream breaks.
         self.caught_up = threading.Event()
         #: Set: jobs of which only a part is in the history are stored as far as they are there.
         self.adopt_partly = threading.Event()
@@ -161,9 +161,9 @@ class JournalFollower:
             workload.close()
 
     def _gather(self, journal: Journal) -> list[WorkloadEvent]:
-        events = journal.next_events(self.PATIENCE)
+        events = journal.next_events(self.EVENT_WAIT_S)
         self.looked = self._clock.monotonic()
-        if events and not self._stop.wait(self.GATHER):
+        if events and not self._stop.wait(self.GATHER_S):
             events += journal.next_events(0.0)
         return events
 
@@ -183,7 +183,7 @@ class JournalFollower:
         last_id = 0
         finds = Finds(self._whose(ledger))
         while not self._stop.is_set():
-            events = journal.next_events(self.PATIENCE)
+            events = journal.next_events(self.EVENT_WAIT_S)
             seen |= {e.key for e in events if e.key is not None}
             last_id = max([last_id, *(e.flux_id for e in events)])
             finds.note(events)
@@ -220,7 +220,7 @@ class JournalFollower:
     def _note_missed(
         self, ledger: Followed, known: Sequence[TaskRow], seen: Collection[TaskKey], where: Known
     ) -> None:
-        """What became of tasks that are not in the history, told one by one; which instance it is.
+        """What became of tasks that are not in the history, logged one by one; and the instance.
 
         In one transaction: a crash in between must not take the new instance for the old one.
         """
@@ -232,7 +232,7 @@ class JournalFollower:
                 ledger.put_note(INSTANCE, where.instance)
                 ledger.put_note(LINEAGE, where.lineage)
         reach_if(CrashPoint.SORTED, lambda: away)
-        _tell_missed(away)
+        _log_missed(away)
         if changes:
             self._on_change(changes)
 
@@ -296,8 +296,8 @@ def _tells(news: Iterable[TaskChange], states: Collection[TaskState]) -> bool:
     return any(change.state in states for change in news)
 
 
-def _tell_missed(changes: Sequence[TaskChange]) -> None:
-    """What the workload manager lost is told, task by task, whatever becomes of it."""
+def _log_missed(changes: Sequence[TaskChange]) -> None:
+    """Log what the workload manager lost, task by task, whatever becomes of it."""
     for change in changes:
         log.warning(
             "Task %s: %s",
@@ -318,12 +318,12 @@ def _in_company(
     """Live news, those of a submission only together with what comes next of the same task.
 
     That a task was submitted is the dispatcher's to write, and to write it twice would be half of
-    this thread's work while many are. Here it is told again in case the dispatcher has not come
+    this thread's work while many are. Here it is repeated in case the dispatcher has not come
     to it yet, so that a job's story is whole.
 
     Args:
         news: what is new.
-        held: submissions of which nothing else was told, by job id; kept up to date.
+        held: submissions without a later event yet, by job id; kept up to date.
     """
     for change in news:
         if change.state is TaskState.SUBMITTED:

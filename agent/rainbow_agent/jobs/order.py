@@ -43,8 +43,8 @@ class JobOrder:
     """What of one plan can start next.
 
     A job can be submitted when every replica of all that it depends on has an id: the workload
-    manager waits for their ends. Where a local task is at either end there is nobody else to
-    wait, so it must have ended well itself; so must, well or not, what a task stands `after`.
+    manager waits for their ends. Where a local task is at either end nothing else
+    waits, so it must have ended well itself; so must, well or not, what a task stands `after`.
 
     Args:
         plan: the plan; of its groups only what they are from outside.
@@ -119,7 +119,7 @@ class JobOrder:
     def ended(self, key: TaskKey, *, well: bool) -> tuple[list[Ready], list[TaskKey]]:
         """A replica is over; what can start because of it, and what never can.
 
-        To be called once for each replica, the doomed ones included, by whoever waits for ends.
+        To be called once for each replica, the doomed ones included.
         """
         name = key.task
         doomed = [] if well else self.refused(name)

@@ -25,7 +25,7 @@ _TIMEOUT_S = 0.5
 
 
 class Run:
-    """One plan on its way. `show` is told of every change."""
+    """One plan on its way. `show` is called with every change."""
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ def cancel_running(
     as they are: rainbow has them still, and the next start submits them.
 
     Args:
-        ledger: the main loop's; the journal's thread, which still runs, writes what it hears.
+        ledger: the main loop's; the journal's thread, which still runs, writes what it reads.
         cancel: of the workload manager; job ids and a note.
         clock: for what is written here.
         stop: the one that was asked for.

@@ -1,8 +1,8 @@
 """The one way of planned jobs into a workload manager: for the daemon, a group's runner and `run`.
 
 Each task is sent as soon as what it depends on has its job ids; many are in flight. What came of
-each goes to whoever uses this, as TaskChanges: the daemon writes them into its ledger, the others
-keep them in memory.
+each goes to the caller, as TaskChanges: the daemon writes them into its ledger, the others keep
+them in memory.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class Submitter:
     Args:
         workload: where to.
         environment: of jobs, underneath their own.
-        clock: for what is told.
+        clock: for what is recorded.
         record: is given what came of tasks.
-        cluster: whose jobs these are, for their origin; "" where nobody looks for them again.
+        cluster: whose jobs these are, for their origin; "" where they are not looked for again.
         in_group: whether the tasks are those in a group.
         start_elsewhere: is given each task that can start; True when it was started, or ended, in
             another way.
-        on_held: is told when the workload manager takes no job at all at present; the task is
+        on_held: is called when the workload manager takes no job at all at present; the task is
             pending again then. Without it, such a task fails.
     """
 
@@ -171,7 +171,7 @@ class Submitter:
             self._record([back])
             self._on_held(outcome.reason)
         else:
-            # A dependency that has failed meanwhile is no fault of this task.
+            # A dependency that has failed meanwhile is not the fault of this task.
             doomed = isinstance(outcome, SubmitRefused) and outcome.dependency_failed
             state = TaskState.CANCELED if doomed else TaskState.FAILED
             self._record([self._end(key, state, outcome.reason, unsatisfiable=not doomed)])

@@ -32,7 +32,7 @@ EXAMPLES = "write seconds, or a number with ms, s, m, h or d: 300, 300s, 5m, 0.5
 
 
 def parse_duration(text: str) -> float | None:
-    """Seconds in a duration; 0 for one without limit; None when it is no duration.
+    """Seconds in a duration; 0 for one without limit; None when it is not a duration.
 
     Args:
         text: for example `300`, `300s`, `5m`, `0.5h`, `1d`, `infinity`.

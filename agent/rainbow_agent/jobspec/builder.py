@@ -40,7 +40,7 @@ from rainbow_agent.jobspec.within import check_limit, check_within
 from rainbow_agent.jobspec.words import listing
 
 #: What a process beside the runner, and a stage of the top level, ask for.
-_LEAST = Shape(slots=1, cores=1)
+_ONE_CORE = Shape(slots=1, cores=1)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Builder:
         if in_place or (place.staging and task.resources is None):
             attributes = self._attributes(task.attributes, self._first(task), scope)
             check_limit(attributes.duration, scope.limit, place.at)
-            jobspec = flux_jobspec(name, command, _LEAST, _of(place, attributes))
+            jobspec = flux_jobspec(name, command, _ONE_CORE, _of(place, attributes))
             kind = TaskKind.LOCAL if in_place else TaskKind.JOB
             return PlannedTask(name, place.replicas, (), jobspec, kind)
 

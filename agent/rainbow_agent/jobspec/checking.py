@@ -32,7 +32,7 @@ class Finding:
 def check(text: str) -> list[Finding]:
     """All that is wrong with a jobspec, by place; when nothing is, what may surprise.
 
-    What can only be seen when the rest is right (a circle of dependencies) is told once it is.
+    What can only be seen when the rest is right (a circle of dependencies) is reported once it is.
     """
     faults = Faults()
     document = faults.attempt(parse, text)

@@ -16,7 +16,7 @@ MAX_RUNS = 100_000
 #: `afterok` entries in all Flux jobs of one jobspec: every replica waits for every replica.
 MAX_EDGES = 1_000_000
 #: Names of a cycle that its error tells; the rest is counted.
-_TOLD = 10
+_MAX_NAMES = 10
 
 
 def unique_names(written: Sequence[str | None], defaults: Sequence[str] = ()) -> list[str]:
@@ -128,12 +128,12 @@ def run_order(places: Sequence[Place], needs: Sequence[Sequence[int]]) -> list[i
         return topological(needs)
     except Cycle as cycle:
         first = places[cycle.nodes[0]]
-        names = [show(places[i].name or "") for i in cycle.nodes[:_TOLD]]
-        if len(cycle.nodes) > _TOLD:
-            names.append(f"({len(cycle.nodes) - _TOLD} more)")
-        told = " -> ".join([*names, names[0]])
+        names = [show(places[i].name or "") for i in cycle.nodes[:_MAX_NAMES]]
+        if len(cycle.nodes) > _MAX_NAMES:
+            names.append(f"({len(cycle.nodes) - _MAX_NAMES} more)")
+        circle = " -> ".join([*names, names[0]])
         raise first.at.error(
-            f"tasks depend on each other in a circle: {told} (each waits for the next); take one "
+            f"tasks depend on each other in a circle: {circle} (each waits for the next); take one "
             "`depends_on` out"
         ) from None
 

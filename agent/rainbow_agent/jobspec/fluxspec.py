@@ -113,7 +113,7 @@ def group_jobspec(
     command = ("flux", "broker", *programs.group_runner("{{tmpdir}}/" + _GROUP))
     jobspec = flux_jobspec(name, command, shape, replace(attributes, environment={}))
     system = jobspec["attributes"]["system"]
-    # As flux-core's Jobspec.from_nest_command: one broker a node, which is no MPI program, and
+    # As flux-core's Jobspec.from_nest_command: one broker a node, which is not an MPI program, and
     # whose end is not the end of the others.
     system["shell"] = {
         "options": {"per-resource": {"type": "node"}, "mpi": "none", "exit-timeout": "none"}

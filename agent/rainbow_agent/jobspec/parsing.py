@@ -53,7 +53,7 @@ def parse(text: str) -> Document:
     Names are not resolved and nothing is refused for being unsupported: plan() does that.
 
     Raises:
-        JobspecError: the text is no jobspec nextgen version 1; with the place and what to write,
+        JobspecError: the text is not a jobspec nextgen version 1; with the place and what to write,
             and with everything else that is wrong in `others`.
     """
     root = compose(text)

@@ -22,7 +22,7 @@ from rainbow_agent.core.requirements import Option
 from rainbow_agent.core.shape import Shape, shape_in
 from rainbow_agent.core.site import Site, SiteNode
 from rainbow_agent.jobspec.fluxspec import tasks_within, with_tasks
-from rainbow_agent.jobspec.unplaceable import Unplaceable, no_room, nobody
+from rainbow_agent.jobspec.unplaceable import Unplaceable, does_not_fit, no_node_passes
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Place:
     """How an option fits this site."""
 
     nodes: tuple[SiteNode, ...]  # that pass `requires`, up or down
-    fits: bool  # there is room on them
+    fits: bool  # it fits on them
     now: bool  # and on those that are up
     problem: str = ""  # when it does not fit
 
@@ -112,7 +112,7 @@ class _Placer:
         option, there = self._choose(task.options)
         nodes, ranks = there.nodes, there.ranks
         better = [n for n in nodes if all(n.rank in each for each in wanted)] if wanted else []
-        if better and _room(option.shape, better) >= option.shape.wanted:
+        if better and _pieces(option.shape, better) >= option.shape.wanted:
             nodes, ranks = tuple(better), idset(node.rank for node in better)
         jobspec = option.jobspec
         if option.choices or option.ranks is not None or len(nodes) < len(self._site.nodes):
@@ -124,7 +124,7 @@ class _Placer:
         options = tuple(replace(option, **self._looked_up(option)) for option in task.options)
         left = tuple(o for o in options if o.ranks is None or o.ranks)
         if options and not left:
-            problems = (nobody(option, self._site) for option in task.options)
+            problems = (no_node_passes(option, self._site) for option in task.options)
             raise Unplaceable("; and ".join(dict.fromkeys(problems)))
         narrowed = replace(task, options=left)
         if not options or not _is_group(task):
@@ -161,15 +161,15 @@ def _look(option: Option, site: Site) -> Place:
         if option.ranks is None or node.rank in option.ranks
     )
     wanted = option.shape.wanted
-    room = _room(option.shape, nodes)
-    if room >= wanted:
-        now = _room(option.shape, [node for node in nodes if node.up])
+    pieces = _pieces(option.shape, nodes)
+    if pieces >= wanted:
+        now = _pieces(option.shape, [node for node in nodes if node.up])
         return Place(nodes, fits=True, now=now >= wanted)
-    problem = no_room(option, nodes, room, site) if nodes else nobody(option, site)
+    problem = does_not_fit(option, nodes, pieces, site) if nodes else no_node_passes(option, site)
     return Place(nodes, fits=False, now=False, problem=problem)
 
 
-def _room(shape: Shape, nodes: Iterable[SiteNode]) -> int:
+def _pieces(shape: Shape, nodes: Iterable[SiteNode]) -> int:
     return shape.placed_on(node.size for node in nodes)
 
 
@@ -229,14 +229,14 @@ class Verdict:
     task: str
     option: Option  # that would be taken; of several that all do not fit, the first
     nodes: tuple[SiteNode, ...]  # that pass what it requires, up or down
-    now: bool  # there is room on those that are up
+    now: bool  # it fits on those that are up
     problem: str = ""  # why it cannot run; "" when it can
 
 
 def judge(plan: Plan, site: Site) -> tuple[Verdict, ...]:
     """Each task of the top level, a group with what is in it: place() without ending at the first.
 
-    What asks nothing of the nodes is counted as well: there must be room for it.
+    What asks nothing of the nodes is counted as well: it must fit.
     """
     placer = _Placer(site)
     return tuple(placer.verdict(task) for task in plan.tasks)

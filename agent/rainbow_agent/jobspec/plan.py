@@ -16,7 +16,7 @@ def plan_text(text: str, programs: Programs | None = None) -> Plan:
     """The plan of a jobspec's text.
 
     Raises:
-        JobspecError: it is no jobspec, or cannot run as it is written.
+        JobspecError: it is not a jobspec, or cannot run as it is written.
     """
     return plan(parse(text), programs)
 
@@ -25,7 +25,7 @@ def plan(document: Document, programs: Programs | None = None) -> Plan:
     """The plan of a jobspec: each task once, after all that it depends on, else as in the file.
 
     A task without a name is `task-N`, N its place from 0; a group `group-N`. A name that is used
-    again, and that nobody depends on, becomes NAME#2, NAME#3 and so on. A task in a group is
+    again, and that nothing depends on, becomes NAME#2, NAME#3 and so on. A task in a group is
     GROUP/TASK. The same text always gives the same plan: a restarted agent recognises its tasks
     by these names.
 

@@ -115,7 +115,7 @@ def _quoted_kind(node: Node) -> str:
 
 
 class Faults:
-    """What is wrong with one text, gathered so that all of it can be told at once."""
+    """What is wrong with one text, gathered so that all of it can be reported at once."""
 
     def __init__(self) -> None:
         self.found: list[JobspecError] = []
@@ -159,7 +159,7 @@ class Fields:
         hints: for keys that people write and that are not known: what to do instead.
 
     Raises:
-        JobspecError: it is no mapping.
+        JobspecError: it is not a mapping.
     """
 
     def __init__(

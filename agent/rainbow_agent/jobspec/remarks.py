@@ -1,4 +1,4 @@
-"""What a jobspec says that nothing here acts on: not wrong, but its writer should hear it."""
+"""What a jobspec says that nothing here acts on: not wrong, but worth a warning."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _unknown(attributes: Attributes) -> Iterator[str]:
 
 
 def _unasked(document: Document) -> Iterator[str]:
-    """Blocks of `requires` that are never named: nobody checks them."""
+    """Blocks of `requires` that are never named, so never checked."""
     groups = list(_every_group(document.groups))
     tasks = [*document.tasks, *(task for group in groups for task in group.tasks)]
     written = [*(group.requires for group in groups), *(task.requires for task in tasks)]

@@ -124,7 +124,7 @@ def _level(vertex: Resource, kind: str, inner: Shape) -> Shape:
     if vertex.replicas and not inner.nodes:
         _refuse_slot_in_slot(vertex, inner)
         return replace(inner, slots=vertex.replicas)
-    # `rack`, `replicas: 1` is how upstream writes "N nodes"; nobody means one rack by it.
+    # `rack`, `replicas: 1` is how upstream writes "N nodes"; it does not mean one rack.
     lost = () if vertex.replicas or kind == "cluster" else (kind,)
     return replace(inner.times(_number(vertex)), flattened=(*lost, *inner.flattened))
 

@@ -11,22 +11,22 @@ from rainbow_agent.core.shape import number
 from rainbow_agent.core.site import Site, SiteNode
 from rainbow_agent.jobspec.words import show, suggestion
 
-#: Different values that a refusal tells of one element.
-_TOLD = 4
+#: Different values of one element that a refusal names.
+_MAX_VALUES_NAMED = 4
 
 
 class Unplaceable(JobspecError):
     """No node of this cluster, up or down, can run a task as it is written."""
 
 
-def nobody(option: Option, site: Site) -> str:
-    """Why no node passes `requires`: of each list of needs the first that nobody meets."""
+def no_node_passes(option: Option, site: Site) -> str:
+    """Why no node passes `requires`: of each list of needs the first that no node meets."""
     if not option.choices:
         return f"{option.where}: none of the nodes here passes `requires`"
-    return "; nor ".join(dict.fromkeys(_nobody_meets(needs, site) for needs in option.choices))
+    return "; nor ".join(dict.fromkeys(_no_node_meets(needs, site) for needs in option.choices))
 
 
-def _nobody_meets(needs: tuple[Need, ...], site: Site) -> str:
+def _no_node_meets(needs: tuple[Need, ...], site: Site) -> str:
     for need in needs:
         if need.subsystem not in site.names():
             return (
@@ -34,14 +34,14 @@ def _nobody_meets(needs: tuple[Need, ...], site: Site) -> str:
                 + suggestion(need.subsystem, site.names())
             )
         if not site.meeting(need):
-            return f"{need.where}: no node here has {_told(need)}; {_instead(need, site)}"
+            return f"{need.where}: no node here has {_asked(need)}; {_instead(need, site)}"
     each = ", ".join(
-        f"{number(len(site.meeting(need)), 'node')} for {_told(need)}" for need in needs
+        f"{number(len(site.meeting(need)), 'node')} for {_asked(need)}" for need in needs
     )
     return f"{needs[0].where}: no node here meets all that is required together ({each})"
 
 
-def _told(need: Need) -> str:
+def _asked(need: Need) -> str:
     """What was asked: `'ior' from 3.0.0 to 4.0.0 (subsystem 'spack')`."""
     exact = need.value if need.attribute else need.equals
     bounds = [f"from {show(need.low)}"] if need.low else []
@@ -64,11 +64,11 @@ def _instead(need: Need, site: Site) -> str:
 
 
 def _values(found: list[str]) -> str:
-    more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
-    return "with " + ", ".join(map(show, found[:_TOLD])) + more
+    more = f" and {len(found) - _MAX_VALUES_NAMED} more" if len(found) > _MAX_VALUES_NAMED else ""
+    return "with " + ", ".join(map(show, found[:_MAX_VALUES_NAMED])) + more
 
 
-def no_room(option: Option, nodes: Sequence[SiteNode], room: int, site: Site) -> str:
+def does_not_fit(option: Option, nodes: Sequence[SiteNode], pieces: int, site: Site) -> str:
     """Why an option does not fit on the nodes that pass, of which there are some."""
     word = "node" if option.shape.nodes else "slot"
     passing = (
@@ -80,9 +80,9 @@ def no_room(option: Option, nodes: Sequence[SiteNode], room: int, site: Site) ->
     has = ", ".join(
         f"{number(count, 'node')} with {number(cores, 'core')}"
         + (f" and {number(gpus, 'GPU')}" if gpus else "")
-        for (cores, gpus), count in sizes.most_common(_TOLD)
+        for (cores, gpus), count in sizes.most_common(_MAX_VALUES_NAMED)
     )
     return (
         f"{option.where}: {option.shape} asked for; {passing}, with space for "
-        f"{number(room, word)} ({has})"
+        f"{number(pieces, word)} ({has})"
     )

@@ -11,7 +11,7 @@ from itertools import islice, product
 from typing import Any, Final
 
 #: Variants that are asked about at most; each is a call to rainbow.
-MOST: Final = 16
+MAX_VARIANTS: Final = 16
 
 
 def variants(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -30,7 +30,7 @@ def variants(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     named = set(written) & set(resources)
     offered = {name for alternatives in choices for name in alternatives}
     found: list[Mapping[str, Any]] = []
-    for chosen in islice(product(*choices), MOST):
+    for chosen in islice(product(*choices), MAX_VARIANTS):
         dropped = offered - named - set(chosen)
         left = {name: vertex for name, vertex in resources.items() if name not in dropped}
         found.append({**document, "resources": left})

@@ -114,7 +114,7 @@ def check_cluster_name(name: str) -> None:
     """Refuse a cluster name that the server would break on.
 
     Raises:
-        UsageError: it is no DNS-1123 label, or a column of the server's table.
+        UsageError: it is not a DNS-1123 label, or a column of the server's table.
     """
     if not _LABEL.fullmatch(name):
         raise UsageError(
@@ -188,7 +188,7 @@ class _WireDumper(yaml.SafeDumper):
     """Writes no double quotes: `_represent_text` sends it only strings that need none."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
-        """Write a value that occurs twice twice: `&id001` is no news to readers of jobspecs."""
+        """Write a value that occurs twice twice: `&id001` would confuse readers."""
         return True
 
     def analyze_scalar(self, scalar: str) -> Any:

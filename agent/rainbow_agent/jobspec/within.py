@@ -31,7 +31,7 @@ def check_within(child: Shape, parents: Sequence[Shape], at: Spot) -> None:
 
 
 def check_limit(seconds: float | None, limit: float, at: Spot) -> None:
-    """Return when a task's own limit is within its group's. 0, or None, is no limit.
+    """Return when a task's own limit is within its group's. 0, or None, means no limit.
 
     Raises:
         JobspecError: it is longer; with both numbers.

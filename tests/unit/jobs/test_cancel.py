@@ -10,7 +10,7 @@ import pytest
 from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.model import Cancellation, JobKey
 from rainbow_agent.core.states import JobState, TaskState
-from rainbow_agent.jobs.cancel import AGAIN, Canceler
+from rainbow_agent.jobs.cancel import RESEND_AFTER_S, Canceler
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import FakeClock
 from support.ledger import add_job, checked_ledger, news
@@ -57,7 +57,7 @@ def test_what_was_never_planned_is_over_at_once(world: World) -> None:
     assert [(change.was, change.now) for change in moved] == [
         (JobState.RECEIVED, JobState.CANCELED)
     ]
-    assert (world.asked, world.canceler.wished()) == ([], False)
+    assert (world.asked, world.canceler.requested()) == ([], False)
 
 
 def test_what_is_pending_never_goes_there(world: World) -> None:
@@ -67,7 +67,7 @@ def test_what_is_pending_never_goes_there(world: World) -> None:
     world.canceler.carry_out(world.cancel)
     assert world.state(key) is JobState.CANCELED
     world.canceler.carry_out(world.cancel)
-    assert (world.asked, world.canceler.wished()) == ([], False)
+    assert (world.asked, world.canceler.requested()) == ([], False)
 
 
 def test_what_is_there_is_canceled_there_once(world: World) -> None:
@@ -78,12 +78,12 @@ def test_what_is_there_is_canceled_there_once(world: World) -> None:
     for _ in range(3):
         world.canceler.carry_out(world.cancel)
     assert world.asked == [([11], "canceled by alice: wrong")]
-    world.clock.advance(AGAIN + 1)
+    world.clock.advance(RESEND_AFTER_S + 1)
     world.canceler.carry_out(world.cancel)
     assert len(world.asked) == 2
     world.ledger.apply([news(key, "a", TaskState.CANCELED, flux_id=11, finished=1003.0)])
     world.canceler.carry_out(world.cancel)
-    assert (world.state(key), world.canceler.wished()) == (JobState.CANCELED, False)
+    assert (world.state(key), world.canceler.requested()) == (JobState.CANCELED, False)
 
 
 def test_what_is_about_to_be_submitted_waits_for_the_next_round(world: World) -> None:
@@ -92,7 +92,7 @@ def test_what_is_about_to_be_submitted_waits_for_the_next_round(world: World) ->
     world.ledger.apply([news(key, "a", TaskState.SUBMITTING)])
     world.wish(key)
     world.canceler.carry_out(world.cancel)
-    assert (world.asked, world.canceler.wished()) == ([], True)
+    assert (world.asked, world.canceler.requested()) == ([], True)
     world.ledger.apply([news(key, "a", TaskState.SUBMITTED, flux_id=11)])
     world.canceler.carry_out(world.cancel)
     assert [ids for ids, _ in world.asked] == [[11]]

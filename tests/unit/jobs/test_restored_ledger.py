@@ -80,7 +80,7 @@ class Agent:
             clock=self.clock,
             conditions=telemetry.conditions,
         )
-        self.journal.PATIENCE = 0.05  # seconds; how soon it sees a stop
+        self.journal.EVENT_WAIT_S = 0.05  # seconds; how soon it sees a stop
         self.thread = Background(self.journal.run)
 
     def submit(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rainbow_agent.jobspec.variants import MOST, variants
+from rainbow_agent.jobspec.variants import MAX_VARIANTS, variants
 
 
 def document(*resources: str, groups: list[Any] | None = None) -> dict[str, Any]:
@@ -58,4 +58,4 @@ def test_a_name_with_a_bar_in_it_is_a_name() -> None:
 def test_there_is_an_end_to_it() -> None:
     """A jobspec from a stranger does not become a thousand calls."""
     whole = document(*["a|b|c|d", "a | b|c|d", "a|b | c|d"])
-    assert len(variants(whole)) == MOST
+    assert len(variants(whole)) == MAX_VARIANTS

@@ -23,7 +23,7 @@ from rainbow_agent.core.notation import parse_f58
 from rainbow_agent.core.ports import Records, Workload
 from rainbow_agent.core.site import SiteNode
 from rainbow_agent.jobs.groups import local_tasks
-from rainbow_agent.jobs.groups.event_log import Teller, to_file
+from rainbow_agent.jobs.groups.event_log import EventLogWriter, to_file
 from rainbow_agent.jobs.groups.output import Copies
 from rainbow_agent.jobs.groups.run import GroupContext, GroupRun
 from rainbow_agent.jobs.submitter import GROUP_KEY
@@ -82,13 +82,13 @@ def _run(key: TaskKey, tasks: Sequence[PlannedTask]) -> bool:
     if any_local:
         local_tasks.guard(mark)
     environment = job_environment(os.environ)
-    # What a local task starts is meant for this instance, so it is told where that is.
+    # What a local task starts is meant for this instance, so it gets the variables that name it.
     beside = {name: value for name, value in os.environ.items() if not name.startswith("RAINBOW_")}
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         instance = stack.enter_context(_instance(os.environ))
-        teller = Teller(instance.open_writer)
-        stack.callback(teller.close)
+        writer = EventLogWriter(instance.open_writer)
+        stack.callback(writer.close)
         copies = Copies(instance.open_records)
         stack.callback(copies.close)
         if any_local:
@@ -98,9 +98,9 @@ def _run(key: TaskKey, tasks: Sequence[PlannedTask]) -> bool:
             key,
             placed,
             GroupContext(
-                instance.workload, environment, SystemClock(), stop, teller.tell, copies.copy
+                instance.workload, environment, SystemClock(), stop, writer.report, copies.copy
             ),
-            lambda hear: local_tasks.InPlaceTasks(beside, mark, hear),
+            lambda on_change: local_tasks.InPlaceTasks(beside, mark, on_change),
             unplaceable,
         )
         return run.run()

@@ -20,13 +20,13 @@ from rainbow_agent.core.model import TaskChange
 
 log = logging.getLogger(__name__)
 
-#: Seconds that news is gathered: as long as the last write took times this, at least _GATHER.
+#: How long news is gathered: as long as the last write took times this, within these seconds.
 _SHARE = 4.0
-_GATHER = 0.1
-_LONGEST = 2.0
+_MIN_GATHER_S = 0.1
+_MAX_GATHER_S = 2.0
 #: Seconds between two tries when it cannot be written, and for the last words at the end.
-_PAUSE = 1.0
-_LAST_WORDS = 5.0
+_RETRY_AFTER_S = 1.0
+_CLOSE_TIMEOUT_S = 5.0
 
 
 def to_file(path: Path) -> Callable[[str], None]:
@@ -40,7 +40,7 @@ def to_file(path: Path) -> Callable[[str], None]:
     return write
 
 
-class Teller:
+class EventLogWriter:
     """Writes news in the background, in order; the last of it with close().
 
     Args:
@@ -56,7 +56,7 @@ class Teller:
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def tell(self, news: Sequence[TaskChange]) -> None:
+    def report(self, news: Sequence[TaskChange]) -> None:
         """Take news to be written."""
         lines = [to_line(change) for change in news]
         with self._lock:
@@ -67,13 +67,16 @@ class Teller:
         """Write what is left; a log that cannot be written is given up after a while."""
         self._closed.set()
         self._wake.set()
-        self._thread.join(_LAST_WORDS)
+        self._thread.join(_CLOSE_TIMEOUT_S)
         if self._lines:
-            log.error("%d pieces of news of this group's tasks could not be told", len(self._lines))
+            log.error(
+                "%d events of this group's tasks could not be written to its event log",
+                len(self._lines),
+            )
 
     def _work(self) -> None:
         write: Callable[[str], None] | None = None
-        pause = _GATHER
+        pause = _MIN_GATHER_S
         while self._lines or not self._closed.is_set():
             self._wake.wait()
             self._closed.wait(pause)
@@ -85,12 +88,15 @@ class Teller:
                 if lines:
                     write = write or self._open_writer()
                     write("".join(lines))
-                pause = min(max((time.monotonic() - began) * _SHARE, _GATHER), _LONGEST)
+                pause = min(max((time.monotonic() - began) * _SHARE, _MIN_GATHER_S), _MAX_GATHER_S)
             except (WorkloadUnavailable, OSError) as exc:
-                log.warning("What becomes of this group's tasks cannot be told now: %s", exc)
+                log.warning(
+                    "Events of this group's tasks cannot be written to its event log now: %s", exc
+                )
                 with self._lock:
                     self._lines = lines + self._lines
                 self._wake.set()
-                threading.Event().wait(_PAUSE)  # also after close(), which waits for so long only
+                # Also after close(), which waits for so long only.
+                threading.Event().wait(_RETRY_AFTER_S)
             if self._closed.is_set():
                 self._wake.set()

@@ -28,11 +28,11 @@ from rainbow_agent.workload.local.server.staging import TMPDIR_TAG, read_files, 
 
 MARK = "RAINBOW_GROUP_MARK"
 #: Seconds between SIGTERM and SIGKILL.
-_GRACE = 1.0
+_TERM_GRACE_S = 1.0
 #: Seconds for the last words of a task that has ended; what it started may hold its output open.
-_LAST_WORDS = 0.3
+_OUTPUT_DRAIN_S = 0.3
 #: Local tasks that run at a time; each has threads here.
-_MOST = 64
+_MAX_RUNNING = 64
 
 
 class InPlaceTasks:
@@ -41,16 +41,16 @@ class InPlaceTasks:
     Args:
         environment: theirs, under their own.
         mark: a value that no other group's processes have.
-        hear: is told of their beginnings and ends.
+        on_change: is called with their beginnings and ends.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], mark: str, hear: Callable[[TaskChange], None]
+        self, environment: Mapping[str, str], mark: str, on_change: Callable[[TaskChange], None]
     ) -> None:
         self._environment = environment
         self._mark = {MARK: mark}
-        self._hear = hear
-        self._room = threading.Semaphore(_MOST)
+        self._on_change = on_change
+        self._slots = threading.Semaphore(_MAX_RUNNING)
         self._lock = threading.Lock()
         self._running: dict[TaskKey, subprocess.Popen[bytes]] = {}
         self._canceled: set[TaskKey] = set()
@@ -68,7 +68,7 @@ class InPlaceTasks:
             _signal(process, signal.SIGTERM)
 
     def _run(self, key: TaskKey, jobspec: Mapping[str, Any]) -> None:
-        with self._room:
+        with self._slots:
             folder = Path(tempfile.mkdtemp(prefix="rainbow-local-"))
             try:
                 process = self._begin(key, jobspec, folder)
@@ -99,7 +99,7 @@ class InPlaceTasks:
                 start_new_session=True,
             )
         at = time.time()
-        self._hear(TaskChange(key, TaskState.RUNNING, at, "started", started=at, inside=True))
+        self._on_change(TaskChange(key, TaskState.RUNNING, at, "started", started=at, inside=True))
         return process
 
     def _see_through(
@@ -120,13 +120,13 @@ class InPlaceTasks:
             late = True
             _signal(process, signal.SIGTERM)
             try:
-                process.wait(_GRACE)
+                process.wait(_TERM_GRACE_S)
             except subprocess.TimeoutExpired:
                 _signal(process, signal.SIGKILL)
                 process.wait()
         ended = time.time()
         for reader in readers:
-            reader.join(_LAST_WORDS)
+            reader.join(_OUTPUT_DRAIN_S)
         self._end(key, "timeout: its duration is over" if late else None, process, began, ended)
 
     def _end(
@@ -154,7 +154,7 @@ class InPlaceTasks:
             if canceled
             else TaskState.FAILED
         )
-        self._hear(
+        self._on_change(
             TaskChange(
                 key,
                 state,
@@ -182,7 +182,7 @@ def _copy(source: IO[bytes] | None, stream: IO[str], key: TaskKey) -> None:
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """To a task's process group; the leader was not waited for, or its number is nobody's."""
+    """To a task's process group, unless its leader was waited for: its number may be reused."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)

@@ -85,5 +85,5 @@ def _copy(records: Records, key: TaskKey, flux_id: int) -> None:
 def _write(key: TaskKey, piece: OutputPiece, line: bytes) -> None:
     # Lines of a group in a group have their tasks' names, which begin with its own.
     head = b"" if line.startswith(f"{key.task}/".encode()) else label(key).encode()
-    with contextlib.suppress(OSError):  # nobody takes it any more
+    with contextlib.suppress(OSError):  # its reader is gone
         os.write(_STREAMS.get(piece.stream, 2), head + line + b"\n")

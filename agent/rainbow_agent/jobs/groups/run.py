@@ -1,7 +1,7 @@
 """A group's run: the same plan, order, submissions and journal as the agent's, one level down.
 
 The runner lives as long as its instance does and no longer, so that nothing needs to be on disk
-here: what became of its tasks goes to whoever follows the group from outside
+here: what became of its tasks goes into the group's event log
 (core/group_events.py). A runner that dies takes its instance with it, and with that its tasks.
 """
 
@@ -57,7 +57,7 @@ class GroupContext:
     environment: Mapping[str, str]  # of jobs, under their own
     clock: Clock
     stop: StopSignal
-    tell: Callable[[Sequence[TaskChange]], None]
+    report: Callable[[Sequence[TaskChange]], None]
     #: Is given each task that has ended and whose output is to outlive the instance.
     keep: Callable[[TaskKey, int], None] = lambda _key, _flux_id: None
 
@@ -68,7 +68,7 @@ class GroupRun:
     Args:
         key: the group's own.
         tasks: those in it.
-        means: what it works with.
+        context: what it works with.
         in_place: makes the runner of local tasks; it is given where to put their news.
         unplaceable: why none of the group's nodes can run a task, by its name.
     """
@@ -133,7 +133,7 @@ class GroupRun:
     def _turn(self) -> None:
         self._submitter.send()
         self._submitter.collect(_COLLECT_TIMEOUT_S)
-        self._take(self._heard(0.0 if self._submitter.unfinished() else _NEWS_TIMEOUT_S))
+        self._take(self._next_news(0.0 if self._submitter.unfinished() else _NEWS_TIMEOUT_S))
 
     def _start_here(self, ready: Ready) -> bool:
         """Start a local task; end one that none of the nodes can run. False: it is to be sent."""
@@ -164,29 +164,29 @@ class GroupRun:
         )
 
     def _take(self, news: Iterable[TaskChange]) -> None:
-        """Note what is new, tell it, and queue what can start because of it."""
-        told = []
+        """Note what is new, report it, and queue what can start because of it."""
+        moved = []
         for change in news:
             was = self._states.get(change.key)
             if was is None:  # of a task in a group of ours: that one's runner knows its order
-                told.append(change)
+                moved.append(change)
                 continue
             if (was, change.state) not in TASK_MOVES:
                 continue
             self._states[change.key] = change.state
             if change.flux_id is not None:
                 self._ids[change.key] = change.flux_id
-            told.append(change)
+            moved.append(change)
             if change.state in FINAL_TASK_STATES:
                 self._left -= 1
                 if change.key in self._ids and change.key.task in self._kept:
                     self._context.keep(change.key, self._ids[change.key])
                 well = change.state is TaskState.COMPLETED
                 self._submitter.ended(change.key, well=well)
-        if told:
-            self._context.tell(told)
+        if moved:
+            self._context.report(moved)
 
-    def _heard(self, patience: float) -> list[TaskChange]:
+    def _next_news(self, patience: float) -> list[TaskChange]:
         """The news that is there; waits for the first.
 
         Raises:
@@ -213,13 +213,13 @@ class GroupRun:
             try:
                 while not ended.is_set():
                     for event in journal.next_events(_NEWS_TIMEOUT_S):
-                        self._hear(tracker, event)
+                        self._follow(tracker, event)
             finally:
                 journal.close()
         except WorkloadUnavailable as exc:
             self._news.put(exc)
 
-    def _hear(self, tracker: Tracker, event: WorkloadEvent) -> None:
+    def _follow(self, tracker: Tracker, event: WorkloadEvent) -> None:
         news = tracker.feed(event)
         if news is not None:
             self._news.put(news)
@@ -238,7 +238,7 @@ class GroupRun:
                 self._context.workload.cancel(ids, reason)
             deadline = self._context.clock.monotonic() + _END_TIMEOUT_S
             while self._left and self._context.clock.monotonic() < deadline:
-                self._take(self._heard(0.1))
+                self._take(self._next_news(0.1))
                 self._submitter.drop_queue()
         except WorkloadUnavailable as exc:
             log.warning("The instance is gone: %s", exc)

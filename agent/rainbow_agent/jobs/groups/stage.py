@@ -23,7 +23,7 @@ from rainbow_agent.core.errors import RainbowAgentError
 
 #: Prints what tells one file from another that looks like it: a copy has another inode or another
 #: change time (to the nanosecond), whatever node it is on; null where there is none.
-_LOOK = """
+_CHECK_FILES = """
 import json, os, sys
 def look(path):
     try:
@@ -96,7 +96,7 @@ def _other_ranks() -> list[int]:
 
 def _look(ranks: Collection[int], paths: Sequence[str]) -> dict[int, list[list[int] | None]]:
     """What each rank has at each path."""
-    words = [*_exec(ranks), "--label-io", sys.executable, "-I", "-c", _LOOK, *paths]
+    words = [*_exec(ranks), "--label-io", sys.executable, "-I", "-c", _CHECK_FILES, *paths]
     seen: dict[int, list[list[int] | None]] = {}
     for line in _run(words).splitlines():
         rank, _, text = line.partition(": ")
