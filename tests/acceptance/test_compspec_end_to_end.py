@@ -83,7 +83,7 @@ def test_what_a_job_installs_the_next_job_may_require(site: Site) -> None:
     """The cluster is described from the start; `spack install ior` makes it match."""
     host, spack = site.scheduler.host, str(site.program.folder / "spack" / "bin" / "spack")
     with site.program.background("start") as agent:
-        agent.says("Told rainbow of this cluster's")
+        agent.says("Registered this cluster's")
         any_cpu = needs("system", "cpu.target", match=_target(site))
         assert fits(host, any_cpu) == {True}
         assert fits(host, needs("system", "cpu.target", match="vax")) == {False}
@@ -125,7 +125,7 @@ def test_a_start_that_finds_nothing_changed_says_nothing(site: Site) -> None:
     """And one that finds rainbow without its graphs tells it everything again."""
     host = site.scheduler.host
     with site.program.background("start") as agent:
-        agent.says("Told rainbow of this cluster's")
+        agent.says("Registered this cluster's")
         assert agent.stop() == 0
     with site.program.background("start") as agent:
         # What the first one sent has a time; the second has sent nothing.
@@ -134,11 +134,11 @@ def test_a_start_that_finds_nothing_changed_says_nothing(site: Site) -> None:
             "the nodes are described",
         )
         assert agent.stop() == 0
-        assert "Told rainbow" not in agent.log()
+        assert "Registered this cluster's" not in agent.log()
         assert "changed; rainbow gets the new one" not in agent.log()
     site.scheduler.restart(keep_db=True)
     with site.program.background("start") as agent:
-        agent.says("Told rainbow of this cluster's")
+        agent.says("Registered this cluster's")
         eventually(
             lambda: fits(host, needs("system", "cpu.target", match=_target(site))) == {True},
             "the subsystems are there again",
@@ -169,14 +169,14 @@ def test_a_node_that_goes_leaves_the_graph(tmp_path: Path, kind: SchedulerKind, 
         program.background("start") as agent,
         closing(RainbowScheduler(scheduler.host)) as rainbow,
     ):
-        agent.says("Told rainbow of this cluster's")
+        agent.says("Registered this cluster's")
         four = jobspec(task(["true"]), nodes=4)
         assert "blue" in rainbow.satisfy(four).clusters
         flux.run("flux", "overlay", "disconnect", "3")
         # Not by asking again and again: the real server would not survive it (decision 0005).
         agent.says("changed; rainbow gets the new one")
-        told = "Told rainbow of this cluster's"
-        eventually(lambda: agent.log().count(told) == 2, "the subsystems are sent again")
+        said = "Registered this cluster's"
+        eventually(lambda: agent.log().count(said) == 2, "the subsystems are sent again")
         assert "blue" not in rainbow.satisfy(four).clusters
         assert "blue" in rainbow.satisfy(jobspec(task(["true"]), nodes=3)).clusters
         answer = program.run("submit", "--nodes", "3", "--", "true")
@@ -210,7 +210,7 @@ def test_a_thousand_nodes_register(tmp_path: Path) -> None:
         program.background("start") as agent,
         closing(RainbowScheduler(scheduler.host)) as rainbow,
     ):
-        agent.says("Told rainbow of this cluster's")
+        agent.says("Registered this cluster's")
         half = {"type": "node", "count": 500, "with": [{"type": "core", "count": 128}]}
         job = {**jobspec(task(["true"])), "resources": {"one": half}}
         assert to_wire(job)

@@ -216,7 +216,7 @@ def test_drops_delays_and_cuts(kind: SchedulerKind, tmp_path: Path, seed: int) -
         with site.program.background("start", host=proxy.host, timeout=3, poll_max=0.03) as agent:
             agent.says("Caught up")
             eventually(site.program.config.exists, "it is registered")
-            agent.says("Told rainbow of")
+            agent.says("Registered this cluster's")
             proxy.drop, proxy.delay = 0.2, 0.002
             # All four jobs in one answer are about 3,000 bytes: it must get through now and then.
             proxy.cut_after, proxy.cut_after_sent = 8000, 6000
@@ -293,7 +293,7 @@ def test_every_status_while_the_cluster_changes(
         CallProxy(site.scheduler.host) as proxy,
         site.program.background("start", host=proxy.host) as agent,
     ):
-        agent.says("Told rainbow of")
+        agent.says("Registered this cluster's")
         eventually(lambda: offers(site, 1), "it is described")
         used: list[Rpc[Any, Any]] = [rainbow_rpc.DELETE_SUBSYSTEM, rainbow_rpc.REGISTER_SUBSYSTEM]
         if shared:

@@ -80,7 +80,7 @@ def ior(**wanted: str) -> dict[str, str]:
 def outcome(site: Site, jobs: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Run jobs that rainbow hands over; what `jobs` says of each."""
     with site.program.background("start") as agent:
-        agent.says("Told rainbow of this cluster's")
+        agent.says("Registered this cluster's")
         site.fleet.send(*jobs)
         site.program.await_end(len(jobs))
         assert agent.stop() == 0

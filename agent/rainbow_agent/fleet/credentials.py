@@ -21,7 +21,7 @@ from rainbow_agent.runtime.settings import Settings
 def registration_id(secret: str) -> str:
     """The id of the registration that a cluster secret belongs to: 12 hexadecimal digits.
 
-    Derived, not stored: whoever holds the secret computes the same id after any crash, and a new
+    Derived, not stored: the agent computes the same id from its secret after any crash, and a new
     secret is a new registration. The secret (a random UUID, 122 bits) cannot be found from it;
     the prefix keeps the digest apart from any other use of SHA-256 on the same secret. 48 bits
     tell the handful of registrations that one ledger ever sees apart.
@@ -157,7 +157,7 @@ class ConfigFileStore:
                 f"{folder} cannot be written, so the secret that rainbow gives (once only) could"
                 " not be stored: point RAINBOW_CONFIG at a folder that this user may write"
             )
-        probe = self._path.with_name(f"{self._path.name}.room")
+        probe = self._path.with_name(f"{self._path.name}.probe")
         try:
             try:
                 with probe.open("wb") as file:

@@ -83,7 +83,7 @@ class PublishedGraph:
 
 
 class GraphPublisher:
-    """Used by the main loop only; `facts()` by whoever tells how we are, in the same thread."""
+    """Used by the main loop only; `facts()` also by the status writer, in the same thread."""
 
     def __init__(
         self,
@@ -349,7 +349,7 @@ class GraphPublisher:
         names = [part.name for part in due if part.name in done]
         if names:
             log.info(
-                "Told rainbow of this cluster's %s",
+                "Registered this cluster's %s with rainbow",
                 ", ".join(names),
                 extra={"action": "subsystems_sent", "subsystems": names},
             )

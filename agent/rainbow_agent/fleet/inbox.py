@@ -71,7 +71,7 @@ class Inbox:
         return new, most is None and len(rows) >= self._max_jobs
 
     def _write(self, session: Session, offers: list[Offer]) -> list[JobKey]:
-        """Store what came; a row that is no job for us is refused with the reason, at once."""
+        """Store what came; a row that is not a job for us is refused with the reason, at once."""
         at = self._clock.now()
         problems = {offer.id: offer.problem for offer in offers if offer.problem}
         with self._ledger.transaction():

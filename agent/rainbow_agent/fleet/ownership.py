@@ -1,10 +1,10 @@
 """Whether this agent is the one that receives the cluster's jobs (docs/decisions/0042).
 
-Who registered the cluster is, and stays so with its state folder. Whoever finds credentials beside
-a folder that never held the cluster asks first: through a row in rainbow's list of jobs, which
-only agents of this cluster read. The one that holds it answers, and the other one exits with
-status 42. If there is no answer the owner is gone: the new one takes its place, and has rainbow
-give it another secret, so that the old one could not come back unnoticed.
+The one that registered the cluster is, and stays so with its state folder. An agent that finds
+credentials beside a folder that never held the cluster asks first: through a row in rainbow's list
+of jobs, which only agents of this cluster read. The one that holds it answers, and the other one
+exits with status 42. If there is no answer the owner is gone: the new one takes its place, and has
+rainbow give it another secret, so that the old one could not come back unnoticed.
 """
 
 from __future__ import annotations
@@ -252,9 +252,9 @@ class Ownership:
     # -- answering ---------------------------------------------------------------------------------
 
     def answer_questions(self, session: Session, offers: list[Offer]) -> list[Offer]:
-        """OwnershipAnswer who asks; the jobs among these rows.
+        """Answer the agents that ask; the jobs among these rows.
 
-        What goes wrong with that is no reason to take no jobs: it is tried again with the next.
+        An error here does not keep jobs from being taken: the next poll tries again.
         """
         self._looked_at = self._clock.monotonic()
         jobs, questions, answers = ownership_messages.sort_rows(offers)
@@ -274,7 +274,7 @@ class Ownership:
         try:
             rows = self._scheduler.receive(session.cluster, session.secret.reveal(), 0)
         except (Transient, Refused):
-            return  # whoever asks rainbow for something that is needed says so
+            return  # the next call that is needed reports it
         self.answer_questions(session, rows)
 
     def _reply(self, session: Session, questions: Sequence[OwnershipQuestion]) -> None:

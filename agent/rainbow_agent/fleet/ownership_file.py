@@ -1,7 +1,7 @@
 """Whether this state folder holds the cluster: `holder.json` in it (ownership.OwnershipStore).
 
-The file says which file it is (its device and inode), so that a copy of the folder is told from
-the folder: a copy never held anything.
+The file says which file it is (its device and inode), so that a copy of the folder is known as
+one: a copy never held anything.
 """
 
 from __future__ import annotations

@@ -361,7 +361,7 @@ class Registrar:
         """Before a secret is given: see that it can be kept.
 
         Raises:
-            UsageError: it cannot, and whoever started the agent can see to it.
+            UsageError: it cannot, at the start: a human can mend it.
             Unavailable: likewise, in an agent that has run for a while.
         """
         try:

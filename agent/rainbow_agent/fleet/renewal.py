@@ -29,7 +29,7 @@ class Renewal(Enum):
 
     DONE = "done"  # registered again: fresh graph, same token, another session
     LATER = "later"  # not now: jobs wait to be accepted
-    IN_PLACE = "in place"  # registering again is no way here: replace the graph where it is
+    IN_PLACE = "in place"  # registering again does not work here: replace the graph where it is
 
 
 class KnowsToken(Protocol):

@@ -205,7 +205,7 @@ class RainbowScheduler:
             channel.close()
 
     def accept(self, cluster: str, secret: str, ids: Sequence[int]) -> None:
-        """Take jobs off rainbow's list. Ids that are gone are no error; no ids is no call."""
+        """Take jobs off rainbow's list. Unknown ids are ignored; without ids nothing is called."""
         if ids:
             request = rainbow_pb2.AcceptJobsRequest(cluster=cluster, secret=secret, jobids=ids)
             self._call(rainbow_rpc.ACCEPT_JOBS, request)

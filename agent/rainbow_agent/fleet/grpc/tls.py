@@ -104,7 +104,7 @@ class TlsFiles:
             ) from exc
 
     def _own_validity(self) -> str:
-        """What is wrong with our own certificate, whoever looks at it: its dates."""
+        """What is wrong with the dates of our own certificate."""
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         for context in (server, client):
@@ -236,7 +236,7 @@ def _server_alert(reason: str, host: str, files: TlsFiles) -> str:
 
 
 def speaks_tls(host: str, proxy: str = "") -> bool:
-    """Whether a server that we speak to without TLS wants it. Nobody there: no."""
+    """Whether a server that we speak to without TLS wants it. No, if there is no answer."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:

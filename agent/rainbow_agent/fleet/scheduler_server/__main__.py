@@ -1,8 +1,8 @@
 """`python -m rainbow_agent.fleet.scheduler_server`: the scheduler as a process.
 
-Prints one line, `listening on HOST:PORT`, when it answers; ends with 0 on SIGTERM or SIGINT. The
-flags are the Go server's; secrets are better given in the environment, where other users of the
-machine do not see them.
+Prints one line, `listening on HOST:PORT`, when it answers; exits with status 0 on SIGTERM or
+SIGINT. The flags are the Go server's; secrets are better given in the environment, where other
+users of the machine do not see them.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Expression:
             return _WORDS.get(token[0], token[0])
         placeholder = f"_bracketed_{len(self._names)}"
         self._names[placeholder] = token[1]
-        return f" {placeholder} "  # apart from its neighbours: `a[0]` is no name
+        return f" {placeholder} "  # apart from its neighbours: `a[0]` is not a name
 
     def _check(self, node: ast.expr) -> None:
         """Refuse what the language does not have."""

@@ -147,7 +147,7 @@ def parse_cluster(text: str) -> Cluster:
     """A cluster from its JGF text.
 
     Raises:
-        Failure: it is no graph, has no edges, or an edge leads to no node.
+        Failure: it is not a graph, has no edges, or an edge leads to no node.
     """
     nodes, edges = _read(text)
     children: dict[str, list[str]] = {}

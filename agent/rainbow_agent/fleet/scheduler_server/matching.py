@@ -1,4 +1,4 @@
-"""Which clusters could run a jobspec: a search for room, counted resource by resource.
+"""Which clusters could run a jobspec: a search for free resources, counted one by one.
 
 Stricter than the Go server, which compares totals: here the cores of a node must be on that node,
 sizes count, a resource is given to one request only, and every `requires` must be met by what
@@ -43,9 +43,9 @@ def satisfies(cluster: Cluster, requests: tuple[Request, ...]) -> bool:
 def _grounded(request: Request, present: frozenset[str], *, in_node: bool = False) -> Request:
     """A request whose slots stand on resources that the cluster has.
 
-    A slot is no vertex of a graph, and upstream's own client writes "N nodes" as a slot of a rack,
-    also where there are none. Slots of anything but nodes are taken as slots on a node, since a
-    task runs on one node; or, if nodes are inside of them or around them, as slots anywhere below
+    A slot is not a vertex of a graph, and upstream's own client writes "N nodes" as a slot of a
+    rack, also where there are none. Slots of anything but nodes are taken as slots on a node, since
+    a task runs on one node; or, if nodes are inside of them or around them, as slots anywhere below
     (type ""). A rack that is counted is a rack.
     """
     in_node = in_node or request.type == _NODE
@@ -62,7 +62,7 @@ def _grounded(request: Request, present: frozenset[str], *, in_node: bool = Fals
 
 
 class _Search:
-    """Room in one cluster, taken bit by bit, and given back when a part turns out not to fit."""
+    """Resources of one cluster, taken bit by bit, and given back when a part does not fit."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -101,10 +101,10 @@ class _Search:
         mark = len(self._taken)
         number = wanted
         for child in request.children:
-            room = self._below(vertex, child, child.needed * number)
-            number = min(number, room // child.needed)
+            units = self._below(vertex, child, child.needed * number)
+            number = min(number, units // child.needed)
             self._give_back(mark)
-        # Each child alone has room for `number`; together they may not, if they share a type.
+        # Each child alone fits `number` times; together they may not, if they share a type.
         while number:
             parts = ((child, child.needed * number) for child in request.children)
             if all(self._below(vertex, child, need) >= need for child, need in parts):

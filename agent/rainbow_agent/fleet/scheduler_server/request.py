@@ -50,7 +50,7 @@ def parse(text: str) -> tuple[Request, ...]:
     If any is marked `schedule: true`, only those that are.
 
     Raises:
-        Failure: the text is no jobspec.
+        Failure: the text is not a jobspec.
     """
     try:
         document = json.loads(text)

@@ -4,7 +4,7 @@ Same statuses, same texts (pkg/server/endpoint.go), but for what follows, none o
 a client that also meets the Go server:
 
 - a request is checked before anything is stored, so a bad graph does not burn a cluster's name;
-- a graph that nobody registered (MemoryGraph.Register asks for no secret) gives way to Register;
+- a graph without a registration (MemoryGraph.Register asks for no secret) gives way to Register;
 - SubmitJob answers the job's id, which there is always 0;
 - ReceiveJobs hands out the oldest jobs first;
 - deleting a subsystem also deletes what it offered;
