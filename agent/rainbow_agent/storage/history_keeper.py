@@ -62,7 +62,7 @@ class HistoryKeeper:
                     self._on_shrink(history.shrink())
                     if removed < PORTION or self._stop.wait(PORTION_INTERVAL_S):
                         break
-        except LedgerBlocked as exc:  # whoever has to write says it louder
+        except LedgerBlocked as exc:  # the part that has to write reports it
             log.info("Old jobs are removed from the ledger later: %s", exc)
         if total:
             log.info(

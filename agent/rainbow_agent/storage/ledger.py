@@ -59,7 +59,7 @@ class SqliteLedger(Registrations, Notes, Offers, Plans, Tasks, Reports, Cancella
         self._connection.try_to_write()
 
     def save(self, copy: Path) -> None:
-        """Write all of it into another file, which must not be there; nobody else can read it.
+        """Write all of it into another file, which must not be there; mode 0600.
 
         Raises:
             LedgerError: it cannot be read, or the file not be written.

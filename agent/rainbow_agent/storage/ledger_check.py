@@ -18,7 +18,7 @@ from rainbow_agent.core.model import WARNING, TaskKind
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.storage.ledger_file import migrate, scripts
 
-#: Stands in a story's `now` when rainbow was told that it can let a job go; no state.
+#: Stands in a story's `now` once AcceptJobs was answered; not a state.
 ACCEPTED: Final = "accepted"
 #: Stands there when its row came again under another registration; no state either.
 OFFERED_AGAIN: Final = "offered again"

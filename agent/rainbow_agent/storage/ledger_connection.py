@@ -86,7 +86,7 @@ class LedgerConnection:
         """All queries of the block see the ledger at one moment.
 
         Raises:
-            LedgerError: it could not be read, or holds what nobody has written.
+            LedgerError: it could not be read, or holds what was never written.
         """
         with errors_in_words(self._path), _sense(self._path):
             if self._connection.in_transaction:
@@ -140,7 +140,7 @@ class LedgerConnection:
         return int(count) * int(size)
 
     def close(self) -> None:
-        """End the connection; again is no error."""
+        """End the connection; again is allowed."""
         self._connection.close()
 
     def _begin(self) -> None:
@@ -176,7 +176,7 @@ class LedgerPart:
             yield
 
     def close(self) -> None:
-        """End the connection; again is no error."""
+        """End the connection; again is allowed."""
         self._connection.close()
 
 
@@ -185,7 +185,7 @@ def errors_in_words(path: Path) -> Iterator[None]:
     """Turn sqlite's errors into a LedgerError: the file, what is wrong, what to do.
 
     What cannot be asked for or written (text with bytes that are none, a number beyond 64 bits) is
-    a UsageError: that is no fault of the file's. sqlite's ProgrammingError (a wrong thread, a
+    a UsageError: the file is not at fault. sqlite's ProgrammingError (a wrong thread, a
     closed connection) is a mistake of ours and passes.
     """
     try:

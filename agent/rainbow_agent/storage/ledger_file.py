@@ -94,7 +94,7 @@ def connect_readonly(path: Path) -> LedgerConnection:
     """
     _expect_there(path)
     # At rest (last closed in order) all is in the one file. Opened as usual, sqlite would make
-    # -wal and -shm beside it, fail in a read-only folder, and leave them to whoever we run as.
+    # -wal and -shm beside it, fail in a read-only folder, and leave them to our user.
     at_rest = not any(Path(f"{path}{end}").exists() for end in ("-wal", "-shm"))
     uri = f"{path.absolute().as_uri()}?{'immutable=1' if at_rest else 'mode=ro'}"
     with errors_in_words(path):

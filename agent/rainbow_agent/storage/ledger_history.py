@@ -1,7 +1,7 @@
 """The end of old jobs: their details are removed some at a time, what identifies them stays.
 
-A job can go when it is over, rainbow was told to let it go and knows its last state, and nobody
-waits for its cancellation. In its place stays its number with a digest of its row: rainbow or the
+A job can go when it is over, is accepted in rainbow, its last state was reported, and no
+cancellation of it is open. In its place stays its number with a digest of its row: rainbow or the
 workload manager may offer it again when they are put back to an older copy (ledger_rows_seen.py).
 """
 
@@ -16,7 +16,7 @@ from rainbow_agent.storage.ledger_connection import LedgerConnection, LedgerPart
 from rainbow_agent.storage.ledger_registrations import put_note, read_note
 from rainbow_agent.storage.ledger_rows_seen import digest_of
 
-#: Jobs that one transaction removes: some 10 ms, in which nobody else can write.
+#: Jobs that one transaction removes: some 10 ms, in which no other connection can write.
 PORTION: Final = 100
 #: Reports that one transaction removes.
 MAX_REPORTS: Final = 1000

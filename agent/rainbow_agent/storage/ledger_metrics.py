@@ -42,7 +42,7 @@ class Backlog:
     """What waits, and where."""
 
     unplanned: int = 0  # jobs without tasks yet
-    unaccepted: int = 0  # jobs that rainbow was not told to let go of
+    unaccepted: int = 0  # jobs that are not accepted in rainbow yet
     tasks: Mapping[TaskState, int] = field(default_factory=dict)  # those that are not over
 
 

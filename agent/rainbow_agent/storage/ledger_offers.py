@@ -80,7 +80,7 @@ _ACCEPT = "UPDATE job SET accepted = ? WHERE seq = ?"
 
 
 class Offers(LedgerPart):
-    """What rainbow offered, and what it was told of that."""
+    """What rainbow offered, and which of it was accepted."""
 
     def record_offers(self, registration: str, offers: Sequence[Offer], at: float) -> list[JobKey]:
         """Store jobs as received; those already known are left as they are.
@@ -102,7 +102,7 @@ class Offers(LedgerPart):
             return [key for key in found if key is not None]
 
     def let_go(self, registration: str, ids: Sequence[int]) -> set[int]:
-        """Of rows that a registration offers, those that rainbow was told to let go of before."""
+        """Of rows that a registration offers, those that were accepted before."""
         with self._connection.read() as db:
             asked = (registration, json.dumps(list(ids)))
             return {row[0] for row in db.execute(_LET_GO, asked)}
@@ -120,7 +120,7 @@ class Offers(LedgerPart):
             return {key: _checked(key, *row) for key, row in rows if row}
 
     def unaccepted(self, registration: str) -> list[int]:
-        """Ids to accept next: rainbow was not told of them yet, and they are safe to let go.
+        """Ids to accept next: not accepted yet, and safe to let go.
 
         Safe means refused, or no task of its top level is pending or submitting any more.
         """
@@ -128,7 +128,7 @@ class Offers(LedgerPart):
             return [row[0] for row in db.execute(_UNACCEPTED, (registration,))]
 
     def mark_accepted(self, registration: str, ids: Sequence[int], at: float) -> None:
-        """Rainbow was told of these jobs; again, or of unknown ones, is no change."""
+        """These jobs are accepted; again, or for unknown ones, changes nothing."""
         with self._connection.write() as db:
             for job_id in ids:
                 row = db.execute(_TO_ACCEPT, (registration, job_id)).fetchone()
@@ -205,7 +205,7 @@ def _record_reused(
 def _offered_again(db: sqlite3.Connection, registration: str, offer: Offer, at: float) -> bool:
     """Whether this row is a job's that came under an earlier registration; it is noted then.
 
-    The same in everything, of a job that rainbow was not told of (docs/decisions/0030).
+    The same in everything, of a job that was not accepted (docs/decisions/0030).
     """
     rows = db.execute(_EARLIER, (registration, offer.id)).fetchall()
     same = next((job for job in map(Held._make, rows) if job.is_row(db, offer)), None)
@@ -225,7 +225,7 @@ def _offer_by(db: sqlite3.Connection, job: int, registration: str, at: float, ca
 
 
 def _dropped(db: sqlite3.Connection, job: int, at: float) -> None:
-    """Rainbow offers a row that it was told to let go of; said once in the job's story."""
+    """Rainbow offers a row that was accepted before; said once in the job's story."""
     cause = "rainbow offered the very same row again; it is not run a second time"
     (last,) = db.execute(_LAST_CAUSE, (job,)).fetchone()
     if last != cause:

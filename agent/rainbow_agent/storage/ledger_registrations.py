@@ -48,7 +48,7 @@ class Registrations(LedgerPart):
             db.execute(_CLOSE_OTHERS, (r.opened, r.id))
 
     def close_registration(self, registration: str, at: float) -> None:
-        """The registration is over; its open jobs stay what they are. Again is no change."""
+        """The registration is over; its open jobs stay what they are. Again changes nothing."""
         with self._connection.write() as db:
             db.execute(_CLOSE, (at, registration))
 

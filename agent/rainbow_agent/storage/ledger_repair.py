@@ -35,13 +35,13 @@ def open_or_replace(
     Args:
         path: its file.
         registered: whether the cluster has a secret already: then a ledger that is not there was
-            lost, and is no first start.
+            lost, and this is not a first start.
         at: epoch seconds.
         broken: what was found to be wrong with it while it was in use. What is corrupt is not tried
             again; otherwise it is looked through, however large it is.
 
     Raises:
-        Fatal, LedgerError: it cannot be used, and that is no damage of the file itself.
+        Fatal, LedgerError: it cannot be used, though the file itself is not damaged.
     """
     lost = registered and not path.exists()
     if registered and not lost and path.stat().st_size < _MIN_LEDGER_BYTES:

@@ -207,7 +207,7 @@ class _Batch:
             return  # of another job with this key: a copy that somebody made of ours
         if contradicts(was.state, change.state):
             if task.in_group:
-                return  # its group's end came first, and told what it knew of it
+                return  # its group's end came first, with what is known of it
             raise _invalid(self._db, change, was.state)
         task.facts = facts = after(was, change)
         if facts == was and not change.unsatisfiable:
@@ -222,7 +222,7 @@ class _Batch:
                 self._close(task, change)
 
     def _close(self, group: _ChangedReplica, change: TaskChange) -> None:
-        """A group is over, and with it whatever was in it; what was not told is not known."""
+        """A group is over, and with it whatever was in it; what was not reported is not known."""
         for name, replica in self._db.execute(_STILL_OPEN, (group.row,)).fetchall():
             key = TaskKey(change.key.job, name, replica)
             task = self._tasks.get(key) or self._load(key)

@@ -19,7 +19,7 @@ _PROBE_BYTES: Final = 256 * 1024
 
 
 def cannot_write(conditions: Conditions, exc: LedgerBlocked) -> None:
-    """The ledger cannot be written; whoever meets it says so."""
+    """Set the condition, and log it once, that the ledger cannot be written."""
     if conditions.set(ConditionName.LEDGER_UNWRITABLE, str(exc)):
         log.error("%s", exc, extra={"action": "ledger_unwritable"})
 

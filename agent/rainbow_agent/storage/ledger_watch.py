@@ -56,7 +56,7 @@ class LedgerWatch:
                 " from the copy that is still open"
             ) from exc
         except OSError:
-            return  # whoever writes to it says what is wrong
+            return  # the next write says what is wrong
         if (facts.st_dev, facts.st_ino) != self._identity:
             raise LedgerDamaged(
                 f"ledger {self._path}: another file was put in its place while it was in use; it is"

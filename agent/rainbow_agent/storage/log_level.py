@@ -36,7 +36,7 @@ def write(folder: Path, level: str) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Withdraw the request; none before is no error."""
+    """Withdraw the request; without one, nothing happens."""
     (folder / _NAME).unlink(missing_ok=True)
 
 

@@ -87,10 +87,10 @@ def prepare(path: Path) -> None:
 
 
 def _expect_ours(path: Path, facts: os.stat_result) -> None:
-    """Nobody else owns it, and nobody else can write to it.
+    """See that no other user owns it or can write to it.
 
     Raises:
-        UsageError: somebody does, or can.
+        UsageError: another user does, or can.
     """
     if facts.st_uid not in (os.geteuid(), 0):
         raise UsageError(
@@ -109,7 +109,7 @@ def _check_file(path: Path) -> None:
     try:
         facts = path.stat()
     except OSError:
-        return  # gone, or a link to nowhere: whoever opens it says so
+        return  # gone, or a link to nowhere: opening it says so
     _expect_ours(path, facts)
     _close(path, facts)
 
@@ -230,7 +230,7 @@ def _lock(fd: int) -> None:
 
 
 def read_holder(folder: Path) -> Holder | None:
-    """Who wrote the lock file last; None when nobody did."""
+    """The process that wrote the lock file last; None when there is none."""
     try:
         entry = json.loads((folder / "agent.lock").read_text())
         return Holder(int(entry["pid"]), float(entry["since"]))
@@ -302,7 +302,7 @@ class End:
 def write_end(folder: Path, end: End) -> None:
     """Keep how this run ended, beside what it said last; a run that was killed leaves nothing.
 
-    That it cannot be kept is no error: the log has it.
+    Failing to is not an error: the log has it.
     """
     try:
         write_runtime(folder, {**_read_runtime(folder), "ended": vars(end)})
