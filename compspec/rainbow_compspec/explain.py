@@ -44,7 +44,7 @@ def _why(origin: Origin, choice: Choice | None) -> Iterator[str]:
     if choice is None or not choice.others:
         yield "    also there: nothing else was found"
     else:
-        yield from (f"    also there: {place}: {_short(told)}" for place, told in choice.others)
+        yield from (f"    also there: {place}: {_short(value)}" for place, value in choice.others)
     if choice is not None and choice.why:
         yield f"    because: {choice.why}"
 

@@ -2,7 +2,7 @@
 
 The checks follow from rainbow's server (plugins/backends/memory): it walks a graph without
 remembering where it has been, so a cycle never ends; it starts at id "0"; it looks an edge's ends
-up by id; and a `size` that is no number, or a `type` that is no string, ends its process.
+up by id; and a `size` that is not a number, or a `type` that is not a string, ends its process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def load_cluster(path: Path) -> ExplicitGraph:
     """Read a cluster graph from a file.
 
     Raises:
-        CompspecError: the file cannot be read, or is no graph that rainbow can search.
+        CompspecError: the file cannot be read, or is not a graph that rainbow can search.
     """
     try:
         return parse_cluster(path.read_text(encoding="utf-8"))

@@ -54,7 +54,7 @@ def loads(text: str, origin: str = "node JSON") -> Document:
         origin: what it is called in messages: its file.
 
     Raises:
-        CompspecError: it is no JSON, or has another shape; the message names file and key.
+        CompspecError: it is not JSON, or has another shape; the message names file and key.
     """
     try:
         top = json.loads(text)
@@ -78,7 +78,7 @@ def load(path: Path) -> Document:
     """Reads a file of node JSON.
 
     Raises:
-        CompspecError: it cannot be read, or is no node JSON; the message names file and key.
+        CompspecError: it cannot be read, or is not node JSON; the message names file and key.
     """
     try:
         return loads(path.read_text(encoding="utf-8"), str(path))

@@ -69,7 +69,7 @@ def facts(doc: Mapping[str, Sections], origin: str, name: str) -> NodeFacts:
     """Reads a file of compspec-go as facts.
 
     Raises:
-        CompspecError: the core count is no number.
+        CompspecError: the core count is not a number.
     """
     system, nfd = doc.get("system", {}), doc.get("nfd", {})
     processor = system.get("processor", {})

@@ -83,13 +83,13 @@ def in_cluster(outline: Outline, root: str, types: Collection[str]) -> tuple[Poo
     return (PoolOwner(root, sums),)
 
 
-def largest(outline: Outline, holders: tuple[PoolOwner, ...], room: int) -> Pooling | None:
+def largest(outline: Outline, holders: tuple[PoolOwner, ...], limit: int) -> Pooling | None:
     """The plan with the most vertices that is sure to fit; None when not even one each does.
 
     Args:
         outline: what is sent as it is.
         holders: what is to be pooled.
-        room: bytes for the whole graph.
+        limit: bytes for the whole graph.
     """
     fixed = sum(len(_kept_text(kept)) + 1 for kept in outline.kept)
     fixed += sum(len(edge_text(edge)) + 1 for edge in outline.edges) + _FRAME
@@ -103,7 +103,7 @@ def largest(outline: Outline, holders: tuple[PoolOwner, ...], room: int) -> Pool
             for (holder_width, sums), count in kinds.items()
         )
 
-    fitting = bisect_right(range(1, most + 1), room, key=cost)
+    fitting = bisect_right(range(1, most + 1), limit, key=cost)
     return Pooling(outline, holders, fitting) if fitting else None
 
 

@@ -2,7 +2,7 @@
 
 A recorded tree is a folder, or a .tar.gz of one, with
 
-* `host.json`: what the machine answered that is no file: `uname`, `environ`, `affinity` (in the
+* `host.json`: what the machine answered, apart from files: `uname`, `environ`, `affinity` (in the
   kernel's list format), `commands` (`{"args", "returncode", "output"}`), `which`, `space`, `links`,
   `names` (folders whose files were not read), `nvml`, and short files inline under `files`;
 * `root/`: the longer files, at their paths.

@@ -34,7 +34,7 @@ def integer(text: str | None) -> int | None:
     except ValueError:
         pass
     try:
-        return int(text.strip())  # a leading zero: 007 is no Python literal
+        return int(text.strip())  # a leading zero: 007 is not a Python literal
     except ValueError:
         return None
 

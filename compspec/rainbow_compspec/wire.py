@@ -80,10 +80,10 @@ def encode(graph: Graph, limit: int = MAX_TEXT_BYTES) -> WireForm:
 
 def _join(parts: Iterator[str], limit: int) -> str | None:
     """One string; None as soon as it is too long."""
-    found, room = [], limit
+    found, left = [], limit
     for part in parts:
-        room -= len(part)
-        if room < 0:
+        left -= len(part)
+        if left < 0:
             return None
         found.append(part)
     return "".join(found)

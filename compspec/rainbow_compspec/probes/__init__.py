@@ -79,7 +79,7 @@ def ask(host: Host, name: str) -> Reading:
         return probe(host)
     except CompspecError as exc:
         return Reading.failed(name, str(exc))
-    except Exception as exc:  # noqa: BLE001 - a machine can surprise us in any way; the rest goes on
+    except Exception as exc:  # noqa: BLE001 - any error, so that the other probes still run
         return Reading.failed(name, f"unexpected {type(exc).__name__}: {exc}; please report this")
 
 

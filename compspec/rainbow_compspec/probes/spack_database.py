@@ -43,7 +43,7 @@ def parse(text: str) -> Database:
         The installed packages; a record that cannot be read costs only itself.
 
     Raises:
-        CompspecError: the file is no spack database; a truncated one too.
+        CompspecError: the file is not a spack database; a truncated one too.
     """
     try:
         document = json.loads(text)

@@ -80,11 +80,11 @@ def read(host: Host, processors: Processors) -> Topology:
         grouped = Grouped(tuple(frozenset({cpu}) for cpu in online), (frozenset(online),))
     others: tuple[tuple[str, str], ...] = ()
     if in_sysfs is not None and in_cpuinfo is not None:
-        others = (("/proc/cpuinfo (physical id, core id)", _told(in_cpuinfo)),)
+        others = (("/proc/cpuinfo (physical id, core id)", _grouped_as(in_cpuinfo)),)
     return Topology(_numbered(host, grouped, online), origin, Choice(why, others))
 
 
-def _told(grouped: Grouped) -> str:
+def _grouped_as(grouped: Grouped) -> str:
     return f"cores: {len(grouped.cores)}, sockets: {len(grouped.packages)}"
 
 
