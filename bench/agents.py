@@ -20,7 +20,7 @@ from support.common import eventually
 
 #: The console script that the wheel installs, beside this Python.
 PROGRAM = Path(sys.executable).with_name("rainbow-agent")
-_PATIENCE = 60.0
+_TIMEOUT_S = 60.0
 
 
 class AgentProcess:
@@ -61,7 +61,7 @@ class AgentProcess:
         eventually(
             lambda: self.entries(action, since) or self._alive(),
             f"the agent's log says {action}",
-            seconds=_PATIENCE,
+            seconds=_TIMEOUT_S,
         )
         return self.entries(action, since)[0]
 
@@ -85,7 +85,7 @@ class AgentProcess:
             pause(0.5)
             return self.cpu_seconds() - before < 0.01
 
-        eventually(idle, "the agent rests", seconds=_PATIENCE)
+        eventually(idle, "the agent rests", seconds=_TIMEOUT_S)
 
     def cpu_seconds(self) -> float:
         """Processor time that it has used."""

@@ -25,7 +25,7 @@ from support.common import eventually
 _ROUNDS = 3
 #: Links of the chain that the bare loop makes.
 _BARE_LINKS = 200
-_PATIENCE = 240.0  # seconds until a job is given up
+_JOB_TIMEOUT_S = 240.0  # seconds until a job is given up
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _submitted(site: Site, agent: AgentProcess, large: Large) -> Iterator[Figure
     eventually(
         lambda: agent.accepted(began) >= 1,
         f"{large.name} is submitted and accepted",
-        seconds=_PATIENCE,
+        seconds=_JOB_TIMEOUT_S,
     )
     share, rows = others.share(), _rows(agent)
     times = [row.submitted for row in rows if row.submitted is not None]
@@ -115,9 +115,9 @@ def _submitted(site: Site, agent: AgentProcess, large: Large) -> Iterator[Figure
     # It is accepted once all of it is submitted: planning and the ledger count, too.
     took = moment(agent.entries("accepted", began)[-1]) - began
     if site.flux:
-        site.flux.run("flux", "cancel", "--all", "--quiet", timeout=_PATIENCE)
+        site.flux.run("flux", "cancel", "--all", "--quiet", timeout=_JOB_TIMEOUT_S)
         site.flux.run("flux", "queue", "start", "--all", "--quiet")
-        site.flux.run("flux", "queue", "drain", timeout=_PATIENCE)
+        site.flux.run("flux", "queue", "drain", timeout=_JOB_TIMEOUT_S)
 
     def figure(name: str, value: float, unit: str, goal: float | None, note: str = "") -> Figure:
         return Figure(name, value, unit, goal, at_least=True, others=share, load=load, note=note)

@@ -20,7 +20,7 @@ from support.common import eventually
 
 JOBS = 1000
 #: Rounds of each kind: at least, at most; the time in seconds after which no more are begun.
-LEAST, _MOST, _ENOUGH = 3, 6, 30.0
+MIN_ROUNDS, _MAX_ROUNDS, _MAX_SECONDS = 3, 6, 30.0
 #: A round in which others used more of the machine than this says little; it is left out of the
 #: medians where there are enough others.
 QUIET = 0.10
@@ -74,7 +74,7 @@ def measure(site: Site) -> Iterator[Figure]:
 def summary(what: str, rounds: list[Round], load: float) -> list[Figure]:
     """Medians of the quiet rounds: the agent's rate, the bare loop's, the one over the other."""
     quiet = [each for each in rounds if each.others <= QUIET]
-    chosen = quiet if len(quiet) >= LEAST else rounds
+    chosen = quiet if len(quiet) >= MIN_ROUNDS else rounds
     others = statistics.median(each.others for each in chosen)
 
     def figure(name: str, values: list[float], unit: str, goal: float | None) -> Figure:
@@ -98,9 +98,9 @@ def summary(what: str, rounds: list[Round], load: float) -> list[Figure]:
 
 
 def _rounds(site: Site, agent: AgentProcess, jobs: int, way: Way) -> Iterator[Round]:
-    end, quiet = time.monotonic() + _ENOUGH, 0
-    for number in range(site.pick(_MOST, 1)):
-        if number >= LEAST and (time.monotonic() > end or quiet > LEAST):
+    end, quiet = time.monotonic() + _MAX_SECONDS, 0
+    for number in range(site.pick(_MAX_ROUNDS, 1)):
+        if number >= MIN_ROUNDS and (time.monotonic() > end or quiet > MIN_ROUNDS):
             return
         each = _round(site, agent, jobs, way)
         quiet += each.others <= QUIET

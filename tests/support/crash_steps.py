@@ -134,10 +134,10 @@ STEPS: Final = (
     ),
     Step(
         CrashPoint.START_HEARD,
-        "the journal told that a task started",
+        "the journal says that a task started",
         "the task is `submitted` or `submitting`",
         "Flux runs it",
-        "hears it again in the history",
+        "reads it again in the history",
     ),
     Step(
         CrashPoint.START_NOTED,
@@ -148,10 +148,10 @@ STEPS: Final = (
     ),
     Step(
         CrashPoint.END_HEARD,
-        "the journal told that a task ended",
+        "the journal says that a task ended",
         "the task is not over",
         "Flux has its end",
-        "hears it again in the history",
+        "reads it again in the history",
     ),
     Step(
         CrashPoint.END_NOTED,
@@ -232,7 +232,7 @@ STEPS: Final = (
     ),
     Step(
         CrashPoint.CANCEL_SENT,
-        "Flux was told to cancel",
+        "Flux has the cancellation",
         "the tasks are not over; the request",
         "Flux ends them",
         "reads their end in the history, or cancels what is not over again",
@@ -246,7 +246,7 @@ STEPS: Final = (
     ),
     Step(
         CrashPoint.STOP_CANCELED,
-        "a stop with RAINBOW_ON_STOP=cancel: Flux was told",
+        "a stop with RAINBOW_ON_STOP=cancel: Flux has the cancellation",
         "the tasks are not over",
         "Flux ends them",
         "reads their end in the history; what was still `pending` is submitted, as of other jobs",

@@ -70,7 +70,7 @@ def test_a_rate_is_of_quiet_rounds_where_there_are_enough(rounds: list[Any]) -> 
     """Of all of them otherwise, and how many were quiet is said."""
     quiet = [each for each in rounds if each.others <= throughput.QUIET]
     ours, bare, ratio = throughput.summary("stopped", rounds, 0.0)
-    chosen = quiet if len(quiet) >= throughput.LEAST else rounds
+    chosen = quiet if len(quiet) >= throughput.MIN_ROUNDS else rounds
     assert ours.values == tuple(each.ours for each in chosen)
     assert bare.goal is None
     assert ratio.values == tuple(each.ours / each.bare for each in chosen)

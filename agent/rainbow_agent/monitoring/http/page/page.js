@@ -1,7 +1,7 @@
-// What is looked at, again and again, while somebody looks. Only reading.
+// Polls the server while the page is visible. Only reading.
 
-const EVERY = 2000; // milliseconds between looks
-const PATIENCE = 8000;
+const POLL_INTERVAL_MS = 2000;
+const ANSWER_TIMEOUT_MS = 8000;
 const STATES = ["received", "submitted", "running", "completed", "failed", "canceled", "refused", "lost"];
 
 let pages = 1; // how many pages of jobs are wanted
@@ -10,7 +10,7 @@ let turn = 0; // a look that was overtaken by another is not shown
 let shown = {}; // what is on the screen, as text, so that only what changed is drawn again
 
 async function ask(path, kind = "json") {
-  const answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE), cache: "no-store" });
+  const answer = await fetch(path, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS), cache: "no-store" });
   if (!answer.ok) {
     const missing = new Error(`${path}: ${answer.status}`);
     missing.status = answer.status;
@@ -105,7 +105,7 @@ function turnTo() {
 
 async function keepLooking() {
   for (;;) {
-    await new Promise((resolve) => { setTimeout(resolve, EVERY); });
+    await new Promise((resolve) => { setTimeout(resolve, POLL_INTERVAL_MS); });
     if (!document.hidden) await look();
   }
 }
