@@ -40,12 +40,19 @@ class PoolView:
         return sum(1 for n in self.nodes if n.up and n.cores_free == n.cores)
 
     def totals(self) -> dict[str, int]:
-        """The `resources` object of `status` (docs/commands.md)."""
+        """The `resources` object of `status` (docs/commands.md).
+
+        What is up and not free is in use; what is not up is neither.
+        """
+        up = [node for node in self.nodes if node.up]
         return {
             "nodes_total": len(self.nodes),
+            "nodes_up": len(up),
             "nodes_free": self.nodes_free,
             "cores_total": sum(n.cores for n in self.nodes),
-            "cores_free": sum(n.cores_free for n in self.nodes if n.up),
+            "cores_up": sum(n.cores for n in up),
+            "cores_free": sum(n.cores_free for n in up),
             "gpus_total": sum(n.gpus for n in self.nodes),
-            "gpus_free": sum(n.gpus_free for n in self.nodes if n.up),
+            "gpus_up": sum(n.gpus for n in up),
+            "gpus_free": sum(n.gpus_free for n in up),
         }

@@ -219,7 +219,7 @@ def _resources(runtime: Mapping[str, Any], *, running: bool) -> dict[str, int | 
     return {
         f"{kind}_{part}": known.get(f"{kind}_{part}") if running or part == "total" else None
         for kind in ("nodes", "cores", "gpus")
-        for part in ("total", "free")
+        for part in ("total", "up", "free")
     }
 
 

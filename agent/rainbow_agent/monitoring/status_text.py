@@ -93,13 +93,22 @@ def _resources(resources: Mapping[str, int | None]) -> Iterator[tuple[str, str]]
     """A bar for each kind that there is: how much of it is in use."""
     for kind in ("nodes", "cores", "gpus"):
         total, free = resources[f"{kind}_total"], resources[f"{kind}_free"]
+        up = resources[f"{kind}_up"]
         if total is None:
             if kind != "gpus":
                 yield kind, "not known"
         elif free is None:
             yield kind, str(total)
         elif total or kind != "gpus":
-            yield kind, f"{bar(total - free, total, BAR)} {total - free} of {total} in use"
+            used, out = _used(total, up, free)
+            text = f"{bar(used, total, BAR)} {used} of {total} in use"
+            yield kind, f"{text}, {out} drained or down" if out else text
+
+
+def _used(total: int, up: int | None, free: int) -> tuple[int, int]:
+    """What is in use, and what is out; a daemon of an older version does not say what is up."""
+    up = total if up is None else up
+    return max(up - free, 0), total - up
 
 
 def _nodes(nodes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

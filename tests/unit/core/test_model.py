@@ -162,7 +162,7 @@ class TestKeys:
 
 
 def test_a_node_that_is_down_is_not_free() -> None:
-    """Totals count all nodes, free only what is up."""
+    """Totals count all nodes, free only what is up: the rest of what is up is in use."""
     pool = PoolView(
         (
             NodeView(0, "a", cores=4, gpus=1, cores_free=4, gpus_free=1),
@@ -172,10 +172,13 @@ def test_a_node_that_is_down_is_not_free() -> None:
     )
     assert pool.totals() == {
         "nodes_total": 3,
+        "nodes_up": 2,
         "nodes_free": 1,
         "cores_total": 12,
+        "cores_up": 8,
         "cores_free": 7,
         "gpus_total": 3,
+        "gpus_up": 1,
         "gpus_free": 1,
     }
 

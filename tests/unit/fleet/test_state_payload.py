@@ -37,6 +37,7 @@ def test_a_report_has_flat_numbers_that_expressions_can_use() -> None:
     assert state["agent_version"] == __version__
     assert state["reported"] == 1715940000.123
     assert (state["nodes_total"], state["nodes_free"]) == (3, 1)
+    assert state["nodes_up"] == sum(node.up for node in POOL.nodes)
     assert (state["cores_total"], state["cores_free"]) == (16, 5)
     assert (state["gpus_total"], state["gpus_free"]) == (2, 1)
     assert (state["memory_per_node"], state["memory_gb_per_node"]) == (64_000_000_000, 64.0)

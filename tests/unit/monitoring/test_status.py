@@ -37,10 +37,13 @@ RUNTIME: dict[str, Any] = {
     "workload": {"kind": "flux", "uri": "local:///run/flux", "reachable": True, "problem": ""},
     "resources": {
         "nodes_total": 4,
+        "nodes_up": 4,
         "nodes_free": 1,
         "cores_total": 64,
+        "cores_up": 64,
         "cores_free": 16,
         "gpus_total": 0,
+        "gpus_up": 0,
         "gpus_free": 0,
     },
 }
@@ -158,6 +161,19 @@ def test_text_of_a_running_daemon(settings: Settings) -> None:
     ):
         assert words in text
     assert "gpus" not in text
+
+
+def test_what_is_drained_or_down_is_not_in_use(settings: Settings) -> None:
+    """In use is what is up less what is free; an older daemon does not say what is up."""
+    out = {"nodes_up": 3, "cores_up": 48}
+    runtime = {**RUNTIME, "resources": {**RUNTIME["resources"], **out}}
+    text = status_text(status_view(settings, found(runtime=runtime), NOW), NOW)
+    assert "nodes      [##########..........] 2 of 4 in use, 1 drained or down" in text
+    assert "cores      [##########..........] 32 of 64 in use, 16 drained or down" in text
+    older = {name: n for name, n in RUNTIME["resources"].items() if not name.endswith("_up")}
+    runtime = {**RUNTIME, "resources": older}
+    text = status_text(status_view(settings, found(runtime=runtime), NOW), NOW)
+    assert "48 of 64 in use\n" in text
 
 
 def test_text_of_a_daemon_that_is_down_says_how_long(settings: Settings) -> None:
