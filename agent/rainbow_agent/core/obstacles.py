@@ -22,6 +22,7 @@ class Obstacle:
     kind: ObstacleKind
     queue: str = ""  # its name, where it is a queue with one
     reason: str = ""  # in the operator's words, or the workload manager's
+    default: bool = True  # whether it concerns jobs that name no queue
 
     def __str__(self) -> str:
         """One sentence, without its end."""

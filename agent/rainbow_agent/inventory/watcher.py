@@ -18,6 +18,7 @@ from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.site import Site, Subsystems
 from rainbow_agent.inventory.description import ClusterDescription, describe_cluster, site_of
+from rainbow_agent.inventory.obstacle_watch import ObstacleWatch
 from rainbow_agent.inventory.survey import Discovery, NodeCondition, Survey, Surveyed
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.debounce import Debounce
@@ -97,6 +98,7 @@ class NodeWatcher:
         self._jobs_ended = threading.Event()
         self._looked_elsewhere = float("-inf")
         self._workload: Workload | None = None
+        self._obstacles = ObstacleWatch(self._telemetry.conditions, clock)
         self._nodes: tuple[NodeView, ...] = ()
         self._ready = threading.Condition()
         self._problem: Exception | None = None
@@ -218,10 +220,12 @@ class NodeWatcher:
         try:
             if self._workload is None:
                 self._workload = self._open_workload()
-            return self._workload.resources()
+            pool = self._workload.resources()
+            self._obstacles.look(self._workload)
         except WorkloadUnavailable:
             self._close()
             raise
+        return pool
 
     def _notice(self, pool: PoolView) -> None:
         nodes = tuple(replace(view, cores_free=0, gpus_free=0) for view in pool.nodes)

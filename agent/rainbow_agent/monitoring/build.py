@@ -32,6 +32,14 @@ from rainbow_agent.storage.ledger_metrics import LedgerMetrics
 from rainbow_agent.storage.ledger_paging import LedgerPages
 from rainbow_agent.storage.ledger_watch import LedgerWatch
 
+#: Conditions under which a job cannot be taken or does not start, the first to be told first.
+_OBSTACLES = (
+    ConditionName.WORKLOAD_TAKES_NO_JOBS,
+    ConditionName.QUEUE_DISABLED,
+    ConditionName.NO_SCHEDULER,
+    ConditionName.QUEUE_STOPPED,
+)
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -172,7 +180,7 @@ class _Seen:
         """Whether a job can be taken and finished."""
         seen, settings = self._observe(), self._settings
         wrong = {c.name: c.reason for c in self.telemetry.conditions.current()}
-        no_submits = wrong.get(ConditionName.WORKLOAD_TAKES_NO_JOBS)
+        obstacle = next((wrong[name] for name in _OBSTACLES if name in wrong), None)
         drain = state_dir.read_drain(settings.state_dir)
         return ready(
             ReadinessFacts(
@@ -180,8 +188,8 @@ class _Seen:
                 contact_age=self._age(_latest(seen.rainbow_answered, seen.report_delivered)),
                 contact_problem=seen.rainbow_problem,
                 contact_limit=settings.poll_max + settings.timeout + CONTACT_SLACK_S,
-                workload_reachable=seen.workload_followed and not no_submits,
-                workload_problem=no_submits or seen.workload_problem,
+                workload_reachable=seen.workload_followed and not obstacle,
+                workload_problem=obstacle or seen.workload_problem,
                 # A server that was stopped in its tracks keeps its connections, and the journal
                 # is silent: both count, the older one.
                 workload_age=self._age(_oldest(seen.workload_journal_read, seen.workload_answered)),

@@ -49,6 +49,15 @@ class ConditionName(str, Enum):
         "workload-takes-no-jobs",
         "Flux answers but accepts no submissions",
     )
+    NO_SCHEDULER = (
+        "no-scheduler",
+        "Flux has no scheduler loaded: jobs are taken, and none starts",
+    )
+    QUEUE_STOPPED = (
+        "queue-stopped",
+        "somebody stopped Flux's queue: jobs are taken, and none starts",
+    )
+    QUEUE_DISABLED = "queue-disabled", "somebody disabled Flux's queue: no job is taken"
     CLUSTER_NOT_DESCRIBED = (
         "cluster-not-described",
         "no node could be described, so rainbow gets no graph",

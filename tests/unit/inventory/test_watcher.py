@@ -10,7 +10,9 @@ import pytest
 
 from rainbow_agent.core.errors import Fatal, NotDescribed, WorkloadUnavailable
 from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.core.obstacles import Obstacle, ObstacleKind
 from rainbow_agent.inventory.description import ClusterDescription
+from rainbow_agent.inventory.obstacle_watch import OBSTACLE_INTERVAL_S
 from rainbow_agent.inventory.survey import Discovery, NodeAnswer
 from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.runtime.debounce import Debounce
@@ -28,6 +30,8 @@ class Pool:
     def __init__(self) -> None:
         self.nodes: list[NodeView] = views(2)
         self.error: Exception | None = None
+        self.found: list[Obstacle] = []
+        self.questions = 0
         self.opened = self.closed = 0
 
     def open(self) -> Any:
@@ -40,6 +44,11 @@ class Pool:
         if self.error:
             raise self.error
         return PoolView(tuple(self.nodes))
+
+    def obstacles(self) -> list[Obstacle]:
+        """What a test says; counted."""
+        self.questions += 1
+        return self.found
 
     def close(self) -> None:
         """Counted."""
@@ -337,3 +346,39 @@ def test_what_the_workload_manager_gives_and_the_node_does_not_have_is_warned_of
     harness.pool.nodes = changed(harness.pool.nodes, 2, up=False)
     harness.watcher.tick()
     assert not any("gives cores" in r.getMessage() for r in caplog.records[before:])
+
+
+@pytest.mark.parametrize("kind", [k for k in ObstacleKind if k is not ObstacleKind.REFUSES_ALL])
+def test_what_keeps_jobs_from_starting_is_a_condition(harness: Harness, kind: ObstacleKind) -> None:
+    """In the words of who stopped the queue; it is over when the workload manager says so."""
+    harness.pool.found = [Obstacle(kind, reason="maintenance until noon")]
+    harness.watcher.tick()
+    (trouble,) = harness.telemetry.conditions.current()
+    assert trouble.name == kind.value
+    assert trouble.reason == str(harness.pool.found[0])
+    harness.pool.found = []
+    harness.watcher.tick()
+    assert harness.telemetry.conditions.current(), "it was not asked again yet"
+    harness.clock.advance(OBSTACLE_INTERVAL_S)
+    harness.watcher.tick()
+    assert harness.telemetry.conditions.current() == []
+
+
+def test_a_queue_that_our_jobs_do_not_go_to_is_no_condition(harness: Harness) -> None:
+    """Only jobs that name it wait for it."""
+    harness.pool.found = [Obstacle(ObstacleKind.QUEUE_STOPPED, "debug", default=False)]
+    harness.watcher.tick()
+    assert harness.telemetry.conditions.current() == []
+
+
+def test_what_keeps_jobs_is_asked_for_now_and_then(harness: Harness) -> None:
+    """Not with each look at the nodes; a workload manager that is gone changes nothing known."""
+    harness.pool.found = [Obstacle(ObstacleKind.NO_SCHEDULER)]
+    for _ in range(8):
+        harness.watcher.tick()
+        harness.clock.advance(OBSTACLE_INTERVAL_S / 4)
+    assert harness.pool.questions == 2
+    harness.pool.error = WorkloadUnavailable("Flux is gone")
+    harness.clock.advance(OBSTACLE_INTERVAL_S)
+    harness.watcher.tick()
+    assert [c.name for c in harness.telemetry.conditions.current()] == ["no-scheduler"]

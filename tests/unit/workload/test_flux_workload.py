@@ -324,8 +324,8 @@ def test_what_keeps_jobs_from_starting_is_told(flux: PrivateFlux) -> None:
         assert kinds == [ObstacleKind.QUEUE_DISABLED, ObstacleKind.REFUSES_ALL]
         flux.run("flux", "queue", "enable")
         flux.run("flux", "module", "remove", "sched-simple")
-        # Newer versions also say that the queue is stopped.
-        assert workload.obstacles()[0].kind is ObstacleKind.NO_SCHEDULER
+        # Newer versions then also say that the queue is stopped.
+        assert [each.kind for each in workload.obstacles()] == [ObstacleKind.NO_SCHEDULER]
 
 
 @pytest.mark.flux
@@ -336,7 +336,11 @@ def test_queues_without_a_default_are_told_by_a_trial(queues: PrivateFlux) -> No
     with closing(FluxWorkload(queues.uri)) as workload:
         stopped, refused = workload.obstacles(trial=True)
         assert (stopped.kind, stopped.queue) == (ObstacleKind.QUEUE_STOPPED, "debug")
+        assert not stopped.default
         assert (refused.kind, refused.reason) == (ObstacleKind.REFUSES_ALL, "no queue specified")
     with closing(FluxWorkload(queues.uri, queue="batch")) as workload:
         kinds = [each.kind for each in workload.obstacles(trial=True)]
         assert kinds == [ObstacleKind.QUEUE_STOPPED]
+    with closing(FluxWorkload(queues.uri, queue="debug")) as workload:
+        (stopped,) = workload.obstacles()
+        assert stopped.default, "now our jobs go there"

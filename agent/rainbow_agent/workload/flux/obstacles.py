@@ -7,50 +7,72 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rainbow_agent.core.errors import Rejected
+from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
 from rainbow_agent.core.obstacles import Obstacle, ObstacleKind
 from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection
 
+#: Seconds for a scheduler to answer; one that is busy with large jobs is there all the same.
+_SCHEDULER_ANSWER_S = 2.0
 
-def read(connection: Connection) -> Iterator[Obstacle]:
+
+def read(connection: Connection, queue: str = "") -> Iterator[Obstacle]:
     """What keeps jobs from being taken or started there.
+
+    Args:
+        connection: to Flux.
+        queue: where our jobs go that name none; "" where Flux chooses.
 
     Raises:
         WorkloadUnavailable: it does not answer.
     """
-    if not _has_scheduler(connection):
+    scheduled = _has_scheduler(connection)
+    if not scheduled:
         yield Obstacle(ObstacleKind.NO_SCHEDULER)
-    for queue in _queues(connection) or [""]:
-        yield from _of_queue(connection, queue)
+    names, default = _queues(connection)
+    for name in names or [""]:
+        ours = not name or name == (queue or default)
+        for each in _of_queue(connection, name, default=ours):
+            # Without a scheduler Flux calls every queue stopped.
+            if scheduled or each.kind is not ObstacleKind.QUEUE_STOPPED:
+                yield each
 
 
 def _has_scheduler(connection: Connection) -> bool:
     """Whether a module offers the service `sched`, as sched-simple and Fluxion do."""
-    answer = connection.answer(connection.request("sched.resource-status"), ANSWER_SECONDS)
+    answer = connection.answer(connection.request("sched.resource-status"), _SCHEDULER_ANSWER_S)
     if answer is None or answer.error != errno.ENOSYS:
         return True
     # The broker knows no such service; a module that is there and has no such method says this.
     return "service method" in answer.text
 
 
-def _queues(connection: Connection) -> list[str]:
+def _queues(connection: Connection) -> tuple[list[str], str]:
+    """The names of the queues, none where Flux has only its anonymous one; Flux's default."""
     try:
         config = connection.call("config.get")
     except Rejected:
-        return []
+        return [], ""
     queues = config.get("queues") if isinstance(config, Mapping) else None
-    return sorted(queues) if isinstance(queues, Mapping) else []
+    if not isinstance(queues, Mapping):
+        return [], ""
+    default: Any = config
+    for name in ("policy", "jobspec", "defaults", "system", "queue"):
+        default = default.get(name) if isinstance(default, Mapping) else None
+    return sorted(queues), default if isinstance(default, str) else ""
 
 
-def _of_queue(connection: Connection, queue: str) -> Iterator[Obstacle]:
+def _of_queue(connection: Connection, queue: str, *, default: bool) -> Iterator[Obstacle]:
     payload = {"name": queue} if queue else {}
     request = connection.request("job-manager.queue-status", payload)
     answer = connection.answer(request, ANSWER_SECONDS)
-    if answer is None or answer.error:
+    if answer is None:
+        raise WorkloadUnavailable(f"Flux at {connection.where} does not say how its queues are")
+    if answer.error:
         return  # a Flux that cannot say so
     status: Any = json.loads(answer.text)
     if status.get("enable") is False:
         reason = str(status.get("disable_reason", ""))
-        yield Obstacle(ObstacleKind.QUEUE_DISABLED, queue, reason)
+        yield Obstacle(ObstacleKind.QUEUE_DISABLED, queue, reason, default)
     if status.get("start") is False:
-        yield Obstacle(ObstacleKind.QUEUE_STOPPED, queue, str(status.get("stop_reason", "")))
+        reason = str(status.get("stop_reason", ""))
+        yield Obstacle(ObstacleKind.QUEUE_STOPPED, queue, reason, default)

@@ -120,7 +120,7 @@ class FluxWorkload:
         """See ports.Workload."""
         connection = self._open()
         try:
-            found = list(flux_obstacles.read(connection))
+            found = list(flux_obstacles.read(connection, self._queue))
             problem = self._trial.problem(connection, anew=True) if trial else None
         except WorkloadUnavailable:
             self._forget()
