@@ -19,6 +19,7 @@ import yaml
 from rainbow_agent.cli.doctor import workload as workloads
 from rainbow_agent.cli.doctor.faults import CHECKS, FAULTS, Level
 from rainbow_agent.core.errors import Fatal
+from rainbow_agent.core.obstacles import Obstacle, ObstacleKind
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.storage import disk, state_dir
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -245,6 +246,30 @@ def _(patient: Patient) -> None:
     pretend_flux(patient, error=Fatal("it belongs to alice (user id 1000)"))
 
 
+@makes("no-scheduler")
+def _(patient: Patient) -> None:
+    pretend_flux(patient, version="0.88.0", obstacles=[Obstacle(ObstacleKind.NO_SCHEDULER)])
+
+
+@makes("queue-stopped")
+def _(patient: Patient) -> None:
+    stopped = Obstacle(ObstacleKind.QUEUE_STOPPED, reason="maintenance until noon")
+    pretend_flux(patient, version="0.88.0", obstacles=[stopped])
+
+
+@makes("queue-disabled")
+def _(patient: Patient) -> None:
+    disabled = Obstacle(ObstacleKind.QUEUE_DISABLED, "batch", "moving")
+    refused = Obstacle(ObstacleKind.REFUSES_ALL, reason="job submission to batch is disabled")
+    pretend_flux(patient, version="0.88.0", obstacles=[disabled, refused])
+
+
+@makes("takes-no-jobs")
+def _(patient: Patient) -> None:
+    refused = Obstacle(ObstacleKind.REFUSES_ALL, reason="no queue specified")
+    pretend_flux(patient, version="0.88.0", obstacles=[refused])
+
+
 @makes("job-failed")
 def _(patient: Patient) -> None:
     patient.run_job = True
@@ -347,6 +372,16 @@ def test_all_is_well(patient: Patient) -> None:
     findings = patient.look()
     assert {f.fault for f in findings if f.fault} == {"daemon-down", "not-registered"}, findings
     job = next(f.text for f in findings if f.check == "job")
-    assert job.startswith("submitted, ran and ended well in ")
+    assert job.startswith("submitted and completed in ")
     seen = {f.check for f in findings}
     assert seen == set(CHECKS) - {"bindings", "graph"}
+
+
+def test_a_stopped_queue_that_jobs_have_to_name_is_only_mentioned(patient: Patient) -> None:
+    """Nothing is wrong: jobs that name no queue go to another one. Flux takes jobs."""
+    stopped = Obstacle(ObstacleKind.QUEUE_STOPPED, "debug", "for repair", default=False)
+    pretend_flux(patient, version="0.88.0", obstacles=[stopped])
+    lines = {f.check: f for f in patient.look()}
+    assert lines["queue"].level is Level.OK
+    assert "the queue debug is stopped, so no job of it starts: for repair" in lines["queue"].text
+    assert lines["job"].level is Level.OK

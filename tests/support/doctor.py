@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from rainbow_agent.cli.doctor import workload as workloads
 from rainbow_agent.cli.doctor.examine import examine
 from rainbow_agent.cli.doctor.faults import Finding
 from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.core.obstacles import Obstacle, ObstacleKind
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.monitoring.status_sources import look
 from rainbow_agent.runtime.clock import SystemClock
@@ -92,7 +93,13 @@ def hold(patient: Patient, age: float, conditions: list[dict[str, Any]]) -> None
     state_dir.write_runtime(patient.state, runtime)
 
 
-def pretend_flux(patient: Patient, *, version: str = "", error: Exception | None = None) -> None:
+def pretend_flux(
+    patient: Patient,
+    *,
+    version: str = "",
+    error: Exception | None = None,
+    obstacles: Sequence[Obstacle] = (),
+) -> None:
     """A Flux whose bindings load, and an instance as it is told."""
     patient.fake_flux()
     patient.set(workload="flux")
@@ -100,7 +107,7 @@ def pretend_flux(patient: Patient, *, version: str = "", error: Exception | None
     patient.monkeypatch.setattr(flux_bindings, "load", lambda: bindings)
 
     class Pretended:
-        uri = "local:///pretended"
+        kind, uri = "flux", "local:///pretended"
 
         def __init__(self) -> None:
             self.version = version
@@ -109,6 +116,10 @@ def pretend_flux(patient: Patient, *, version: str = "", error: Exception | None
             if error:
                 raise error
             return PoolView((NodeView(0, "a", 4, 0),))
+
+        def obstacles(self, *, trial: bool = False) -> list[Obstacle]:
+            refusal = ObstacleKind.REFUSES_ALL
+            return [each for each in obstacles if trial or each.kind is not refusal]
 
         def close(self) -> None:
             pass

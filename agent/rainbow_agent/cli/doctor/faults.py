@@ -54,7 +54,8 @@ CHECKS: Final = {
     "flux": "There is a workload manager: Flux, or the local one.",
     "bindings": "Flux's Python bindings load.",
     "instance": "The instance answers, and belongs to this user.",
-    "job": "A job can be submitted and runs (--run-job).",
+    "queue": "A scheduler is loaded, and the queue takes and starts jobs.",
+    "job": "A job is taken: one is submitted, held and canceled at once; --run-job runs one.",
     "ledger": "The ledger can be read, and is intact.",
     "disk": "There is free space where the state folder is.",
     "spack": "What spack has installed can be read.",
@@ -226,6 +227,32 @@ FAULTS: Final = {
         _WRONG,
         "The instance belongs to another user, and only its owner may read its journal.",
         "Run the agent as the owner of the instance.",
+    ),
+    "no-scheduler": Fault(
+        "queue",
+        _WRONG,
+        "Flux has no scheduler loaded: it takes jobs, and starts none.",
+        "`flux module load sched-simple`, or Fluxion's `sched-fluxion-resource` and"
+        " `sched-fluxion-qmanager`; `flux dmesg` may say why the scheduler ended.",
+    ),
+    "queue-stopped": Fault(
+        "queue",
+        _WRONG,
+        "Somebody stopped Flux's queue: it takes jobs, and starts none.",
+        "`flux queue start`, when the reason that the line quotes is over.",
+    ),
+    "queue-disabled": Fault(
+        "queue",
+        _WRONG,
+        "Somebody disabled Flux's queue: it takes no jobs.",
+        "`flux queue enable`, when the reason that the line quotes is over.",
+    ),
+    "takes-no-jobs": Fault(
+        "job",
+        _WRONG,
+        "Flux refuses every job, also the plainest: one core for a second. Jobs wait meanwhile.",
+        "With queues and no default one set RAINBOW_QUEUE to the one that jobs are to go to;"
+        " otherwise the line has the words of Flux, or of a plugin of the site.",
     ),
     "job-failed": Fault(
         "job",

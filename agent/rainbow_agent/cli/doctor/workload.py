@@ -11,6 +11,7 @@ from pathlib import Path
 from rainbow_agent.cli.doctor.faults import Finding, found, well
 from rainbow_agent.core.errors import Fatal, RainbowAgentError, UsageError
 from rainbow_agent.core.model import JobKey
+from rainbow_agent.core.obstacles import ObstacleKind
 from rainbow_agent.core.ports import Workload
 from rainbow_agent.jobs.run_once import Run
 from rainbow_agent.jobspec.plan import plan_text
@@ -32,7 +33,7 @@ JOB_TIMEOUT_S = 30.0
 
 
 def workload(settings: Settings, environ: Mapping[str, str], *, run_job: bool) -> Iterator[Finding]:
-    """`flux`, `bindings`, `instance`, `job`; ends at the first link that is broken."""
+    """`flux`, `bindings`, `instance`, `queue`, `job`; ends at the first link that is broken."""
     try:
         choice = choose_as_daemon(settings, state_dir.read_runtime(settings.state_dir))
     except UsageError as exc:
@@ -68,10 +69,7 @@ def _instance(choice: Choice, settings: Settings, *, run_job: bool) -> Iterator[
             if isinstance(workload, FluxWorkload):
                 yield _versions(workload)
             yield well("instance", text)
-            if run_job:
-                yield _job(workload, stop)
-            else:
-                yield well("job", "not tried: --run-job submits one that runs `true`")
+            yield from _queue_and_job(workload, stop, run_job=run_job)
     except Fatal as exc:
         yield found("instance-of-another", str(exc))
     except RainbowAgentError as exc:
@@ -81,6 +79,27 @@ def _instance(choice: Choice, settings: Settings, *, run_job: bool) -> Iterator[
         yield found("instance-unreachable", str(exc))
     finally:
         timer.cancel()
+
+
+def _queue_and_job(workload: Workload, stop: Stop, *, run_job: bool) -> Iterator[Finding]:
+    """Whether jobs are started and taken; without --run-job one is submitted that never runs."""
+    met = workload.obstacles(trial=not run_job)
+    closed = [o for o in met if o.default and o.kind is not ObstacleKind.REFUSES_ALL]
+    if closed:
+        for obstacle in closed:
+            yield found(obstacle.kind.value, str(obstacle))
+        return
+    others = [str(o) for o in met if not o.default]
+    yield well("queue", "; ".join(["jobs that name no queue start", *others]))
+    refused = next((o for o in met if o.kind is ObstacleKind.REFUSES_ALL), None)
+    if refused is not None:
+        yield found("takes-no-jobs", str(refused))
+    elif run_job:
+        yield _job(workload, stop)
+    elif workload.kind == "flux":
+        yield well("job", "one that was held and canceled at once was taken; --run-job runs one")
+    else:
+        yield well("job", "not tried: --run-job submits one that runs `true`")
 
 
 def _open(choice: Choice, settings: Settings, stop: Stop, *, run_job: bool) -> Workload:
