@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rainbow_agent.storage.ledger import SqliteLedger
 
 #: Jobs that are read from the ledger at once.
-BATCH: Final = 500
+JOBS_PER_READ: Final = 500
 
 
 @click.group(name="history", invoke_without_command=False)
@@ -71,7 +71,7 @@ def export(form: str, target: Path | None, settings: Settings) -> None:
 
 def _lines(ledger: SqliteLedger | None) -> Iterator[str]:
     """A job a line: as in `jobs -o json`, with `story`, and `jobspec` where it is known."""
-    for jobs in ledger.batches(BATCH) if ledger else ():
+    for jobs in ledger.batches(JOBS_PER_READ) if ledger else ():
         texts = ledger.jobspecs([job.key for job in jobs]) if ledger else {}
         for job in jobs:
             story = ledger.story(job.key) if ledger else []
@@ -92,7 +92,7 @@ def _write_parquet(ledger: SqliteLedger | None, target: Path) -> int:
     schema = pa.schema([(name, kinds[kind]) for name, kind in TASK_COLUMNS.items()])
     number = 0
     with parquet.ParquetWriter(target, schema) as writer:
-        for jobs in ledger.batches(BATCH) if ledger else ():
+        for jobs in ledger.batches(JOBS_PER_READ) if ledger else ():
             number += len(jobs)
             rows = [row for job in jobs for row in task_rows(job)]
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))

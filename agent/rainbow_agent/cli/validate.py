@@ -13,7 +13,7 @@ from rainbow_agent.core.errors import UsageError
 from rainbow_agent.runtime.logs import clean, counted
 
 if TYPE_CHECKING:
-    from rainbow_agent.jobspec.checking import Finding
+    from rainbow_agent.jobspec.checking import Diagnostic
 
 
 @click.command(name="validate")
@@ -36,7 +36,7 @@ def command(jobspecs: tuple[str, ...], schema: bool, strict: bool, output: str) 
         return
     if not jobspecs:
         raise UsageError("no files to check: name some, or `-` for standard input")
-    found: dict[str, list[Finding]] = {}
+    found: dict[str, list[Diagnostic]] = {}
     unread = []
     for name in jobspecs:
         try:
@@ -66,7 +66,7 @@ def _schema() -> str:
     return (files / "jobspec-v1.schema.json").read_text(encoding="utf-8")
 
 
-def _check(name: str) -> list[Finding]:
+def _check(name: str) -> list[Diagnostic]:
     from rainbow_agent.jobspec.checking import check  # noqa: PLC0415 - yaml: heavy
 
     return check(sys.stdin.read() if name == "-" else read_jobspec(name))

@@ -18,10 +18,10 @@ from rainbow_agent.core.states import TaskState
 
 #: The name of the eventlog in a Flux job's guest namespace.
 EVENTLOG = "rainbow.eventlog"
-_NAME = "task"
+_EVENT_NAME = "task"
 #: Characters of a cause or reason; the rest is cut off.
 _MAX_TEXT_CHARS = 4096
-_TYPES: Mapping[str, type | tuple[type, ...]] = {
+_FIELD_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "cause": str,
     "flux_id": int,
     "exit_code": int,
@@ -36,11 +36,11 @@ def to_line(change: TaskChange) -> str:
     context: dict[str, Any] = {"task": change.key.task, "state": change.state.value}
     if change.key.replica:
         context["replica"] = change.key.replica
-    for name in (*_TYPES, "unsatisfiable"):
+    for name in (*_FIELD_TYPES, "unsatisfiable"):
         value = getattr(change, name)
         if value is not None and value is not False:
             context[name] = value
-    entry = {"timestamp": change.at, "name": _NAME, "context": context}
+    entry = {"timestamp": change.at, "name": _EVENT_NAME, "context": context}
     return json.dumps(entry, separators=(",", ":")) + "\n"
 
 
@@ -50,7 +50,7 @@ def from_entry(group: TaskKey, entry: Any) -> TaskChange | None:
     The log is the job's, and whatever runs in it can write there.
     """
     context = entry.get("context") if isinstance(entry, Mapping) else None
-    if not isinstance(context, Mapping) or entry.get("name") != _NAME:
+    if not isinstance(context, Mapping) or entry.get("name") != _EVENT_NAME:
         return None
     task, replica, at = context.get("task"), context.get("replica", 0), entry.get("timestamp")
     if not isinstance(task, str) or not task.startswith(f"{group.task}/"):
@@ -65,7 +65,7 @@ def from_entry(group: TaskKey, entry: Any) -> TaskChange | None:
         return None
     facts: dict[str, Any] = {
         n: _text(context[n]) if kind is str else context[n]
-        for n, kind in _TYPES.items()
+        for n, kind in _FIELD_TYPES.items()
         if isinstance(context.get(n), kind) and (kind is str or _storable(context[n]))
     }
     return TaskChange(

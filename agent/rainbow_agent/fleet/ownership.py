@@ -308,7 +308,7 @@ class Ownership:
     def _add_row(self, session: Session, token: str, text: str) -> None:
         # `random` of one cluster: whatever this server selects by is left alone.
         self._scheduler.submit(
-            ownership_messages.NAME, {session.cluster: token}, text, select="random"
+            ownership_messages.QUESTION_JOB_NAME, {session.cluster: token}, text, select="random"
         )
 
     def _remove(self, session: Session, rows: Sequence[int]) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.fleet.ownership_messages import AgentIdentity, OwnershipRecord
 
-_FILE: Final = "holder.json"
+_OWNERSHIP_FILE: Final = "holder.json"
 
 
 def identify(folder: Path, since: float) -> AgentIdentity:
@@ -30,7 +30,7 @@ class OwnershipFile:
     """holder.json in one state folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / _FILE
+        self._path = folder / _OWNERSHIP_FILE
 
     def load(self) -> OwnershipRecord | None:
         """What was saved here; None where nothing was, or in a copy."""
@@ -55,7 +55,7 @@ class OwnershipFile:
         Raises:
             UsageError: it cannot be written.
         """
-        fresh = self._path.with_name(f"{_FILE}.new")
+        fresh = self._path.with_name(f"{_OWNERSHIP_FILE}.new")
         try:
             fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "w") as file:

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 from rainbow_agent.core.model import Offer
 
 #: The name of every such row.
-NAME: Final = "rainbow-agent roll call"
+QUESTION_JOB_NAME: Final = "rainbow-agent roll call"
 _ASKS: Final = "asks-who-receives"
 _ANSWERS: Final = "receives"
 _SAFE: Final = "/.:-_"
@@ -82,7 +82,7 @@ def sort_rows(
     questions: list[OwnershipQuestion] = []
     answers: list[OwnershipAnswer] = []
     for offer in offers:
-        found = _read(offer) if offer.name == NAME else None
+        found = _read(offer) if offer.name == QUESTION_JOB_NAME else None
         if found is None:
             jobs.append(offer)
         elif isinstance(found, OwnershipQuestion):

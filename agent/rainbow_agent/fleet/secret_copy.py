@@ -14,14 +14,14 @@ from typing import Final
 
 from rainbow_agent.runtime.setting_types import Secret
 
-_FILE: Final = "cluster-secret.json"
+_COPY_FILE: Final = "cluster-secret.json"
 
 
 class SecretCopy:
     """The copy of one cluster's secret for one rainbow."""
 
     def __init__(self, folder: Path, *, cluster: str, host: str) -> None:
-        self._path = folder / _FILE
+        self._path = folder / _COPY_FILE
         self._cluster = cluster
         self._host = host
 
@@ -42,7 +42,7 @@ class SecretCopy:
             OSError: it cannot be written.
         """
         text = json.dumps({"cluster": self._cluster, "host": self._host, "secret": secret.reveal()})
-        fresh = self._path.with_name(f"{_FILE}.new")
+        fresh = self._path.with_name(f"{_COPY_FILE}.new")
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w") as file:

@@ -22,7 +22,7 @@ from rainbow_agent.inventory.survey import NodeAnswer
 
 #: Seconds more than a rank's own limit: the way there and back.
 _SLACK: Final = 2.0
-_LABEL: Final = re.compile(r"(\d+): ?(.*)")
+_RANK_PREFIX: Final = re.compile(r"(\d+): ?(.*)")
 _EXEC_ERROR: Final = re.compile(r"flux-exec: .*?rank (\d+): (.*)")
 #: Flux's words for a broker that is not there (strerror of EHOSTUNREACH and what it says itself).
 _GONE: Final = re.compile(r"no route to host|unreachable|lost contact|connection", re.IGNORECASE)
@@ -161,7 +161,7 @@ class FluxExtractor:
         found = dict.fromkeys(ranks, "")
         asked = [self._flux, "exec", "-n", "-r", idset(ranks), "--label-io"]
         for is_error, line in self._run([*asked, "stat", "-c", "%n %i %s %Y", *self._files], stop):
-            labelled = None if is_error else _LABEL.match(line)
+            labelled = None if is_error else _RANK_PREFIX.match(line)
             if labelled and int(labelled[1]) in found:
                 found[int(labelled[1])] += labelled[2]
         return found
@@ -179,7 +179,7 @@ class FluxExtractor:
         program = describe_node.command(self._limit)
         for is_error, line in self._run([self._flux, "exec", *ranks, *program], stop):
             failed = _EXEC_ERROR.match(line) if is_error else None
-            labelled = failed or _LABEL.match(line)
+            labelled = failed or _RANK_PREFIX.match(line)
             speech = speeches.get(int(labelled[1])) if labelled else None
             if labelled is None or speech is None:
                 general = line if is_error and "flux-exec" in line else general

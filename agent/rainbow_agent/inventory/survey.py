@@ -115,7 +115,7 @@ class Survey:
 
 
 @dataclass
-class _Known:
+class _LastAnswer:
     """What is known of a rank that is there."""
 
     facts: NodeFacts | None = None
@@ -149,7 +149,7 @@ class Discovery:
         self._recall = recall
         self._past: dict[int, NodeFacts | None] = {}  # of ranks that are down
         self._clock = clock
-        self._known: dict[int, _Known] = {}
+        self._known: dict[int, _LastAnswer] = {}
         self._stamps: dict[int, str] = {}
 
     def survey(
@@ -211,7 +211,7 @@ class Discovery:
 
     def _note(self, answer: NodeAnswer, name: str) -> str:
         """Remember an answer; its problem, if it is a new one."""
-        before = self._known.setdefault(answer.rank, _Known())
+        before = self._known.setdefault(answer.rank, _LastAnswer())
         facts, problem = None, answer.problem
         if answer.text:
             try:
@@ -220,14 +220,14 @@ class Discovery:
             except CompspecError as exc:
                 problem = str(exc)
         if facts is not None:
-            self._known[answer.rank] = _Known(facts)
+            self._known[answer.rank] = _LastAnswer(facts)
             return ""
         wait = (
             float("inf")
             if answer.final
             else min(MIN_RETRY_S * 2 ** min(before.failures, 10), MAX_RETRY_S)
         )
-        self._known[answer.rank] = _Known(
+        self._known[answer.rank] = _LastAnswer(
             before.facts,  # what it said before is the best that is known
             problem,
             answer.silent,
@@ -237,7 +237,7 @@ class Discovery:
         return "" if problem == before.problem else problem
 
     def _surveyed(self, view: NodeView) -> Surveyed:
-        known = self._known.get(view.rank, _Known())
+        known = self._known.get(view.rank, _LastAnswer())
         lasting = replace(view, cores_free=0, gpus_free=0)
         past = None if view.online else self._past_of(view)
         return Surveyed(lasting, known.facts, known.problem, known.silent, past)

@@ -39,7 +39,7 @@ from rainbow_agent.storage.ledger_unwritable import cannot_write
 log = logging.getLogger(__name__)
 
 #: News written in one transaction when a history is read; so many take a second or two.
-PORTION = 10_000
+MAX_CHANGES_PER_TRANSACTION = 10_000
 OPEN_TASK_STATES = frozenset(TaskState) - FINAL_TASK_STATES
 _RUNS = frozenset({TaskState.RUNNING})
 
@@ -196,9 +196,9 @@ class JournalFollower:
         open_keys = {row.key for row in ledger.tasks_in(OPEN_TASK_STATES)}
         news = [change for change in news if change.inside or change.key in open_keys]
         reach_if(CrashPoint.HISTORY_READ, lambda: news)
-        for start in range(0, len(news), PORTION):
+        for start in range(0, len(news), MAX_CHANGES_PER_TRANSACTION):
             self._stop.beat()
-            self._apply(ledger, news[start : start + PORTION])
+            self._apply(ledger, news[start : start + MAX_CHANGES_PER_TRANSACTION])
         reach_if(CrashPoint.HISTORY_WRITTEN, lambda: news)
         # Looked up after the history was read: what was purged meanwhile is remembered there.
         lineage = workload.lineage

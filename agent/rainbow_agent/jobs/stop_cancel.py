@@ -18,7 +18,7 @@ from rainbow_agent.runtime.stop import CANCEL_SHARE, Stop
 
 log = logging.getLogger(__name__)
 
-NOTE: Final = "the agent was stopped (RAINBOW_ON_STOP=cancel)"
+STOP_NOTE: Final = "the agent was stopped (RAINBOW_ON_STOP=cancel)"
 #: Seconds between looks at the ledger while tasks end.
 _POLL_INTERVAL_S: Final = 0.05
 _BEGUN = frozenset({TaskState.SUBMITTED, TaskState.RUNNING})
@@ -44,7 +44,7 @@ def cancel_running(
         return
     log.info("Canceling %s", counted(len(begun), "task"), extra={"action": "cancel_on_stop"})
     try:
-        cancel([row.flux_id for row in begun if row.flux_id is not None], NOTE)
+        cancel([row.flux_id for row in begun if row.flux_id is not None], STOP_NOTE)
     except (Transient, Refused) as exc:
         log.warning("Jobs could not be canceled and are still running: %s", exc)
         return
@@ -65,4 +65,6 @@ def _never(rows: Iterable[TaskRow], at: float) -> Iterable[TaskChange]:
     jobs = {row.key.job for row in rows if row.state in _BEGUN}
     for row in rows:
         if row.state is TaskState.PENDING and row.key.job in jobs:
-            yield TaskChange(row.key, TaskState.CANCELED, at, NOTE, reason=NOTE, finished=at)
+            yield TaskChange(
+                row.key, TaskState.CANCELED, at, STOP_NOTE, reason=STOP_NOTE, finished=at
+            )

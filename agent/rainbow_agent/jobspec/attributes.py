@@ -136,7 +136,7 @@ def _environment(node: Node, path: str) -> dict[str, str]:
                 f"{show(key.text)} is not the name of a variable; write one without '='"
             )
         if not isinstance(value, ScalarNode) or value.is_null:
-            what = "no value" if isinstance(value, ScalarNode) else kind(value)
+            what = "null" if isinstance(value, ScalarNode) else kind(value)
             raise spot(value, where).error(f"this is {what}; write text, or '' for an empty one")
         variables[key.text] = value.text
     return variables

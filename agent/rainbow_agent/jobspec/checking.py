@@ -20,7 +20,7 @@ _PLACE = re.compile(r"(?:(.*?) \()?line (\d+), column (\d+)\)?: (.*)", re.DOTALL
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnostic:
     """One thing about a text."""
 
     line: int  # from 1
@@ -29,7 +29,7 @@ class Finding:
     warning: bool = False  # it runs, but perhaps not as its writer thinks
 
 
-def check(text: str) -> list[Finding]:
+def check(text: str) -> list[Diagnostic]:
     """All that is wrong with a jobspec, by place; when nothing is, what may surprise.
 
     What can only be seen when the rest is right (a circle of dependencies) is reported once it is.
@@ -40,18 +40,18 @@ def check(text: str) -> list[Finding]:
         _look_at_all(document, faults)
     planned = faults.attempt(plan, document) if document and not faults.found else None
     if planned is not None:
-        return [_finding(warning, warning=True) for warning in planned.warnings]
+        return [_diagnostic(warning, warning=True) for warning in planned.warnings]
     by_place = sorted(faults.found, key=lambda f: (f.line or 0, f.column or 0))
-    return [_finding(text) for text in dict.fromkeys(str(fault) for fault in by_place)]
+    return [_diagnostic(text) for text in dict.fromkeys(str(fault) for fault in by_place)]
 
 
-def _finding(text: str, *, warning: bool = False) -> Finding:
+def _diagnostic(text: str, *, warning: bool = False) -> Diagnostic:
     found = _PLACE.match(text)
     if found is None:
-        return Finding(1, 1, text, warning)
+        return Diagnostic(1, 1, text, warning)
     path, line, column, what = found.groups()
     named = f"{path}: {what}" if path else what
-    return Finding(int(line), int(column), named, warning)
+    return Diagnostic(int(line), int(column), named, warning)
 
 
 def _look_at_all(document: Document, faults: Faults) -> None:

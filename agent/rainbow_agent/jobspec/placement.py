@@ -26,7 +26,7 @@ from rainbow_agent.jobspec.unplaceable import Unplaceable, does_not_fit, no_node
 
 
 @dataclass(frozen=True)
-class Place:
+class Fit:
     """How an option fits this site."""
 
     nodes: tuple[SiteNode, ...]  # that pass `requires`, up or down
@@ -82,7 +82,7 @@ class _Placer:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._known: dict[tuple[Shape, object, object, str], Place] = {}
+        self._known: dict[tuple[Shape, object, object, str], Fit] = {}
 
     def placed(self, task: PlannedTask) -> PlannedTask:
         """A task with its option chosen; of a group's tasks, which nodes pass."""
@@ -137,7 +137,7 @@ class _Placer:
             return {}
         return {"ranks": tuple(node.rank for node in self._of(option).nodes), "choices": ()}
 
-    def _choose(self, options: tuple[Option, ...]) -> tuple[Option, Place]:
+    def _choose(self, options: tuple[Option, ...]) -> tuple[Option, Fit]:
         found = [(option, self._of(option)) for option in options]
         for option, there in found:
             if there.now:
@@ -147,14 +147,14 @@ class _Placer:
                 return option, there
         raise Unplaceable("; and ".join(dict.fromkeys(there.problem for _, there in found)))
 
-    def _of(self, option: Option) -> Place:
+    def _of(self, option: Option) -> Fit:
         key = (option.shape, option.choices, option.ranks, option.where)
         if key not in self._known:
             self._known[key] = _look(option, self._site)
         return self._known[key]
 
 
-def _look(option: Option, site: Site) -> Place:
+def _look(option: Option, site: Site) -> Fit:
     nodes = tuple(
         node
         for node in site.passing(option.choices)
@@ -164,9 +164,9 @@ def _look(option: Option, site: Site) -> Place:
     pieces = _pieces(option.shape, nodes)
     if pieces >= wanted:
         now = _pieces(option.shape, [node for node in nodes if node.up])
-        return Place(nodes, fits=True, now=now >= wanted)
+        return Fit(nodes, fits=True, now=now >= wanted)
     problem = does_not_fit(option, nodes, pieces, site) if nodes else no_node_passes(option, site)
-    return Place(nodes, fits=False, now=False, problem=problem)
+    return Fit(nodes, fits=False, now=False, problem=problem)
 
 
 def _pieces(shape: Shape, nodes: Iterable[SiteNode]) -> int:

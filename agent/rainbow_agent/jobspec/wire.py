@@ -34,7 +34,7 @@ _LINE: Final = re.compile(
 _SAFE_START: Final = re.compile(r"[A-Za-z/]")
 _ODD_WORDS: Final = frozenset({"y", "n"})
 
-_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 #: In the server's `WHERE name LIKE "..."` these are columns, not text: such a cluster could
 #: register and would be denied ever after.
 _COLUMNS: Final = frozenset({"name", "token", "secret", "rowid", "oid"})
@@ -116,7 +116,7 @@ def check_cluster_name(name: str) -> None:
     Raises:
         UsageError: it is not a DNS-1123 label, or a column of the server's table.
     """
-    if not _LABEL.fullmatch(name):
+    if not _DNS_LABEL.fullmatch(name):
         raise UsageError(
             f"cluster name {name[:80]!r}: use 1 to 63 of a-z, 0-9 and '-', beginning and ending"
             " with a letter or digit"

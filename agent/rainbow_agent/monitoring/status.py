@@ -28,7 +28,7 @@ WORDS: Final[Mapping[str, str]] = {
 }
 #: Seconds without a sign of life after which a daemon is called stuck, where its main loop has no
 #: limit of its own in runtime.json.
-SILENCE: Final = 45.0
+DEFAULT_LOOP_LIMIT_S: Final = 45.0
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _limit(runtime: Mapping[str, Any]) -> float:
     loops = runtime.get("loops")
     main = loops.get("main") if isinstance(loops, Mapping) else None
     limit = main.get("limit") if isinstance(main, Mapping) else None
-    return float(limit) if isinstance(limit, (int, float)) else SILENCE
+    return float(limit) if isinstance(limit, (int, float)) else DEFAULT_LOOP_LIMIT_S
 
 
 def _said(conditions: Any) -> Iterator[Condition]:

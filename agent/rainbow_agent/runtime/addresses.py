@@ -14,7 +14,7 @@ from typing import Final
 _MAX_PORT: Final = 65535
 _MAX_NAME_LENGTH: Final = 253  # RFC 1035, without the last dot
 #: A label of a name. Docker Compose names services with underscores.
-_LABEL: Final = re.compile(r"[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?")
+_HOST_LABEL: Final = re.compile(r"[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?")
 #: What gRPC and browsers put before an address: `http://`, `dns:///`, `ipv4:`, `unix:`.
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+|(dns|ipv4|ipv6|unix|vsock|xds):")
 _EXAMPLE: Final = "rainbow.default.svc:8080"
@@ -109,4 +109,4 @@ def _is_name(text: str) -> bool:
         except AddressValueError:
             return False
         return True
-    return len(name) <= _MAX_NAME_LENGTH and all(_LABEL.fullmatch(label) for label in labels)
+    return len(name) <= _MAX_NAME_LENGTH and all(_HOST_LABEL.fullmatch(label) for label in labels)

@@ -10,7 +10,7 @@ from pathlib import Path
 from rainbow_agent.runtime import addresses
 from rainbow_agent.runtime.addresses import Address
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_CLUSTER_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 #: rainbow (075ee23, pkg/database) asks `name LIKE "..."`, and sqlite reads these as columns.
 _COLUMNS = frozenset({"name", "token", "secret", "rowid", "oid"})
 
@@ -121,7 +121,7 @@ def listen(value: str) -> Address | None:
 
 def cluster(value: str) -> str:
     """A cluster's name: a DNS-1123 label that rainbow's database takes for a name."""
-    if not _LABEL.fullmatch(value):
+    if not _CLUSTER_LABEL.fullmatch(value):
         raise ValueError(
             "is not a cluster name: use 1 to 63 of a-z, 0-9 and '-', beginning and ending with"
             " a letter or digit"

@@ -12,13 +12,13 @@ from typing import Final
 
 #: What can be requested.
 LEVELS: Final = ("debug", "info", "warning", "error")
-_NAME: Final = "log-level"
+_FILE_NAME: Final = "log-level"
 
 
 def read(folder: Path) -> str | None:
     """The requested level; None where there is none, or no such level."""
     try:
-        level = (folder / _NAME).read_text(encoding="utf-8").strip().lower()
+        level = (folder / _FILE_NAME).read_text(encoding="utf-8").strip().lower()
     except (OSError, UnicodeDecodeError):
         return None
     return level if level in LEVELS else None
@@ -30,14 +30,14 @@ def write(folder: Path, level: str) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    fresh = folder / f"{_NAME}.new"
+    fresh = folder / f"{_FILE_NAME}.new"
     fresh.write_text(level + "\n", encoding="utf-8")
-    fresh.replace(folder / _NAME)
+    fresh.replace(folder / _FILE_NAME)
 
 
 def clear(folder: Path) -> None:
     """Withdraw the request; without one, nothing happens."""
-    (folder / _NAME).unlink(missing_ok=True)
+    (folder / _FILE_NAME).unlink(missing_ok=True)
 
 
 def tell(pid: int) -> None:

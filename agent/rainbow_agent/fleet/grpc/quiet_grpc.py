@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 
-_NAME = "GRPC_VERBOSITY"
-_given = os.environ.get(_NAME)
-os.environ.setdefault(_NAME, "NONE")
+_VERBOSITY_VARIABLE = "GRPC_VERBOSITY"
+_given = os.environ.get(_VERBOSITY_VARIABLE)
+os.environ.setdefault(_VERBOSITY_VARIABLE, "NONE")
 
 import grpc  # noqa: E402 - after the variable
 
 if _given is None:
-    del os.environ[_NAME]
+    del os.environ[_VERBOSITY_VARIABLE]
 
 __all__ = ["grpc"]

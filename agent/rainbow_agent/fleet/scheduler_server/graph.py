@@ -20,7 +20,7 @@ ROOT: Final = "0"
 #: Name of the containment graph itself among the subsystems.
 CONTAINMENT: Final = "cluster"
 _CONTAINS: Final = "contains"
-_MAX_DEPTH: Final = 100  # levels of containment; real machines have less than ten
+_MAX_LEVELS: Final = 100  # levels of containment; real machines have less than ten
 
 State = dict[str, Any]
 
@@ -203,8 +203,8 @@ def _vertex(
     depth: int,
 ) -> Vertex:
     """The tree below a node; what two contain, or what contains itself, is there once."""
-    if depth > _MAX_DEPTH:
-        raise Failure(f"cluster nodes are invalid: more than {_MAX_DEPTH} levels of containment")
+    if depth > _MAX_LEVELS:
+        raise Failure(f"cluster nodes are invalid: more than {_MAX_LEVELS} levels of containment")
     below = []
     for child in children.get(id_, ()):
         if child not in seen:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from rainbow_agent.core.requirements import Need
 from rainbow_agent.fleet.scheduler_server.failure import Failure
 
-_MAX_DEPTH: Final = 20  # levels of `with`
+_MAX_WITH_DEPTH: Final = 20  # levels of `with`
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def parse(text: str) -> tuple[Request, ...]:
 
 
 def _request(value: Any, where: str, depth: int) -> Request:
-    if depth > _MAX_DEPTH:
-        raise Failure(f"{where}: more than {_MAX_DEPTH} levels of resources")
+    if depth > _MAX_WITH_DEPTH:
+        raise Failure(f"{where}: more than {_MAX_WITH_DEPTH} levels of resources")
     fields = _expect(value, dict, where)
     children = _expect(fields.get("with") or [], list, f"{where}.with")
     entries = _expect(fields.get("requires") or [], list, f"{where}.requires")

@@ -73,12 +73,12 @@ def check(algorithm: str, options: Mapping[str, str]) -> None:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _OrderRule:
     kind: str
     argument: str
 
 
-_Priority = tuple[_Step, ...]
+_Priority = tuple[_OrderRule, ...]
 _Ranked = dict[str, dict[str, Any]]  # the clusters that are left, in order, with their names
 
 
@@ -186,7 +186,7 @@ def _parse(options: Mapping[str, str]) -> list[_Priority]:
         raise Failure("priorities must be a list of {priority, steps: [{KIND: TEXT}]}") from exc
 
 
-def _step(kind: str, argument: str) -> _Step:
+def _step(kind: str, argument: str) -> _OrderRule:
     """A step that can be taken: what is wrong with it is said before any job depends on it."""
     if kind == "select" and argument not in _PICKS:
         raise Failure(f"{argument} is not a valid select method")
@@ -196,7 +196,7 @@ def _step(kind: str, argument: str) -> _Step:
         Expression(argument)
     if kind == "calc":
         _assignment(argument)
-    return _Step(kind, argument)
+    return _OrderRule(kind, argument)
 
 
 def _parameters(jobspec: str) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection
 #: Seconds for which what a trial showed is believed.
 BELIEVED_S = 10.0
 #: The name of the job that is tried.
-NAME = "rainbow-agent-trial"
+TRIAL_JOB_NAME = "rainbow-agent-trial"
 
 
 class Trial:
@@ -60,7 +60,11 @@ class Trial:
 
 
 def _plainest(queue: str) -> dict[str, object]:
-    system: dict[str, object] = {"duration": 1.0, "environment": {}, "job": {"name": NAME}}
+    system: dict[str, object] = {
+        "duration": 1.0,
+        "environment": {},
+        "job": {"name": TRIAL_JOB_NAME},
+    }
     if queue:
         system["queue"] = queue
     core = {"type": "core", "count": 1}

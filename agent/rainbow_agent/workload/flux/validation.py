@@ -17,7 +17,7 @@ from typing import Any
 from rainbow_agent.core.model import Submission
 
 #: Seconds after which Flux is asked again how it is configured, and forms are checked anew.
-KEPT = 30.0
+CACHE_S = 30.0
 #: Forms that are remembered at most.
 MOST_FORMS = 1000
 
@@ -42,7 +42,7 @@ class Validation:
 
     def refresh(self) -> None:
         """Ask again, if it is time to."""
-        if self._now() - self._asked >= KEPT:
+        if self._now() - self._asked >= CACHE_S:
             self._every_job = self._configured()
             self._passed.clear()
             self._asked = self._now()

@@ -30,7 +30,7 @@ _LOG_LIMIT = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class _Ready:
+class _Prepared:
     """Everything a server needs, before it becomes a process of its own."""
 
     state: ServerState
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _prepare(options: argparse.Namespace) -> _Ready:
+def _prepare(options: argparse.Namespace) -> _Prepared:
     """Lock the folder, read the journal back, listen.
 
     Raises:
@@ -107,7 +107,7 @@ def _prepare(options: argparse.Namespace) -> _Ready:
     journal = JournalLog.open(options.dir / folders.JOURNAL)
     state = restore(machine, journal, SystemClock().now())
     surroundings = Surroundings(options.dir, options.cwd, umask, machine.host)
-    return _Ready(state, surroundings, folders.listen(options.dir), lock)
+    return _Prepared(state, surroundings, folders.listen(options.dir), lock)
 
 
 def _detach(folder: Path) -> None:
@@ -129,7 +129,7 @@ def _detach(folder: Path) -> None:
     os.dup2(output, 2)
 
 
-def _serve(ready: _Ready, options: ServerOptions) -> int:
+def _serve(ready: _Prepared, options: ServerOptions) -> int:
     folders.sign_lock(ready.lock)
     if not become_subreaper():
         log.warning("Not the subreaper of its jobs: what they leave behind is not waited for")
@@ -146,7 +146,7 @@ def _serve(ready: _Ready, options: ServerOptions) -> int:
     return 0
 
 
-async def _run(ready: _Ready, options: ServerOptions) -> None:
+async def _run(ready: _Prepared, options: ServerOptions) -> None:
     server = Server(ready.state, Processes(ready.surroundings), options, SystemClock().now)
     await server.serve(ready.listener)
 

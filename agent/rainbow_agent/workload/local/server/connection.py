@@ -24,17 +24,17 @@ _MAX_QUOTE_CHARS = 200  # characters of the answer to nonsense
 class ClientHandler(Protocol):
     """What a connection needs of the server."""
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: ClientConnection) -> None:
         """A client came."""
 
-    def request(self, connection: Connection, message: Mapping[str, Any]) -> None:
+    def request(self, connection: ClientConnection, message: Mapping[str, Any]) -> None:
         """A client asks."""
 
-    def ended(self, connection: Connection) -> None:
+    def ended(self, connection: ClientConnection) -> None:
         """A client asks nothing more. May be called twice."""
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """A client, as asyncio sees it. Reading never pauses, so its end is always noticed."""
 
     def __init__(self, handler: ClientHandler) -> None:

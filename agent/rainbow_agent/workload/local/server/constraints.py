@@ -11,7 +11,7 @@ from rainbow_agent.core.errors import Rejected
 _RANK = 0
 #: A hostlist (RFC 29) term: a prefix, ranges in brackets, a suffix.
 _TERM = re.compile(r"^([^\[\],]*)(?:\[([0-9,\-]+)\]([^\[\],]*))?$")
-_MAX_DEPTH = 32
+_MAX_OPERATOR_DEPTH = 32
 
 
 def admits(constraint: Any, host: str, depth: int = 0) -> bool:
@@ -27,7 +27,7 @@ def admits(constraint: Any, host: str, depth: int = 0) -> bool:
     """
     if not isinstance(constraint, Mapping):
         raise Rejected("constraint must be JSON object")
-    if depth > _MAX_DEPTH:
+    if depth > _MAX_OPERATOR_DEPTH:
         raise Rejected("constraints are nested too deeply")
     return all(_operator(name, args, host, depth) for name, args in constraint.items())
 

@@ -20,13 +20,13 @@ from rainbow_agent.core.errors import Rejected
 from rainbow_agent.core.model import EventKind, WorkloadEvent
 from rainbow_agent.workload.local.server.constraints import admits
 from rainbow_agent.workload.local.server.machine import Machine
-from rainbow_agent.workload.local.server.request import Condition, Dependency, JobRequest
+from rainbow_agent.workload.local.server.request import Dependency, DependencyKind, JobRequest
 
 #: What Flux's journal calls the conditions in its notes.
 _DESCRIPTIONS = {
-    Condition.AFTEROK: "after-success",
-    Condition.AFTERNOTOK: "after-failure",
-    Condition.AFTERANY: "after-finish",
+    DependencyKind.AFTEROK: "after-success",
+    DependencyKind.AFTERNOTOK: "after-failure",
+    DependencyKind.AFTERANY: "after-finish",
 }
 
 

@@ -19,7 +19,7 @@ from rainbow_agent.workload.local.server.request import JobRequest, read_jobspec
 
 
 @dataclass
-class _Seen:
+class _OpenJob:
     """What the entries so far say of a job that is not over."""
 
     jobspec: Any = None
@@ -59,7 +59,7 @@ def recover(entries: Iterable[Mapping[str, Any]]) -> Recovered:
         Rejected: an entry is not what this version writes.
     """
     instance, last_id = "", 0
-    open_jobs: dict[int, _Seen] = {}
+    open_jobs: dict[int, _OpenJob] = {}
     ended_ok: dict[int, bool] = {}
     for entry in entries:
         if "header" in entry:
@@ -67,7 +67,7 @@ def recover(entries: Iterable[Mapping[str, Any]]) -> Recovered:
             continue
         job_id = int(entry["id"])
         last_id = max(last_id, job_id)
-        seen = open_jobs.setdefault(job_id, _Seen())
+        seen = open_jobs.setdefault(job_id, _OpenJob())
         if "event" in entry:
             event = entry_event(entry)
             if event.kind is EventKind.CLEAN:
@@ -102,7 +102,7 @@ def _read_header(entry: Mapping[str, Any]) -> str:
     return str(entry["instance"])
 
 
-def _note(seen: _Seen, event: WorkloadEvent) -> None:
+def _note(seen: _OpenJob, event: WorkloadEvent) -> None:
     if event.kind is EventKind.SUBMIT:
         seen.submitted = True
     elif event.kind is EventKind.START:

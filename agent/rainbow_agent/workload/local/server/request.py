@@ -20,11 +20,11 @@ _MAX_COUNT = 2**31 - 1
 _MAX_DURATION_S = 1e10
 _RESOURCE_TYPES = ("node", "slot", "core", "gpu")
 #: RFC 25 knows node, slot, and core or gpu below; deeper is not version 1.
-_MAX_DEPTH = 4
+_MAX_RESOURCE_DEPTH = 4
 _JOB_ID = re.compile(r"[0-9]{1,20}")
 
 
-class Condition(str, Enum):
+class DependencyKind(str, Enum):
     """How the other job must end (RFC 26)."""
 
     AFTEROK = "afterok"
@@ -33,14 +33,14 @@ class Condition(str, Enum):
 
     def met(self, *, ok: bool) -> bool:
         """Whether a job that ended `ok` or not is what was waited for."""
-        return self is Condition.AFTERANY or ok is (self is Condition.AFTEROK)
+        return self is DependencyKind.AFTERANY or ok is (self is DependencyKind.AFTEROK)
 
 
 @dataclass(frozen=True)
 class Dependency:
     """Wait for another job."""
 
-    condition: Condition
+    condition: DependencyKind
     job: int
 
 
@@ -130,7 +130,7 @@ def _add_up(vertices: Any, times: int, totals: dict[str, int], depth: int) -> bo
     """Add vertices to totals, `times` each; whether one of them is exclusive."""
     if not isinstance(vertices, list) or not vertices:
         raise Rejected("jobspec resources must be a list that is not empty")
-    if depth > _MAX_DEPTH:
+    if depth > _MAX_RESOURCE_DEPTH:
         raise Rejected("jobspec resources are nested too deeply for version 1")
     exclusive = False
     for item in vertices:
@@ -226,7 +226,7 @@ def _dependencies(value: Any) -> tuple[Dependency, ...]:
 def _dependency(item: Mapping[str, Any]) -> Dependency:
     scheme, target = item.get("scheme"), item.get("value")
     try:
-        condition = Condition(scheme)
+        condition = DependencyKind(scheme)
     except ValueError as exc:
         raise Rejected(f'dependency scheme "{scheme}" not supported') from exc
     if not isinstance(target, str) or not _JOB_ID.fullmatch(target):

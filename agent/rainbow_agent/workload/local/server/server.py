@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rainbow_agent.core.errors import Rejected
-from rainbow_agent.workload.local.server.connection import Connection
+from rainbow_agent.workload.local.server.connection import ClientConnection
 from rainbow_agent.workload.local.server.job_table import Job
 from rainbow_agent.workload.local.server.processes import Processes
 from rainbow_agent.workload.local.server.protocol import VERSION, Op
@@ -42,9 +42,9 @@ class ServerOptions:
 class _Settling:
     """A `settle` request that waits for connections that were hung up when it came."""
 
-    client: Connection
+    client: ClientConnection
     number: Any
-    hung_up: set[Connection]
+    hung_up: set[ClientConnection]
 
 
 class Server:
@@ -66,8 +66,8 @@ class Server:
         self._jobs = Supervisor(
             state, processes, grace=options.grace, now=now, on_change=self._plan_turn
         )
-        self._clients: set[Connection] = set()
-        self._answers: list[tuple[Connection, dict[str, Any]]] = []
+        self._clients: set[ClientConnection] = set()
+        self._answers: list[tuple[ClientConnection, dict[str, Any]]] = []
         self._settling: list[_Settling] = []
         self._turn_planned = False
         self._stopping = False
@@ -84,7 +84,7 @@ class Server:
             self._loop.add_signal_handler(number, self.stop)
         if self._options.lifeline is not None:
             self._loop.add_reader(self._options.lifeline, self._orphaned, self._options.lifeline)
-        door = await self._loop.create_unix_server(lambda: Connection(self), sock=listener)
+        door = await self._loop.create_unix_server(lambda: ClientConnection(self), sock=listener)
         self._plan_turn()
         try:
             await self._done
@@ -112,19 +112,19 @@ class Server:
 
     # What connections call (connection.Desk).
 
-    def opened(self, client: Connection) -> None:
+    def opened(self, client: ClientConnection) -> None:
         """A client came."""
         self._clients.add(client)
         self._plan_turn()
 
-    def ended(self, client: Connection) -> None:
+    def ended(self, client: ClientConnection) -> None:
         """A client went; all it sent has been taken in."""
         self._clients.discard(client)
         for settling in self._settling:
             settling.hung_up.discard(client)
         self._plan_turn()
 
-    def request(self, client: Connection, message: Mapping[str, Any]) -> None:
+    def request(self, client: ClientConnection, message: Mapping[str, Any]) -> None:
         """A client asks; the answer goes out in the next turn.
 
         Raises:
@@ -148,7 +148,7 @@ class Server:
             self._answers.append((client, answer))
         self._plan_turn()
 
-    def _do(self, op: Op, client: Connection, message: Mapping[str, Any]) -> dict[str, Any]:
+    def _do(self, op: Op, client: ClientConnection, message: Mapping[str, Any]) -> dict[str, Any]:
         if op is Op.SUBMIT:
             return {"job": self._jobs.submit(message.get("jobspec"))}
         if op is Op.CANCEL:
@@ -163,7 +163,7 @@ class Server:
             return self._shut_down(kill=message.get("kill") is True)
         return {"version": VERSION, "pid": os.getpid(), "instance": self._state.instance}
 
-    def _settle(self, client: Connection, number: Any, turns: int) -> None:
+    def _settle(self, client: ClientConnection, number: Any, turns: int) -> None:
         """Answer once nothing that was sent by now, also by clients that left, can become a job."""
         if turns:  # a connection that was made before the request may not be accepted yet
             self._loop.call_soon(self._settle, client, number, turns - 1)
