@@ -132,12 +132,12 @@ def a_report(ground: Ground, point: CrashPoint, folder: Path) -> None:
         stage.dies_at(point)
         assert stage.row("told").state is JobState.COMPLETED
         assert stage.site.fleet.state_holds(told) == (point is not CrashPoint.REPORT_MADE)
-        assert ("completed" in stage.told("told")) == (point is CrashPoint.REPORT_NOTED)
+        assert ("completed" in stage.reported("told")) == (point is CrashPoint.REPORT_NOTED)
         stage.finishes("told")
         stage.tells_all()
         assert stage.site.fleet.state_holds(f"{told} && jobs_running == 0 && jobs_submitted == 0")
-        assert stage.told("told").count("completed") == 1
-        assert stage.told("told")[-1] == "completed"
+        assert stage.reported("told").count("completed") == 1
+        assert stage.reported("told")[-1] == "completed"
         assert stage.ending("told").lines == ["build", "left", "left", "report", "right"]
 
 
@@ -197,12 +197,12 @@ def a_withdrawal(ground: Ground, point: CrashPoint, _: Path) -> None:
 
 
 def a_cancellation(ground: Ground, point: CrashPoint, _: Path) -> None:
-    """Killed once Flux was told, or once the job is over and its wish is not."""
+    """Killed once Flux has the cancellation, or once the job is over and the request still open."""
     stage, name, reference = ground.stage, point.value, ground.canceled
     with stage.armed(point):
         stage.runs_long(name)
         assert stage.cancel(name) in (0, 124)  # asked, and not waited for
-    found = stage.wish(name)
+    found = stage.cancellation(name)
     assert found is not None
     assert found.done is None
     assert (stage.row(name).state is JobState.CANCELED) == (point is CrashPoint.CANCELED)
@@ -385,7 +385,7 @@ def test_killed_around_a_group(ground: Ground, point: CrashPoint) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("before", [CrashPoint.WRITTEN, CrashPoint.PLANNED, CrashPoint.MARKED])
 def test_canceled_before_it_was_submitted(ground: Ground, before: CrashPoint) -> None:
-    """A wish that came while no agent ran is carried out before anything is submitted."""
+    """A request that came while no agent ran is carried out before anything is submitted."""
     stage, name = ground.stage, f"canceled-{before.value}"
     stage.send(diamond, name)
     stage.dies_at(before)

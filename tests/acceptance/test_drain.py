@@ -75,7 +75,7 @@ def test_a_drained_cluster_takes_nothing_and_finishes_what_it_has(site: Site) ->
         assert "1 job still open" in late.err
         (program.folder / "here").touch()
         assert program.run("drain", "--wait").code == 0
-        eventually(lambda: site.fleet.state_holds("draining == 1"), "rainbow was told")
+        eventually(lambda: site.fleet.state_holds("draining == 1"), "rainbow has the reports")
         assert agent.stop() == 0, agent.log()
     assert states(site) == {"here": JobState.COMPLETED}
     assert len(site.fleet.waiting()) == 1
@@ -87,7 +87,7 @@ def test_a_drained_cluster_takes_nothing_and_finishes_what_it_has(site: Site) ->
         assert len(site.fleet.waiting()) == 1
         assert program.run("resume").out.startswith("Cluster blue takes new jobs again")
         program.await_end(2)
-        eventually(lambda: site.fleet.state_holds("draining == 0"), "rainbow was told")
+        eventually(lambda: site.fleet.state_holds("draining == 0"), "rainbow has the reports")
         assert agent.stop() == 0, agent.log()
     assert site.written() == ["here", "later"]
 

@@ -135,7 +135,7 @@ def test_every_status_of_every_call(proxied: tuple[Site, CallProxy]) -> None:
         eventually(lambda: proxy.left() == 0, "all faults have been", seconds=100)
         send(site, 9, 10)
         site.program.await_end(10)
-        eventually(lambda: not site.untold(), "rainbow was told")
+        eventually(lambda: not site.unreported(), "rainbow has the reports")
         eventually(
             lambda: proxy.report().get("jobs_completed") == 10,
             "the last report is the truth",
@@ -183,7 +183,7 @@ def test_a_status_that_lasts_is_shown_until_it_is_over(
             proxy.fail_on(rpc, None)
         site.program.await_end(1)
         eventually(lambda: site.program.show("status")["reasons"] == [], "status says it is over")
-        eventually(lambda: not site.untold(), "rainbow was told")
+        eventually(lambda: not site.unreported(), "rainbow has the reports")
         assert agent.stop() == 0, agent.log()
     expect_as_without_faults(site, 1)
 
@@ -203,7 +203,7 @@ def test_a_denial_that_does_not_last(proxied: tuple[Site, CallProxy]) -> None:
         eventually(lambda: proxy.left() == 0, "all denials have been")
         send(site, 2)
         site.program.await_end(2)
-        eventually(lambda: not site.untold(), "rainbow was told")
+        eventually(lambda: not site.unreported(), "rainbow has the reports")
         assert site.fleet.credentials.cluster_secret == secret
         assert agent.stop() == 0, agent.log()
     expect_as_without_faults(site, 2)
@@ -232,7 +232,7 @@ def test_drops_delays_and_cuts(kind: SchedulerKind, tmp_path: Path, seed: int) -
             )
             proxy.drop = proxy.delay = 0.0
             proxy.cut_after = proxy.cut_after_sent = None
-            eventually(lambda: not site.untold(), "rainbow was told", seconds=60)
+            eventually(lambda: not site.unreported(), "rainbow has the reports", seconds=60)
             eventually(
                 lambda: site.fleet.state_holds("jobs_completed == 4"), "reported", seconds=60
             )
@@ -312,7 +312,7 @@ def test_every_status_while_the_cluster_changes(
         assert not offers(site, version)
         send(site, 1)
         site.program.await_end(1)
-        eventually(lambda: not site.untold(), "rainbow was told")
+        eventually(lambda: not site.unreported(), "rainbow has the reports")
         eventually(lambda: site.program.show("status")["reasons"] == [], "all is well", seconds=60)
         assert agent.stop() == 0, agent.log()
         expect_named(agent, *used)

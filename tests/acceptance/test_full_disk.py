@@ -66,7 +66,7 @@ def full_with_jobs_underway(site: Site, disk: SmallDisk, agent: Running, gate: P
     then = task(site.writes("third"), "then", depends_on=["wait"])
     site.fleet.send(jobspec(task(wait, "wait"), then, name="second"))
     eventually(lambda: "second begun" in site.written(), "it runs")
-    eventually(lambda: not site.untold(), "rainbow was told")
+    eventually(lambda: not site.unreported(), "rainbow has the reports")
     disk.fill()
     # More than what is left of the ledger's log: it has to grow.
     text = to_wire(jobspec(task(site.writes("fourth")), name="fourth"))

@@ -55,7 +55,9 @@ def test_whoever_looks_hears_the_truth(tmp_path: Path, kind: SchedulerKind, flux
         here.fleet.send(jobspec(task(["true"], "a"), task(["false"], "b", depends_on=["a"])))
         here.fleet.send(jobspec(task(["true"], "a"), name="<b>bold</b>"))
         here.program.await_end(2)
-        eventually(lambda: visitor.get("/status.json").value["jobs"]["completed"] == 1, "told")
+        eventually(
+            lambda: visitor.get("/status.json").value["jobs"]["completed"] == 1, "it is reported"
+        )
         status = visitor.get("/status.json").value
         shown = here.program.show("status")
         assert status["jobs"] == shown["jobs"]

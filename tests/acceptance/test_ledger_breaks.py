@@ -117,7 +117,7 @@ def one_job_done_and_one_runs(site: Site, gate: Path, agent: Running) -> None:
     ]
     site.fleet.send(jobspec(*chain, name="second"))
     eventually(lambda: "second begun" in site.written(), "it runs")
-    eventually(lambda: not site.untold(), "rainbow was told")
+    eventually(lambda: not site.unreported(), "rainbow has the reports")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_job_half_in_flux_is_offered_again(site: Site) -> None:
     half_submitted(site)
     with site.program.background("start") as agent:
         site.program.await_end(1)
-        eventually(lambda: not site.untold(), "rainbow was told")
+        eventually(lambda: not site.unreported(), "rainbow has the reports")
         eventually(lambda: none_waits(site), "and let go of it")
         eventually(lambda: "ledger-rebuilt" not in reasons(site), "nothing was put aside")
         assert agent.stop() == 0, agent.log()

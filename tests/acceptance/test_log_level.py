@@ -14,7 +14,7 @@ from support.site import running_site
 
 
 def test_the_level_changes_while_it_runs(tmp_path: Path) -> None:
-    """By the verb, and back by SIGHUP without a wish; each line of a job has its id."""
+    """By the verb, and back by SIGHUP without a request; each line of a job has its id."""
     with running_site(tmp_path) as site, site.program.background("start") as agent:
         agent.says("registered")
         first = site.program.run("log-level", "debug")

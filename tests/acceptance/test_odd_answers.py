@@ -60,7 +60,7 @@ class Server:
         """A job that is really there does what it should, and rainbow is told."""
         self.site.fleet.send(jobspec(task(self.site.writes(line)), name=line))
         eventually(lambda: line in self.site.written(), f"{line} runs", seconds=60)
-        eventually(lambda: not self.site.untold(), "rainbow was told", seconds=60)
+        eventually(lambda: not self.site.unreported(), "rainbow has the reports", seconds=60)
 
     def jobs(self) -> dict[int, JobRow]:
         """What the ledger has, by rainbow's id."""
@@ -116,7 +116,9 @@ def test_rows_that_are_no_jobs(tmp_path: Path) -> None:
         shown = {job["id"]: job for job in server.site.program.show("jobs")}
         assert {n for n, job in shown.items() if job["state"] == "refused"} == set(odd)
         assert all(shown[job_id]["reason"] for job_id in odd)
-        eventually(lambda: server.proxy.report().get("jobs_refused") == len(odd), "rainbow is told")
+        eventually(
+            lambda: server.proxy.report().get("jobs_refused") == len(odd), "rainbow has the report"
+        )
         assert server.site.program.show("status")["jobs"]["refused"] == len(odd)
         eventually(lambda: server.rows == {}, "all were let go")
         assert sorted(server.site.written()) == ["beside", "next"]
@@ -152,7 +154,7 @@ def test_one_id_twice(tmp_path: Path) -> None:
         first = server.row(500, "first")
         server.rows[500] = first
         eventually(lambda: "first" in server.site.written(), "it runs")
-        eventually(lambda: server.rows == {}, "rainbow was told")
+        eventually(lambda: server.rows == {}, "rainbow has the reports")
         server.rows[500] = first  # as after its database was put back
         eventually(lambda: server.rows == {}, "it is let go again")
         reuses = "rainbow-reuses-ids"
@@ -160,7 +162,7 @@ def test_one_id_twice(tmp_path: Path) -> None:
         assert agent.log().count("Rainbow offers job 500") >= 1
         server.rows[500] = server.row(500, "second")
         server.the_next_job_runs("next")
-        eventually(lambda: server.rows == {}, "rainbow was told of that one too")
+        eventually(lambda: server.rows == {}, "rainbow knows of that one too")
         assert "500" in server.reasons()[reuses]
         assert agent.log().count("Rainbow gave the number 500") == 1
         assert sorted(server.site.written()) == ["first", "next", "second"]
@@ -212,7 +214,9 @@ def test_answers_that_are_none(tmp_path: Path, rpc: Rpc[Any, Any], change: Any, 
         make = unknown_status(rpc.reply) if change == "status" else change
         server.proxy.answer_with(rpc, make)
         server.site.fleet.send(jobspec(task(server.site.writes("waits"))))
-        eventually(lambda: any(says in reason for reason in server.reasons().values()), "told")
+        eventually(
+            lambda: any(says in reason for reason in server.reasons().values()), "it is reported"
+        )
         assert server.site.program.rows() == []
         server.proxy.answer_with(rpc, lambda _: b"")  # an empty answer: there are no jobs
         eventually(lambda: server.reasons() == {}, "no jobs is no trouble")

@@ -133,7 +133,7 @@ def test_reports_of_an_outage(kind: SchedulerKind, tmp_path: Path, timer: Timer)
                 for n, name in enumerate(many)]  # fmt: skip
         site.fleet.send(*jobs)
         eventually(lambda: len(states_of(site)) == len(many), "all came")
-        eventually(lambda: not site.untold(), "rainbow was told of all", seconds=60)
+        eventually(lambda: not site.unreported(), "rainbow has all reports", seconds=60)
         eventually(lambda: site.fleet.state_holds("jobs_running == 4"), "rainbow knows it")
         site.fleet.send(jobspec(task(waits(slow)), name="slow"))
         eventually(lambda: len(states_of(site)) == len(many) + 1, "one more came")

@@ -51,7 +51,7 @@ def test_a_damaged_ledger(how: str, tmp_path: Path, timer: Timer, *, flux: bool)
             ]
             site.fleet.send(jobspec(*chain, name="told"))
             site.program.await_end(1)
-            eventually(lambda: not site.untold(), "rainbow was told")
+            eventually(lambda: not site.unreported(), "rainbow has the reports")
             assert agent.stop() == 0
         before = site.program.rows()
         # One that rainbow was not told of: in Flux, and still on rainbow's list.
@@ -71,7 +71,7 @@ def test_a_damaged_ledger(how: str, tmp_path: Path, timer: Timer, *, flux: bool)
                 agent.says("Caught up")
                 eventually(lambda: len(site.program.rows()) == 2, "both jobs are back")
                 site.program.await_end(2)
-                eventually(lambda: not site.fleet.waiting(), "rainbow was told")
+                eventually(lambda: not site.fleet.waiting(), "rainbow has the reports")
             aside = list(site.program.state_dir.glob("ledger.sqlite.damaged-*Z"))
             assert len(aside) == (0 if how == "gone" else 1)
             if aside:

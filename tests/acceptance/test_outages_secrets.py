@@ -134,7 +134,7 @@ def test_the_cluster_row_is_removed_by_the_operator(tmp_path: Path) -> None:
         site.scheduler.start()
         with site.program.background("start") as agent:
             site.program.await_end(1)
-            eventually(lambda: not site.untold(), "rainbow was told")
+            eventually(lambda: not site.unreported(), "rainbow has the reports")
             eventually(lambda: not site.fleet.waiting(), "and let go of it")
             assert agent.stop() == 0, agent.log()
         (job,) = site.program.rows()

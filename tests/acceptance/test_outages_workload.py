@@ -152,7 +152,7 @@ def test_flux_instance_replaced(tmp_path: Path, timer: Timer, on_lost: str) -> N
                     f"Flux replaced, RAINBOW_ON_LOST={on_lost}", "flux", "every task is resolved"
                 ):
                     site.program.await_end(1)
-                eventually(lambda: not site.untold(), "told")
+                eventually(lambda: not site.unreported(), "it shows")
                 assert agent.stop() == 0
         (job,) = site.program.rows()
         states = {row.key.task: row.state for row in job.tasks}
@@ -213,7 +213,7 @@ def test_flux_is_restarted_under_a_living_agent(
         with timer(what, "flux", "a job is received, run and reported"):
             eventually(lambda: "job 2" in site.written(), "it runs", seconds=90)
         site.program.await_end(3)
-        eventually(lambda: not site.untold(), "rainbow was told")
+        eventually(lambda: not site.unreported(), "rainbow has the reports")
         # A Flux that is shut down cancels what runs; one that is killed says nothing.
         assert states_of(site)["both"] is (JobState.CANCELED if kept else JobState.LOST)
         assert site.written() == ["job 1", "job 2"]
@@ -250,7 +250,7 @@ def test_a_task_that_was_purged_runs_once_also_where_flux_is_restarted(tmp_path:
             site.program.environ["FLUX_URI"] = flux.uri
             with site.program.background("start") as agent:
                 site.program.await_end(1)
-                eventually(lambda: not site.untold(), "rainbow was told")
+                eventually(lambda: not site.unreported(), "rainbow has the reports")
                 site.fleet.send(jobspec(task(site.writes("next"))))
                 site.program.await_end(2)
                 assert agent.stop() == 0, agent.log()
@@ -284,7 +284,9 @@ def test_a_rank_is_lost_while_it_runs_a_task(tmp_path: Path, timer: Timer) -> No
         os.kill(flux.broker(int(where.read_text())), signal.SIGKILL)
         what = "a rank lost while it runs a task"
         with timer(what, "flux", "it failed with Flux's reason; the next job has run"):
-            eventually(lambda: states_of(site).get("lost") is JobState.FAILED, "told", seconds=60)
+            eventually(
+                lambda: states_of(site).get("lost") is JobState.FAILED, "it shows", seconds=60
+            )
             gate.touch()
             runs_a_job(site, 3)
         (job,) = [row for row in site.program.rows() if row.name == "lost"]
@@ -328,7 +330,7 @@ def test_the_clock_is_set(tmp_path: Path, timer: Timer, *, flux: bool) -> None:
         is_up(agent, site)
         site.fleet.send(jobspec(task(waits(gate), duration="10m"), name="long"))
         eventually(lambda: states_of(site) == {"long": JobState.RUNNING}, "it runs")
-        eventually(lambda: not site.untold(), "rainbow was told")
+        eventually(lambda: not site.unreported(), "rainbow has the reports")
         visitor = Visitor(site.program)
         eventually(lambda: visitor.wrong("/readyz") == [], "it is ready")
         for n, (seconds, how) in enumerate([(3600, "forward"), (-3600, "back")], 1):
@@ -346,7 +348,7 @@ def test_the_clock_is_set(tmp_path: Path, timer: Timer, *, flux: bool) -> None:
                     "it ran",
                     seconds=60,
                 )
-                eventually(lambda: not site.untold(), "rainbow was told")
+                eventually(lambda: not site.unreported(), "rainbow has the reports")
             assert site.written() == ["forward", "back"][:n]
             assert states_of(site)["long"] is JobState.RUNNING
         eventually(

@@ -50,7 +50,7 @@ def test_a_rainbow_that_forgets(kind: SchedulerKind, tmp_path: Path) -> None:
         eventually(lambda: len(site.program.rows()) == 3, "jobs come after the second restart")
         gate.touch()
         site.program.await_end(3)
-        eventually(lambda: not site.untold(), "rainbow was told")
+        eventually(lambda: not site.unreported(), "rainbow has the reports")
         new = registration(site)
         assert agent.stop() == 0, agent.log()
 

@@ -110,7 +110,7 @@ def expect_all_told(stage: Stage, jobs: int) -> None:
     words = [f"jobs_{state.value} == {ends[state]}" for state in JobState]
     assert stage.site.fleet.state_holds(" && ".join(words)), words
     for row in rows:
-        assert stage.told(row.name)[-1] == row.state.value
+        assert stage.reported(row.name)[-1] == row.state.value
 
 
 @IN_TURN

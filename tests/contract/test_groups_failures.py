@@ -137,7 +137,7 @@ def test_a_runner_that_is_killed(site: GroupSite) -> None:
 
     def kill(run: Run) -> None:
         pids.extend([site.pid("job"), site.pid("back")])
-        eventually(lambda: "g/job" in site.told, "it is told that the job runs")
+        eventually(lambda: "g/job" in site.changes, "it is reported that the job runs")
         (runner,) = [
             int(entry.name)
             for entry in Path("/proc").iterdir()

@@ -10,7 +10,7 @@ from support.ledger import REGISTRATION, add_job, news, offer
 RUNNING, COMPLETED = JobState.RUNNING, JobState.COMPLETED
 
 
-def wish(key: JobKey, at: float = 1005.0) -> Cancellation:
+def request(key: JobKey, at: float = 1005.0) -> Cancellation:
     return Cancellation(key, at, "alice@blue-0", "not needed")
 
 
@@ -70,9 +70,9 @@ class TestCancellations:
     def test_a_wish_is_kept_until_the_job_is_over(self, ledger: SqliteLedger) -> None:
         """With who and why; the first one counts."""
         key = add_job(ledger, 1, "a")
-        assert ledger.ask_cancel(wish(key))
+        assert ledger.ask_cancel(request(key))
         assert not ledger.ask_cancel(Cancellation(key, 1006.0, "bob", ""))
-        assert ledger.cancellations() == [wish(key)]
+        assert ledger.cancellations() == [request(key)]
         ledger.end_cancellation(key, 1007.0)
         assert ledger.cancellations() == []
         found = ledger.cancellation_of(key)
@@ -84,7 +84,7 @@ class TestCancellations:
         """Nothing is asked of it."""
         key = add_job(ledger, 1, "a")
         ledger.apply([news(key, "a", TaskState.COMPLETED)])
-        assert not ledger.ask_cancel(wish(key))
+        assert not ledger.ask_cancel(request(key))
         assert ledger.cancellation_of(key) is None
 
     def test_a_job_without_tasks_is_canceled_and_let_go(self, ledger: SqliteLedger) -> None:

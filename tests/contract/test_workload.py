@@ -10,7 +10,7 @@ import pytest
 from rainbow_agent.core.model import EventKind, SubmitHeld, SubmitRefused, Submitted
 from support.common import eventually
 from support.local_workload import make_jobspec
-from support.places import FOREVER, Client, exception, lives, moment, status, told
+from support.places import FOREVER, Client, exception, kinds_of, lives, moment, status
 
 
 def test_a_job_is_told_from_submission_to_its_end(client: Client) -> None:
@@ -18,7 +18,7 @@ def test_a_job_is_told_from_submission_to_its_end(client: Client) -> None:
     (outcome,) = client.submit(make_jobspec(["true"]))
     assert isinstance(outcome, Submitted)
     events = client.end(outcome.flux_id)
-    assert told(events) == ["submit", "start", "finish", "clean"]
+    assert kinds_of(events) == ["submit", "start", "finish", "clean"]
     assert events[0].key == outcome.key
     assert status(events) == 0
     assert [e.time for e in events] == sorted(e.time for e in events)
@@ -40,7 +40,7 @@ def test_a_failure_has_its_wait_status(client: Client, command: list[str], code:
     """Exit codes come as wait statuses; a signal is 128 and its number."""
     events = client.end(client.run(command))
     assert status(events) == code << 8
-    assert told(events)[-1] == "clean"
+    assert kinds_of(events)[-1] == "clean"
 
 
 def test_a_dependent_job_starts_when_all_before_it_ended_well(client: Client) -> None:
@@ -66,7 +66,7 @@ def test_a_failure_ends_all_that_depends_on_it(client: Client) -> None:
     third = client.run(["true"], afterok=[second])
     for job in (second, third):
         events = client.end(job)
-        assert told(events) == ["submit", "dependency", "clean"]
+        assert kinds_of(events) == ["submit", "dependency", "clean"]
         assert exception(events).severity == 0
         assert "dependency" in exception(events).note
 
@@ -91,7 +91,7 @@ def test_a_request_that_can_never_run_is_turned_down_in_words(client: Client) ->
         words = outcome.reason
     else:
         events = client.end(outcome.flux_id)
-        assert told(events) == ["submit", "alloc", "clean"]
+        assert kinds_of(events) == ["submit", "alloc", "clean"]
         words = exception(events).note
     assert "unsatisfiable" in words
 
@@ -103,7 +103,7 @@ def test_an_unknown_host_is_turned_down_in_words(client: Client) -> None:
     if isinstance(outcome, SubmitRefused):
         assert "nosuch-host" in outcome.reason
     else:
-        assert "start" not in told(client.end(outcome.flux_id))
+        assert "start" not in kinds_of(client.end(outcome.flux_id))
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,8 @@ def test_cancel_ends_a_job_that_waits(client: Client) -> None:
     waiting = client.run(["true"], afterok=[blocker])
     dependent = client.run(["true"], afterok=[waiting])
     client.workload.cancel([waiting], "no more")
-    assert told(client.end(waiting)) == ["submit", "cancel", "clean"]
-    assert told(client.end(dependent)) == ["submit", "dependency", "clean"]
+    assert kinds_of(client.end(waiting)) == ["submit", "cancel", "clean"]
+    assert kinds_of(client.end(dependent)) == ["submit", "dependency", "clean"]
 
 
 def test_cancel_of_what_is_over_or_unknown_is_no_error(client: Client) -> None:
@@ -174,4 +174,4 @@ def test_cancel_of_what_is_over_or_unknown_is_no_error(client: Client) -> None:
     over, running = client.run(["true"]), client.run(FOREVER)
     client.end(over)
     client.workload.cancel([over, 12345, running], "all of you")
-    assert "cancel" in told(client.end(running))
+    assert "cancel" in kinds_of(client.end(running))

@@ -11,7 +11,7 @@ from contextlib import closing
 from rainbow_agent.core.model import EventKind, Submission, Submitted, WorkloadEvent
 from support.common import eventually, helper_environment
 from support.local_workload import make_jobspec
-from support.places import FOREVER, Client, Place, new_key, status, told
+from support.places import FOREVER, Client, Place, kinds_of, new_key, status
 
 #: A program that submits and dies at once, with everything on its way.
 _DOOMED = """
@@ -111,7 +111,7 @@ def test_many_jobs_run_and_end_well(client: Client) -> None:
     per_job: dict[int, list[str]] = defaultdict(list)
     for outcome in outcomes:
         assert isinstance(outcome, Submitted)
-        per_job[outcome.flux_id] = told(client.end(outcome.flux_id))
+        per_job[outcome.flux_id] = kinds_of(client.end(outcome.flux_id))
     assert set(map(tuple, per_job.values())) == {("submit", "start", "finish", "clean")}
 
 

@@ -82,7 +82,7 @@ def test_two_clusters_and_the_walk_through(fleet: Any, patiently: Wait) -> None:
     install(pink, "lammps")
     folder = blue.state.parent / "blue-spack"
     wanted = needs("lammps", "only-pink")
-    patiently(lambda: has_package(pink, "lammps"), "rainbow was told of lammps")
+    patiently(lambda: has_package(pink, "lammps"), "rainbow knows of lammps")
     assert submit(blue, spec(blue, wanted)) == "pink"
     patiently(lambda: state(pink, "only-pink") == "completed", "the job ran on pink")
     assert jobs(blue) == {}
@@ -96,7 +96,7 @@ def test_two_clusters_and_the_walk_through(fleet: Any, patiently: Wait) -> None:
     assert tasks["ior"]["depends_on"] == ["build"]
     store = folder.with_name(f"{target.name}-spack")
     assert (store / "ran").read_text() == "ior ran -b 64m -O summaryFormat=json\n"
-    patiently(lambda: has_package(target, "ior"), "rainbow was told of ior")
+    patiently(lambda: has_package(target, "ior"), "rainbow knows of ior")
     assert submit(blue, spec(blue, needs("ior", "late"))) == target.name
     patiently(lambda: state(target, "late") == "completed", "a job that requires ior ran")
 

@@ -125,13 +125,13 @@ class Stage:
             return self.site.fleet.fits()
         return False
 
-    def wish(self, name: str) -> Cancellation | None:
+    def cancellation(self, name: str) -> Cancellation | None:
         """Who asked for a job's end."""
         with self._ledger() as ledger:
             return ledger.cancellation_of(self.row(name).key)
 
-    def told(self, name: str) -> list[str]:
-        """What rainbow was told of a job, as the ledger has it, in order."""
+    def reported(self, name: str) -> list[str]:
+        """What was reported to rainbow of a job, as the ledger has it, in order."""
         with self._ledger() as ledger:
             lines = ledger.reports_of(self.row(name).key)
         return [line.state for line in lines if line.state is not None]
@@ -151,14 +151,17 @@ class Stage:
         return self.site.program.run(*words, **settings).code
 
     def stores_wish(self, name: str) -> None:
-        """Ask for a job's end, and be killed as soon as the wish is stored.
+        """Ask for a job's end, and be killed as soon as the request is stored.
 
         Raises:
             AssertionError: it was not, or somebody has carried it out.
         """
-        code, found = self.cancel(name, **arming(CrashPoint.CANCEL_REQUESTED)), self.wish(name)
+        code, found = (
+            self.cancel(name, **arming(CrashPoint.CANCEL_REQUESTED)),
+            self.cancellation(name),
+        )
         if code != -signal.SIGKILL or found is None or found.done is not None:
-            raise AssertionError(f"`cancel` ended with {code}, the wish is {found}")
+            raise AssertionError(f"`cancel` ended with {code}, the request is {found}")
 
     def dies_at(self, point: CrashPoint, *, time: int = 1, **settings: str) -> None:
         """Start the agent; it is killed at the point."""
@@ -194,16 +197,16 @@ class Stage:
         """Run the agent once more, and stop it in order: rainbow knows the end of every job.
 
         Raises:
-            AssertionError: it was not told.
+            AssertionError: it was not reported.
         """
         with self.site.program.background("start") as agent:
             agent.says("Caught up")
             if agent.stop():
                 raise AssertionError(f"it did not end in order:\n{agent.log()}")
         rows = {row.key.id: row for row in self.site.program.rows()}  # of two with one id the newer
-        owed = [r.name for r in rows.values() if self.told(r.name)[-1:] != [r.state.value]]
+        owed = [r.name for r in rows.values() if self.reported(r.name)[-1:] != [r.state.value]]
         if owed or not rows:
-            raise AssertionError(f"rainbow was not told the end of {owed}")
+            raise AssertionError(f"no report of the end of {owed}")
 
     def ending(self, name: str) -> Ending:
         """How a job ended."""
@@ -236,13 +239,13 @@ class Stage:
     def _rests(self, name: str) -> bool:
         if not any(row.name == name for row in self.site.program.rows()):
             return False
-        row, wish = self.row(name), self.wish(name)
+        row, request = self.row(name), self.cancellation(name)
         over = row.state in FINAL_JOB_STATES and row.accepted is not None
-        return over and (wish is None or wish.done is not None)
+        return over and (request is None or request.done is not None)
 
 
 def _own_reason(task: TaskRow) -> str | None:
-    """Of a task that depends on others and was canceled, either may be told: it, or they."""
+    """Of a task that depends on others and was canceled, either may be reported: it, or they."""
     return None if task.state is TaskState.CANCELED and task.depends_on else task.reason
 
 
@@ -309,7 +312,7 @@ def long(stage: Stage, name: str) -> dict[str, Any]:
 
 
 class Ground:
-    """What the stories of one pair of parts are told on.
+    """What the stories of one pair of parts run on.
 
     Args:
         kind: of rainbow.

@@ -66,7 +66,7 @@ class World:
         self.ownership = RememberedOwnership()
         self.secret = REGISTRATION_SECRET
         self.max_jobs = 256
-        self.told: list[dict[str, Any]] = []
+        self.statuses: list[dict[str, Any]] = []
         self.agents: list[Agent] = []
 
     def registered(self) -> None:
@@ -138,7 +138,9 @@ class Told(StatusWriter):
     def write(self, facts: Mapping[str, Any]) -> None:
         """See StatusWriter."""
         super().write(facts)
-        self._world.told.append(json.loads((self._world.path.parent / "runtime.json").read_text()))
+        self._world.statuses.append(
+            json.loads((self._world.path.parent / "runtime.json").read_text())
+        )
 
 
 class FakeNodes(NodeWatcher):

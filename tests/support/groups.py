@@ -45,7 +45,7 @@ class GroupSite:
 
     place: Place
     folder: Path
-    told: dict[str, list[TaskChange]] = field(default_factory=dict)
+    changes: dict[str, list[TaskChange]] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -98,13 +98,13 @@ class GroupSite:
         return {_name(key): news.state for key, news in run.latest.items()}
 
     def _hear(self, news: TaskChange) -> None:
-        self.told.setdefault(_name(news.key), []).append(news)
+        self.changes.setdefault(_name(news.key), []).append(news)
         if news.flux_id is not None:
             self.ids[_name(news.key)] = news.flux_id
 
     def last(self, task: str) -> TaskChange:
         """The last news of a task."""
-        return self.told[task][-1]
+        return self.changes[task][-1]
 
     def pid(self, file: str) -> int:
         """The process that wrote its number there."""

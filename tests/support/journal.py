@@ -28,11 +28,11 @@ class World:
         self.clock = FakeClock()
         self.telemetry = Telemetry(self.clock)
         self._on_lost = "fail"
-        self._make_room()
+        self._make_follower()
 
-    def _make_room(self) -> None:
+    def _make_follower(self) -> None:
         self.stop = Stop()
-        self.room = JournalFollower(
+        self.follower = JournalFollower(
             open_workload=self._connect,
             open_ledger=lambda: SqliteLedger.open(self.path),
             clock=self.clock,
@@ -41,8 +41,8 @@ class World:
             telemetry=self.telemetry,
             on_lost=self._on_lost,
         )
-        self.room.EVENT_WAIT_S = 0.05  # seconds; how soon it sees the stop
-        self.thread = Background(self.room.run)
+        self.follower.EVENT_WAIT_S = 0.05  # seconds; how soon it sees the stop
+        self.thread = Background(self.follower.run)
 
     def _connect(self) -> FakeConnection:
         return self.open_workload()
@@ -60,17 +60,17 @@ class World:
     def on_lost(self, what: str) -> None:
         """Set RAINBOW_ON_LOST, before the room runs."""
         self._on_lost = what
-        self._make_room()
+        self._make_follower()
 
-    def another_room(self) -> AbstractContextManager[None]:
+    def restarted_follower(self) -> AbstractContextManager[None]:
         """The agent starts once more."""
-        self._make_room()
+        self._make_follower()
         return self.running()
 
     def caught_up(self, times: int = 1) -> None:
         """Wait until the history was read so many times."""
         self.thread.wait(
-            lambda: self.room.caught_up.is_set() and self.room.generation >= times,
+            lambda: self.follower.caught_up.is_set() and self.follower.generation >= times,
             f"caught up {times} times",
         )
 

@@ -149,7 +149,7 @@ def watching(folder: Path, **options: Any) -> Iterator[Watched]:
         workload.close()
 
 
-def told(events: list[WorkloadEvent]) -> list[str]:
+def kinds_of(events: list[WorkloadEvent]) -> list[str]:
     """Kinds of events, exceptions by their type."""
     return [event.exception or event.kind.value for event in events]
 

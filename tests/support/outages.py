@@ -98,7 +98,7 @@ def runs_a_job(site: Site, number: int) -> None:
     """Send a job, and wait until it is the number-th that is over, and rainbow was told."""
     site.fleet.send(jobspec(task(site.writes(f"job {number}"))))
     site.program.await_end(number)
-    eventually(lambda: not site.untold(), "rainbow was told")
+    eventually(lambda: not site.unreported(), "rainbow has the reports")
 
 
 def waits(gate: Path, then: str = "true") -> list[str]:

@@ -114,7 +114,7 @@ class Client:
         return self.until(EventKind.CLEAN, job)
 
 
-def told(events: Sequence[WorkloadEvent]) -> list[str]:
+def kinds_of(events: Sequence[WorkloadEvent]) -> list[str]:
     """Kinds of events, exceptions by their type."""
     return [event.exception or event.kind.value for event in events]
 

@@ -46,9 +46,9 @@ class Site:
 
     def open_states(self) -> Counter[TaskState]:
         """How many tasks of jobs that rainbow was not told of are in which state."""
-        return Counter(t.state for row in self.untold() for t in row.tasks)
+        return Counter(t.state for row in self.unreported() for t in row.tasks)
 
-    def untold(self) -> list[JobRow]:
+    def unreported(self) -> list[JobRow]:
         """Jobs in the ledger whose acceptance is not."""
         return [row for row in self.program.rows() if row.accepted is None]
 
@@ -63,7 +63,7 @@ class Site:
         """Run the agent until so many jobs are over and told, then kill it."""
         with self.program.background("start") as agent:
             self.program.await_end(jobs)
-            eventually(lambda: not self.untold(), "rainbow was told of all")
+            eventually(lambda: not self.unreported(), "rainbow has all reports")
             agent.kill()
 
 

@@ -155,17 +155,17 @@ class Shop:
             return HttpServer(where.host, where.port, app)
 
         stop = Stop()
-        room = HttpThread(
+        serving = HttpThread(
             address=Address("127.0.0.1", 0),
             open_server=open_server,
             telemetry=self.telemetry,
             stop=stop,
         )
-        thread = Background(room.run, "http")
+        thread = Background(serving.run, "http")
         thread.start()
         try:
-            eventually(lambda: room.facts()["address"] or thread.died_of, "it serves")
-            yield f"http://{room.facts()['address']}/"
+            eventually(lambda: serving.facts()["address"] or thread.died_of, "it serves")
+            yield f"http://{serving.facts()['address']}/"
         finally:
             stop.set("the test is over")
             thread.end()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rainbow_agent.cli.history import BATCH, command
+from rainbow_agent.cli.history import JOBS_PER_READ, command
 from rainbow_agent.core.model import Refusal
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -60,7 +60,7 @@ def test_into_a_file(folder: Path) -> None:
 
 def test_more_than_are_read_at_once(folder: Path) -> None:
     """Each job once, the first received first."""
-    number = BATCH + 7
+    number = JOBS_PER_READ + 7
     with closing(SqliteLedger.open(folder / "ledger.sqlite")) as ledger:
         rows = [offer(n) for n in range(3, number + 1)]
         ledger.record_offers(REGISTRATION.id, rows, 1004.0)

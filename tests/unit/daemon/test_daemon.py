@@ -146,15 +146,15 @@ def test_status_is_told_how_it_goes(world: World) -> None:
     """At the start, from time to time and at the end; all of it JSON, and no secret in it."""
     world.registered()
     world.runs_until_idle()
-    assert len(world.told) >= 2
-    assert world.told[0]["rainbow"]["reachable"] is None
-    last = world.told[-1]
+    assert len(world.statuses) >= 2
+    assert world.statuses[0]["rainbow"]["reachable"] is None
+    last = world.statuses[-1]
     assert last["registration"] == "of secret-number-1"
     assert last["rainbow"]["reachable"] is True
     assert last["rainbow"]["last_contact"] <= last["heartbeat"]
     assert last["workload"]["reachable"] is True
     assert last["resources"]["cores_total"] == 4
-    assert "token-number" not in json.dumps(world.told)
+    assert "token-number" not in json.dumps(world.statuses)
 
 
 def test_status_hears_soon_how_the_start_went(
@@ -168,8 +168,8 @@ def test_status_hears_soon_how_the_start_went(
     world.registered()
     agent = world.agent()
     agent.start()
-    eventually(lambda: world.told and world.told[-1]["resources"], "it knows what there is")
-    assert len(world.told) <= 3, "and once is enough"
+    eventually(lambda: world.statuses and world.statuses[-1]["resources"], "it knows what there is")
+    assert len(world.statuses) <= 3, "and once is enough"
 
 
 def test_a_wrong_registration_secret_ends_with_42(
@@ -292,10 +292,10 @@ def test_loops_and_conditions_are_told_to_status(world: World) -> None:
     agent = world.agent()
     agent.telemetry.conditions.set(ConditionName.DISK_NEARLY_FULL, "1 MiB is free")
     agent.start()
-    eventually(lambda: world.told, "it was told")
-    assert set(world.told[0]["loops"]) == {"main", "journal", "reporter"}
-    assert world.told[0]["loops"]["main"]["limit"] == MAX_TURN_S
-    assert world.told[0]["conditions"][0]["reason"] == "1 MiB is free"
+    eventually(lambda: world.statuses, "the status is written")
+    assert set(world.statuses[0]["loops"]) == {"main", "journal", "reporter"}
+    assert world.statuses[0]["loops"]["main"]["limit"] == MAX_TURN_S
+    assert world.statuses[0]["conditions"][0]["reason"] == "1 MiB is free"
 
 
 def test_a_bug_in_the_main_loop_is_not_swallowed(world: World) -> None:

@@ -95,7 +95,7 @@ def test_rainbow_away_for_a_while(world: World, caplog: pytest.LogCaptureFixture
         agent.ends_after_stop()
     told = [r for r in caplog.records if r.name == "rainbow_agent.daemon.round"]
     assert sum("took it down" in record.getMessage() for record in told) == 1
-    assert world.told[-1]["rainbow"]["reachable"] is True
+    assert world.statuses[-1]["rainbow"]["reachable"] is True
 
 
 @pytest.mark.parametrize("method", ["receive", "accept", "update_state"])

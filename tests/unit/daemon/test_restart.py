@@ -29,7 +29,7 @@ class Runs:
 
     def __init__(self, *ends: Exception | int) -> None:
         self.ends = list(ends)
-        self.told: list[Mapping[str, Any]] = []
+        self.published: list[Mapping[str, Any]] = []
         self.given: list[LedgerError | None] = []
         self.waited: list[float] = []
         self.clock = FakeClock()
@@ -50,7 +50,7 @@ class Runs:
 
     def write(self, facts: Mapping[str, Any]) -> None:
         """See StatusWriter."""
-        self.told.append(facts)
+        self.published.append(facts)
 
     def alive(self) -> bool:
         """See Threads."""
@@ -91,7 +91,7 @@ def test_the_pauses_grow_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = [after - before for before, after in zip(runs.waited, runs.waited[1:], strict=False)]
     assert pauses[: len(PAUSES_S)] == pytest.approx(PAUSES_S)
     assert pauses[len(PAUSES_S) :] == pytest.approx([60.0, 60.0])
-    assert runs.told[0]["conditions"][0]["name"] == "ledger-broken"
+    assert runs.published[0]["conditions"][0]["name"] == "ledger-broken"
     assert runs.telemetry.conditions.current() == []
 
 

@@ -377,4 +377,4 @@ def test_a_denied_secret_is_the_callers_business(fleet: Fleet) -> None:
     wrong = replace(fleet.session, secret=Secret("wrong"))
     with pytest.raises(RequestDenied):
         fleet.agent().resolve(wrong)
-    assert ownership_messages.NAME
+    assert ownership_messages.QUESTION_JOB_NAME

@@ -15,7 +15,7 @@ CARD = AgentIdentity("abc", "blue-0", 12, 1716000000.25, "/var/lib/agent")
 ANY = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-def row(text: str, name: str = ownership_messages.NAME) -> Offer:
+def row(text: str, name: str = ownership_messages.QUESTION_JOB_NAME) -> Offer:
     return Offer(7, name, "blue", text)
 
 

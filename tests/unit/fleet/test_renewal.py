@@ -36,14 +36,14 @@ class Ownership:
     def __init__(self) -> None:
         self.may = True
         self.secret_rotation_due = True
-        self.told: list[str] = []
+        self.announced: list[str] = []
 
     def found(self, registration: str, *, known: bool) -> None:
         """As ports.OwnershipEvents."""
 
     def registered(self, registration: str) -> None:
         """As ports.OwnershipEvents."""
-        self.told.append(registration)
+        self.announced.append(registration)
 
     def replaced(self, registration: str) -> None:
         """As ports.OwnershipEvents."""
@@ -122,7 +122,7 @@ def test_a_fence_is_another_secret(
     before = registrar.session
     rotate_secret(ownership, registrar, ledger, Token())
     assert registrar.session != before
-    assert len(ownership.told) == 2
+    assert len(ownership.announced) == 2
     ownership.secret_rotation_due = False
     now = registrar.session
     rotate_secret(ownership, registrar, ledger, Token())

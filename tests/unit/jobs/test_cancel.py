@@ -1,4 +1,4 @@
-"""Carrying out the wish that a job should end."""
+"""Carrying out the request that a job should end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class World:
             raise WorkloadUnavailable("it is down")
         self.asked.append((list(ids), note))
 
-    def wish(self, key: JobKey) -> None:
+    def request(self, key: JobKey) -> None:
         """Somebody wants it to end."""
         self.ledger.ask_cancel(Cancellation(key, self.clock.now(), "alice", "wrong"))
 
@@ -52,7 +52,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_what_was_never_planned_is_over_at_once(world: World) -> None:
     """Nothing of it goes to the workload manager."""
     key = add_job(world.ledger, 1)
-    world.wish(key)
+    world.request(key)
     moved = world.canceler.carry_out(world.cancel)
     assert [(change.was, change.now) for change in moved] == [
         (JobState.RECEIVED, JobState.CANCELED)
@@ -63,7 +63,7 @@ def test_what_was_never_planned_is_over_at_once(world: World) -> None:
 def test_what_is_pending_never_goes_there(world: World) -> None:
     """Planned, and not submitted."""
     key = add_job(world.ledger, 1, "a", "b")
-    world.wish(key)
+    world.request(key)
     world.canceler.carry_out(world.cancel)
     assert world.state(key) is JobState.CANCELED
     world.canceler.carry_out(world.cancel)
@@ -74,7 +74,7 @@ def test_what_is_there_is_canceled_there_once(world: World) -> None:
     """The journal tells its end; until then it is not asked again, but for a long while."""
     key = add_job(world.ledger, 1, "a", "b")
     world.ledger.apply([news(key, "a", TaskState.RUNNING, flux_id=11, started=1002.0)])
-    world.wish(key)
+    world.request(key)
     for _ in range(3):
         world.canceler.carry_out(world.cancel)
     assert world.asked == [([11], "canceled by alice: wrong")]
@@ -90,7 +90,7 @@ def test_what_is_about_to_be_submitted_waits_for_the_next_round(world: World) ->
     """Nobody knows yet whether the workload manager has it."""
     key = add_job(world.ledger, 1, "a")
     world.ledger.apply([news(key, "a", TaskState.SUBMITTING)])
-    world.wish(key)
+    world.request(key)
     world.canceler.carry_out(world.cancel)
     assert (world.asked, world.canceler.requested()) == ([], True)
     world.ledger.apply([news(key, "a", TaskState.SUBMITTED, flux_id=11)])
@@ -102,7 +102,7 @@ def test_a_workload_manager_that_is_down_loses_no_wish(world: World) -> None:
     """It is carried out when it is there again."""
     key = add_job(world.ledger, 1, "a")
     world.ledger.apply([news(key, "a", TaskState.SUBMITTED, flux_id=11)])
-    world.wish(key)
+    world.request(key)
     world.down = True
     with pytest.raises(WorkloadUnavailable):
         world.canceler.carry_out(world.cancel)

@@ -33,7 +33,7 @@ def test_what_happened_while_the_agent_was_down_is_caught_up(world: World) -> No
     with world.running():
         world.caught_up()
         assert world.task(job).state is TaskState.COMPLETED
-        assert (world.room.reachable, world.room.problem) == (True, "")
+        assert (world.follower.reachable, world.follower.problem) == (True, "")
     assert [(c.key, c.now) for c in world.changes] == [(job, JobState.COMPLETED)]
 
 
@@ -161,12 +161,12 @@ def test_it_waits_for_a_workload_manager_that_is_not_there_yet(world: World) -> 
     """The agent may start before Flux does."""
     world.server.down = True
     with world.running():
-        eventually(lambda: world.room.reachable is False, "it noticed")
-        assert "cannot be reached" in world.room.problem
-        assert not world.room.caught_up.is_set()
+        eventually(lambda: world.follower.reachable is False, "it noticed")
+        assert "cannot be reached" in world.follower.problem
+        assert not world.follower.caught_up.is_set()
         world.server.down = False
         world.caught_up()
-        assert (world.room.reachable, world.room.problem) == (True, "")
+        assert (world.follower.reachable, world.follower.problem) == (True, "")
 
 
 def test_what_happens_while_the_stream_is_broken_is_not_missed(world: World) -> None:
@@ -204,14 +204,14 @@ def test_a_break_in_the_middle_of_the_history_starts_it_over(world: World) -> No
     with world.running():
         world.caught_up()
         assert world.task(job).state is TaskState.COMPLETED
-    assert (world.server.journals_opened, world.room.generation) == (2, 1)
+    assert (world.server.journals_opened, world.follower.generation) == (2, 1)
 
 
 def test_a_resync_reads_the_history_again(world: World) -> None:
     """The dispatcher asks for it when it does not know the fate of its submissions."""
     with world.running():
         world.caught_up()
-        world.room.request_resync()
+        world.follower.request_resync()
         world.caught_up(times=2)
     assert world.server.journals_opened == 2
 
@@ -228,7 +228,7 @@ def test_a_history_that_was_begun_before_a_resync_does_not_count(world: World) -
             events = super().next_events(timeout)
             if not asked.is_set() and any(e.kind is EventKind.CAUGHT_UP for e in events):
                 asked.set()
-                world.room.request_resync()  # by the dispatcher's thread, as it were
+                world.follower.request_resync()  # by the dispatcher's thread, as it were
             return events
 
     class Connection(FakeConnection):
@@ -246,7 +246,7 @@ def test_a_history_that_was_begun_before_a_resync_does_not_count(world: World) -
 
     seen: list[int] = []
     world.open_workload = lambda: Connection(world.server)
-    world.room.caught_up = Witness()
+    world.follower.caught_up = Witness()
     with world.running():
         eventually(lambda: 2 in seen, "the second history was read")
     assert seen == [2]
@@ -291,8 +291,8 @@ def test_a_stop_ends_it_whatever_it_waits_for(world: World) -> None:
     """Also while the workload manager is away; afterwards nobody takes it for caught up."""
     world.server.down = True
     with world.running():
-        eventually(lambda: world.room.reachable is False, "it noticed")
-    assert not world.room.caught_up.is_set()
+        eventually(lambda: world.follower.reachable is False, "it noticed")
+    assert not world.follower.caught_up.is_set()
 
 
 def test_a_workload_manager_that_is_away_is_a_condition_until_it_is_back(world: World) -> None:

@@ -56,7 +56,7 @@ def test_a_task_that_was_purged_before_a_restart_with_state_is_lost(
     if noticed == "by a later job":
         world.in_server(JobKey("somebody-else", 7))
     restart(world)
-    with world.another_room():
+    with world.restarted_follower():
         world.caught_up()
     assert world.task(job).state is TaskState.LOST
     assert "was purged" in (world.task(job).reason or "")
@@ -70,7 +70,7 @@ def test_a_task_that_the_kept_state_never_had_is_submitted_again(world: World) -
         world.caught_up()
     forget(world, flux_id, purged=False)
     restart(world)
-    with world.another_room():
+    with world.restarted_follower():
         world.caught_up()
     assert world.task(job).state is TaskState.PENDING
     assert (world.task(older).state, world.task(older).flux_id) == (TaskState.SUBMITTED, kept)
@@ -90,7 +90,7 @@ def test_a_purge_cannot_be_told_where_the_lineage_is_not_known_or_another(
         world.server.lineage = Lineage("", 0)
     forget(world, flux_id, purged=True)
     restart(world)
-    with world.another_room():
+    with world.restarted_follower():
         world.caught_up()
     assert world.task(job).state is TaskState.PENDING
     assert world.ledger.note(LINEAGE) == world.server.lineage.name

@@ -9,7 +9,7 @@ import pytest
 
 from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.states import JobState, TaskState
-from rainbow_agent.jobs.stop_cancel import NOTE, cancel_running
+from rainbow_agent.jobs.stop_cancel import STOP_NOTE, cancel_running
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import FakeClock
@@ -60,7 +60,7 @@ def test_what_is_there_is_canceled_and_what_waits_for_it_never_goes(ledger: Sqli
         )
 
     cancel_running(ledger, cancel, FakeClock(), stopped())
-    assert asked == [([7, 8], NOTE)]
+    assert asked == [([7, 8], STOP_NOTE)]
     assert states(ledger) == {
         1: JobState.CANCELED,
         2: JobState.CANCELED,

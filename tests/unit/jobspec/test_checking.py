@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rainbow_agent.cli import main
 from rainbow_agent.core.errors import JobspecError
-from rainbow_agent.jobspec.checking import Finding, check
+from rainbow_agent.jobspec.checking import Diagnostic, check
 from rainbow_agent.jobspec.plan import plan_text
 
 GOOD = """\
@@ -55,7 +55,7 @@ def test_a_good_jobspec_has_no_findings() -> None:
     assert check(GOOD) == []
     more = GOOD.replace("small: {", "other: {type: node, count: 1}, small: {")
     assert check(more) == [
-        Finding(2, 20, "resources.other: no task or group uses these resources", warning=True)
+        Diagnostic(2, 20, "resources.other: no task or group uses these resources", warning=True)
     ]
 
 
@@ -107,12 +107,18 @@ def test_all_names_and_resources_that_are_wrong_are_told() -> None:
 @pytest.mark.parametrize(
     ("text", "finding"),
     [
-        ("", Finding(1, 1, "the jobspec is empty; it needs at least `version: 1` and `tasks`")),
-        ("version: 1\ntasks:\n\t- a", Finding(3, 1, "not YAML: while scanning for the next token")),
-        ("version: 1\nversion: 1", Finding(2, 1, "the key 'version' is there already, on line 1")),
+        ("", Diagnostic(1, 1, "the jobspec is empty; it needs at least `version: 1` and `tasks`")),
+        (
+            "version: 1\ntasks:\n\t- a",
+            Diagnostic(3, 1, "not YAML: while scanning for the next token"),
+        ),
+        (
+            "version: 1\nversion: 1",
+            Diagnostic(2, 1, "the key 'version' is there already, on line 1"),
+        ),
     ],
 )
-def test_what_is_no_yaml_has_a_place_too(text: str, finding: Finding) -> None:
+def test_what_is_no_yaml_has_a_place_too(text: str, finding: Diagnostic) -> None:
     """The first thing that a reader of YAML stumbles over."""
     (found,) = check(text)
     assert (found.line, found.column, found.warning) == (finding.line, finding.column, False)

@@ -193,7 +193,7 @@ def test_errors_say_where_what_and_how(written: str, error: str) -> None:
         ("{watch: 1}", "attributes.watch (line 1, column 21): this is '1'; write true or false"),
         ("{environment: [a]}", "this is a list; write a mapping"),
         ("{environment: {A=B: c}}", "'A=B' is not the name of a variable"),
-        ("{environment: {A: }}", "attributes.environment.A (line 1, column 31): this is no value"),
+        ("{environment: {A: }}", "attributes.environment.A (line 1, column 31): this is null"),
         ("{environment: {A: [b]}}", "this is a list; write text"),
     ],
 )

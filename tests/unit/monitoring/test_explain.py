@@ -108,7 +108,7 @@ class TestTimeline:
 
 
 def test_the_ledger_has_the_history(tmp_path: Path) -> None:
-    """Story, reports and the wish come from the ledger; of an unknown job there is none."""
+    """Story, reports and the request come from the ledger; of an unknown job there is none."""
     with checked_ledger(tmp_path / "ledger.sqlite") as ledger:
         key = add_job(ledger, 7, "a")
         ledger.record_report({key: JobState.RECEIVED}, 1001.5)

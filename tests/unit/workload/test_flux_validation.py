@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from rainbow_agent.core.model import Submission, SubmitHeld, SubmitOutcome, SubmitRefused, Submitted
 from rainbow_agent.workload.flux.connection import Connection
-from rainbow_agent.workload.flux.trial import NAME as TRIAL
-from rainbow_agent.workload.flux.validation import KEPT, Validation, configured
+from rainbow_agent.workload.flux.trial import TRIAL_JOB_NAME as TRIAL
+from rainbow_agent.workload.flux.validation import CACHE_S, Validation, configured
 from rainbow_agent.workload.flux.workload import FluxWorkload
 from support.common import eventually
 from support.flux import NO_FLUX, PrivateFlux, flux_command, private_flux
@@ -137,14 +137,14 @@ def test_forms_are_checked_anew_after_a_while() -> None:
         return False
 
     validation = Validation(ask, clock)
-    for clock.now in (0.0, KEPT / 2):
+    for clock.now in (0.0, CACHE_S / 2):
         validation.refresh()
         validation.passed(validation.form(job()))
     assert not validation.needed(validation.form(job()))
-    clock.now = KEPT
+    clock.now = CACHE_S
     validation.refresh()
     assert validation.needed(validation.form(job()))
-    assert asked == [0.0, KEPT]
+    assert asked == [0.0, CACHE_S]
 
 
 def test_where_the_operator_configured_validation_every_job_goes_through_it() -> None:

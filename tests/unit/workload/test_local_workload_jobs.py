@@ -17,13 +17,13 @@ from support.common import eventually
 from support.local_workload import (
     Watched,
     exception,
+    kinds_of,
     lives,
     make_jobspec,
     output,
     printed_pids,
     running_server,
     status,
-    told,
     watching,
 )
 
@@ -59,14 +59,14 @@ def test_a_job_ends_with_its_exit_code(watched: Watched, command: list[str], cod
     """Codes come as wait statuses, those of signals as 128 + n, as with Flux."""
     events = watched.end(watched.run(command))
     assert status(events) == code << 8
-    assert told(events)[:2] == ["submit", "start"]
-    assert told(events)[-2:] == ["finish", "clean"]
+    assert kinds_of(events)[:2] == ["submit", "start"]
+    assert kinds_of(events)[-2:] == ["finish", "clean"]
 
 
 def test_a_command_that_is_not_there_is_named(watched: Watched) -> None:
     """The exception says which task, which command, and what is wrong with it."""
     events = watched.end(watched.run(["no-such-command"]))
-    assert told(events) == ["submit", "start", "exec", "finish", "clean"]
+    assert kinds_of(events) == ["submit", "start", "exec", "finish", "clean"]
     assert "task 0" in exception(events).note
     assert "no-such-command: No such file or directory" in exception(events).note
 
@@ -144,7 +144,7 @@ def test_a_failed_dependency_is_told_in_words(watched: Watched) -> None:
     waiting = watched.submit(make_jobspec(["true"]), afterok=[first])
     assert isinstance(waiting, Submitted)
     events = watched.end(waiting.flux_id)
-    assert told(events) == ["submit", "dependency", "clean"]
+    assert kinds_of(events) == ["submit", "dependency", "clean"]
     assert "can never be satisfied" in exception(events).note
     late = watched.submit(make_jobspec(["true"]), afterok=[first])
     assert isinstance(late, SubmitRefused)
@@ -173,7 +173,7 @@ def test_resources_count_what_is_taken(watched: Watched) -> None:
 def test_a_job_that_takes_too_long_is_ended(watched: Watched) -> None:
     """After its duration: a `timeout` exception, SIGTERM, and its status."""
     events = watched.end(watched.run(FOREVER, duration=0.2))
-    assert told(events) == ["submit", "start", "timeout", "finish", "clean"]
+    assert kinds_of(events) == ["submit", "start", "timeout", "finish", "clean"]
     assert exception(events).note == "resource allocation expired"
     assert status(events) == (128 + signal.SIGTERM) << 8
 
@@ -197,7 +197,7 @@ def test_a_job_that_waits_is_canceled_at_once(watched: Watched) -> None:
     outcome = watched.submit(make_jobspec(["true"]), afterok=[first])
     assert isinstance(outcome, Submitted)
     watched.workload.cancel([outcome.flux_id], "no")
-    assert told(watched.end(outcome.flux_id)) == ["submit", "cancel", "clean"]
+    assert kinds_of(watched.end(outcome.flux_id)) == ["submit", "cancel", "clean"]
     watched.workload.cancel([first], "no")
 
 

@@ -17,8 +17,8 @@ from rainbow_agent.core.model import JobKey, TaskKey
 from rainbow_agent.workload.local.server.constraints import admits
 from rainbow_agent.workload.local.server.machine import physical_cores
 from rainbow_agent.workload.local.server.request import (
-    Condition,
     Dependency,
+    DependencyKind,
     Resources,
     read_jobspec,
     read_resources,
@@ -61,7 +61,7 @@ def test_a_whole_jobspec_is_read() -> None:
     assert request.duration == 2.5
     assert request.cwd == "/opt"
     assert request.environment["A"] == "b"
-    assert request.dependencies == (Dependency(Condition.AFTERANY, 12),)
+    assert request.dependencies == (Dependency(DependencyKind.AFTERANY, 12),)
     assert request.key == key
 
 

@@ -24,6 +24,7 @@ from support.common import eventually, helper_environment
 from support.local_workload import (
     Watched,
     exception,
+    kinds_of,
     lives,
     make_jobspec,
     make_submission,
@@ -31,7 +32,6 @@ from support.local_workload import (
     printed_pids,
     running_server,
     status,
-    told,
     watching,
 )
 
@@ -104,7 +104,7 @@ def test_a_killed_server_comes_back_with_its_history(folder: Path) -> None:
         assert not any(lives(pid) for pid in pids)
         assert status(client.end(waits)) == 0
         assert client.of(over) == before
-        assert told(client.of(ran)) == ["submit", "start", "exec", "clean"]
+        assert kinds_of(client.of(ran)) == ["submit", "start", "exec", "clean"]
         assert "restarted" in exception(client.of(ran)).note
         assert client.run(["true"]) > waits
     assert output(folder, waits) == "once\n"
@@ -123,12 +123,12 @@ def test_no_job_is_lost_or_run_twice_when_the_server_dies(folder: Path, starts: 
         server.kill()
     with watching(folder, cores=2) as client:
         for number, job in enumerate(jobs):
-            names = told(client.end(job))
+            names = kinds_of(client.end(job))
             assert names.count("start") == names.count("clean") == 1
             ran = folder / "output" / f"{number}.ran"
             times = ran.read_text().count("ran") if ran.exists() else 0
             assert times == 1 if "finish" in names else times <= 1
-        ended_ok = [job for job in jobs if "finish" in told(client.of(job))]
+        ended_ok = [job for job in jobs if "finish" in kinds_of(client.of(job))]
         assert len(jobs) - 2 <= len(ended_ok) <= len(jobs)
 
 
@@ -141,7 +141,7 @@ def test_a_server_that_is_told_to_leave_ends_what_runs(folder: Path) -> None:
             server.terminate()
             assert exception(client.end(ran)).exception == "cancel"
             assert server.wait(timeout=120) == 0
-        assert told(client.of(waits)) == ["submit"]
+        assert kinds_of(client.of(waits)) == ["submit"]
     with watching(folder, cores=1) as client:
         assert status(client.end(waits)) == 0
 
@@ -161,7 +161,9 @@ def test_a_second_signal_ends_a_server_at_once(folder: Path) -> None:
         assert server.wait(timeout=120) == 0
         eventually(lambda: not lives(pid), "the job is gone")
     with watching(folder) as client:
-        kinds = [kind for kind in told(client.end(job)) if kind != "finish"]  # seen in time or not
+        kinds = [
+            kind for kind in kinds_of(client.end(job)) if kind != "finish"
+        ]  # seen in time or not
         assert kinds == ["submit", "start", "cancel", "clean"]
 
 
@@ -178,7 +180,7 @@ def test_a_server_that_cannot_write_promises_nothing(folder: Path) -> None:
             client.run(["sh", "-c", "echo ran > $0", f"{folder}/output/ran"])
         assert server.wait(timeout=120) == 1
     with watching(folder) as client:
-        assert told(client.end(runs)) == ["submit", "start", "exec", "clean"]
+        assert kinds_of(client.end(runs)) == ["submit", "start", "exec", "clean"]
         client.until(EventKind.CAUGHT_UP)
         assert client.of(taken) == before
         assert {event.flux_id for event in client.events} == {0, taken, runs}

@@ -13,7 +13,12 @@ from rainbow_agent.core.errors import Rejected
 from rainbow_agent.core.model import EventKind, WorkloadEvent
 from rainbow_agent.workload.local.server.job_table import JobTable
 from rainbow_agent.workload.local.server.machine import Machine
-from rainbow_agent.workload.local.server.request import Condition, Dependency, JobRequest, Resources
+from rainbow_agent.workload.local.server.request import (
+    Dependency,
+    DependencyKind,
+    JobRequest,
+    Resources,
+)
 
 MACHINE = Machine("here", cores=4)
 
@@ -28,7 +33,7 @@ def request(
 
 def afterok(*jobs: int) -> list[Dependency]:
     """Dependencies on jobs that must end well."""
-    return [Dependency(Condition.AFTEROK, job) for job in jobs]
+    return [Dependency(DependencyKind.AFTEROK, job) for job in jobs]
 
 
 def kinds(events: Sequence[WorkloadEvent]) -> list[tuple[int, str]]:
@@ -106,8 +111,8 @@ def test_the_other_conditions_wait_for_a_failure_or_for_any_end() -> None:
     """A job with afternotok runs after a failure, one with afterany after anything."""
     table = JobTable(MACHINE)
     table.submit(1, request(), 0.0)
-    table.submit(2, request(after=[Dependency(Condition.AFTERNOTOK, 1)]), 0.0)
-    table.submit(3, request(after=[Dependency(Condition.AFTERANY, 1)]), 0.0)
+    table.submit(2, request(after=[Dependency(DependencyKind.AFTERNOTOK, 1)]), 0.0)
+    table.submit(3, request(after=[Dependency(DependencyKind.AFTERANY, 1)]), 0.0)
     assert started(table) == [1]
     table.finish(1, 9, 2.0)
     assert started(table) == [2, 3]
@@ -116,9 +121,9 @@ def test_the_other_conditions_wait_for_a_failure_or_for_any_end() -> None:
 @pytest.mark.parametrize(
     ("after", "words"),
     [
-        (Dependency(Condition.AFTEROK, 99), "afterok: id 99: job not found"),
-        (Dependency(Condition.AFTEROK, 1), "afterok: job 1 failed or was canceled"),
-        (Dependency(Condition.AFTERNOTOK, 2), "afternotok: job 2 succeeded"),
+        (Dependency(DependencyKind.AFTEROK, 99), "afterok: id 99: job not found"),
+        (Dependency(DependencyKind.AFTEROK, 1), "afterok: job 1 failed or was canceled"),
+        (Dependency(DependencyKind.AFTERNOTOK, 2), "afternotok: job 2 succeeded"),
     ],
 )
 def test_a_dependency_that_is_decided_already_refuses_the_submit(

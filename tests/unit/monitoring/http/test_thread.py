@@ -30,13 +30,13 @@ class Harness:
 
     def __init__(self, port: int = 0) -> None:
         self.stop, self.telemetry = Stop(), Telemetry(SystemClock())
-        self.room = HttpThread(
+        self.http = HttpThread(
             address=Address("127.0.0.1", port),
             open_server=self._open,
             telemetry=self.telemetry,
             stop=self.stop,
         )
-        self.thread = Background(self.room.run, "http")
+        self.thread = Background(self.http.run, "http")
         #: How many answers are being made, and what lets them be done.
         self.making, self.made = 0, threading.Event()
         self._server: HttpServer | None = None
@@ -77,8 +77,8 @@ class Harness:
     @property
     def port(self) -> int:
         """Where it listens, once it does."""
-        eventually(lambda: self.room.facts()["address"], "it listens")
-        return int(str(self.room.facts()["address"]).rpartition(":")[2])
+        eventually(lambda: self.http.facts()["address"], "it listens")
+        return int(str(self.http.facts()["address"]).rpartition(":")[2])
 
     def get(self, path: str = "/") -> bytes:
         """Ask it."""
@@ -115,7 +115,7 @@ def test_a_port_that_is_taken_is_had_once_it_is_free(
             (trouble,) = harness.telemetry.conditions.current()
             assert trouble.name == "http-not-served"
             assert "Address already in use" in trouble.reason
-            assert harness.room.facts() == {"address": None, "problem": trouble.reason}
+            assert harness.http.facts() == {"address": None, "problem": trouble.reason}
             other.close()
             assert harness.get() == b"hello"
             assert harness.telemetry.conditions.current() == []
