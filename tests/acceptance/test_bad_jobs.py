@@ -1,4 +1,4 @@
-"""Jobs as nobody should send them, through the running daemon: each is answered, the next runs."""
+"""Badly written jobs, through the running daemon: each is answered, the next runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cancel`: a job ends with all that belongs to it, whatever it is doing, and whoever is up."""
+"""`cancel`: a job ends with all that belongs to it, whatever it is doing, and whatever is up."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def pair(name: str) -> dict[str, Any]:
 
 
 def test_beside_a_running_daemon(site: Site) -> None:
-    """It ends at once with what depends on it; who and why are in its story, rainbow is told."""
+    """It ends at once with what depends on it; who and why are in its story, and it is reported."""
     with site.program.background("start"):
         site.fleet.send(pair("one"))
         runs(site, "one")
@@ -70,15 +70,15 @@ def test_beside_a_running_daemon(site: Site) -> None:
         found = job(site, "one")
         assert [t["state"] for t in found["tasks"]] == ["canceled", "canceled"]
         assert "wrong input" in found["reason"]
-        eventually(lambda: "`canceled`" in site.program.run("explain", number).out, "it was told")
-        told = site.program.run("explain", number).out
-        assert "asked for its cancellation: wrong input" in told
+        eventually(lambda: "`canceled`" in site.program.run("explain", number).out, "it shows")
+        output = site.program.run("explain", number).out
+        assert "asked for its cancellation: wrong input" in output
         again = site.program.run("cancel", number)
         assert (again.code, again.out) == (0, f"job {number} (one) is canceled\n")
 
 
 def test_while_the_daemon_is_down(site: Site) -> None:
-    """The workload manager ends it now; the next start hears of it and tells rainbow."""
+    """The workload manager ends it now; the next start reads that and reports it to rainbow."""
     with site.program.background("start") as agent:
         site.fleet.send(pair("two"))
         runs(site, "two")

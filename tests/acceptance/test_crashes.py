@@ -125,7 +125,7 @@ def a_job(ground: Ground, point: CrashPoint, _: Path, time: int = 1) -> None:
 
 
 def a_report(ground: Ground, point: CrashPoint, folder: Path) -> None:
-    """Killed while a job's end is told: rainbow knows it in the end, and the ledger knows that."""
+    """Killed while a job's end is reported: in the end rainbow has it, and the ledger knows."""
     told = "jobs_completed == 1"
     with set_up(folder, ground.kind, flux=ground.flux) as stage:
         stage.send(diamond, "told")
@@ -228,7 +228,7 @@ def a_stop(ground: Ground, point: CrashPoint, _: Path) -> None:
 
 
 def a_lost_secret(ground: Ground, point: CrashPoint, folder: Path) -> None:
-    """The one loss that cannot be healed is told: rainbow gives a secret only once; exit 42."""
+    """The one loss that cannot be healed is reported: rainbow gives a secret only once; exit 42."""
     with set_up(folder, ground.kind, flux=ground.flux, register=False) as stage:
         stage.dies_at(point)
         with stage.site.program.background("start") as agent:
@@ -237,7 +237,7 @@ def a_lost_secret(ground: Ground, point: CrashPoint, folder: Path) -> None:
 
 
 def a_registration(ground: Ground, point: CrashPoint, folder: Path) -> None:
-    """Rainbow lost the cluster while a job ran: it registers again, once, and the job goes on."""
+    """Rainbow lost the cluster while a job ran: it registers again, once, and the job continues."""
     with set_up(folder, ground.kind, flux=ground.flux) as stage:
         with stage.site.program.background("start") as agent:
             stage.runs_long("before")
@@ -368,7 +368,7 @@ def test_killed_in_the_middle_of_submitting(
 
 @pytest.mark.parametrize("point", [CrashPoint.SUBMITTED, CrashPoint.END_HEARD])
 def test_killed_around_a_group(ground: Ground, point: CrashPoint) -> None:
-    """A group is one job to the agent: it is started once, what is inside runs once and is told."""
+    """A group is one job to the agent: it starts once, what is inside runs once and is reported."""
     stage, name = ground.stage, f"group-{point.value}"
     stage.send(grouped, name)
     stage.dies_at(point, time=2)

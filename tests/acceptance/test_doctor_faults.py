@@ -319,7 +319,7 @@ def _(patient: Patient) -> None:
 
 @makes("daemon-degraded")
 def _(patient: Patient) -> None:
-    hold(patient, 0.0, [{"name": "disk-nearly-full", "reason": "little room", "since": 1.0}])
+    hold(patient, 0.0, [{"name": "disk-nearly-full", "reason": "little space", "since": 1.0}])
 
 
 @makes("daemon-stuck")

@@ -1,4 +1,4 @@
-"""`drain` and `resume`: no new jobs, what is here goes on; and what systemd is told."""
+"""`drain` and `resume`: no new jobs, what is here runs on; and what systemd is sent."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def heard(site: Site) -> Callable[[], bool]:
 
 
 def test_a_drained_cluster_takes_nothing_and_finishes_what_it_has(site: Site) -> None:
-    """Its running job goes on, new ones wait in rainbow, across a restart, until `resume`."""
+    """Its running job continues, new ones wait in rainbow, across a restart, until `resume`."""
     program = site.program
     with program.background("start") as agent:
         site.fleet.send(gated(site, "here"))
@@ -145,7 +145,7 @@ def _feeds_only_while_all_move(
 
 @pytest.mark.full
 def test_what_systemd_hears(tmp_path: Path) -> None:
-    """READY when the loops run, a status line, the watchdog fed, STOPPING; jobs hear nothing."""
+    """READY when the loops run, a status line, the watchdog fed, STOPPING; jobs do not notice."""
     address = tmp_path / "notify"
     messages: list[str] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

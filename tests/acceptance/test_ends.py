@@ -65,7 +65,7 @@ def test_a_second_signal_is_kept_too(program: Program) -> None:
     """It leaves in the middle of the stop, and says that it did."""
     with program.background("start") as agent:
         agent.says("Registered cluster")
-        agent.signal(signal.SIGSTOP)  # both signals are there when it goes on
+        agent.signal(signal.SIGSTOP)  # both signals are there when it continues
         agent.signal(signal.SIGTERM)
         agent.signal(signal.SIGINT)
         agent.signal(signal.SIGCONT)

@@ -19,7 +19,7 @@ from support.fleet import jobspec, task
 from support.program import Program
 from support.site import Site, running_site
 
-#: They run until they are told to stop.
+#: They run until they are stopped.
 SERVERS = ("start", "scheduler")
 #: What is true of a cluster that the example's reader has, and of this one not.
 NOT_HERE = {"7": "{job}", "rainbow:8080": "{host}", "127.0.0.1:50051": "127.0.0.1:0"}

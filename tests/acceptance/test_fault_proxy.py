@@ -110,7 +110,7 @@ def proxied(kind: SchedulerKind, tmp_path: Path) -> Iterator[tuple[Site, CallPro
 
 @pytest.mark.full
 def test_every_status_of_every_call(proxied: tuple[Site, CallProxy]) -> None:
-    """Whatever a call ends with, the daemon says so, goes on by itself, and loses nothing."""
+    """Whatever a call ends with, the daemon says so, continues by itself, and loses nothing."""
     site, proxy = proxied
     rng = random.Random(SEED)
 

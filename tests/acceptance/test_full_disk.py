@@ -55,7 +55,7 @@ def seen(site: Site) -> list[str]:
 
 
 def full_with_jobs_underway(site: Site, disk: SmallDisk, agent: Running, gate: Path) -> None:
-    """One job done, one runs, one waits in rainbow; then there is no room, and the one ends."""
+    """One job done, one runs, one waits in rainbow; then there is no space, and the one ends."""
     agent.says("Caught up")
     eventually(site.program.config.exists, "it is registered")
     eventually(lambda: site.fleet.credentials.cluster_secret, "it has its secret")
@@ -73,7 +73,7 @@ def full_with_jobs_underway(site: Site, disk: SmallDisk, agent: Running, gate: P
     site.fleet.send(f"{text}\n# {'x' * 1_000_000}\n")
     gate.touch()
     eventually(lambda: "ledger-unwritable" in seen(site), "status says so")
-    eventually(lambda: "third" in site.written(), "Flux goes on meanwhile")
+    eventually(lambda: "third" in site.written(), "Flux continues meanwhile")
     assert agent.alive(), agent.log()
     assert "disk is full" in agent.log()
     assert "fourth" not in site.written()
@@ -106,7 +106,7 @@ def test_it_goes_on_by_itself_when_there_is_room(
 
 @pytest.mark.full
 def test_killed_on_a_full_disk(place: tuple[Site, SmallDisk], tmp_path: Path) -> None:
-    """A start on a full disk says what is wrong; with room again, nothing is lost or twice."""
+    """A start on a full disk says what is wrong; with space again, nothing is lost or twice."""
     site, disk = place
     with site.program.background("start") as agent:
         full_with_jobs_underway(site, disk, agent, tmp_path / "gate")
@@ -140,7 +140,7 @@ def test_a_read_only_folder_is_named(place: tuple[Site, SmallDisk]) -> None:
     with site.program.background("start") as agent:
         agent.says("Caught up")
         assert agent.stop() == 0
-    site.program.end_local_workload()  # nobody may have a file open there to write
+    site.program.end_local_workload()  # no file there may be open to write
     disk.mount("-o", "remount,ro", disk.path)
     with site.program.background("start") as agent:
         assert agent.wait() == 2

@@ -1,4 +1,4 @@
-"""SIGKILL to the agent while a group runs: what is inside is told all the same, and ran once."""
+"""SIGKILL to the agent while a group runs: what is inside is still reported, and ran once."""
 
 from __future__ import annotations
 

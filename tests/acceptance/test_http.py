@@ -48,7 +48,7 @@ def site(
 
 @pytest.mark.parametrize(("kind", "flux"), PLACES)
 def test_whoever_looks_hears_the_truth(tmp_path: Path, kind: SchedulerKind, flux: bool) -> None:
-    """Live, ready, counted and told: the same jobs everywhere, over all parts."""
+    """Live, ready, counted and shown: the same jobs everywhere, over all parts."""
     with site(tmp_path, kind, flux=flux) as (here, visitor), here.program.background("start"):
         eventually(lambda: visitor.get("/readyz").status == 200, "it is ready", seconds=60)
         assert visitor.get("/livez").text.startswith("ok\n")

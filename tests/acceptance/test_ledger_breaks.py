@@ -125,7 +125,7 @@ def one_job_done_and_one_runs(site: Site, gate: Path, agent: Running) -> None:
     sample(["truncated", "emptied", "flipped", "removed", "replaced"], quick=["truncated"]),
 )
 def test_the_ledger_breaks_while_the_daemon_runs(site: Site, tmp_path: Path, how: str) -> None:
-    """The process goes on with a ledger that is whole; every task has run once in the end."""
+    """The process continues with a ledger that is whole; every task has run once in the end."""
     gate = tmp_path / "gate"
     with site.program.background("start") as agent:
         one_job_done_and_one_runs(site, gate, agent)
@@ -154,14 +154,14 @@ def test_the_ledger_breaks_while_the_daemon_runs(site: Site, tmp_path: Path, how
 
 @pytest.mark.full
 def test_writes_fail_for_a_while(site: Site, tmp_path: Path) -> None:
-    """Writing fails as it does on a bad disk: the daemon stays, and goes on when it is over."""
+    """Writing fails as it does on a bad disk: the daemon stays, and continues when it is over."""
     gate = tmp_path / "gate"
     with site.program.background("start") as agent:
         one_job_done_and_one_runs(site, gate, agent)
         with no_writes(agent):
             site.fleet.send(jobspec(task(site.writes("fourth")), name="fourth"))
             gate.touch()
-            eventually(lambda: "third" in site.written(), "Flux goes on meanwhile")
+            eventually(lambda: "third" in site.written(), "Flux continues meanwhile")
             assert not agent_ends(agent, 3.0)
         site.program.await_end(3)
         eventually(lambda: none_waits(site), "rainbow let go of all")

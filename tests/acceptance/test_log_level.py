@@ -40,7 +40,7 @@ def test_the_level_changes_while_it_runs(tmp_path: Path) -> None:
 
 @pytest.mark.full
 def test_a_wish_ends_with_the_daemon(tmp_path: Path) -> None:
-    """Without one that runs there is nobody to tell; the next start takes the setting."""
+    """Without a running daemon nothing is sent; the next start takes the setting."""
     with running_site(tmp_path) as site:
         never = site.program.run("log-level", "debug")
         assert (never.code, "no daemon has run" in never.err) == (2, True)

@@ -78,7 +78,7 @@ def test_a_watch_that_is_no_terminal_is_plain(site: Site) -> None:
 
 
 def test_explain_has_the_whole_story(site: Site) -> None:
-    """Of a job that failed: the cause, what to do, and what rainbow was told when."""
+    """Of a job that failed: the cause, what to do, and what was reported when."""
     site.fleet.send(
         jobspec(
             task(["sh", "-c", "exit 127"], "first"),

@@ -53,7 +53,7 @@ def runs_a_job(site: Site) -> None:
 
 @pytest.mark.full
 def test_the_operator_looks_the_secret_up(site: Site) -> None:
-    """42 with when it was asked for, again and again; with the secret in the file it goes on."""
+    """42 with when it was asked for, again and again; with the secret in the file it continues."""
     for _ in range(2):
         said = ends_and_says(site)
         assert "has a cluster blue already and gives its secret only once" in said

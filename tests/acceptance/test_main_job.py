@@ -166,7 +166,7 @@ def test_a_broken_jobspec_is_refused_and_shown(story: Story) -> None:
 
 
 def test_a_duration_ends_a_job(story: Story) -> None:
-    """A task that goes on beyond its duration has failed, and says so."""
+    """A task that runs beyond its duration has failed, and says so."""
     job = story.job("endless")
     assert job["state"] == "failed"
     assert "timeout" in job["reason"]
@@ -233,11 +233,11 @@ def test_one_state_and_one_job(story: Story) -> None:
     wanted = story.job("spack-ior")
     shown = story.program.show("jobs", str(wanted["id"]))
     assert shown == [{**wanted, "warnings": []}]
-    told = story.program.run("jobs", str(wanted["id"])).out
-    assert "\nbuild " in told
-    assert "\n└─ ior " in told
-    told = story.program.run("explain", str(wanted["id"])).out
-    assert "exit code 0" in told
+    output = story.program.run("jobs", str(wanted["id"])).out
+    assert "\nbuild " in output
+    assert "\n└─ ior " in output
+    output = story.program.run("explain", str(wanted["id"])).out
+    assert "exit code 0" in output
 
 
 def test_until_idle_runs_what_came_while_it_was_down(story: Story) -> None:

@@ -1,4 +1,4 @@
-"""Answers of a server that is broken: each is told, nothing is invented, and the next job runs."""
+"""Answers of a broken server: each is reported, nothing is invented, and the next job runs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Server:
         return json.dumps({**row, **changes})
 
     def the_next_job_runs(self, line: str) -> None:
-        """A job that is really there does what it should, and rainbow is told."""
+        """A job that is really there does what it should, and is reported."""
         self.site.fleet.send(jobspec(task(self.site.writes(line)), name=line))
         eventually(lambda: line in self.site.written(), f"{line} runs", seconds=60)
         eventually(lambda: not self.site.unreported(), "rainbow has the reports", seconds=60)
@@ -209,7 +209,7 @@ def unknown_status(reply: Any) -> Callable[[bytes], bytes]:
 )
 @pytest.mark.parametrize("rpc", [rainbow_rpc.RECEIVE_JOBS], ids=str)
 def test_answers_that_are_none(tmp_path: Path, rpc: Rpc[Any, Any], change: Any, says: str) -> None:
-    """`status` says what came, nothing is taken, and with the next good answer all goes on."""
+    """`status` says what came, nothing is taken, and with the next good answer all continues."""
     with serving(tmp_path) as (server, _):
         make = unknown_status(rpc.reply) if change == "status" else change
         server.proxy.answer_with(rpc, make)
@@ -230,13 +230,13 @@ def test_answers_that_are_none(tmp_path: Path, rpc: Rpc[Any, Any], change: Any, 
 @pytest.mark.full
 @pytest.mark.parametrize("rpc", [rainbow_rpc.ACCEPT_JOBS, rainbow_rpc.UPDATE_STATE], ids=str)
 def test_answers_to_what_was_told(tmp_path: Path, rpc: Rpc[Any, Any]) -> None:
-    """A status that nobody knows is no yes: it is told again, and nothing runs twice for it."""
+    """An unknown status is not a success: it is sent again, and nothing runs twice for it."""
     with serving(tmp_path) as (server, agent):
         server.proxy.answer_with(rpc, unknown_status(rpc.reply))
         server.site.fleet.send(jobspec(task(server.site.writes("once"))))
         server.site.program.await_end(1)
         eventually(
-            lambda: any("status 42" in reason for reason in server.reasons().values()), "told"
+            lambda: any("status 42" in reason for reason in server.reasons().values()), "it shows"
         )
         server.proxy.answer_with(rpc, None)
         server.the_next_job_runs("next")

@@ -76,7 +76,7 @@ def test_rainbow_away(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None
 
 @pytest.mark.full
 def test_rainbow_away_for_an_hour(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None:
-    """With usual settings, and the agent's clock 400 times as fast: all is told after it.
+    """With usual settings, and the agent's clock 400 times as fast: all is reported after it.
 
     It is seen in `status`, asked for at a calm pace, and does not fill the log.
     """
@@ -169,7 +169,7 @@ def test_reports_of_an_outage(kind: SchedulerKind, tmp_path: Path, timer: Timer)
 
 @pytest.mark.full
 def test_half_open_connections(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None:
-    """Connections that nobody answers on any more are given up, and new ones are opened."""
+    """Connections without answers are given up, and new ones are opened."""
     with (
         running_site(tmp_path, kind) as site,
         Proxy(site.scheduler.host) as proxy,

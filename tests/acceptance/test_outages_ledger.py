@@ -54,7 +54,7 @@ def test_a_damaged_ledger(how: str, tmp_path: Path, timer: Timer, *, flux: bool)
             eventually(lambda: not site.unreported(), "rainbow has the reports")
             assert agent.stop() == 0
         before = site.program.rows()
-        # One that rainbow was not told of: in Flux, and still on rainbow's list.
+        # One that was not accepted: in Flux, and still on rainbow's list.
         site.fleet.send(jobspec(task(site.writes("three"), "three"), name="untold"))
         armed = {"test_crash": "recorded", "test_crash_allowed": "1"}
         with site.program.background("start", **armed) as agent:

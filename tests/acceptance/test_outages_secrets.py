@@ -28,7 +28,7 @@ def change_database(site: Site, statement: str, *values: str) -> None:
 
 
 def test_exists_with_our_secret_on_disk(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None:
-    """Killed when the secret was just stored: the next start goes on with it, and asks for none."""
+    """Killed when the secret was just stored: the next start uses it, and asks for none."""
     armed = {"test_crash": "stored", "test_crash_allowed": "1"}
     with running_site(tmp_path, kind) as site, CallProxy(site.scheduler.host) as proxy:
         site.program.environ["RAINBOW_HOST"] = proxy.host
@@ -48,7 +48,7 @@ def test_exists_with_our_secret_on_disk(kind: SchedulerKind, tmp_path: Path, tim
 
 @pytest.mark.full
 def test_exists_with_the_secret_lost(kind: SchedulerKind, tmp_path: Path, timer: Timer) -> None:
-    """Exit 42, which says what to do; once the operator has done that, all goes on."""
+    """Exit 42, which says what to do; once the operator has done that, all continues."""
     with running_site(tmp_path, kind) as site:
         assert site.program.run("register").code == 0
         site.program.config.unlink()

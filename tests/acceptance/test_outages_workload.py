@@ -38,7 +38,7 @@ def test_the_local_workload_manager_is_killed(tmp_path: Path, timer: Timer) -> N
 
 @pytest.mark.full
 def test_the_local_workload_manager_stands_still(tmp_path: Path, timer: Timer) -> None:
-    """Its process is stopped for a while: a job that came meanwhile runs once when it goes on."""
+    """Its process is stopped for a while: a job that came meanwhile runs once when it continues."""
     with running_site(tmp_path) as site, site.program.background("start") as agent:
         is_up(agent, site)
         runs_a_job(site, 1)
@@ -88,7 +88,7 @@ def test_the_broker_stands_still(tmp_path: Path, timer: Timer) -> None:
 
 @pytest.mark.flux
 def test_flux_is_not_there_when_the_agent_starts(tmp_path: Path, timer: Timer) -> None:
-    """Its socket is gone: `status` says so, nothing is taken, and all goes on when it is back."""
+    """Its socket is gone: `status` says so, nothing is taken, and all continues when it is back."""
     if flux_command() is None:
         pytest.skip(NO_FLUX)
     with private_flux() as flux, running_site(tmp_path, flux=flux) as site:
@@ -172,7 +172,7 @@ def test_flux_instance_replaced(tmp_path: Path, timer: Timer, on_lost: str) -> N
 def test_flux_is_restarted_under_a_living_agent(
     tmp_path: Path, timer: Timer, *, kept: bool
 ) -> None:
-    """Another instance answers at the socket: nothing runs twice, and what ended there is told."""
+    """Another instance answers at the socket: nothing runs twice; what ended there is reported."""
     if flux_command() is None:
         pytest.skip(NO_FLUX)
     state, door, gate = tmp_path / "flux-state", tmp_path / "door", tmp_path / "gate"

@@ -221,6 +221,6 @@ def test_instances_replaced_at_random(pair: Pair, tmp_path: Path, on_lost: str) 
         fates = Fates(jobs, {row.name: row for row in rows}, read(stage.site.written()))
         lost = fates.expect_ends("RAINBOW_ON_LOST=fail")
         unheard = fates.expect_kept(snapshots, on_lost)
-        print(f"lost: {lost}; ran again, for nobody had heard of their start: {unheard}")
+        print(f"lost: {lost}; ran again, since their start was not reported: {unheard}")
         assert (lost > 0) == (on_lost == "fail"), "no instance died while a task ran"
         expect_all_told(stage, count)

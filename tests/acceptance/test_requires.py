@@ -200,7 +200,7 @@ def test_what_a_group_requires_holds_for_its_nodes(different: Site) -> None:
     assert "never" not in ran
     states = {name: row["state"] for name, row in found.items()}
     assert (states["inside"], states["deep"], states["none"]) == ("completed",) * 2 + ("refused",)
-    # Nobody can promise a node of each kind to a group of two: it ends as it happened to get them.
+    # No promise of a node of each kind to a group of two: it ends as it happened to get them.
     assert ran.get("mixed-new", set()) <= {"blue-2", "blue-3"}
     assert ran.get("mixed-old", set()) <= {"blue-1"}
     if states["mixed"] != "completed":

@@ -81,7 +81,7 @@ def test_a_failure_ends_with_1(program: Program) -> None:
 
 
 def test_a_jobspec_that_cannot_run(program: Program) -> None:
-    """What cannot be read, planned or ever run is told; nothing of it runs."""
+    """What cannot be read, planned or ever run is reported; nothing of it runs."""
     path = program.folder / "broken.yaml"
     path.write_text("version: 1\ntasks: [{comand: [true]}]\n")
     broken = program.run("run", str(path))

@@ -53,7 +53,7 @@ def test_no_process_and_no_jobspec_shows_a_secret(site: Site) -> None:
     program = site.program
     assert len(program.hidden()) >= 3
     with program.background("start", log_level="debug") as agent:
-        sleep = ["sleep", f"600.{os.getpid()}"]  # nobody else's
+        sleep = ["sleep", f"600.{os.getpid()}"]  # unique to this process
         site.fleet.send(jobspec(task(sleep), name="long"))
         eventually(
             lambda: [row.state for row in program.rows()] == [JobState.RUNNING], "the job runs"

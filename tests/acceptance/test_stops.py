@@ -190,7 +190,7 @@ def canceling_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S
 
 
 def test_jobs_are_canceled_where_that_is_wanted(canceling_site: Site) -> None:
-    """With RAINBOW_ON_STOP=cancel they end before the agent does, and rainbow hears of it."""
+    """With RAINBOW_ON_STOP=cancel they end before the agent does, and are reported."""
     site = canceling_site
     with site.program.background("start") as agent:
         site.fleet.send(

@@ -1,4 +1,4 @@
-"""Two agents with one cluster's credentials: one goes on, the other is told and leaves."""
+"""Two agents with one cluster's credentials: one continues, the other gets an error and leaves."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_drained_one_answers_too(site: Site, second: Program) -> None:
 
 
 def test_the_first_restarts_at_once(site: Site, second: Program) -> None:
-    """The folder that registered asks nobody: neither after a stop nor after a SIGKILL."""
+    """The folder that registered does not ask: neither after a stop nor after a SIGKILL."""
     with site.program.background("start") as first:
         first.says("Registered cluster blue")
         first.kill()
@@ -137,9 +137,9 @@ def test_the_first_restarts_at_once(site: Site, second: Program) -> None:
 
 @pytest.mark.full
 def test_a_successor_without_the_folder(site: Site, second: Program) -> None:
-    """The first is gone and only its credentials are left: the second goes on in its place.
+    """The first is gone and only its credentials are left: the second continues in its place.
 
-    Its secret is another one soon, so that the first is told if it comes back.
+    Its secret is another one soon, so that the first gets an error if it comes back.
     """
     with site.program.background("start") as first:
         is_up(site, first)
@@ -167,7 +167,7 @@ def fleet_of(site: Site, program: Program) -> Fleet:
 
 
 def test_two_that_start_together(site: Site, second: Program, tmp_path: Path) -> None:
-    """Copies of credentials whose holder is gone: one of the two goes on, the other is told."""
+    """Copies of credentials whose holder is gone: one agent continues, the other gets an error."""
     assert site.program.run("register").code == 0
     copy_credentials(site, second)
     shutil.rmtree(site.program.state_dir)

@@ -167,7 +167,7 @@ def test_what_happens_is_shown_without_reloading(browser: Browser, shop: Shop) -
 
 
 def test_an_agent_that_is_gone_is_not_shown_as_well(browser: Browser, shop: Shop) -> None:
-    """The page says since when nobody answers, and recovers by itself."""
+    """The page says since when there is no answer, and recovers by itself."""
     shop.fill(1)
     with shop.serving() as url:
         browser.open(url)

@@ -102,16 +102,16 @@ def _sending(parts: Parts, book: Book, seed: int) -> Iterator[Sender]:
 
 def _blow(storm: Storm, sender: Sender, until: float) -> None:
     pause = threading.Event()
-    told = begin = time.monotonic()
+    printed = begin = time.monotonic()
     while time.monotonic() < until:
         pause.wait(storm.rng.uniform(*STRIKE_PAUSE_S))
         sender.raise_its_fault()
         if storm.notice_end():
             storm.parts.start_agent()
         storm.strike()
-        if time.monotonic() - told >= PROGRESS_EVERY_S:
-            told = time.monotonic()
-            print(progress_line(storm, (told - begin) / 60), flush=True)
+        if time.monotonic() - printed >= PROGRESS_EVERY_S:
+            printed = time.monotonic()
+            print(progress_line(storm, (printed - begin) / 60), flush=True)
 
 
 def _settle(storm: Storm) -> None:

@@ -40,7 +40,7 @@ def final_block(storm: Storm, verdict: Verdict, *, seed: int, blown: float, sett
         ("jobs gone with a database", sum(bool(job.excuse) for job in jobs)),
         ("ran again, their start died unknown", len(verdict.again)),
         ("began too early", len(verdict.early)),
-        ("end told wrong", len(verdict.untrue)),
+        ("end reported wrong", len(verdict.untrue)),
         ("other faults", len(storm.faults)),
         ("lost", len(verdict.lost)),
         ("twice", len(verdict.twice)),

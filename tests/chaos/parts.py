@@ -66,7 +66,7 @@ class Row:
 
 
 class AgentEnded(AssertionError):
-    """Though nobody ended it."""
+    """Though nothing ended it."""
 
 
 class Parts:
@@ -131,7 +131,7 @@ class Parts:
         self.agent = None
 
     def agent_ended(self) -> str:
-        """How it ended though nobody ended it, with the end of its log; "" if it runs."""
+        """How it ended by itself, with the end of its log; "" if it runs."""
         if self.agent is None or self.agent.alive():
             return ""
         return f"exit status {self.agent.wait()}: {self.agent.log()[-1500:]}"
@@ -272,7 +272,7 @@ def copy_hot(database: Path, copy: Path) -> None:
 
 
 def put_back(database: Path, copy: Path) -> None:
-    """Put a copy in the place of a database that nobody has open."""
+    """Put a copy in the place of a database that is not open."""
     for suffix in ("-wal", "-shm", "-journal"):
         database.with_name(database.name + suffix).unlink(missing_ok=True)
     mode = database.stat().st_mode

@@ -137,7 +137,7 @@ class Storm:
     # -- the workload manager ---------------------------------------------------------------------
 
     def workload_halted(self) -> None:
-        """It answers nobody for some seconds."""
+        """It does not answer for some seconds."""
         pid = self.parts.workload_pid()
         if pid:
             with _halted(pid):

@@ -60,7 +60,7 @@ def test_every_rank_describes_its_machine(place: Place) -> None:
 
 
 def test_who_takes_too_long_is_silent(place: Place) -> None:
-    """The limit is each rank's own: nothing goes on there."""
+    """The limit is each rank's own: nothing happens there."""
     answers = list(place.extractor(0.01).ask(place.ranks, Stop()))
     assert [answer.silent for answer in answers] == [True] * len(place.ranks)
     assert all("within 0.01 s" in answer.problem for answer in answers)
@@ -112,13 +112,13 @@ def test_a_broker_that_goes_and_a_node_that_is_drained() -> None:
             survey = discovery.survey(workload.resources(), Stop())
         finally:
             workload.close()
-    told = {each.view.rank: each.condition for each in survey.nodes}
-    assert (told[0], told[1], told[2]) == (
+    conditions = {each.view.rank: each.condition for each in survey.nodes}
+    assert (conditions[0], conditions[1], conditions[2]) == (
         NodeCondition.UP,
         NodeCondition.DRAINED,
         NodeCondition.UP,
     )
-    assert told.get(3, NodeCondition.DOWN) is NodeCondition.DOWN
+    assert conditions.get(3, NodeCondition.DOWN) is NodeCondition.DOWN
     assert [each.view.rank for each in survey.counted] == [0, 1, 2]
     assert all(each.facts for each in survey.counted)
 

@@ -28,7 +28,7 @@ SHADOWS = (
 
 
 def spoil(folder: Path) -> Path:
-    """A folder with a file for each of these names, which ends whoever imports it."""
+    """A folder with a file for each of these names, which ends the process that imports it."""
     folder.mkdir()
     for name in SHADOWS:
         (folder / f"{name}.py").write_text(f"raise SystemExit('this is the job\\'s {name}.py')\n")

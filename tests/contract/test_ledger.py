@@ -145,7 +145,7 @@ class TestPlans:
 
 
 class TestAcceptance:
-    """What rainbow may be told to forget."""
+    """What may be accepted in rainbow."""
 
     @pytest.mark.parametrize(
         ("state", "safe"),
@@ -165,7 +165,7 @@ class TestAcceptance:
         assert ledger.unaccepted("r1") == []
 
     def test_accepted_jobs_are_not_offered_again(self, ledger: SqliteLedger) -> None:
-        """The first time counts; ids that are unknown or told before are no error."""
+        """The first time counts; ids that are unknown or accepted before are not an error."""
         for n in (2, 1):
             ledger.apply([news(add_job(ledger, n, "a"), "a", TaskState.SUBMITTED)])
         assert ledger.unaccepted("r1") == [1, 2]
@@ -213,7 +213,7 @@ class TestNotesAndTransactions:
         assert len(ledger.jobs()) == 1
 
     def test_an_inner_transaction_fails_alone(self, ledger: SqliteLedger) -> None:
-        """Whoever catches its error keeps what came before and after."""
+        """A caller that catches its error keeps what came before and after."""
         with ledger.transaction():
             ledger.put_note("before", 1)
             with pytest.raises(KeyError, match="stop"):

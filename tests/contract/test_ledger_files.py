@@ -68,7 +68,7 @@ class TestMade:
     """A new ledger."""
 
     def test_only_its_owner_can_read_it(self, path: Path) -> None:
-        """The folder and every file in it, whatever the umask; jobspecs are nobody else's."""
+        """The folder and every file in it, whatever the umask; jobspecs are private."""
         umask = os.umask(0)
         try:
             with closing(SqliteLedger.open(path)) as ledger:
@@ -129,7 +129,7 @@ class TestMigrations:
 
     @pytest.mark.parametrize("dump", sorted(FIXTURES.glob("v*.sql")), ids=lambda dump: dump.stem)
     def test_old_ledgers_open(self, dump: Path, tmp_path: Path) -> None:
-        """The jobs are there, the rules hold, and work goes on."""
+        """The jobs are there, the rules hold, and work continues."""
         path = tmp_path / "ledger.sqlite"
         with closing(sqlite3.connect(path)) as db:
             db.executescript(dump.read_text(encoding="utf-8"))
@@ -291,7 +291,7 @@ class TestTrouble:
             SqliteLedger.open(used)
 
     def test_a_disk_that_is_full(self, path: Path) -> None:
-        """Nothing of the batch is written, what was there is, and work goes on with more room."""
+        """Nothing of the batch is written, what was there is; with more space work continues."""
         with closing(SqliteLedger.open(path)) as ledger:
             add_job(ledger, 1)
             with ledger._connection.read() as db:
@@ -356,7 +356,7 @@ class TestTrouble:
             take_lock(path.parent)
 
     def test_a_connection_belongs_to_its_thread(self, used: Path) -> None:
-        """Another thread is told so: a mistake in the program, not damage."""
+        """Another thread gets an error: a mistake in the program, not damage."""
         caught: list[BaseException] = []
 
         def use(ledger: SqliteLedger) -> None:

@@ -109,7 +109,7 @@ def test_what_may_still_be_needed_stays(ledger: SqliteLedger, history: LedgerHis
 
 
 def test_jobs_of_a_registration_that_is_over(ledger: SqliteLedger, history: LedgerHistory) -> None:
-    """Rainbow may never hear of them: that it did is not waited for."""
+    """They may never be reported to rainbow: that is not waited for."""
     key = add_job(ledger, 1, "a")
     ledger.apply([news(key, "a", TaskState.FAILED)])
     ledger.mark_accepted(R1, [1], 1003.0)
@@ -183,7 +183,7 @@ def test_a_job_without_a_row_is_known_by_its_number(
 
 
 def test_numbers_are_not_given_twice(ledger: SqliteLedger, history: LedgerHistory) -> None:
-    """Whoever follows the events misses none: the last job and the last event stay."""
+    """A reader that follows the events misses none: the last job and the last event stay."""
     for n in range(1, 5):
         over(ledger, n)
     seen, _ = ledger.moved(2**62)

@@ -45,15 +45,15 @@ class TestOneTask:
         assert (job(ledger, key).finished, job(ledger, key).reason) == (4.0, None)
 
     def test_a_clock_that_is_set_back(self, ledger: SqliteLedger) -> None:
-        """What comes later has no earlier time, also when it is told again."""
+        """What comes later has no earlier time, also when it is repeated."""
         key = add_job(ledger, 1, "a", at=5000.0)
-        told = [
+        moves = [
             news(key, "a", TaskState.SUBMITTED, 4990.0, flux_id=7),
             news(key, "a", TaskState.RUNNING, 1400.0),
             news(key, "a", TaskState.COMPLETED, 1410.0, exit_code=0),
         ]
         for _ in range(2):
-            for each in told:
+            for each in moves:
                 ledger.apply([each])
             ledger.mark_accepted("r1", [1], 1420.0)
             row = task(ledger, key)
@@ -76,8 +76,8 @@ class TestOneTask:
         assert ledger.apply(changes) == [
             JobChange(key, JobState.RECEIVED, JobState.FAILED, None, ran=1.0)
         ]
-        told = [line.now for line in ledger.story(key) if line.task]
-        assert told == ["pending", "submitting", "submitted", "running", "failed"]
+        moves = [line.now for line in ledger.story(key) if line.task]
+        assert moves == ["pending", "submitting", "submitted", "running", "failed"]
 
     def test_missing_times_are_the_times_of_the_news(self, ledger: SqliteLedger) -> None:
         """News without started or finished is as good as its own time."""
@@ -175,7 +175,7 @@ class TestStaleNews:
         assert changes == [JobChange(key, JobState.SUBMITTED, JobState.RUNNING, None)]
 
     def test_a_second_journal_changes_nothing(self, ledger: SqliteLedger) -> None:
-        """A restarted agent hears all history again: rows and stories stay as they are."""
+        """A restarted agent reads all history again: rows and stories stay as they are."""
         keys = [add_job(ledger, n, ("a", 2), "b") for n in (1, 2)]
         states = [TaskState.SUBMITTED, TaskState.RUNNING, TaskState.COMPLETED]
         history = [

@@ -50,7 +50,7 @@ class TestOffers:
         assert ledger.find_jobs(2) == []
 
     def test_a_row_that_comes_again_under_the_next_registration(self, ledger: SqliteLedger) -> None:
-        """Same id and text, and rainbow was not told of it: it is that job, and runs once."""
+        """Same id and text, and not accepted before: it is that job, and runs once."""
         old = add_job(ledger, 1, "a")
         ledger.open_registration(NEXT)
         assert ledger.record_offers(NEXT.id, [offer(1)], 1004.0) == []

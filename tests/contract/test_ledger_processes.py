@@ -114,7 +114,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_kill_inside_a_transaction_undoes_it(path: Path) -> None:
-    """What was committed before it is there, nothing of it is, and work goes on."""
+    """What was committed before it is there, nothing of it is, and work continues."""
     with child(_KILLED_INSIDE, path) as process:
         assert said(process) == ["inside"]
     with closing(SqliteLedger.open(path)) as ledger:
@@ -145,7 +145,7 @@ def test_a_kill_between_and_within_batches(path: Path, lines: int) -> None:
 
 
 def test_two_writers_and_a_reader(path: Path) -> None:
-    """Nobody meets a locked database, nobody sees half a batch, and nothing is lost."""
+    """No process meets a locked database or sees half a batch, and nothing is lost."""
     SqliteLedger.open(path).close()
     with (
         child(_WRITER, path, 0) as one,

@@ -18,7 +18,7 @@ class TestReports:
     """record_report and reports_of."""
 
     def test_only_news_is_kept(self, ledger: SqliteLedger) -> None:
-        """A state that rainbow was told before is not told again, also by another daemon."""
+        """A state that was reported before is not reported again, also by another daemon."""
         key = add_job(ledger, 1, "a")
         ledger.record_report({key: RUNNING}, 1002.0)
         ledger.record_report({key: RUNNING}, 1003.0)
@@ -29,7 +29,7 @@ class TestReports:
         ]
 
     def test_reports_that_end_alike_share_a_row(self, ledger: SqliteLedger) -> None:
-        """An outage is one line with how often and until when; it told nothing of the job."""
+        """An outage is one line with how often and until when; it says nothing of the job."""
         key = add_job(ledger, 1, "a")
         ledger.record_report({key: RUNNING}, 1002.0, "connection refused")
         ledger.record_report({key: RUNNING}, 1009.0, "connection refused")
@@ -49,7 +49,7 @@ class TestReports:
         assert [line.state for line in ledger.reports_of(key)] == ["completed"]
 
     def test_what_was_not_told_yet_shows_the_outage(self, ledger: SqliteLedger) -> None:
-        """While the last state is not told, reports that fail are why."""
+        """While the last state is not reported, reports that fail are why."""
         key = add_job(ledger, 1, "a")
         ledger.record_report({key: JobState.RECEIVED}, 1001.5)
         ledger.apply([news(key, "a", TaskState.COMPLETED, 1002.0)])
@@ -57,7 +57,7 @@ class TestReports:
         assert [line.problem for line in ledger.reports_of(key)] == [None, "connection refused"]
 
     def test_an_unknown_job_has_none(self, ledger: SqliteLedger) -> None:
-        """Nothing is told of it, and to tell of it is no error."""
+        """Nothing is reported of it, and reporting it is not an error."""
         add_job(ledger, 1)
         unknown = JobKey(REGISTRATION.id, 7)
         ledger.record_report({unknown: RUNNING}, 1002.0)

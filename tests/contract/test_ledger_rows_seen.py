@@ -21,7 +21,7 @@ OTHER = {
 
 
 def accepted_job(ledger: SqliteLedger) -> JobKey:
-    """A job that ended and that rainbow was told to let go of."""
+    """A job that ended and was accepted in rainbow."""
     key = add_job(ledger, 1, "a")
     ledger.apply([news(key, "a", TaskState.COMPLETED)])
     ledger.mark_accepted(R1, [1], 1003.0)
@@ -29,7 +29,7 @@ def accepted_job(ledger: SqliteLedger) -> JobKey:
 
 
 def test_the_very_same_row_is_the_same_job(ledger: SqliteLedger) -> None:
-    """It is no new job; that rainbow was told before is known, and stands in its story, once."""
+    """It is not a new job; that it was accepted before is known, and stands in its story, once."""
     key = accepted_job(ledger)
     for _ in range(2):
         assert ledger.record_offers(R1, [offer(1)], 1004.0) == []

@@ -48,7 +48,7 @@ Rows = tuple[list[JobRow], list[list[StoryLine]]]
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Receives, plans, refuses, hears news in any order, accepts, is closed and opened."""
+    """Receives, plans, refuses, gets news in any order, accepts, is closed and opened."""
 
     @initialize()
     def open_new(self) -> None:
@@ -88,8 +88,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.record_plans(plans, refusals, at)
 
     @rule(changes=st.lists(anything, min_size=1, max_size=6))
-    def hear(self, changes: list[TaskChange]) -> None:
-        """A batch is taken whole, or not at all; the jobs that moved are told."""
+    def apply(self, changes: list[TaskChange]) -> None:
+        """A batch is taken whole, or not at all; the jobs that moved are reported."""
         before, model = self.rows(), dict(self.model)
         try:
             moved = self.ledger.apply(changes)

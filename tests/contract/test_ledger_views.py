@@ -77,8 +77,8 @@ class TestViews:
         ledger.apply([news(key, "a", TaskState.SUBMITTED, 1002.0)])
         ledger.mark_accepted("r1", [1], 1003.0)
         ledger.apply([news(key, "a", TaskState.COMPLETED, 1004.0)])
-        told = [(line.at, line.task, line.was, line.now) for line in ledger.story(key)]
-        assert told == [
+        moves = [(line.at, line.task, line.was, line.now) for line in ledger.story(key)]
+        assert moves == [
             (1001.0, None, None, "received"),
             (1001.0, "a", None, "pending"),
             (1002.0, "a", "pending", "submitted"),

@@ -86,7 +86,7 @@ def test_follow_goes_on_until_all_are_over(
 
 
 def test_a_stop_ends_a_follow(client: Client, place: Place) -> None:
-    """The job goes on."""
+    """The job continues."""
     job = client.run(FOREVER)
     stop = Stop()
     timer = threading.Timer(0.5, stop.set, ("the test",))

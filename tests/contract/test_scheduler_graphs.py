@@ -125,7 +125,7 @@ def test_a_broken_graph_never_reaches_the_server_as_a_replacement(
 def test_restoring_a_graph_that_is_there_is_rejected(
     scheduler: RainbowScheduler, join: Join
 ) -> None:
-    """The server says `already exists`, so that whoever asked can see that all is well."""
+    """The server says `already exists`, so that the caller can see that all is well."""
     name, _ = join()
     with pytest.raises(GraphExists):
         scheduler.restore_graph(name, make_graph())

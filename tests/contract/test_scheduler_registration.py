@@ -44,7 +44,7 @@ def test_a_wrong_registration_secret_is_denied(scheduler: RainbowScheduler) -> N
 
 
 def test_a_wrong_cluster_secret_is_denied(scheduler: RainbowScheduler, join: Join) -> None:
-    """Nobody reads, takes or describes another cluster's things; nobody names an unknown one."""
+    """No cluster reads, takes or describes another's things, or an unknown one's."""
     name, given = join()
     _, other = join()
     for cluster, secret in ((name, other.secret), (name, given.token), ("unknown", given.secret)):

@@ -54,7 +54,7 @@ def ask(server: SchedulerProcess, tls: TlsFiles | None) -> str:
             return ""
         except Unavailable as exc:
             return str(exc)
-    raise AssertionError("rainbow knows nobody")
+    raise AssertionError("rainbow knows no such cluster")
 
 
 def test_certificates_that_fit(server: SchedulerProcess, files: TlsFiles) -> None:
@@ -74,7 +74,7 @@ def test_the_name_in_the_certificate(server: SchedulerProcess, files: TlsFiles) 
 
 
 def test_a_client_without_tls(server: SchedulerProcess) -> None:
-    """It is told that the server speaks TLS, and what to set."""
+    """The error says that the server speaks TLS, and what to set."""
     assert "RAINBOW_TLS_CA" in ask(server, None)
 
 
@@ -129,7 +129,7 @@ def test_a_server_whose_certificate_has_expired(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_server_without_tls(kind: SchedulerKind, files: TlsFiles, tmp_path: Path) -> None:
-    """A client with certificates is told that the server has none."""
+    """A client with certificates gets an error that the server has none."""
     if kind.missing():
         pytest.skip(kind.missing())
     with running_scheduler(kind, tmp_path) as process:
@@ -137,7 +137,7 @@ def test_a_server_without_tls(kind: SchedulerKind, files: TlsFiles, tmp_path: Pa
 
 
 def test_nobody_there(files: TlsFiles) -> None:
-    """That nobody listens is no matter of certificates."""
+    """A closed port is not a matter of certificates."""
     with (
         closing(RainbowScheduler("127.0.0.1:1", 5.0, tls=files)) as scheduler,
         pytest.raises(Unavailable) as caught,
@@ -150,7 +150,7 @@ def test_new_files_are_read_while_it_runs(
     server: SchedulerProcess, pki: Pki, tmp_path: Path
 ) -> None:
     """Certificates are replaced without a restart; half replaced ones do no harm."""
-    own = Pki.make(tmp_path, "own")  # nobody that the server knows
+    own = Pki.make(tmp_path, "own")  # unknown to the server
     tls = TlsFiles(pki.ca, *own.client)
     with closing(RainbowScheduler(server.host, 10.0, tls=tls)) as scheduler:
         with pytest.raises(Unavailable):

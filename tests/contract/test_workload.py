@@ -137,7 +137,7 @@ def test_a_job_runs_in_its_folder_with_its_environment(client: Client, tmp_path:
 
 
 def test_a_command_with_odd_characters_arrives_as_it_is(client: Client, tmp_path: Path) -> None:
-    """Quotes, newlines, dollars and percent signs are nobody's syntax on the way."""
+    """Quotes, newlines, dollars and percent signs are not interpreted on the way."""
     words = ['"double"', "'single'", "two\nlines", "$HOME", "%s", "\\n", "ünïcödé", ""]
     script = 'for w; do printf "%s\\0" "$w"; done > words'
     client.end(client.run(["sh", "-c", script, "sh", *words], cwd=str(tmp_path)))
@@ -145,7 +145,7 @@ def test_a_command_with_odd_characters_arrives_as_it_is(client: Client, tmp_path
 
 
 def test_cancel_ends_the_whole_process_group(client: Client, tmp_path: Path) -> None:
-    """What a task started in the background goes with it; the note is told."""
+    """What a task started in the background goes with it; the note is reported."""
     script = "sleep 1000 & echo $! $$ > pids.new; mv pids.new pids; wait"
     job = client.run(["sh", "-c", script], cwd=str(tmp_path))
     eventually((tmp_path / "pids").exists, "the task says what it started")

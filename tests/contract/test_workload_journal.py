@@ -84,7 +84,7 @@ def test_a_journal_serves_another_thread(client: Client) -> None:
 
 
 def test_a_job_of_somebody_else_has_no_key(client: Client) -> None:
-    """Its events come too: whoever reads the journal leaves them."""
+    """Its events come too: the reader of the journal leaves them."""
     key = new_key()
     client.workload.start_submit(Submission(key, make_jobspec(["true"])))
     (outcome,) = client.collect([key])
@@ -116,7 +116,7 @@ def test_many_jobs_run_and_end_well(client: Client) -> None:
 
 
 def test_nothing_in_flight_is_no_outcome(client: Client) -> None:
-    """Asking is no error, and nobody is waited for."""
+    """Asking is not an error, and does not wait."""
     assert client.workload.in_flight() == 0
     assert client.workload.collect_outcomes(30.0) == []
 
@@ -162,7 +162,7 @@ def test_nothing_arrives_after_settling(client: Client, place: Place) -> None:
 
 
 def doomed(client: Client) -> list[WorkloadEvent]:
-    """Submissions of the killed process that a journal has told of."""
+    """Submissions of the killed process that a journal has events of."""
     return [e for e in client.events if e.key and e.key.job.registration == "doomed"]
 
 

@@ -31,7 +31,7 @@ def status(cluster: MiniCluster) -> dict[str, Any]:
 
 
 def nodes_sent(cluster: MiniCluster) -> int:
-    """How many nodes rainbow was told of."""
+    """How many nodes rainbow knows."""
     view = status(cluster)
     return int(((view.get("graph") or {}).get("nodes") or 0) if view.get("registration") else 0)
 
@@ -137,7 +137,7 @@ def running_job(cluster: MiniCluster, patiently: Wait, seconds: str = "1000") ->
 
 
 def test_the_lead_pod_is_killed_and_comes_back(fleet: Any, patiently: Wait) -> None:
-    """With its volume the cluster keeps its secret and history, and goes on taking jobs."""
+    """With its volume the cluster keeps its secret and history, and keeps taking jobs."""
     pink = fleet.cluster("pink")
     pink.start()
     patiently(lambda: nodes_sent(pink) == 2, "it is registered")

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel, unpacked by nobody."""
+    """A wheel, not unpacked."""
     if importlib.util.find_spec("hatchling") is None:
         pytest.skip("NO WHEEL WAS BUILT: install hatchling (extra `dev`) to test what ships")
     folder = tmp_path_factory.mktemp("dist")
@@ -127,7 +127,7 @@ def test_its_metadata(metadata: Message) -> None:
 
 
 def test_flux_and_tools_are_extras(metadata: Message) -> None:
-    """flux-python must go with the Flux that is there, so nobody gets it without asking."""
+    """flux-python must go with the Flux that is there, so it is only installed on request."""
     assert set(metadata.get_all("Provides-Extra", [])) >= {"flux", "dev"}
     plain = [r for r in metadata.get_all("Requires-Dist", []) if "extra ==" not in r]
     assert any(r.startswith("grpcio") for r in plain)

@@ -31,7 +31,7 @@ EPOCH = 1715940000.0
 
 
 class FakeClock:
-    """ports.Clock that moves only when it is told to."""
+    """ports.Clock that moves only on request."""
 
     def __init__(self, now: float = EPOCH) -> None:
         self._now = now
@@ -97,7 +97,7 @@ def kill_tree(pid: int) -> None:
 
 def _is_dead(process: psutil.Process) -> bool:
     try:
-        return process.status() == psutil.STATUS_ZOMBIE  # whoever started it has to wait for it
+        return process.status() == psutil.STATUS_ZOMBIE  # its parent has to wait for it
     except psutil.NoSuchProcess:
         return True
 
@@ -123,13 +123,13 @@ class Background:
         """Wait for its end, if it was begun.
 
         Raises:
-            AssertionError: it goes on.
+            AssertionError: it still runs.
             BaseException: what it died of.
         """
         if self._thread.ident is not None:
             self._thread.join(seconds)
         if self._thread.is_alive():
-            raise AssertionError(f"thread {self._thread.name} goes on after {seconds:.0f} s")
+            raise AssertionError(f"thread {self._thread.name} still runs after {seconds:.0f} s")
         if self.died_of is not None:
             raise self.died_of
 
@@ -147,7 +147,7 @@ class Background:
 
 
 class FakeCredentialStore:
-    """ports.CredentialStore in memory. `on_save` is told before they are kept."""
+    """ports.CredentialStore in memory. `on_save` is called before they are kept."""
 
     def __init__(self) -> None:
         self.kept: Credentials | None = None
@@ -197,7 +197,7 @@ def jobspec_json(
 
 
 def plan_json(text: str) -> Plan:
-    """A planner for tests of rooms that only pass plans on.
+    """A planner for tests of parts that only pass plans on.
 
     Raises:
         JobspecError: the text is not from jobspec_json().

@@ -332,7 +332,7 @@ class Ground:
 
     @cached_property
     def finished(self) -> Ending:
-        """How the diamond ends when nobody is killed."""
+        """How the diamond ends without a kill."""
         self.stage.send(diamond, "reference")
         self.stage.finishes("reference")
         return self.stage.ending("reference")

@@ -126,7 +126,7 @@ class World:
         return lambda: self.states() == [state] * count
 
 
-class Told(StatusWriter):
+class RecordingStatusWriter(StatusWriter):
     """Keeps what was written to runtime.json, in order."""
 
     def __init__(
@@ -257,7 +257,9 @@ class Agent:
             ),
             breaker=CircuitBreaker(conditions=telemetry.conditions, clock=clock, limit=1000),
             drain=DrainWatch(lambda: None),
-            status=Told(world, settings, Choice("fake", "fake", "a test"), service, clock),
+            status=RecordingStatusWriter(
+                world, settings, Choice("fake", "fake", "a test"), service, clock
+            ),
             service=service,
         )
         return Daemon(

@@ -30,7 +30,7 @@ class SmallDisk:
         self.path = path
 
     def fill(self) -> None:
-        """Leave no room at all."""
+        """Leave no space at all."""
         with (self.path / _BALLAST).open("ab", buffering=0) as file:
             for size in (1 << 20, 1 << 12, 1):
                 try:
@@ -40,7 +40,7 @@ class SmallDisk:
                     continue
 
     def free(self) -> None:
-        """Give the room back."""
+        """Give the space back."""
         (self.path / _BALLAST).unlink()
 
     def mount(self, *arguments: object) -> None:

@@ -80,7 +80,7 @@ class Harness:
         return self.dispatcher.recover()
 
     def reads_the_journal(self) -> None:
-        """Apply the history to what is open, as the journal room does."""
+        """Apply the history to what is open, as the journal's thread does."""
         tracker = Tracker()
         news = [change for event in self.server.events if (change := tracker.feed(event))]
         still_open = {row.key for row in self.ledger.tasks_in(OPEN_TASK_STATES)}

@@ -100,7 +100,7 @@ def pretend_flux(
     error: Exception | None = None,
     obstacles: Sequence[Obstacle] = (),
 ) -> None:
-    """A Flux whose bindings load, and an instance as it is told."""
+    """A Flux whose bindings load, and an instance as configured."""
     patient.fake_flux()
     patient.set(workload="flux")
     bindings = flux_bindings.Bindings(None, None, "0.88.0", patient.folder)

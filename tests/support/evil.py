@@ -1,4 +1,4 @@
-"""For tests: jobspecs as nobody should write them, and some that look bad and are good.
+"""For tests: badly written jobspecs, and some that look bad and are good.
 
 Each is a text and whether it runs. They are what strangers send: the planner must answer each
 with a plan or a JobspecError, and a daemon must go on after each.

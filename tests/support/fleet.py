@@ -66,7 +66,7 @@ class Fleet:
         """Whether an expression is true of the state that the cluster reported.
 
         The real server keeps a cluster whose filter is false (075ee23, plugins/selection), and
-        drops one whose filter fails: so a false one goes on to a name that nobody reports.
+        drops one whose filter fails: so a false one continues to an unknown name.
         """
         mine = self.credentials
         steps = [{"filter": f"({expression}) || never_reported"}, {"select": "first"}]

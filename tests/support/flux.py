@@ -36,7 +36,7 @@ class PrivateFlux:
     def kill(self) -> None:
         """End all its brokers at once, with what runs in them, as a machine that loses power does.
 
-        What they leave behind, nobody would remove.
+        What they leave behind would stay.
         """
         kill_tree(self.pid)
         run = Path(self.uri.removeprefix("local://")).parent

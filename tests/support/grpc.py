@@ -111,7 +111,7 @@ class CallProxy:
         ]
 
     def reports(self) -> list[dict[str, Any]]:
-        """What the server was told of the cluster, report by report."""
+        """What was reported of the cluster, report by report."""
         taken = self.seen(rainbow_rpc.UPDATE_STATE, taken=True)
         return [json.loads(request.payload) for request in taken]
 

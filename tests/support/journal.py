@@ -18,7 +18,7 @@ from support.workload import FakeConnection, FakeWorkload
 
 
 class World:
-    """A ledger, a workload manager, and a journal room between them."""
+    """A ledger, a workload manager, and a journal follower between them."""
 
     def __init__(self, path: Path, ledger: SqliteLedger) -> None:
         self.path, self.ledger = path, ledger
@@ -49,7 +49,7 @@ class World:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """The room in its thread until the end of the block; it must not die meanwhile."""
+        """The follower in its thread until the end of the block; it must not die meanwhile."""
         self.thread.start()
         try:
             yield
@@ -58,7 +58,7 @@ class World:
             self.thread.end()
 
     def on_lost(self, what: str) -> None:
-        """Set RAINBOW_ON_LOST, before the room runs."""
+        """Set RAINBOW_ON_LOST, before the follower runs."""
         self._on_lost = what
         self._make_follower()
 

@@ -182,8 +182,8 @@ def _check_story(job: JobRow, story: list[StoryLine]) -> None:
     _expect(moves[0].was is None, f"{job.key}: its story begins")
     allowed = {(was.value, now.value) for was, now in JOB_MOVES}
     _check_chain(moves[0].now, moves[1:], allowed, job.state.value, str(job.key))
-    told = [line.at for line in story if line.now == _ACCEPTED]
-    _expect(told == [t for t in (job.accepted,) if t is not None], f"{job.key}: accepted once")
+    accepted = [line.at for line in story if line.now == _ACCEPTED]
+    _expect(accepted == [t for t in (job.accepted,) if t is not None], f"{job.key}: accepted once")
     allowed = {(was.value, now.value) for was, now in TASK_MOVES}
     lines = sorted(
         (line for line in story if line.replica is not None),

@@ -1,4 +1,4 @@
-"""For tests of rooms that describe the cluster: made-up nodes, and ranks that answer as told."""
+"""For tests of the inventory: made-up nodes, and ranks that answer as configured."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def hasty(rate: float) -> dict[str, str]:
 
 
 def expect_in_order(reports: Sequence[Mapping[str, Any]]) -> None:
-    """What rainbow was told of each job goes forward only; a final state is never left.
+    """What was reported of each job goes forward only; a final state is never left.
 
     Args:
         reports: the payloads of UpdateState that the server took, in order.
@@ -73,18 +73,18 @@ def expect_in_order(reports: Sequence[Mapping[str, Any]]) -> None:
     Raises:
         AssertionError: a job goes back, or the reports do.
     """
-    told: dict[str, JobState] = {}
+    states: dict[str, JobState] = {}
     at = 0.0
     for report in reports:
         if report["reported"] < at:
             raise AssertionError(f"a report of {report['reported']} after one of {at}")
         at = report["reported"]
         for job, name in report["jobs"].items():
-            state, before = JobState(name), told.get(job, JobState.RECEIVED)
+            state, before = JobState(name), states.get(job, JobState.RECEIVED)
             back = (before, state) == (JobState.SUBMITTED, JobState.RECEIVED)
             if state is not before and (back or (before, state) not in JOB_MOVES):
                 raise AssertionError(f"job {job}: {state.value} after {before.value}")
-            told[job] = state
+            states[job] = state
 
 
 def is_up(agent: Running, site: Site) -> None:
@@ -95,14 +95,14 @@ def is_up(agent: Running, site: Site) -> None:
 
 
 def runs_a_job(site: Site, number: int) -> None:
-    """Send a job, and wait until it is the number-th that is over, and rainbow was told."""
+    """Send a job, and wait until it is the number-th that is over, and reported."""
     site.fleet.send(jobspec(task(site.writes(f"job {number}"))))
     site.program.await_end(number)
     eventually(lambda: not site.unreported(), "rainbow has the reports")
 
 
 def waits(gate: Path, then: str = "true") -> list[str]:
-    """A command that goes on when a file is there."""
+    """A command that continues when a file is there."""
     return ["sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.05; done; {then}"]
 
 

@@ -1,4 +1,4 @@
-"""For tests of workload managers: a client that remembers what it was told, and how to read it."""
+"""For tests of workload managers: a client that remembers its events, and how to read them."""
 
 from __future__ import annotations
 

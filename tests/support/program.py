@@ -1,6 +1,6 @@
 """For tests: the installed `rainbow-agent` as a process, with an environment of its own.
 
-Only what a `Program` is told reaches the process: no PYTHONPATH, no RAINBOW_* of the caller's. It
+Only what a `Program` is given reaches the process: no PYTHONPATH, no RAINBOW_* of the caller's. It
 is found beside this Python, as a console script that pip installed.
 """
 
@@ -69,12 +69,12 @@ class Running:
         """Wait for its end; how it ended, as Answer.code.
 
         Raises:
-            AssertionError: it goes on.
+            AssertionError: it still runs.
         """
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"it goes on after {seconds:.0f} s:\n{self.log()}") from None
+            raise AssertionError(f"it still runs after {seconds:.0f} s:\n{self.log()}") from None
 
     def stop(self) -> int:
         """SIGTERM, and how it ended."""

@@ -50,7 +50,7 @@ class Proxy:
         return self.drops + self.cuts + self.cuts_sent
 
     def swallow(self) -> None:
-        """From now on nothing comes through, and nobody is told: half-open connections."""
+        """From now on nothing comes through, without a reset: half-open connections."""
         self._swallowing.set()
 
     def serve(self, *, drop_open: bool = True) -> None:

@@ -1,7 +1,7 @@
 """An in-memory rainbow behind ports.Scheduler, with the facts of the real one (075ee23).
 
 Rows come again until they are accepted; a secret is given once; a restart loses the graphs, and
-without its database everything. For rooms; what goes over the wire is tested elsewhere.
+without its database everything. For unit tests; what goes over the wire is tested elsewhere.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Fault:
 class FakeScheduler:
     """The server, and a connection to it: many threads may call it at once.
 
-    `calls` counts what arrived, `watch` is told of each call before it is answered.
+    `calls` counts what arrived, `watch` is called with each call before it is answered.
     """
 
     def __init__(self) -> None:

@@ -60,7 +60,7 @@ JOBS: Final = [JOB]
 
 
 def breaches(value: object, shape: Any, path: str = "") -> Iterator[str]:
-    """What of a value is not as a shape says; fields beyond the shape are nobody's business.
+    """What of a value is not as a shape says; fields beyond the shape are ignored.
 
     Args:
         value: decoded JSON.

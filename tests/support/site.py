@@ -45,7 +45,7 @@ class Site:
         return self.marks.read_text().splitlines() if self.marks.exists() else []
 
     def open_states(self) -> Counter[TaskState]:
-        """How many tasks of jobs that rainbow was not told of are in which state."""
+        """How many tasks of jobs with reports due are in which state."""
         return Counter(t.state for row in self.unreported() for t in row.tasks)
 
     def unreported(self) -> list[JobRow]:
@@ -60,7 +60,7 @@ class Site:
         return LocalWorkload(self.program.state_dir / "workload", cores=LOCAL_CORES)
 
     def serve(self, jobs: int) -> None:
-        """Run the agent until so many jobs are over and told, then kill it."""
+        """Run the agent until so many jobs are over and reported, then kill it."""
         with self.program.background("start") as agent:
             self.program.await_end(jobs)
             eventually(lambda: not self.unreported(), "rainbow has all reports")

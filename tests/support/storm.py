@@ -1,4 +1,4 @@
-"""For tests: many small random jobs, while whoever handles them is killed again and again.
+"""For tests: many small random jobs, while what handles them is killed again and again.
 
 Each command writes a line when it begins and one at its end, with its job id in the workload
 manager and a word for the instance that it was submitted to, so that running twice would show.
@@ -162,7 +162,7 @@ class Fates:
             on_lost: RAINBOW_ON_LOST.
 
         Returns:
-            How often a task ran again that had started, and of which nobody had heard.
+            How often a task ran again that had started, and without a report of it.
         """
         now = {t.key: t for row in self.rows.values() for t in row.tasks}
         names = {row.key: name for name, row in self.rows.items()}

@@ -1,4 +1,4 @@
-"""For tests: the main job as a story, told once over a pair of parts and looked at by many tests.
+"""For tests: the main job as a story, run once over a pair of parts and looked at by many tests.
 
 A cluster registers, gets jobs of every kind, is stopped when they are over, and is started once
 more until nothing is left to do.

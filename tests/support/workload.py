@@ -1,6 +1,6 @@
 """An in-memory workload manager behind ports.Workload and ports.Journal.
 
-It has what matters of Flux to the rooms: a job table, afterok dependencies, a journal that begins
+It has what matters of Flux to the agent: a job table, afterok dependencies, a journal that begins
 with the history, and connections that break with submissions on their way.
 """
 
@@ -42,7 +42,7 @@ class Break(Enum):
 
 
 class FakeWorkload:
-    """The server. `connect()` is what rooms are given.
+    """The server. `connect()` is what the packages are given.
 
     Args:
         auto: run every job to its end as soon as it may start; else a test calls start() and
@@ -88,7 +88,7 @@ class FakeWorkload:
     # -- what a test does to it --------------------------------------------------------------
 
     def connect(self) -> FakeConnection:
-        """A connection, as open_workload of the rooms."""
+        """A connection, as open_workload of the packages."""
         return self.link(FakeConnection(self))
 
     def link(self, connection: FakeConnection) -> FakeConnection:

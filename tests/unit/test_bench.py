@@ -78,7 +78,7 @@ def test_a_rate_is_of_quiet_rounds_where_there_are_enough(rounds: list[Any]) -> 
 
 
 def test_figures_can_be_written_as_json() -> None:
-    """With all that was seen, for whoever draws the curve."""
+    """With all that was seen, to draw the curve."""
     figure = figures.Figure("idle", 0.3, "%", 0.5, values=(0.2, 0.4))
     assert json.loads(json.dumps(figure.as_json()))["values"] == [0.2, 0.4]
 

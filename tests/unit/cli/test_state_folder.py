@@ -65,7 +65,7 @@ def test_every_verb_names_the_folder_that_it_looked_at(
 def test_drain_and_resume_are_for_a_daemon_that_runs(
     verb: Verb, words: list[str], tmp_path: Path
 ) -> None:
-    """Elsewhere nobody would notice: only with --offline."""
+    """Elsewhere it would go unnoticed: only with --offline."""
     found = verb(*words, folder=tmp_path)
     assert found.exit_code == 2
     assert f"no daemon runs on {tmp_path}" in found.stderr

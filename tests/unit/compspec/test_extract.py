@@ -108,7 +108,7 @@ def test_an_unknown_verb_is_refused() -> None:
 
 
 def test_output_that_cannot_be_written_is_one_sentence() -> None:
-    """A full disk is told, with code 1 and without a traceback; a closed pipe is left quietly."""
+    """A full disk is reported with status 1, without a traceback; a closed pipe is left quietly."""
     program = Path(sys.executable).with_name("rainbow-compspec")
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

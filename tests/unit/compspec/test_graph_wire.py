@@ -61,7 +61,7 @@ def test_whatever_the_limit_it_holds_and_nothing_is_lost(
 
 @given(machines())
 def test_the_forms_follow_each_other(machine: tuple[NodeFacts, ...]) -> None:
-    """With less and less room a form never says more, until none fits."""
+    """With less and less space a form never says more, until none fits."""
     graph = cluster_graph("blue", machine)
     forms = list(_forms_downwards(graph))
     assert forms == sorted(forms)

@@ -31,7 +31,7 @@ def test_nodes_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 
 def test_damage_costs_a_file_and_no_more(tmp_path: Path) -> None:
-    """A truncated file and another shape are told by name; the rest goes on."""
+    """A truncated file and another shape are reported by name; the rest continues."""
     _write(tmp_path, "node-1.json", "blue-1", cores=6)
     (tmp_path / "node-2.json").write_text('{"results": {"rainbow"')
     (tmp_path / "node-3.json").write_text('{"graph": {}}')
@@ -45,7 +45,7 @@ def test_damage_costs_a_file_and_no_more(tmp_path: Path) -> None:
 
 
 def test_a_node_is_counted_once(tmp_path: Path) -> None:
-    """Two files that name one node: the first counts, the second is told with both names."""
+    """Two files that name one node: the first counts, the second is reported with both names."""
     _write(tmp_path, "blue-1.json", "blue-1", cores=2)
     _write(tmp_path, "copy.json", "blue-1", cores=4)
     found = read_node_dir(tmp_path)

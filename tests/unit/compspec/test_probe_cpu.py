@@ -81,7 +81,7 @@ def test_only_cores_in_the_affinity_count_as_usable(recorded: Recorded) -> None:
 
 
 def test_without_topology_every_cpu_is_a_guessed_core(recorded: Recorded) -> None:
-    """Without /sys and without core ids it says how little it knows, and goes on."""
+    """Without /sys and without core ids it says how little it knows, and continues."""
     reading = cpu.probe(recorded("odd-no-topology"))
     assert (reading.values["cores"], reading.values["sockets"]) == ("3", "1")
     assert reading.origins["cores"].confidence is Confidence.GUESSED

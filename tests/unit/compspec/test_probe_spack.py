@@ -127,7 +127,7 @@ def test_a_truncated_index_is_told_and_the_environment_still_read(
 
 
 def test_one_damaged_record_costs_only_itself(spack_folder: Path) -> None:
-    """The others are read, and the trouble is told."""
+    """The others are read, and the trouble is reported."""
     document = json.loads((spack_folder / "index-v7.json").read_text(encoding="utf-8"))
     document["database"]["installs"] |= {
         "x": {"installed": True, "spec": {"name": "x"}},
@@ -151,7 +151,7 @@ def test_a_damaged_record_is_a_warning(made_up: MadeUp) -> None:
 
 
 def test_a_version_from_the_future(spack_folder: Path) -> None:
-    """It is read as the newest that we know, and that is told."""
+    """It is read as the newest that we know, and that is reported."""
     text = (spack_folder / "index-v8.json").read_text(encoding="utf-8")
     database = spack_database.parse(text.replace('"version": "8"', '"version": "9"'))
     assert len(database.packages) == 4

@@ -73,7 +73,7 @@ def test_a_probe_that_hangs_is_left_behind(hosts_folder: Path, release: threadin
 
 
 def test_a_probe_with_a_bug_stops_no_other(hosts_folder: Path) -> None:
-    """What no probe thought of is told with its type."""
+    """What no probe thought of is reported with its type."""
     readings = probes.run(BrokenHost(hosts_folder / "x86-two-socket"))
     assert "ZeroDivisionError: surprise" in readings["cpu"].reason
     assert readings["memory"].status is Status.OK

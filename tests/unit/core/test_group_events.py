@@ -83,7 +83,7 @@ def test_what_a_job_writes_there_breaks_no_ledger(tmp_path: Path, odd: dict[str,
 
 
 def test_lines_that_are_none_are_passed_over() -> None:
-    """Whatever runs in a group can write to its log under Flux; the journal goes on."""
+    """Whatever runs in a group can write to its log under Flux; the journal continues."""
     lines = ["{", "7", "[]", "{}", '{"timestamp": "soon"}', '{"timestamp": 1.0}', "[" * 100_000]
     text = json.dumps({"event": "".join(f"{line}\n" for line in lines)})
     inside = FluxInside(Wire(), lambda _: True)  # type: ignore[arg-type]

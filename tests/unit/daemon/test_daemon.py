@@ -1,4 +1,4 @@
-"""The daemon whole: jobs run to the end, a stop ends it, what dies is told."""
+"""The daemon whole: jobs run to the end, a stop ends it, what dies is reported."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_until_idle_waits_until_rainbow_knows_all_of_it(world: World) -> None:
 
 
 def test_what_shall_end_is_not_submitted_again(world: World) -> None:
-    """Half submitted when the last agent died, then canceled: Flux never hears of it."""
+    """Half submitted when the last agent died, then canceled: it never reaches Flux."""
     world.registered()
     with world.ledger() as ledger:
         current = ledger.current_registration()
@@ -131,7 +131,7 @@ def test_what_shall_end_is_not_submitted_again(world: World) -> None:
 
 
 def test_a_stop_closes_everything_and_reports_once_more(world: World) -> None:
-    """Exit code 0, the reason kept, the last word told to `status`."""
+    """Exit code 0, the reason kept, the last word shown by `status`."""
     agent = world.agent()
     agent.start()
     eventually(lambda: world.rainbow.state("blue"), "the first report is there")
@@ -252,9 +252,7 @@ def test_a_loop_that_is_held_up_is_the_one_that_is_named(
     agent.start()
     eventually(lambda: len(agent.telemetry.loop_health.ages()) == 3, "all are there")
     (folder / loop).touch()
-    eventually(
-        lambda: agent.telemetry.loop_health.stuck() == [loop], f"{loop} is stuck, nobody else"
-    )
+    eventually(lambda: agent.telemetry.loop_health.stuck() == [loop], f"{loop} is stuck, no other")
     assert f"loop-stuck-{loop}" in [c.name for c in agent.telemetry.troubles()]
     (folder / loop).unlink()
     eventually(lambda: not agent.telemetry.loop_health.stuck(), "it moves again")
@@ -272,7 +270,7 @@ def test_a_loop_that_is_held_up_is_the_one_that_is_named(
 def test_a_rainbow_that_does_not_give_jobs_is_a_condition(
     world: World, error: RainbowAgentError, name: str
 ) -> None:
-    """Told to `status` with the reason; over when it gives some again."""
+    """In `status` with the reason; over when it gives some again."""
     world.registered()
     for call in range(1, 6):
         world.rainbow.fail("receive", error, call=call)
@@ -299,7 +297,7 @@ def test_loops_and_conditions_are_told_to_status(world: World) -> None:
 
 
 def test_a_bug_in_the_main_loop_is_not_swallowed(world: World) -> None:
-    """It ends the daemon in good order, and the traceback goes up to whoever started it."""
+    """It ends the daemon in good order, and the traceback goes up to the caller."""
     world.registered()
     world.rainbow.fail("receive", ZeroDivisionError("a bug"))
     agent = world.agent()
@@ -364,7 +362,7 @@ def test_connections_that_break_in_a_long_chain(world: World, slow: Agent) -> No
     """All of it is submitted in the end, each task once."""
     for sent in (6, 12, 18):
         world.server.break_connections()
-        eventually(partial(_has, world, sent), "it goes on")
+        eventually(partial(_has, world, sent), "it continues")
     eventually(lambda: not world.rainbow.waiting("blue"), "the chain is accepted", seconds=60.0)
     assert slow.exit_code is None
     assert set(world.server.became_job.values()) == {1}

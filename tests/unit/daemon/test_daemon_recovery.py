@@ -79,7 +79,7 @@ def test_rainbow_lost_while_jobs_run_does_not_lose_them(world: World) -> None:
 
 
 def test_rainbow_away_for_a_while(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """Told once in the log and to `status`; when it is back everything goes on."""
+    """Said once in the log and in `status`; when it is back everything continues."""
     world.registered()
     agent = world.agent()
     with caplog.at_level(logging.WARNING, logger="rainbow_agent.daemon.round"):
@@ -134,10 +134,10 @@ def test_a_dead_connection_is_closed_before_the_history_is_asked_for(
     seen: list[bool] = []
     ask = JournalFollower.request_resync
 
-    def witness(room: JournalFollower) -> None:
+    def witness(follower: JournalFollower) -> None:
         connections = world.agents[0].connections
         seen.extend(c.closed for c in connections if c.broken)
-        ask(room)
+        ask(follower)
 
     monkeypatch.setattr(JournalFollower, "request_resync", witness)
     assert world.runs_until_idle() == 0
@@ -164,7 +164,7 @@ def test_every_connection_breaks_while_jobs_run(world: World) -> None:
 
 
 def test_a_replaced_instance(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """What waited there is submitted again, what ran is lost, and each is told with the reason."""
+    """What waited there is submitted again, what ran is lost, each with the reason."""
     world.registered()
     world.server.auto = False
     world.rainbow.put("blue", PAIR)
@@ -272,7 +272,7 @@ class Forgetful(FakeConnection):
 def test_a_cancel_that_flux_does_not_answer_leaves_nothing_half_submitted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was in flight on that connection is looked up, and the chain goes on."""
+    """What was in flight on that connection is looked up, and the chain continues."""
     monkeypatch.setattr("rainbow_agent.daemon.round.SUBMIT_TURN_S", 0.05)
     world.registered()
     world.server.auto = False

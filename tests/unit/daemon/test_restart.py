@@ -85,7 +85,7 @@ def test_damage_is_given_to_the_next_beginning(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_pauses_grow_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that goes on breaking it is not worn out; ten quiet minutes begin anew."""
+    """A disk that keeps breaking it is not worn out; ten quiet minutes begin anew."""
     runs = Runs(*[BROKEN] * 7, 0)
     assert runs.run(monkeypatch) == 0
     pauses = [after - before for before, after in zip(runs.waited, runs.waited[1:], strict=False)]

@@ -1,4 +1,4 @@
-"""sd_notify(3): what is sent, to whom, and that nobody listening is no error."""
+"""sd_notify(3): what is sent, to whom, and that a missing listener is not an error."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_nobody_listens(address: str) -> None:
 
 
 def test_a_full_queue_blocks_nobody(manager: socket.socket) -> None:
-    """A manager that does not read loses messages; the loop that sends goes on."""
+    """A manager that does not read loses messages; the loop that sends continues."""
     notifier = Notifier(str(manager.getsockname()))
     for _ in range(5000):
         notifier.alive()
@@ -91,7 +91,7 @@ def test_when_there_is_a_watchdog(more: dict[str, str], seconds: float | None) -
     """Systemd's two variables say it; one that is for another process is not ours."""
     environ = {"NOTIFY_SOCKET": "/run/notify", **more}
     assert Notifier.from_environ(environ, 7).watchdog_seconds == seconds
-    assert Notifier.from_environ(more, 7).watchdog_seconds is None, "nobody to tell"
+    assert Notifier.from_environ(more, 7).watchdog_seconds is None, "not for this process"
 
 
 def test_children_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_it_ends_cleanly_when_told(tmp_path: Path) -> None:
 
 
 def test_its_secret_is_not_in_its_arguments_or_log(tmp_path: Path) -> None:
-    """Given in the environment, the secret is shown to nobody."""
+    """Given in the environment, the secret is not shown."""
     with running_scheduler("embedded", tmp_path, secret="hush-hush") as process:
         with closing(RainbowScheduler(process.host)) as scheduler:
             given = scheduler.register("blue", "hush-hush", make_graph())
@@ -141,7 +141,7 @@ def test_a_limit_gives_the_oldest(scheduler: RainbowScheduler) -> None:
 
 
 def test_a_broken_graph_burns_no_name(scheduler: RainbowScheduler) -> None:
-    """The Go server would keep the name and tell nobody its secret."""
+    """The Go server would keep the name and never give its secret."""
     asked = rainbow_pb2.RegisterRequest(name="blue", secret=SECRET, nodes='{"graph": {}}')
     with pytest.raises(Rejected, match="at least one edge and node"):
         scheduler._call(rainbow_rpc.REGISTER, asked)
@@ -188,7 +188,7 @@ def test_an_empty_request_crashes_nothing(scheduler: RainbowScheduler) -> None:
 
 
 def test_an_unknown_matcher_is_refused(scheduler: RainbowScheduler) -> None:
-    """There is one, and a client that wants another is told."""
+    """There is one, and a client that wants another gets an error."""
     with pytest.raises(Rejected, match="did not find algorithm named best"):
         scheduler._call(
             rainbow_rpc.SATISFY, memory_pb2.SatisfyRequest(payload="{}", matcher="best")
@@ -196,7 +196,7 @@ def test_an_unknown_matcher_is_refused(scheduler: RainbowScheduler) -> None:
 
 
 def test_a_locked_database_is_refused_in_sqlites_words(tmp_path: Path) -> None:
-    """Another program that holds the file is told to clients in the words that they retry on."""
+    """Another program holds the file: clients get the words that they retry on."""
     path = tmp_path / "r.db"
     with (
         closing(Store(path, lock_wait=0.05)) as store,

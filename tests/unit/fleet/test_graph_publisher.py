@@ -31,7 +31,7 @@ def test_after_the_registration_the_subsystems_are_sent(harness: Harness) -> Non
 
 
 def test_a_start_that_finds_nothing_changed_sends_nothing(harness: Harness) -> None:
-    """The ledger knows what this registration's server was told."""
+    """The ledger knows what this registration's server has."""
     harness.sync()
     harness.sent()
     harness.restart()
@@ -133,7 +133,7 @@ def test_facts_tell_form_size_and_time(harness: Harness) -> None:
 
 
 def test_before_the_first_survey_nothing_is_sent(harness: Harness) -> None:
-    """A start with a stored secret goes on with jobs at once."""
+    """A start with a stored secret continues with jobs at once."""
     session = harness.sync()
     harness.restart()
     harness.description = None

@@ -44,7 +44,7 @@ def test_a_second_doubt_about_the_same_loss_sends_nothing(harness: Harness) -> N
 
 
 def test_a_restored_graph_whose_answer_was_lost_is_not_trusted(harness: Harness) -> None:
-    """Nobody knows what is on the server then: it is all sent again."""
+    """What is on the server is unknown then: it is all sent again."""
     harness.store.says = OWN_TOKEN
     session = harness.sync()
     harness.rainbow.restart(keep_database=True)

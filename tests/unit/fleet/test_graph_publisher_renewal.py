@@ -30,7 +30,7 @@ def differing() -> FakeExtractor:
 
 
 def test_another_shape_is_a_new_registration_where_the_token_is_shared(harness: Harness) -> None:
-    """The server cannot change a graph that it has; nobody notices another secret of ours."""
+    """The server cannot change a graph that it has; another secret of ours is not noticed."""
     old = harness.sync()
     harness.is_now(views(3))
     new = harness.sync()
@@ -81,7 +81,7 @@ def test_while_jobs_wait_to_be_accepted_the_registration_stays(harness: Harness)
     assert not harness.is_true()
     (key,) = harness.ledger.unplanned()
     harness.ledger.record_plans([], [Refusal(key, "nonsense")], 2.0)
-    assert harness.sync() == old, "rainbow was not told yet"
+    assert harness.sync() == old, "not sent to rainbow yet"
     harness.ledger.mark_accepted(old.registration, [1], 3.0)
     assert harness.sync() != old
     assert harness.is_true()

@@ -65,7 +65,7 @@ class Harness:
             self.ledger.apply([news(key, "build", state, flux_id=job)])
 
     def accepted(self, job: int) -> float | None:
-        """When rainbow was told, as the ledger has it."""
+        """When it was accepted, as the ledger has it."""
         found = self.ledger.job(JobKey(REGISTRATION.id, job))
         assert found is not None
         return found.accepted
@@ -249,7 +249,7 @@ def finished(harness: Harness, job: int) -> None:
 def test_the_very_same_row_again_is_dropped_and_said(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Rainbow is told again; the log, a condition and a counter say which row it was."""
+    """It is accepted again; the log, a condition and a counter say which row it was."""
     job = harness.rainbow.put("demo", TEXT, "nightly")
     finished(harness, job)
     harness.rainbow.put_back("demo", job, TEXT, "nightly")

@@ -194,7 +194,7 @@ def test_every_requirement_counts() -> None:
 
 
 def test_only_nodes_that_meet_the_requirement_count() -> None:
-    """One of two nodes has it: room for one node, not for two; and it is not spent on another."""
+    """One of two nodes has it: enough for one node, not for two; and it is not spent on another."""
     graphs = with_offers({"ior": "3.3.0"})
     picky = node(1, cores(4), requires=[need("ior", match="3.3.0")])
     assert found(graphs, picky)

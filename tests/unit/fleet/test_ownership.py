@@ -32,9 +32,9 @@ class Memory:
         return self.ownership_record
 
     def save(self, ownership_record: OwnershipRecord) -> None:
-        """Keep it, if there is room."""
+        """Keep it, if there is space."""
         if self.full:
-            raise UsageError("no room")
+            raise UsageError("no space")
         self.ownership_record = ownership_record
 
 
@@ -92,7 +92,7 @@ def fleet() -> Fleet:
 
 
 def test_who_registered_holds_it(fleet: Fleet) -> None:
-    """Nobody is asked, and the folder keeps it for the next start."""
+    """No question is asked, and the folder keeps it for the next start."""
     memory = Memory()
     ownership = fleet.ownership(memory)
     ownership.registered(R)
@@ -136,12 +136,12 @@ def test_a_crash_while_asking_is_no_claim(fleet: Fleet) -> None:
 
 
 def test_nobody_answers(fleet: Fleet) -> None:
-    """The holder is gone: the new one goes on in its place, and wants another secret."""
+    """The holder is gone: the new one continues in its place, and wants another secret."""
     memory = Memory()
     second = fleet.agent(memory)
     assert fleet.waits(second, 10)
     assert second.held
-    assert not second.secret_rotation_due, "whoever else asks shall hear of it first"
+    assert not second.secret_rotation_due, "an agent that asks meanwhile gets the answer first"
     fleet.clock.advance(7.0)
     assert second.secret_rotation_due
     assert fleet.rainbow.waiting("blue") == []
@@ -165,7 +165,7 @@ def test_a_copy_of_the_folder_asks(fleet: Fleet) -> None:
 
 
 def test_two_that_come_at_once(fleet: Fleet) -> None:
-    """The one that asked first gets it; the other one is told."""
+    """The one that asked first gets it; the other one gets an error."""
     first, second = fleet.agent(), fleet.agent()
     for _ in range(3):
         assert not first.resolve(fleet.session)
@@ -200,7 +200,7 @@ def test_a_holder_that_works_off_a_long_list_is_not_taken_for_gone(fleet: Fleet)
 def test_a_list_that_does_not_fit_into_one_answer(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its end, where the question is, is not seen: nobody is accused of having taken it."""
+    """Its end, where the question is, is not seen: no agent is accused of having taken it."""
     for _ in range(5):
         fleet.rainbow.put("blue", "version: 1")
     receive = fleet.rainbow.receive
@@ -244,7 +244,7 @@ def test_one_vanished_question_is_asked_again(fleet: Fleet) -> None:
 def test_without_a_token_nobody_can_be_asked(
     fleet: Fleet, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It goes on, and says so."""
+    """It continues, and says so."""
     for token in ("", "wrong"):
         ownership = fleet.ownership(Memory(), token=token)
         ownership.found(R, known=False)
@@ -254,7 +254,7 @@ def test_without_a_token_nobody_can_be_asked(
 
 
 def test_a_holder_without_a_token_is_noticed_all_the_same(fleet: Fleet) -> None:
-    """It takes the question away, which nobody else would."""
+    """It takes the question away, which no other agent would."""
     first = fleet.ownership(Memory(), token="")
     first.registered(R)
     with pytest.raises(Fatal, match="another program"):
@@ -279,7 +279,7 @@ def test_a_lost_graph_is_left_to_the_other_one_for_a_while(fleet: Fleet) -> None
 
 
 def test_a_rainbow_that_fails_while_asked(fleet: Fleet) -> None:
-    """The caller hears of it and comes again."""
+    """The caller gets the error and comes again."""
     second = fleet.agent()
     fleet.rainbow.fail("receive", Unavailable("away"))
     with pytest.raises(Unavailable):
@@ -334,7 +334,7 @@ def test_one_that_takes_no_jobs_listens(fleet: Fleet) -> None:
 
 
 def test_a_secret_that_was_put_there_is_asked_about(fleet: Fleet) -> None:
-    """Whoever put it there may have given it to others."""
+    """Others may have it, too."""
     memory = Memory()
     ownership = fleet.ownership(memory)
     ownership.registered("another")
@@ -344,13 +344,13 @@ def test_a_secret_that_was_put_there_is_asked_about(fleet: Fleet) -> None:
 
 
 def test_a_full_disk_is_no_hindrance(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
-    """It goes on, and the next start asks again."""
+    """It continues, and the next start asks again."""
     memory = Memory()
     memory.full = True
     ownership = fleet.ownership(memory)
     ownership.registered(R)
     assert ownership.held
-    assert "no room" in caplog.text
+    assert "no space" in caplog.text
     assert not fleet.agent(replace_full(memory)).held
 
 

@@ -17,7 +17,7 @@ HELD = OwnershipRecord("abc", held=True, secret_rotated=False)
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    """By the next start, too; nobody else can read it."""
+    """By the next start, too; its mode is 0600."""
     assert OwnershipFile(tmp_path).load() is None
     for ownership_record in (HELD, OwnershipRecord("def", held=False)):
         OwnershipFile(tmp_path).save(ownership_record)

@@ -159,7 +159,7 @@ def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    """The secret goes where it was told to go, not where somebody made a link to."""
+    """The secret goes where it was configured to go, not where somebody made a link to."""
     target = tmp_path / "theirs.yaml"
     target.write_text("untouched", encoding="utf-8")
     link = tmp_path / "rainbow-config.yaml"

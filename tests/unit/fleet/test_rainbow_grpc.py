@@ -32,7 +32,7 @@ CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 
 
 class ScriptedServer:
-    """A gRPC server that has rainbow's procedures and answers as it is told."""
+    """A gRPC server that has rainbow's procedures and answers as configured."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
@@ -96,7 +96,7 @@ def test_every_status_code_is_sorted(
     with pytest.raises(errors.BY_CODE[code]) as caught:
         scheduler.receive("blue", "hush-hush", 1)
     assert isinstance(caught.value, RainbowAgentError)
-    if code is not grpc.StatusCode.DEADLINE_EXCEEDED:  # whoever waits says it, not the server
+    if code is not grpc.StatusCode.DEADLINE_EXCEEDED:  # the client says it, not the server
         assert "some words" in str(caught.value)
     assert server.host in str(caught.value)
 

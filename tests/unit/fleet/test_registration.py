@@ -388,7 +388,7 @@ def test_a_name_that_another_has_is_not_called_an_answer_that_was_lost(harness: 
 
 
 def test_a_graph_that_outlived_its_row(harness: Harness) -> None:
-    """075ee23 makes a row, then answers with an error: the secret is lost, and that is told."""
+    """075ee23 makes a row, then answers with an error: the secret is lost, and that is reported."""
     error = "cluster graph blue already exists and cannot be added again"
     harness.rainbow.fail("register", GraphExists(error), after=True)
     with pytest.raises(Fatal, match=r"kept the new secret to itself: .* then restart rainbow"):
@@ -398,7 +398,7 @@ def test_a_graph_that_outlived_its_row(harness: Harness) -> None:
 def test_a_store_that_is_full_while_it_runs_is_waited_for(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At a first start whoever started it is told; later nothing is asked of rainbow until then."""
+    """At a first start the caller gets the error; later nothing is asked of rainbow until then."""
 
     def full() -> None:
         raise UsageError("/state: No space left on device")

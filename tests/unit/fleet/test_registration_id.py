@@ -25,5 +25,5 @@ def test_different_secrets_have_different_ids(one: str, other: str) -> None:
 
 @given(st.text())
 def test_the_id_is_not_the_secrets_plain_digest(secret: str) -> None:
-    """Whoever publishes SHA-256 of a secret elsewhere does not publish this."""
+    """SHA-256 of a secret, published elsewhere, does not reveal this."""
     assert not hashlib.sha256(secret.encode()).hexdigest().startswith(registration_id(secret))

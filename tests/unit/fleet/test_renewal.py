@@ -1,4 +1,4 @@
-"""When a cluster may be registered again: when nobody would notice, and nothing would run twice."""
+"""When a cluster may be registered again: when it goes unnoticed, and nothing would run twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What rainbow is told, when, and what happens when it does not listen."""
+"""What is reported to rainbow, when, and what happens when it does not listen."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_it_reports_at_once_when_it_starts(world: World) -> None:
 
 
 def test_a_change_is_reported(world: World) -> None:
-    """What the ledger says at that time is what rainbow hears."""
+    """What the ledger says at that time is what is reported."""
     with world.running() as reporter:
         world.flushed()
         add_job(world.ledger, 1, "build")
@@ -163,7 +163,7 @@ def test_changes_meanwhile_are_gathered(world: World, monkeypatch: pytest.Monkey
 
 
 def test_it_reports_from_time_to_time_without_a_change(world: World) -> None:
-    """Rainbow hears of us at least every `report_every` seconds."""
+    """Rainbow gets a report at least every `report_every` seconds."""
     world.every = 0.01
     with world.running():
         eventually(lambda: world.sent >= 4, "four reports without a change")
@@ -195,14 +195,14 @@ def test_only_the_last_jobs_are_listed(world: World) -> None:
 def test_every_job_is_told_however_many_came_after_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What moved while rainbow was away is told in portions, what moved first is told first."""
+    """What moved while rainbow was away is reported in portions, what moved first comes first."""
     monkeypatch.setattr("rainbow_agent.fleet.reporter.MAX_RECENT_JOBS", 3)
     monkeypatch.setattr("rainbow_agent.fleet.reporter.MAX_UNREPORTED_JOBS", 4)
-    told: list[list[str]] = []
+    reports: list[list[str]] = []
     update = world.rainbow.update_state
 
     def kept(cluster: str, secret: str, state: Mapping[str, Any]) -> None:
-        told.append(list(state["jobs"]))
+        reports.append(list(state["jobs"]))
         update(cluster, secret, state)
 
     monkeypatch.setattr(world.rainbow, "update_state", kept)
@@ -212,7 +212,7 @@ def test_every_job_is_told_however_many_came_after_it(
     with world.running():
         world.flushed()
     last = ["10", "11", "12"]
-    assert told[:3] == [["1", "2", "3", "4", *last], ["5", "6", "7", "8", *last], ["9", *last]]
+    assert reports[:3] == [["1", "2", "3", "4", *last], ["5", "6", "7", "8", *last], ["9", *last]]
     for n in range(1, 13):
         lines = world.ledger.reports_of(JobKey(REGISTRATION.id, n))
         assert [line.state for line in lines] == [JobState.RECEIVED]

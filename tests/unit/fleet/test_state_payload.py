@@ -47,7 +47,7 @@ def test_a_report_has_flat_numbers_that_expressions_can_use() -> None:
 
 
 def test_a_report_has_the_states_of_the_last_jobs_by_id() -> None:
-    """Ids start over with a registration: where two jobs share one, the newer is told."""
+    """Ids start over with a registration: where two jobs share one, the newer is reported."""
     recent = [row(2, JobState.RUNNING, "r2"), row(1, JobState.LOST), row(2, JobState.FAILED)]
     state = state_payload(
         pool=None, memory_per_node=None, counts=NO_JOBS, recent=recent, operator={}, at=1.0

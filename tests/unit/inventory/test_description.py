@@ -1,4 +1,4 @@
-"""From what nodes said and what can be scheduled to what rainbow is told."""
+"""From what nodes said and what can be scheduled to what rainbow gets."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_who_is_drained_or_not_described_stays() -> None:
 
 
 def test_only_subsystems_that_say_something_are_there() -> None:
-    """Spack comes with the first package; nobody knows of any MPI."""
+    """Spack comes with the first package; no MPI is known."""
     without = {part.name for part in describe_cluster("blue", survey_of(views(1))).subsystems}
     with_ior = {
         p.name
@@ -117,7 +117,7 @@ def test_no_node_at_all_is_no_cluster_yet() -> None:
 
 
 def test_the_site_has_every_node_with_what_it_says() -> None:
-    """Equal nodes share it; one that is silent is there with nothing, and nobody is left out."""
+    """Equal nodes share it; one that is silent is there with nothing, and none is left out."""
     ranks = FakeExtractor()
     ranks.answers[3] = NodeAnswer(3, problem="no answer", silent=True)
     nodes = changed(views(4, gpus=1), 2, drained=True, up=False)

@@ -1,4 +1,4 @@
-"""Ranks describe themselves: what they say is read, what goes wrong is told apart."""
+"""Ranks describe themselves: what they say is read, what goes wrong is distinguished."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_the_cluster_is_there_in_full(tmp_path: Path) -> None:
 
 
 def test_what_is_no_more_is_removed(tmp_path: Path) -> None:
-    """A rank that the instance does not have, a subsystem without content; nobody else's files."""
+    """A rank that the instance does not have, a subsystem without content; no other files."""
     shelf = CompspecDir(tmp_path)
     for rank in range(3):
         shelf.keep_node(rank, node_json(f"blue-{rank}"))

@@ -31,10 +31,10 @@ def write(path: Path, text: str = "{}") -> None:
 @contextmanager
 def watching(*files: Path) -> Iterator[tuple[SpackWatch, threading.Event]]:
     """A watch that sets an event."""
-    watch, told = SpackWatch(files), threading.Event()
-    watch.start(told.set)
+    watch, noticed = SpackWatch(files), threading.Event()
+    watch.start(noticed.set)
     try:
-        yield watch, told
+        yield watch, noticed
     finally:
         watch.stop()
 
@@ -42,22 +42,22 @@ def watching(*files: Path) -> Iterator[tuple[SpackWatch, threading.Event]]:
 def test_a_database_that_is_written_is_told(index: Path) -> None:
     """By a rename over the old one."""
     write(index)
-    with watching(index) as (_, told):
+    with watching(index) as (_, noticed):
         write(index, '{"database": {}}')
-        assert told.wait(120)
+        assert noticed.wait(120)
 
 
 def test_a_tree_that_is_made_later_is_watched_then(index: Path) -> None:
     """Folder by folder; a look takes the watch along, as each event leads to one."""
-    with watching(index) as (watch, told):
+    with watching(index) as (watch, noticed):
         index.parents[2].mkdir(parents=True)
-        assert told.wait(120)
+        assert noticed.wait(120)
         watch.look()
         index.parent.mkdir(parents=True)
-        told.clear()
+        noticed.clear()
         watch.look()
         write(index)
-        assert told.wait(120)
+        assert noticed.wait(120)
 
 
 def test_reading_is_no_change(index: Path) -> None:
@@ -65,14 +65,14 @@ def test_reading_is_no_change(index: Path) -> None:
     write(index)
     lock = index.with_name("lock")
     lock.touch()
-    with watching(index) as (_, told):
+    with watching(index) as (_, noticed):
         for _ in range(3):
             index.read_text()
             lock.write_text("x")
         write(index.with_name("other"), "x")
-        assert not told.wait(0.3)
+        assert not noticed.wait(0.3)
         write(index, "[]")
-        assert told.wait(120)
+        assert noticed.wait(120)
 
 
 def test_what_nobody_tells_is_found_by_looking(index: Path) -> None:
@@ -92,16 +92,16 @@ def test_what_nobody_tells_is_found_by_looking(index: Path) -> None:
 def test_a_tree_that_is_removed_and_made_again(index: Path) -> None:
     """The watch is where the files will be."""
     write(index)
-    with watching(index) as (watch, told):
+    with watching(index) as (watch, noticed):
         index.unlink()
         index.parent.rmdir()
-        assert told.wait(120)
+        assert noticed.wait(120)
         watch.look()
         index.parent.mkdir()
         watch.look()
-        told.clear()
+        noticed.clear()
         write(index)
-        eventually(told.is_set, "the new database is noticed")
+        eventually(noticed.is_set, "the new database is noticed")
 
 
 def test_stopping_ends_the_threads(index: Path) -> None:

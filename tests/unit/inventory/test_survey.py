@@ -1,4 +1,4 @@
-"""Nodes describe themselves once; who cannot is told apart from who does not answer."""
+"""Nodes describe themselves once; an error is distinguished from no answer."""
 
 from __future__ import annotations
 

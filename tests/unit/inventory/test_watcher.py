@@ -35,7 +35,7 @@ class Pool:
         self.opened = self.closed = 0
 
     def open(self) -> Any:
-        """A connection (Any: no room here calls anything else of ports.Workload)."""
+        """A connection (Any: nothing here calls anything else of ports.Workload)."""
         self.opened += 1
         return self
 
@@ -155,7 +155,7 @@ def test_a_node_that_goes_counts_when_it_is_quiet(harness: Harness) -> None:
 
 
 def test_new_software_has_every_node_asked_again(harness: Harness) -> None:
-    """After the last of many writes; whether told of it or found by looking."""
+    """After the last of many writes; whether by an event or found by looking."""
     harness.watcher.tick()
     harness.software.other = True
     harness.ranks.packages = ("ior@3.3.0",)
@@ -235,7 +235,7 @@ def test_who_waits_for_the_first_survey_does_not_beat_for_this_loop(harness: Har
 
 
 def test_a_workload_manager_that_is_away_is_a_reason_not_a_wait(harness: Harness) -> None:
-    """Who wants to register hears it; the last portrait is kept when there is one."""
+    """The registration gets the reason; the last description is kept when there is one."""
     harness.pool.error = WorkloadUnavailable("Flux is gone")
     harness.watcher.tick()
     with pytest.raises(WorkloadUnavailable, match="Flux is gone"):
@@ -258,7 +258,7 @@ def test_a_cluster_without_a_node_is_a_reason_too(harness: Harness) -> None:
 
 
 def test_the_thread_ends_with_the_stop(harness: Harness) -> None:
-    """And closes what it opened; who waited for the first survey is told."""
+    """And closes what it opened; what waited for the first survey gets an error."""
     harness.ranks.answers[0] = NodeAnswer(0, problem="x")
     thread = threading.Thread(target=harness.watcher.run, daemon=True)
     thread.start()

@@ -87,7 +87,7 @@ def test_what_is_there_is_canceled_there_once(world: World) -> None:
 
 
 def test_what_is_about_to_be_submitted_waits_for_the_next_round(world: World) -> None:
-    """Nobody knows yet whether the workload manager has it."""
+    """It is unknown yet whether the workload manager has it."""
     key = add_job(world.ledger, 1, "a")
     world.ledger.apply([news(key, "a", TaskState.SUBMITTING)])
     world.request(key)

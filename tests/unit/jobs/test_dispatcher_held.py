@@ -60,7 +60,7 @@ def test_one_job_at_a_time_is_tried(harness: Harness) -> None:
 
 
 def test_all_run_once_when_jobs_are_taken_again(harness: Harness) -> None:
-    """The same connection goes on where it was."""
+    """The same connection continues where it was."""
     keys = harness.receive(*[jobspec_json(DIAMOND)] * 10)
     for _ in range(2):
         with pytest.raises(SubmissionsHeld):

@@ -90,7 +90,7 @@ def test_a_connection_that_breaks_at_the_nth_submission(
 
 
 def test_what_depends_on_a_failure_of_meanwhile_is_canceled(harness: Harness) -> None:
-    """The first task failed while nobody could submit the rest: it is not even tried."""
+    """The first task failed while the rest could not be submitted: it is not even tried."""
     (key,) = harness.receive(jobspec_json({**DIAMOND, "alone": []}))
     harness.server.auto = True
     harness.server.statuses["build"] = 1 << 8

@@ -107,7 +107,7 @@ def test_no_node_passes_any_more_after_a_crash(harness: Harness) -> None:
 
 
 def test_what_has_no_effect_is_in_the_jobs_story(harness: Harness) -> None:
-    """Nothing is ignored in silence: an attribute that nobody knows is named, once."""
+    """Nothing is ignored in silence: an unknown attribute is named, once."""
     tasks = [{"command": ["true"], "resources": "any", "attributes": {"color": "red"}}]
     resources = {"any": {"type": "core", "count": 1}}
     (key,) = harness.receive(json.dumps({"version": 1, "resources": resources, "tasks": tasks}))

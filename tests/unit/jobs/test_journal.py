@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_what_happened_while_the_agent_was_down_is_caught_up(world: World) -> None:
-    """A task that ran to its end meanwhile is completed, and whoever listens hears it."""
+    """A task that ran to its end meanwhile is completed, and the listener gets it."""
     job = add_job(world.ledger, 1, "build")
     world.submitted(job)
     world.server.run_all()
@@ -57,7 +57,7 @@ def test_what_the_workload_manager_never_got_stays_submitting(world: World) -> N
 
 
 def test_a_late_submission_of_a_dead_connection_is_waited_for(world: World) -> None:
-    """It is on its way when the room looks: it settles first, so that the history has it."""
+    """It is on its way when the follower looks: it settles first, so that the history has it."""
     job = add_job(world.ledger, 1, "build")
     world.ledger.apply([news(job, "build", TaskState.SUBMITTING)])
     dead = world.server.connect()
@@ -134,7 +134,7 @@ def test_a_task_that_is_gone_with_its_instance_is_lost(world: World) -> None:
 
 
 def test_a_task_submitted_after_the_history_was_asked_for_is_not_lost(world: World) -> None:
-    """The dispatcher goes on while the history is read: what it submits then is not in it."""
+    """The dispatcher continues while the history is read: what it submits then is not in it."""
     job = add_job(world.ledger, 1, "build")
     world.ledger.apply([news(job, "build", TaskState.SUBMITTING)])
 
@@ -288,7 +288,7 @@ def test_a_copy_in_the_history_does_not_keep_the_agent_from_starting(world: Worl
 
 
 def test_a_stop_ends_it_whatever_it_waits_for(world: World) -> None:
-    """Also while the workload manager is away; afterwards nobody takes it for caught up."""
+    """Also while the workload manager is away; afterwards it does not count as caught up."""
     world.server.down = True
     with world.running():
         eventually(lambda: world.follower.reachable is False, "it noticed")
@@ -307,7 +307,7 @@ def test_a_workload_manager_that_is_away_is_a_condition_until_it_is_back(world: 
 
 
 def test_the_heartbeat_goes_on_without_events(world: World) -> None:
-    """Somebody who looks can tell a quiet room from a dead one."""
+    """Somebody who looks can tell a quiet follower from a dead one."""
     with world.running():
         world.caught_up()
         world.clock.advance(60.0)

@@ -24,7 +24,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def forget(world: World, flux_id: int, *, purged: bool) -> None:
-    """A job is no longer there: purged, or Flux goes on from a state that never had it."""
+    """A job is no longer there: purged, or Flux continues from a state that never had it."""
     server = world.server
     del server.jobs[flux_id]
     server.events[:] = [event for event in server.events if event.flux_id != flux_id]
@@ -33,7 +33,7 @@ def forget(world: World, flux_id: int, *, purged: bool) -> None:
 
 
 def restart(world: World) -> None:
-    """Another instance goes on with the state of the one before."""
+    """Another instance continues with the state of the one before."""
     world.server.instances += 1
     world.server.break_connections()
 
@@ -63,7 +63,7 @@ def test_a_task_that_was_purged_before_a_restart_with_state_is_lost(
 
 
 def test_a_task_that_the_kept_state_never_had_is_submitted_again(world: World) -> None:
-    """A Flux that was killed goes on from its last checkpoint: what came later went with it."""
+    """A Flux that was killed continues from its last checkpoint: what came later went with it."""
     older, job = add_job(world.ledger, 1, "build"), add_job(world.ledger, 2, "build")
     kept, flux_id = world.submitted(older), world.submitted(job)
     with world.running():
@@ -97,7 +97,7 @@ def test_a_purge_cannot_be_told_where_the_lineage_is_not_known_or_another(
 
 
 def test_an_older_ledger_notes_the_lineage_of_the_instance_it_knows(world: World) -> None:
-    """From then on a restart with state is told from a replaced instance."""
+    """From then on a restart with state is distinguished from a replaced instance."""
     world.ledger.put_note(INSTANCE, "instance-1")
     with world.running():
         world.caught_up()

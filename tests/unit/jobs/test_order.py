@@ -156,7 +156,7 @@ def test_what_a_refusal_dooms_is_exactly_what_depends_on_it(case: Case, rng: ran
 def test_resumption_releases_exactly_the_rest(
     case: Case, rng: random.Random, steps: int, time_passes: bool
 ) -> None:
-    """After a crash at any point: what has an id or an end is left alone, the rest goes on.
+    """After a crash at any point: what has an id or an end is left alone, the rest continues.
 
     While the agent was down, some of what was submitted may have ended well.
     """

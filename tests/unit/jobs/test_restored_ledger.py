@@ -198,7 +198,7 @@ def test_a_burst_that_was_in_one_state_when_the_copy_was_made(
 
 def run_all(agent: Agent) -> None:
     start_all(agent.server)
-    agent.thread.wait(lambda: agent.ledger.tasks_in({TaskState.RUNNING}), "the ledger hears it")
+    agent.thread.wait(lambda: agent.ledger.tasks_in({TaskState.RUNNING}), "it is in the ledger")
 
 
 def end_all(agent: Agent, failing: str) -> None:

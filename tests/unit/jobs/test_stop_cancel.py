@@ -85,14 +85,14 @@ def test_a_workload_manager_that_is_gone(
 def test_the_time_is_over_before_they_ended(
     ledger: SqliteLedger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody waits for longer than there is; the next start hears how they ended."""
+    """There is no wait beyond the time left; the next start reads how they ended."""
     cancel_running(ledger, lambda *_: None, FakeClock(), stopped(grace=0.2))
     assert "2 tasks were canceled and had not ended" in caplog.text
     assert states(ledger)[2] is JobState.SUBMITTED
 
 
 def test_nothing_runs(tmp_path: Path) -> None:
-    """Nobody is asked to cancel nothing."""
+    """Without jobs to cancel there is no call."""
     with checked_ledger(tmp_path / "ledger.sqlite") as ledger:
         add_job(ledger, 1, "new")
 

@@ -93,7 +93,7 @@ def test_cancel_before_it_started() -> None:
 
 
 def test_timeout_is_a_failure() -> None:
-    """Nobody canceled it; it was too slow."""
+    """It was not canceled; it was too slow."""
     note = "resource allocation expired"
     last = fed(submit(), start(), exception("timeout", note), finish(14), clean())[-1]
     assert (last.state, last.reason) == (TaskState.FAILED, f"timeout: {note}")
@@ -166,7 +166,7 @@ def test_a_history_that_comes_twice_tells_the_same_twice() -> None:
 
 
 def test_two_jobs_do_not_mix() -> None:
-    """Events are told apart by job id."""
+    """Events are matched by job id."""
     news = fed(
         submit(),
         submit(OTHER, job=99),
@@ -234,7 +234,7 @@ def row(state: TaskState, key: TaskKey = KEY) -> TaskRow:
 def test_what_became_of_a_job_that_is_not_in_the_history(
     noted: tuple[object, object], last_id: int, gone: Gone
 ) -> None:
-    """It was purged if this instance, or the state that it goes on from, ever had it."""
+    """It was purged if this instance, or the state that it continues from, ever had it."""
     assert Known("i2", "l2", last_id, noted).gone(JOB) is gone
 
 
@@ -250,7 +250,7 @@ def test_what_became_of_a_job_that_is_not_in_the_history(
 def test_what_is_not_in_the_history(
     noted: str | None, on_lost: str, waited: TaskState, ran: TaskState
 ) -> None:
-    """A task is submitted again only if its instance was replaced; a started one, if told so."""
+    """A task is submitted again only if its instance was replaced; a started one, on request."""
     rows = [row(TaskState.SUBMITTED), row(TaskState.RUNNING)]
     where = Known("this", "", 0, (noted, None))
     news = missed(rows, (), where, on_lost, 50.0)

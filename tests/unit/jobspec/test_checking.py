@@ -1,4 +1,4 @@
-"""Everything that is wrong with a jobspec is told at once, each with its place."""
+"""Everything that is wrong with a jobspec is reported at once, each with its place."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ LINES = (GOOD + BAD + NAMES).splitlines(keepends=True)
 
 @given(st.lists(st.sampled_from(LINES), max_size=12).map("".join))
 def test_a_text_is_fine_or_has_errors_as_it_is_planned_or_not(text: str) -> None:
-    """What `validate` lets pass the agent plans, and the agent's own error is among those told."""
+    """The agent plans what `validate` lets pass; its own error is among those reported."""
     errors = [finding for finding in check(text) if not finding.warning]
     try:
         plan_text(text)

@@ -19,7 +19,7 @@ SITE = Site(tuple(SiteNode(rank, f"node-{rank}", 8, 2) for rank in range(4)))
 
 
 def texts() -> Iterator[Evil]:
-    """The whole corpus: what runs, what is refused, and what nobody should write."""
+    """The whole corpus: what runs, what is refused, and what is badly written."""
     for path in sorted(EXAMPLES.rglob("*.yaml")):
         yield Evil(path.name, path.read_text(encoding="utf-8", errors="surrogateescape"))
     yield from corpus()

@@ -205,7 +205,7 @@ def test_errors_in_attributes(written: str, error: str) -> None:
 
 
 def test_no_error_shows_a_variables_value() -> None:
-    """An environment holds secrets; a broken one is told by name."""
+    """An environment holds secrets; a broken one is reported by name."""
     with pytest.raises(JobspecError) as caught:
         parse("version: 1\nattributes: {environment: {TOKEN: [hunter2]}}")
     assert "hunter2" not in str(caught.value)

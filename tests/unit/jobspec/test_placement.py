@@ -201,7 +201,7 @@ def test_a_refusal_names_the_entry_what_was_asked_and_what_there_is(
 
 
 def test_too_few_nodes_that_pass() -> None:
-    """Both numbers are told: how many are asked for, and how many pass."""
+    """Both numbers are reported: how many are asked for, and how many pass."""
     with pytest.raises(Unplaceable) as caught:
         ranks(planned(node(3, requires=[need(field="ior", min="3.0.0")])))
     assert str(caught.value).partition("): ")[2] == (
@@ -238,7 +238,7 @@ def test_an_alternative_on_nodes_that_are_up_comes_first() -> None:
 
 
 def test_no_alternative_fits() -> None:
-    """Each is told, with what there is."""
+    """Each is reported, with what there is."""
     plan = planned(
         CPU,
         resources="gpu|big",

@@ -177,7 +177,7 @@ MANY = "- {name: many, command: a, resources: r, replicas: 10000}\n"
     ],
 )
 def test_errors_of_plans(tasks: str, error: str) -> None:
-    """What is well written and cannot run is told with its place and what to write."""
+    """What is well written and cannot run is reported with its place and what to write."""
     with pytest.raises(JobspecError) as caught:
         plan_text(HEAD + tasks)
     assert error in str(caught.value)
@@ -205,7 +205,7 @@ def test_a_long_cycle_is_told_short() -> None:
 
 
 def test_names_are_unique_and_stay_the_same() -> None:
-    """Names that nobody depends on may be used again; tasks without one get their place's."""
+    """Names that nothing depends on may be used again; tasks without one get their place's."""
     written = ["a", None, "a", "a#2", "a", "task-1", None]
     assert unique_names(written) == ["a", "task-1#2", "a#3", "a#2", "a#4", "task-1", "task-6"]
 
@@ -233,7 +233,7 @@ def test_file_order_among_equals() -> None:
 
 
 def test_remarks_are_bounded_and_tell_what_has_no_effect() -> None:
-    """Ignored attributes, unused resources, lost levels and templates are told, not passed over."""
+    """Ignored attributes, unused resources, lost levels and templates cause warnings."""
     resources = {
         "r": {
             "type": "rack",
@@ -245,7 +245,7 @@ def test_remarks_are_bounded_and_tell_what_has_no_effect() -> None:
         "idle": {"type": "whatever", "count": 1},
     }
     tasks = [task(command=["echo", "{{id}}"])] + [task() for _ in range(3)]
-    told = planned(resources=resources, tasks=tasks).warnings
+    warnings = planned(resources=resources, tasks=tasks).warnings
     for words in (
         "the attribute 'bank' is not known and has no effect",
         "resources.idle (line ",
@@ -253,7 +253,7 @@ def test_remarks_are_bounded_and_tell_what_has_no_effect() -> None:
         "`unit` has no effect",
         "Flux may replace '{{id}}' in a command's words",
     ):
-        assert any(words in line for line in told), words
+        assert any(words in line for line in warnings), words
     many = planned(tasks=[task(attributes={"bank": "debug"}) for _ in range(100)]).warnings
     assert len(many) == 20
 
@@ -371,7 +371,7 @@ def test_a_word_that_the_kernel_does_not_take_is_an_error() -> None:
 
 
 def test_a_variable_that_the_kernel_does_not_take_is_a_warning() -> None:
-    """It is told when the jobspec is validated, and in the job's story."""
+    """It is reported when the jobspec is validated, and in the job's story."""
     text = "version: 1\nresources: {r: {type: core, count: 1}}\n"
     text += "tasks: [{resources: r, command: a, attributes: {environment: {A: %s}}}]"
     (warning,) = plan_text(text % ("x" * 140_000)).warnings

@@ -61,7 +61,7 @@ SLOTS = {"type": "node", "replicas": 4, "with": [{"type": "core", "count": 2}]}
     ],
 )
 def test_what_the_group_has_may_be_asked_for(group: Any, task: Any) -> None:
-    """All of it, a part of it; what whole nodes have nobody knows beforehand."""
+    """All of it, a part of it; what whole nodes have is unknown beforehand."""
     assert planned(group, task)
 
 

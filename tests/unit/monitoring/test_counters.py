@@ -1,4 +1,4 @@
-"""Counters and histograms: what was counted is what is told."""
+"""Counters and histograms: what was counted is what is reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rainbow_agent.runtime.counters import CALL_BUCKETS, Counter, Histogram
 
 
 def test_a_counter_counts_by_labels() -> None:
-    """What nobody counted is not there."""
+    """What was not counted is not there."""
     counter = Counter()
     counter.add("a")
     counter.add("a", by=2)

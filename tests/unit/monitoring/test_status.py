@@ -70,7 +70,7 @@ def found(*, pid: int | None = 42, runtime: dict[str, Any] | None = None) -> Sou
     ],
 )
 def test_where_the_page_is(settings: Settings, told: object, address: str | None) -> None:
-    """With port 0, nobody else knows; a daemon that is down serves nothing."""
+    """With port 0, only the daemon knows; a daemon that is down serves nothing."""
     runtime = {**RUNTIME, "http": told}
     assert status_view(settings, found(runtime=runtime), NOW)["http"] == address
     assert status_view(settings, found(pid=None, runtime=runtime), NOW)["http"] is None
@@ -211,7 +211,7 @@ def test_text_of_a_daemon_that_never_ran(settings: Settings) -> None:
 
 
 def test_text_names_what_is_wrong(settings: Settings) -> None:
-    """An unreachable scheduler is told with the reason."""
+    """An unreachable scheduler is reported with the reason."""
     problem = "rainbow:8080: connection refused"
     runtime = {**RUNTIME, "rainbow": {"reachable": False, "problem": problem}}
     view = status_view(settings, found(runtime=runtime), NOW)
@@ -327,7 +327,7 @@ class TestTheWord:
         assert self.word(settings, found(pid=None, runtime=runtime)) == ("stopped", [])
 
     def test_a_ledger_that_cannot_be_read_is_a_reason(self, settings: Settings) -> None:
-        """Then nobody knows of the jobs, and no number is made up."""
+        """Then nothing is known of the jobs, and no number is made up."""
         sources = replace(found(), counts=None, ledger_problem="ledger x: file is not a database")
         assert self.word(settings, sources) == ("degraded", ["ledger-unreadable"])
         view = status_view(settings, sources, NOW)

@@ -56,7 +56,7 @@ def test_a_point_that_is_not_there_is_an_error() -> None:
 
 @pytest.mark.parametrize("point", CrashPoint)
 def test_points_that_are_not_armed_do_nothing(point: CrashPoint) -> None:
-    """This process, which nobody armed, survives every point."""
+    """This process, which is not armed, survives every point."""
     reach(point)
     reach_if(point, lambda: True)
 

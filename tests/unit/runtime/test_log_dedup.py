@@ -45,7 +45,7 @@ def test_the_same_trouble_is_said_once_and_then_counted() -> None:
 
 
 def test_trouble_that_stopped_is_counted_when_something_else_is_said() -> None:
-    """Nobody has to wait for it to come back."""
+    """There is no wait for it to come back."""
     log = Log()
     log.say("broken", 0.0)
     log.say("broken", 5.0)

@@ -43,7 +43,7 @@ def test_to_ask_whether_to_stop_is_a_beat() -> None:
 
 
 def test_a_long_wait_is_many_beats() -> None:
-    """However long a setting makes it, nobody takes who waits for who is stuck."""
+    """However long a setting makes it, a thread that waits is not taken for a stuck one."""
     clock = FakeClock()
     telemetry = Telemetry(clock)
     waits = Waits(clock, telemetry)

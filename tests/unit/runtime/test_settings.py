@@ -283,7 +283,7 @@ def test_unknown_name_never_shows_its_value() -> None:
     ],
 )
 def test_service_links_of_kubernetes_are_not_reported(name: str) -> None:
-    """A Service called rainbow puts these into every pod; nobody misspelled anything."""
+    """A Service called rainbow puts these into every pod; they are not misspelled."""
     assert unknown_names({name: "tcp://10.0.0.1:8080"}) == []
 
 
@@ -367,7 +367,7 @@ def test_documented_meaning_and_default_are_the_real_ones(spec: object) -> None:
     elif isinstance(real, (str, Address)) and real and name != "cluster":
         assert default == f"`{real}`"
     else:
-        assert "`" not in default, "a default that depends on the machine is told in words"
+        assert "`" not in default, "a default that depends on the machine is given in words"
 
 
 def test_secrets_are_marked_in_the_documentation() -> None:

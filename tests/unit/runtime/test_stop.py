@@ -91,7 +91,7 @@ def test_every_bell_rings() -> None:
 
 
 def test_a_bell_wakes_one_waiter_without_a_stop() -> None:
-    """Others may ring a event; that stops nobody."""
+    """Others may set an event; that is not a stop."""
     stop = Stop()
     first, second = stop.wake_event(), stop.wake_event()
     first.set()

@@ -1,4 +1,4 @@
-"""The state folder's file system: said while there is little room."""
+"""The state folder's file system: reported while little space is left."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_nearly_full_is_a_quarter_gibibyte_or_a_tenth(free: int, total: int, ful
 
 
 def test_the_condition_comes_and_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the room that is left, and what to do."""
+    """With the space that is left, and what to do."""
     conditions = Conditions(FakeClock())
     watch = DiskWatch(tmp_path, conditions)
     monkeypatch.setattr(disk, "space", lambda _: Space(3 * 2**20, 1000 * GIB))

@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_written_is_refused(
 
 
 def test_one_agent_at_a_time(tmp_path: Path) -> None:
-    """The second is told who holds it, that it is no use to restart, and what to do."""
+    """The second gets an error with who holds it, that it is no use to restart, and what to do."""
     lock = Lock.take(tmp_path, ME)
     try:
         with pytest.raises(Fatal, match=rf"pid {os.getpid()}.*RAINBOW_STATE_DIR") as caught:
@@ -172,7 +172,7 @@ def test_a_file_system_without_locks_is_said(
 def test_a_lock_file_that_cannot_be_written_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk is no reason to stay down: another start may find room."""
+    """A full disk is no reason to stay down: another start may find space."""
 
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -184,7 +184,7 @@ def test_a_lock_file_that_cannot_be_written_is_said(
 
 
 def test_a_released_lock_can_be_taken(tmp_path: Path) -> None:
-    """The file stays, with who was the last; nobody runs."""
+    """The file stays, with the last holder; no daemon runs."""
     Lock.take(tmp_path, ME).release()
     assert running(tmp_path) is None
     assert read_holder(tmp_path) == ME
@@ -250,7 +250,7 @@ def test_a_child_does_not_inherit_the_lock(tmp_path: Path) -> None:
 
 
 def test_nobody_ran_here(tmp_path: Path) -> None:
-    """No lock file, and even no folder: nobody runs, nobody ran, nothing was said."""
+    """No lock file, and even no folder: no daemon runs or ran, nothing was said."""
     for folder in (tmp_path, tmp_path / "not-there"):
         assert (running(folder), read_holder(folder), read_runtime(folder)) == (None, None, {})
 

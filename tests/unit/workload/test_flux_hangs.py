@@ -1,4 +1,4 @@
-"""A broker that hangs: its socket takes connections, and nobody answers."""
+"""A broker that hangs: its socket takes connections, and does not answer."""
 
 from __future__ import annotations
 

@@ -224,7 +224,7 @@ def test_settling_does_not_swallow_outcomes(flux: PrivateFlux) -> None:
     """What this connection has in flight is answered all the same.
 
     Flux gives a matchtag to another request once its response is read: the second round asks with
-    the matchtags of submissions whose outcomes nobody has collected.
+    the matchtags of submissions whose outcomes were not collected.
     """
     with closing(FluxWorkload(flux.uri)) as workload:
         for _ in range(10):

@@ -213,7 +213,7 @@ def test_who_ignores_sigterm_is_killed(folder: Path) -> None:
 
 
 def test_a_job_lasts_as_long_as_what_it_left_in_the_background(watched: Watched) -> None:
-    """A child that goes on holds the job's cores, and the job's status is the leader's."""
+    """A child that runs on holds the job's cores, and the job's status is the leader's."""
     job = watched.run(["sh", "-c", "sleep 0.5 & exit 5"])
     events = watched.end(job)
     times = {event.kind: event.time for event in events}

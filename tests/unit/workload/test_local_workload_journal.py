@@ -125,7 +125,7 @@ def test_lines_longer_than_a_read_are_passed_over(journal: JournalLog) -> None:
 
 @pytest.mark.parametrize("torn", [b'{"event":"fin', b"\0" * 600_000])
 def test_a_half_written_end_is_dropped(tmp_path: Path, torn: bytes) -> None:
-    """What a power failure leaves behind the last whole line goes, and writing goes on."""
+    """What a power failure leaves behind the last whole line goes, and writing continues."""
     path = tmp_path / "journal.jsonl"
     path.write_bytes(encode(HEADER) + torn)
     journal = JournalLog.open(path)
@@ -153,7 +153,7 @@ def test_each_job_is_taken_up_where_it_was() -> None:
     well += entries_of(2, EventKind.FINISH, EventKind.CLEAN, status=0)[1:]
     ran = [*entries_of(3, EventKind.SUBMIT, EventKind.START), MARK.to_entry(3)]
     waits = entries_of(4, EventKind.SUBMIT)
-    half = entries_of(5)  # its submit event never reached the disk: nobody was told of it
+    half = entries_of(5)  # its submit event never reached the disk, and no client saw it
     past = recover([HEADER, *failed, *well, *ran, *waits, *half])
     assert past.instance == "one"
     assert past.ended_ok == {1: False, 2: True}

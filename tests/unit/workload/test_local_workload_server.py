@@ -133,7 +133,7 @@ def test_no_job_is_lost_or_run_twice_when_the_server_dies(folder: Path, starts: 
 
 
 def test_a_server_that_is_told_to_leave_ends_what_runs(folder: Path) -> None:
-    """SIGTERM: running jobs are canceled and told so; waiting ones run on the next server."""
+    """SIGTERM: running jobs are canceled, with that note; waiting ones run on the next server."""
     with running_server(folder, "--cores", "1") as server:
         with watching(folder, launch=False) as client:
             ran, waits = client.run(FOREVER), client.run(["true"])
@@ -188,7 +188,7 @@ def test_a_server_that_cannot_write_promises_nothing(folder: Path) -> None:
 
 
 def test_shutdown_without_kill_refuses_while_there_are_jobs(watched: Watched) -> None:
-    """Nobody's job is ended by accident."""
+    """No job is ended by accident."""
     job = watched.run(FOREVER)
     with pytest.raises(Rejected, match="1 jobs are not over"):
         watched.workload.shutdown(kill=False)
@@ -264,7 +264,7 @@ def test_a_folder_that_others_can_enter_is_not_used(tmp_path: Path) -> None:
     [b"GET / HTTP/1.1\r\n\r\n", b"\xff\xfe\n", b"[]\n", b'{"op": "dance"}\n', b'{"op": {}}\n'],
 )
 def test_garbage_ends_that_connection_only(watched: Watched, folder: Path, garbage: bytes) -> None:
-    """A client that talks nonsense is told so and dropped; the others notice nothing."""
+    """A client that talks nonsense gets an error and is dropped; the others notice nothing."""
     with folders.connect(folder) as stranger:
         stranger.setblocking(True)
         stranger.sendall(garbage)
@@ -291,7 +291,7 @@ def test_requests_with_wrong_fields_are_refused_in_words(watched: Watched) -> No
 def test_a_client_that_reads_nothing_does_not_hold_up_the_others(
     watched: Watched, folder: Path
 ) -> None:
-    """Journals that nobody reads wait on disk, not in the server."""
+    """Journals that are not read wait on disk, not in the server."""
     with folders.connect(folder) as sleeper:
         sleeper.send(encode({"id": 1, "op": Op.JOURNAL.value}))
         never = make_jobspec(["true"], cores=99)  # three events a job, and no process
@@ -312,7 +312,7 @@ def submits(number: int) -> bytes:
 
 
 def until_settled(channel: Channel) -> list[str]:
-    """What a connection is told until its `settle`, of id 7, is answered."""
+    """What a connection gets until its `settle`, of id 7, is answered."""
     seen: list[str] = []
 
     def settled() -> bool:

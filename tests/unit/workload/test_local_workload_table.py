@@ -80,7 +80,7 @@ def test_an_exclusive_job_takes_the_whole_node() -> None:
 
 
 def test_a_job_waits_for_all_it_depends_on() -> None:
-    """afterok: it starts when the last of them has ended well, and its wait blocks nobody."""
+    """afterok: it starts when the last of them has ended well, and its wait blocks no other job."""
     table = JobTable(MACHINE)
     table.submit(1, request(), 0.0)
     table.submit(2, request(), 0.0)
@@ -163,7 +163,7 @@ def test_what_never_fits_is_over_at_once(never: JobRequest, words: str) -> None:
 
 
 def test_a_canceled_job_that_waits_is_over_and_one_that_runs_ends_later() -> None:
-    """A cancel is told once; cores come back when the processes are gone."""
+    """A cancel is reported once; cores come back when the processes are gone."""
     table = JobTable(MACHINE)
     table.submit(1, request(4), 0.0)
     table.submit(2, request(), 0.0)

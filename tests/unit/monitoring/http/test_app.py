@@ -138,7 +138,7 @@ def test_a_name_that_was_bent_to_this_machine_is_turned_away(host: str) -> None:
 
 
 def test_an_address_can_be_too_long() -> None:
-    """Nobody's address is."""
+    """No address is."""
     assert Client().get("/?" + "x" * 3000)[0].startswith("414")
 
 

@@ -103,7 +103,7 @@ def test_it_answers_on_the_port_that_it_tells(harness: Harness) -> None:
 def test_a_port_that_is_taken_is_had_once_it_is_free(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Meanwhile: a condition with the cause, one line in the log, and nobody dies."""
+    """Meanwhile: a condition with the cause, one line in the log, and no thread dies."""
     monkeypatch.setattr("rainbow_agent.monitoring.http.thread.RETRY_INTERVAL_S", 0.02)
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         harness = Harness(other.getsockname()[1])
@@ -135,7 +135,7 @@ def test_clients_that_say_nothing_keep_nobody_from_an_answer(harness: Harness) -
 
 
 def test_a_header_without_end_is_refused(harness: Harness) -> None:
-    """Memory is not for whoever sends most."""
+    """A client that sends much takes no more memory."""
     with (
         harness.serving(),
         socket.create_connection(("127.0.0.1", harness.port), timeout=120) as client,
