@@ -23,7 +23,7 @@ class Watchdog:
     """Feeds as long as no loop is stuck.
 
     Args:
-        pulse: the beats of all loops.
+        loop_health: the beats of all loops.
         feed: tells the service manager that all is well.
         every: seconds between two looks: half of what the service manager waits for.
     """

@@ -142,17 +142,17 @@ class Fleet:
 
     # -- jobs ----------------------------------------------------------------------------------
 
-    def receive(self, session: Session, most: int | None) -> tuple[list[JobKey], bool]:
+    def receive(self, session: Session, limit: int | None) -> tuple[list[JobKey], bool]:
         """Ask for jobs once and write them down.
 
         Args:
             session: of this registration.
-            most: how many at most; None for as many as RAINBOW_MAX_JOBS allows.
+            limit: how many jobs; None for as many as RAINBOW_MAX_JOBS allows.
 
         Returns:
             The new jobs, and whether the answer was full (there may be more).
         """
-        new, full = self._inbox.receive(session, most)
+        new, full = self._inbox.receive(session, limit)
         self.contact.polled(found=bool(new))
         if new:
             self.changed()

@@ -212,8 +212,8 @@ class GraphPublisher:
             self._renewed = float("-inf")
             raise
         except Rejected:
-            first, most = RETRY_PAUSES_S
-            self._replace_pause = min(self._replace_pause * 2 or first, most)
+            first, longest = RETRY_PAUSES_S
+            self._replace_pause = min(self._replace_pause * 2 or first, longest)
             self._renewed += self._replace_pause - RENEW_INTERVAL_S
             raise
         self._replace_pause = 0.0
@@ -290,9 +290,9 @@ class GraphPublisher:
                 self._drop(session, part.name)
                 self._put(session, part)
         except Rejected as exc:
-            first, most = RETRY_PAUSES_S
+            first, longest = RETRY_PAUSES_S
             before = self._refused.get(part.digest)
-            pause = min(before.pause * 2, most) if before else first
+            pause = min(before.pause * 2, longest) if before else first
             self._refused[part.digest] = RefusedSubsystem(pause, self._clock.monotonic() + pause)
             log.error(  # noqa: TRY400 - the sentence is all there is to know
                 "Rainbow refuses subsystem %s of this cluster: %s",

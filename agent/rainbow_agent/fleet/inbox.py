@@ -44,13 +44,13 @@ class Inbox:
         self._clock = clock
         self._max_jobs = max_jobs
 
-    def receive(self, session: Session, most: int | None = None) -> tuple[list[JobKey], bool]:
-        """Ask for jobs once and write them down; for at most `most` if it is given.
+    def receive(self, session: Session, limit: int | None = None) -> tuple[list[JobKey], bool]:
+        """Ask for jobs once and write them down; for at most `limit` if it is given.
 
         Returns:
             The jobs that are new, and whether the answer was full (there may be more).
         """
-        wanted = self._max_jobs if most is None else min(most, self._max_jobs)
+        wanted = self._max_jobs if limit is None else min(limit, self._max_jobs)
         rows = self._scheduler.receive(session.cluster, session.secret.reveal(), wanted)
         offers = self._jobs_among(session, rows)
         self._forget_reuse()
@@ -68,7 +68,7 @@ class Inbox:
                 counted(len(new), "new job"),
                 extra={"action": "received", "new": len(new), "offered": len(offers)},
             )
-        return new, most is None and len(rows) >= self._max_jobs
+        return new, limit is None and len(rows) >= self._max_jobs
 
     def _write(self, session: Session, offers: list[Offer]) -> list[JobKey]:
         """Store what came; a row that is not a job for us is refused with the reason, at once."""

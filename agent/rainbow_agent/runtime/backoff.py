@@ -9,31 +9,31 @@ class Backoff:
     """The time between polls.
 
     Full jitter (uniform from 0 to the current cap) keeps a thousand agents from polling in step.
-    The cap stays at its least for a while after the last work, because work comes in bursts.
+    The cap stays at its minimum for a while after the last work, because work comes in bursts.
     """
 
-    #: Seconds after the last work during which the cap stays at its least.
-    LINGER = 10.0
+    #: Seconds after the last work during which the cap stays at its minimum.
+    LINGER_S = 10.0
 
-    def __init__(self, least: float, most: float, rng: random.Random | None = None) -> None:
-        self._least, self._most = least, most
-        self._cap = least
+    def __init__(self, minimum: float, maximum: float, rng: random.Random | None = None) -> None:
+        self._minimum, self._maximum = minimum, maximum
+        self._cap = minimum
         self._last_work: float | None = None
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
 
     def worked(self, now: float) -> None:
-        """Something came in (or went wrong no more)."""
-        self._cap, self._last_work = self._least, now
+        """Something came in, or an error is over."""
+        self._cap, self._last_work = self._minimum, now
 
     def idled(self, now: float) -> None:
         """Nothing came in."""
-        if self._last_work is None or now - self._last_work > self.LINGER:
-            self._cap = min(self._cap * 2, self._most)
+        if self._last_work is None or now - self._last_work > self.LINGER_S:
+            self._cap = min(self._cap * 2, self._maximum)
 
     def failed(self) -> None:
         """The other side is not well: back off at once."""
         self._last_work = None
-        self._cap = min(self._cap * 2, self._most)
+        self._cap = min(self._cap * 2, self._maximum)
 
     def wait(self) -> float:
         """Seconds to wait now."""

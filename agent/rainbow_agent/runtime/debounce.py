@@ -13,10 +13,12 @@ MAX_DELAY_S = 30.0
 class Debounce:
     """Changes come in; `due()` says when to act on them."""
 
-    def __init__(self, clock: Clock, quiet: float = QUIET_S, most: float = MAX_DELAY_S) -> None:
+    def __init__(
+        self, clock: Clock, quiet: float = QUIET_S, max_delay: float = MAX_DELAY_S
+    ) -> None:
         self._clock = clock
         self._quiet = quiet
-        self._most = most
+        self._max_delay = max_delay
         self._first: float | None = None
         self._last = 0.0
 
@@ -30,7 +32,7 @@ class Debounce:
         """Seconds until it is due; infinity when nothing changed, 0 or less when it is."""
         if self._first is None:
             return float("inf")
-        due = min(self._last + self._quiet, self._first + self._most)
+        due = min(self._last + self._quiet, self._first + self._max_delay)
         return due - self._clock.monotonic()
 
     def due(self) -> bool:

@@ -65,7 +65,7 @@ def test_it_stays_quick_for_a_while_after_work() -> None:
     for second in range(11):
         backoff.idled(100.0 + second)
         assert backoff.cap == 0.25
-    backoff.idled(100.0 + Backoff.LINGER + 0.5)
+    backoff.idled(100.0 + Backoff.LINGER_S + 0.5)
     assert backoff.cap == 0.5
 
 

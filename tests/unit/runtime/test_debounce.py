@@ -15,7 +15,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def settle(clock: FakeClock) -> Debounce:
-    return Debounce(clock, quiet=2.0, most=30.0)
+    return Debounce(clock, quiet=2.0, max_delay=30.0)
 
 
 def test_without_a_change_nothing_is_due(settle: Debounce, clock: FakeClock) -> None:

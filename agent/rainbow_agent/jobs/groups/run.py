@@ -186,7 +186,7 @@ class GroupRun:
         if moved:
             self._context.report(moved)
 
-    def _next_news(self, patience: float) -> list[TaskChange]:
+    def _next_news(self, timeout: float) -> list[TaskChange]:
         """The news that is there; waits for the first.
 
         Raises:
@@ -194,7 +194,7 @@ class GroupRun:
         """
         found: list[TaskChange] = []
         try:
-            item = self._news.get(timeout=patience) if patience else self._news.get_nowait()
+            item = self._news.get(timeout=timeout) if timeout else self._news.get_nowait()
             while True:
                 if isinstance(item, WorkloadUnavailable):
                     if not found:

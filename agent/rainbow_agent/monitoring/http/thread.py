@@ -42,7 +42,7 @@ class HttpThread:
     Args:
         address: where; port 0 for any that is free.
         open_server: listens there; raises OSError while that is not possible.
-        vitals: where the loop beats.
+        telemetry: where the loop beats.
         stop: ends it.
     """
 
