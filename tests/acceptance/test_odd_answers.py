@@ -89,10 +89,10 @@ def test_rows_that_are_no_jobs(tmp_path: Path) -> None:
     """Each is refused with the reason, stored, counted, shown and let go; what is good runs."""
     with serving(tmp_path) as (server, agent):
         odd: Mapping[int, tuple[str, str]] = {
-            101: ("", "no JSON"),
-            102: ("{]", "no JSON"),
-            103: ("[" * 50_000, "no JSON"),
-            104: ("[1, 2]", "no JSON object"),
+            101: ("", "not JSON"),
+            102: ("{]", "not JSON"),
+            103: ("[" * 50_000, "not JSON"),
+            104: ("[1, 2]", "not a JSON object"),
             105: ("{}", "no cluster"),
             106: (server.row(106, "never", cluster="green"), "'green'"),
             107: (server.row(107, "never", cluster=["blue"]), "not for cluster blue"),
@@ -100,7 +100,7 @@ def test_rows_that_are_no_jobs(tmp_path: Path) -> None:
             109: (server.row(109, "never", jobspec={"version": 1}), "no jobspec"),
             110: (server.row(109, "never"), "says that it is 109"),
             111: (server.row(111, "never", id=True), "says that it is True"),
-            112: (server.row(112, "never", jobspec="\ud800"), "no Unicode text"),
+            112: (server.row(112, "never", jobspec="\ud800"), "not Unicode text"),
             113: (server.row(113, "never", cluster="\ud800"), "not for cluster blue"),
             114: (server.row(114, "never", jobspec=""), ""),
             115: (server.row(115, "never", jobspec="tasks: ["), ""),
