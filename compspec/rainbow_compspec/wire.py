@@ -47,7 +47,7 @@ class WireForm:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _TryForm:
     """One form to try. `least`: bytes that it surely needs, so that no time is lost on it."""
 
     form: Form
@@ -89,7 +89,7 @@ def _join(parts: Iterator[str], limit: int) -> str | None:
     return "".join(found)
 
 
-def _steps(graph: Graph, limit: int) -> Iterator[_Step]:
+def _steps(graph: Graph, limit: int) -> Iterator[_TryForm]:
     if isinstance(graph, SubsystemGraph):
         return _subsystem_steps(graph)
     if isinstance(graph, ExplicitGraph) and subsystem_forms.hangs_on_another(graph):
@@ -97,14 +97,14 @@ def _steps(graph: Graph, limit: int) -> Iterator[_Step]:
     return _cluster_steps(graph, limit)
 
 
-def _cluster_steps(graph: Graph, limit: int) -> Iterator[_Step]:
-    yield _Step(
+def _cluster_steps(graph: Graph, limit: int) -> Iterator[_TryForm]:
+    yield _TryForm(
         Form.FULL,
         "every vertex with all that is known",
         partial(jgf.full_parts, graph),
         least=len(graph) * _LEAST_A_FULL_VERTEX,
     )
-    yield _Step(
+    yield _TryForm(
         Form.COMPACT,
         "every vertex, with its type and size only",
         partial(_compact, graph),
@@ -123,7 +123,7 @@ def _compact(graph: Graph) -> Parts:
     return vertices, map(pooling.edge_text, graph.edges())
 
 
-def _pooled_steps(reduced: Outline, limit: int) -> Iterator[_Step]:
+def _pooled_steps(reduced: Outline, limit: int) -> Iterator[_TryForm]:
     """Pool within nodes; then without sockets, which few jobs ask for; then over all nodes."""
     countable = ("core", "gpu")
     for form, note, holders in (
@@ -142,31 +142,31 @@ def _pooled_steps(reduced: Outline, limit: int) -> Iterator[_Step]:
         plan = pooling.largest(reduced, holders, limit)
         if plan is not None:
             parts = partial(_plan_parts, plan)
-            yield _Step(form, note.format(plan.most), parts, most=plan.most)
+            yield _TryForm(form, note.format(plan.most), parts, most=plan.most)
 
 
 def _plan_parts(plan: pooling.Pooling) -> Parts:
     return plan.vertices(), plan.edges()
 
 
-def _subsystem_steps(graph: SubsystemGraph) -> Iterator[_Step]:
-    yield _Step(Form.FULL, "every node's vertex, packages below", partial(jgf.full_parts, graph))
-    yield _Step(
+def _subsystem_steps(graph: SubsystemGraph) -> Iterator[_TryForm]:
+    yield _TryForm(Form.FULL, "every node's vertex, packages below", partial(jgf.full_parts, graph))
+    yield _TryForm(
         Form.SHARED,
         f"no packages; equal nodes share a vertex, {len(graph.profiles)} in all",
         partial(subsystem_forms.shared, graph),
     )
-    yield _Step(
+    yield _TryForm(
         Form.TRIMMED,
         "vertices that equal nodes share, only the newest version of a package",
         partial(subsystem_forms.trimmed, graph),
     )
 
 
-def _foreign_subsystem_steps(graph: ExplicitGraph) -> Iterator[_Step]:
+def _foreign_subsystem_steps(graph: ExplicitGraph) -> Iterator[_TryForm]:
     safe = subsystem_forms.with_strings_only(graph)
-    yield _Step(Form.FULL, "every vertex", partial(jgf.full_parts, safe))
-    yield _Step(
+    yield _TryForm(Form.FULL, "every vertex", partial(jgf.full_parts, safe))
+    yield _TryForm(
         Form.COMPACT,
         "the vertices that hang on a node",
         partial(subsystem_forms.outermost, safe),

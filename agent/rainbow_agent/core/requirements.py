@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from rainbow_agent.core.shape import Shape
 
-_VERSION: Final = re.compile(
+_VERSION_PATTERN: Final = re.compile(
     r"v?(\d{1,18})(?:\.(\d{1,18}))?(?:\.(\d{1,18}))?"
     r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
 )
@@ -45,7 +45,7 @@ class Version:
 
 def parse(text: str) -> Version | None:
     """The version in a text; None when it is none."""
-    match = _VERSION.fullmatch(text.strip())
+    match = _VERSION_PATTERN.fullmatch(text.strip())
     if match is None:
         return None
     *numbers, tail = match.groups()

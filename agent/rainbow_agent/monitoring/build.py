@@ -116,7 +116,7 @@ def build_monitoring(
         stop: ends the thread.
         ledger_watch: looks at the ledger's file.
     """
-    seen = _Sources(settings, workload_kind, observe, clock, telemetry)
+    seen = _HttpContent(settings, workload_kind, observe, clock, telemetry)
     return Monitoring(
         _http_thread(settings.http, seen, stop) if settings.http else None,
         (
@@ -126,7 +126,7 @@ def build_monitoring(
     )
 
 
-def _http_thread(address: Address, seen: _Sources, stop: Stop) -> HttpThread:
+def _http_thread(address: Address, seen: _HttpContent, stop: Stop) -> HttpThread:
     def open_server(where: Address) -> HttpListener:
         from rainbow_agent.monitoring.http.server import HttpServer  # noqa: PLC0415 - not for off
 
@@ -141,7 +141,7 @@ def _http_thread(address: Address, seen: _Sources, stop: Stop) -> HttpThread:
     return HttpThread(address=address, open_server=open_server, telemetry=seen.telemetry, stop=stop)
 
 
-class _Sources:
+class _HttpContent:
     """What the answers over HTTP are made of; from any thread."""
 
     def __init__(

@@ -10,12 +10,12 @@ from rainbow_compspec.reading import Choice, Confidence, Origin, Reading, known
 LAUNCHERS = ("mpirun", "mpiexec", "mpichversion")
 """Programs that tell their version, in the order in which they are asked."""
 
-_VERSION = r"(\d+(?:\.\d+)*(?:[a-z]+\d*)?)"
+_NUMBERS = r"(\d+(?:\.\d+)*(?:[a-z]+\d*)?)"
 _SAYINGS = (
-    ("OpenMPI", re.compile(rf"Open(?: MPI|RTE)\)?\s+v?{_VERSION}")),
-    ("intel-mpi", re.compile(rf"Intel\(R\) MPI Library.*?Version\s+{_VERSION}", re.DOTALL)),
-    ("mvapich2", re.compile(rf"MVAPICH2?(?: Version:)?\s+{_VERSION}")),
-    ("mpich", re.compile(rf"(?:HYDRA build details|MPICH).*?Version:\s+{_VERSION}", re.DOTALL)),
+    ("OpenMPI", re.compile(rf"Open(?: MPI|RTE)\)?\s+v?{_NUMBERS}")),
+    ("intel-mpi", re.compile(rf"Intel\(R\) MPI Library.*?Version\s+{_NUMBERS}", re.DOTALL)),
+    ("mvapich2", re.compile(rf"MVAPICH2?(?: Version:)?\s+{_NUMBERS}")),
+    ("mpich", re.compile(rf"(?:HYDRA build details|MPICH).*?Version:\s+{_NUMBERS}", re.DOTALL)),
 )
 """Implementation, as compspec-go writes it, and what its launcher says of its version."""
 
