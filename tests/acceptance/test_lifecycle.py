@@ -82,6 +82,22 @@ def test_a_second_agent_says_who_is_there(site: Site) -> None:
         assert first.stop() == 0
 
 
+def test_a_verb_after_an_orderly_end_is_not_a_kill(tmp_path: Path) -> None:
+    """`status` has how the daemon ended, with its settings; the next start warns of nothing."""
+    with running_site(tmp_path) as site:
+        site.program.until_idle()
+        before = site.program.show("status")
+        for verb in ("deregister", "register"):
+            assert site.program.run(verb).code == 0
+            after = site.program.run("status", "-o", "json", cluster="xyz", host="9.9.9.9:9").value
+            assert after["daemon"]["ended"] == before["daemon"]["ended"] is not None
+            assert after["cluster"] == before["cluster"]
+            assert after["rainbow"]["host"] == before["rainbow"]["host"]
+        with site.program.background("start", "--until-idle") as agent:
+            assert agent.wait() == 0
+        assert "without a word" not in agent.log()
+
+
 def test_a_second_signal_leaves_at_once(site: Site) -> None:
     """While a stop waits for a rainbow that does not answer, another SIGTERM ends the agent."""
     rainbow = psutil.Process(site.scheduler.pid)

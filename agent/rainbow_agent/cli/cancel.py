@@ -101,7 +101,7 @@ def _by_hand(ledger: SqliteLedger, settings: Settings) -> None:
     from rainbow_agent.workload.choose import choose_as_daemon, opener  # noqa: PLC0415 - heavy
 
     with ExitStack() as stack:
-        holder = state_dir.Holder(os.getpid(), SystemClock().now())
+        holder = state_dir.Holder(os.getpid(), SystemClock().now(), "cancel")
         try:
             stack.callback(state_dir.Lock.take(settings.state_dir, holder).release)
         except Fatal:

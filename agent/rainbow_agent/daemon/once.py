@@ -35,7 +35,7 @@ def register_once(settings: Settings) -> Session:
     open_ledger = partial(SqliteLedger.open, settings.ledger_path)
     open_workload = opener(choice, settings)
     with ExitStack() as stack:
-        lock(settings, stack)
+        lock(settings, stack, verb="register")
         ledger = stack.enter_context(closing(open_ledger()))
         nodes = build_watcher(settings, choice, open_workload, stop, telemetry)
         fleet = build_fleet(
@@ -71,7 +71,7 @@ def deregister_once(settings: Settings) -> None:
         )
     state_dir.prepare(settings.state_dir)
     with ExitStack() as stack:
-        lock(settings, stack)
+        lock(settings, stack, verb="deregister")
         scheduler = stack.enter_context(closing(connect(settings)))
         patiently(lambda: scheduler.deregister(settings.cluster, secret.reveal()))
         store.forget()

@@ -40,7 +40,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     service, clock = systemd.take_from(os.environ), SystemClock()
     telemetry = Telemetry(clock, _loop_limits(settings))
     with ExitStack() as stack:
-        before = state_dir.read_holder(settings.state_dir)
+        before = state_dir.last_run(settings.state_dir)
         since = lock(settings, stack)
         _say_how_the_last_run_ended(before, settings)
         log_level.clear(settings.state_dir)
@@ -118,16 +118,22 @@ def _say_how_the_last_run_ended(before: state_dir.Holder | None, settings: Setti
         )
 
 
-def lock(settings: Settings, stack: ExitStack) -> float:
+def lock(settings: Settings, stack: ExitStack, *, verb: str = "") -> float:
     """Hold the state folder's lock until the stack ends.
+
+    Args:
+        settings: where the state folder is.
+        stack: frees the lock when it ends.
+        verb: the verb that needs it for a moment; "" for a daemon.
 
     Returns:
         Since when, epoch seconds; what tells this run from others.
 
     Raises:
-        Fatal: another agent holds it.
+        Fatal: a daemon holds it.
+        RainbowAgentError: a verb holds it.
     """
-    holder = state_dir.Holder(os.getpid(), SystemClock().now())
+    holder = state_dir.Holder(os.getpid(), SystemClock().now(), verb)
     stack.callback(state_dir.Lock.take(settings.state_dir, holder).release)
     return holder.since
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.daemon.systemd import Notifier
-from rainbow_agent.monitoring.status import status_line
+from rainbow_agent.monitoring.status import settings_of_run, status_line
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import state_dir
 from rainbow_agent.workload.choose import Choice
@@ -43,7 +43,7 @@ class StatusWriter:
         self, settings: Settings, choice: Choice, service: Notifier, since: float, clock: Clock
     ) -> None:
         self._folder = settings.state_dir
-        self._cluster = settings.cluster
+        self._settings = settings_of_run(settings)
         self._choice = choice
         self._service = service
         self._since = since
@@ -65,13 +65,14 @@ class StatusWriter:
     def write(self, facts: Mapping[str, Any]) -> None:
         """Write now. Failing to is not an error: status then shows an old heartbeat, the truth."""
         self._written, self._held_back = self._clock.monotonic(), False
-        self._service.status(status_line(self._cluster, facts))
+        self._service.status(status_line(self._settings["cluster"], facts))
         workload = {"kind": self._choice.kind, "uri": self._choice.uri}
         whole = {
             **_NOTHING_KNOWN,
             "heartbeat": self._clock.now(),
             **facts,
             "workload": {**workload, **facts.get("workload", {})},
+            "settings": self._settings,
             "run": self._since,
             "beat": state_dir.beat(),
         }

@@ -29,6 +29,8 @@ WORDS: Final[Mapping[str, str]] = {
 #: Seconds without a sign of life after which a daemon is called stuck, where its main loop has no
 #: limit of its own in runtime.json.
 DEFAULT_LOOP_LIMIT_S: Final = 45.0
+#: The settings that `status` shows.
+_OF_RUN: Final = ("cluster", "host", "keep_jobs", "keep_for")
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,23 @@ def _said(conditions: Any) -> Iterator[Condition]:
             yield Condition(str(each.get("name")), reason, float(each["since"]))
 
 
+def settings_of_run(settings: Settings) -> dict[str, Any]:
+    """What `status` shows of a daemon's settings; the shell that asks may have others."""
+    return {name: getattr(settings, name) for name in _OF_RUN}
+
+
 def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any]:
     """The `status` object (docs/commands.md).
 
     What only a running daemon can know (`reachable`, free resources) is null when none runs.
+
+    Args:
+        settings: where the state folder is; the rest of them counts only if no daemon has run.
+        found: what is in the state folder.
+        now: epoch seconds.
     """
+    said = found.runtime.get("settings")
+    used = {**settings_of_run(settings), **(said if isinstance(said, Mapping) else {})}
     running = found.pid is not None
     rainbow: Mapping[str, Any] = found.runtime.get("rainbow") or {}
     workload: Mapping[str, Any] = found.runtime.get("workload") or {}
@@ -142,10 +156,10 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
         "reasons": [{**vars(each), "since": when(each.since)} for each in reasons],
         "draining": _draining(found.drain),
         "state_dir": str(settings.state_dir),
-        "cluster": settings.cluster,
+        "cluster": used["cluster"],
         "registration": found.registration,
         "rainbow": {
-            "host": settings.host,
+            "host": used["host"],
             "reachable": rainbow.get("reachable") if running else None,
             "last_contact": when(contact) if contact else None,
             "problem": rainbow.get("problem") or None,
@@ -171,19 +185,19 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
         if found.counts is None
         else {state.value: n for state, n in found.counts.items()},
         "errors": [_error(job) for job in found.errors],
-        "history": None if found.counts is None else _history(settings, found),
+        "history": None if found.counts is None else _history(used, found),
     }
 
 
-def _history(settings: Settings, found: Sources) -> dict[str, Any]:
+def _history(used: Mapping[str, Any], found: Sources) -> dict[str, Any]:
     """How far back the ledger goes, and what is kept in it."""
     at = found.removed.get("at")
     return {
         "first_received": when(found.first_received) if found.first_received else None,
         "removed": int(found.removed.get("removed", 0)),
         "last_removed": when(at) if isinstance(at, (int, float)) else None,
-        "keep_jobs": settings.keep_jobs,
-        "keep_for": settings.keep_for,
+        "keep_jobs": used["keep_jobs"],
+        "keep_for": used["keep_for"],
     }
 
 

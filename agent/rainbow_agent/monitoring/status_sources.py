@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.states import JobState
-from rainbow_agent.monitoring.status import Sources, status_view
+from rainbow_agent.monitoring.status import Sources, settings_of_run, status_view
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import state_dir
 
@@ -29,12 +29,15 @@ def look(settings: Settings, now: float, live: Mapping[str, Any] | None = None) 
     """
     folder = settings.state_dir
     holder = state_dir.read_holder(folder) if live is not None else state_dir.running(folder)
-    last = holder or state_dir.read_holder(folder)
+    last = holder or state_dir.last_run(folder)
     pid = os.getpid() if live is not None else (holder.pid if holder else None)
     found = Sources(
         pid=pid,
         since=last.since if last else None,
-        runtime={**state_dir.read_runtime(folder), **(live or {})},
+        runtime={
+            **state_dir.read_runtime(folder),
+            **({} if live is None else {"settings": settings_of_run(settings), **live}),
+        },
         drain=state_dir.read_drain(folder),
         halted=state_dir.halted(pid) if pid is not None and live is None else False,
         **_jobs(settings.ledger_path),

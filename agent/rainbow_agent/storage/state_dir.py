@@ -42,16 +42,20 @@ _RUNTIME_SPARE_BYTES = 1024
 #: How long a lock that is held is waited for, and the pause between two tries, in seconds.
 LOCK_WAIT_S = 3.0
 LOCK_PAUSE_S = 0.05
+#: Bytes of the lock file's text.
+_HOLDER_BYTES = 128
 #: The operator's request that no new jobs are taken.
 _DRAIN = "drain.json"
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds the lock."""
+    """Who holds the lock, or held it last."""
 
     pid: int
     since: float  # epoch seconds
+    #: The verb that holds it for a moment, such as `deregister`; "" for a daemon.
+    verb: str = ""
 
 
 def prepare(path: Path) -> None:
@@ -165,9 +169,9 @@ class Lock:
         """Take the lock.
 
         Raises:
-            Fatal: another agent holds it; the message says which.
+            Fatal: a daemon holds it; the message says which.
+            RainbowAgentError: a verb holds it, which is soon over; or the disk is full.
             UsageError: the file system has no locks, or the file cannot be opened.
-            RainbowAgentError: the disk is full.
         """
         path = folder / "agent.lock"
         try:
@@ -179,6 +183,11 @@ class Lock:
         except (BlockingIOError, PermissionError):
             os.close(fd)
             other = read_holder(folder)
+            if other is not None and other.verb:
+                raise RainbowAgentError(
+                    f"state folder {folder} is in use by `rainbow-agent {other.verb}` (pid"
+                    f" {other.pid}); try again when that has ended"
+                ) from None
             who = f"pid {other.pid}" if other else "another process"
             raise Fatal(
                 f"state folder {folder} is in use by a running agent ({who}); stop that one"
@@ -191,8 +200,13 @@ class Lock:
                 " have locks, without which two agents could run the same jobs. Mount it with them"
                 " (NFS: without `nolock`), or set RAINBOW_STATE_DIR to another file system"
             ) from exc
+        entry: dict[str, Any] = {"pid": holder.pid, "since": holder.since}
+        if holder.verb:  # not a run of the daemon: what is known of the last one stays
+            before = last_run(folder)
+            entry |= {"verb": holder.verb}
+            entry |= {"run": [before.pid, before.since]} if before else {}
         # Of one length, so that a reader never sees half of it.
-        text = json.dumps({"pid": holder.pid, "since": holder.since}).ljust(127) + "\n"
+        text = json.dumps(entry).ljust(_HOLDER_BYTES - 1) + "\n"
         try:
             os.pwrite(fd, text.encode(), 0)
         except OSError as exc:
@@ -231,15 +245,35 @@ def _lock(fd: int) -> None:
 
 def read_holder(folder: Path) -> Holder | None:
     """The process that wrote the lock file last; None when there is none."""
+    entry = _read_lock(folder)
     try:
-        entry = json.loads((folder / "agent.lock").read_text())
-        return Holder(int(entry["pid"]), float(entry["since"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        return Holder(int(entry["pid"]), float(entry["since"]), str(entry.get("verb", "")))
+    except (ValueError, KeyError, TypeError):
         return None
 
 
+def last_run(folder: Path) -> Holder | None:
+    """The daemon that runs or ran last; verbs that had the lock since do not count."""
+    holder = read_holder(folder)
+    if holder is None or not holder.verb:
+        return holder
+    try:
+        pid, since = _read_lock(folder)["run"]
+        return Holder(int(pid), float(since))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _read_lock(folder: Path) -> Mapping[str, Any]:
+    try:
+        entry = json.loads((folder / "agent.lock").read_text())
+    except (OSError, ValueError):
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
 def running(folder: Path) -> Holder | None:
-    """The agent that holds the lock now; None when none does."""
+    """The daemon that holds the lock now; None when none does, or a verb for a moment."""
     try:
         fd = os.open(folder / "agent.lock", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -251,7 +285,8 @@ def running(folder: Path) -> Holder | None:
     finally:
         os.close(fd)
     held = struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK
-    return read_holder(folder) if held else None
+    holder = read_holder(folder) if held else None
+    return None if holder is None or holder.verb else holder
 
 
 def halted(pid: int) -> bool:

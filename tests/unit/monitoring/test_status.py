@@ -16,6 +16,7 @@ from rainbow_agent.monitoring.status import (
     WORDS,
     Sources,
     reasons_of,
+    settings_of_run,
     status_line,
     status_view,
     word_of,
@@ -103,6 +104,17 @@ def test_a_running_daemon(settings: Settings) -> None:
     assert view["resources"] == RUNTIME["resources"]
     assert view["jobs"] == {state.value: n for state, n in COUNTS.items()}
     json.dumps(view)
+
+
+@pytest.mark.parametrize("pid", [42, None])
+def test_the_settings_are_those_of_the_daemon(settings: Settings, pid: int | None) -> None:
+    """The shell that asks may have others, which the daemon knows nothing of."""
+    daemons = load({"RAINBOW_CLUSTER": "teal", "RAINBOW_HOST": "far:1", "RAINBOW_KEEP_FOR": "1h"})
+    runtime = {**RUNTIME, "settings": settings_of_run(daemons)}
+    view = status_view(settings, found(pid=pid, runtime=runtime), NOW)
+    assert (view["cluster"], view["rainbow"]["host"]) == ("teal", "far:1")
+    assert view["history"]["keep_for"] == 3600.0
+    json.dumps(runtime)
 
 
 def test_a_daemon_that_is_down(settings: Settings) -> None:

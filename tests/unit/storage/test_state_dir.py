@@ -19,6 +19,7 @@ from rainbow_agent.storage.state_dir import (
     Holder,
     Lock,
     clear_drain,
+    last_run,
     prepare,
     read_drain,
     read_holder,
@@ -192,6 +193,28 @@ def test_a_released_lock_can_be_taken(tmp_path: Path) -> None:
     lock = Lock.take(tmp_path, later)
     assert running(tmp_path) == later
     lock.release()
+
+
+def test_a_verb_that_holds_the_lock_is_not_a_run_of_the_daemon(tmp_path: Path) -> None:
+    """While it does, no daemon runs; the daemon before it stays the last run, verb after verb."""
+    Lock.take(tmp_path, Holder(7, 1715940000.123456)).release()
+    for verb in ("register", "deregister"):
+        lock = Lock.take(tmp_path, Holder(4194304, 1715940001.123456, verb))
+        assert running(tmp_path) is None
+        assert last_run(tmp_path) == Holder(7, 1715940000.123456)
+        with pytest.raises(RainbowAgentError, match=f"`rainbow-agent {verb}`") as caught:
+            Lock.take(tmp_path, ME)
+        assert caught.value.exit_code == 1  # it is over in a moment: not for a human
+        lock.release()
+        assert last_run(tmp_path) == Holder(7, 1715940000.123456)
+    Lock.take(tmp_path, ME).release()
+    assert last_run(tmp_path) == ME
+
+
+def test_where_only_verbs_had_the_lock_no_daemon_has_run(tmp_path: Path) -> None:
+    """None is made up from the verb."""
+    Lock.take(tmp_path, Holder(7, 1.0, "register")).release()
+    assert last_run(tmp_path) is None
 
 
 def test_a_lock_that_outlives_its_agent_for_a_moment_is_waited_for(tmp_path: Path) -> None:
