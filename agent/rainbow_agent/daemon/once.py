@@ -7,7 +7,7 @@ from functools import partial
 
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.daemon.run import lock
-from rainbow_agent.fleet.build import build_fleet, credential_store
+from rainbow_agent.fleet.build import build_fleet, credential_store, expect_config
 from rainbow_agent.fleet.credentials import registration_id
 from rainbow_agent.fleet.grpc.connect import connect
 from rainbow_agent.fleet.retry import patiently
@@ -30,6 +30,7 @@ def register_once(settings: Settings) -> Session:
         UsageError: there is no registration secret, or a daemon runs on this state folder.
     """
     choice = choose(settings)
+    expect_config(settings)
     state_dir.prepare(settings.state_dir)
     stop, telemetry = Stop(), Telemetry(SystemClock())
     open_ledger = partial(SqliteLedger.open, settings.ledger_path)
@@ -63,6 +64,7 @@ def deregister_once(settings: Settings) -> None:
     Raises:
         UsageError: it is not registered, or a daemon runs on this state folder.
     """
+    expect_config(settings)
     store = credential_store(settings)
     secret = store.load()
     if secret is None:

@@ -15,6 +15,7 @@ from rainbow_agent.daemon.process import expect_address_space, keep_private
 from rainbow_agent.daemon.restart import RestartLoop
 from rainbow_agent.daemon.status_writer import StatusWriter
 from rainbow_agent.daemon.systemd import Watchdog
+from rainbow_agent.fleet.build import expect_config
 from rainbow_agent.fleet.grpc.connect import check_tls
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import set_level, set_up, when
@@ -35,6 +36,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     choice = choose(settings)
     check_tls(settings)
     state_dir.prepare(settings.state_dir)
+    expect_config(settings)
     state_dir.close_file(settings.config)
     keep_private(os.environ, ("RAINBOW_SECRET", "RAINBOW_TOKEN"))
     service, clock = systemd.take_from(os.environ), SystemClock()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rainbow_agent.runtime.setting_types import Secret
 
@@ -27,13 +27,22 @@ class SecretCopy:
 
     def load(self) -> Secret | None:
         """What was saved for this cluster; None where nothing was, or it cannot be read."""
+        entry = self._read()
+        ours = entry.get("cluster") == self._cluster and entry.get("host") == self._host
+        secret = entry.get("secret")
+        return Secret(secret) if ours and isinstance(secret, str) and secret else None
+
+    def belongs_to(self) -> tuple[str, str] | None:
+        """The cluster and rainbow's address that the copy is for; None where there is none."""
+        entry = self._read()
+        return (str(entry.get("cluster")), str(entry.get("host"))) if entry.get("secret") else None
+
+    def _read(self) -> dict[str, Any]:
         try:
             entry = json.loads(self._path.read_bytes())
-            ours = entry["cluster"] == self._cluster and entry["host"] == self._host
-            secret = entry["secret"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return None
-        return Secret(secret) if ours and isinstance(secret, str) and secret else None
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return entry if isinstance(entry, dict) else {}
 
     def save(self, secret: Secret) -> None:
         """Replace the copy; mode 0600, on the disk when this returns.

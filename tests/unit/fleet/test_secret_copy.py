@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.model import Credentials
 from rainbow_agent.fleet import rainbow_config
+from rainbow_agent.fleet.build import expect_config
 from rainbow_agent.fleet.credentials import ConfigFileStore
 from rainbow_agent.fleet.secret_copy import SecretCopy
 from rainbow_agent.runtime.setting_types import Secret
+from rainbow_agent.runtime.settings import load
 
 
 def copy(folder: Path, cluster: str = "blue", host: str = "rainbow:8080") -> SecretCopy:
@@ -36,6 +39,34 @@ def test_what_is_not_a_copy_is_not_used(tmp_path: Path, text: str) -> None:
     """A file that is cut off or another program's is as good as none."""
     (tmp_path / "cluster-secret.json").write_text(text)
     assert copy(tmp_path).load() is None
+
+
+@pytest.mark.parametrize(
+    ("more", "refused"),
+    [
+        ({}, True),
+        ({"RAINBOW_CLUSTER": "blue", "RAINBOW_HOST": "rainbow:8080"}, True),
+        ({"RAINBOW_CLUSTER": "green"}, False),  # another cluster, which may register
+        ({"RAINBOW_HOST": "other:8080"}, False),
+    ],
+)
+def test_a_config_that_is_not_there_is_not_an_unregistered_cluster(
+    tmp_path: Path, more: dict[str, str], *, refused: bool
+) -> None:
+    """A mistyped RAINBOW_CONFIG is an error of its own, before anything is asked of rainbow."""
+    path = tmp_path / "raimbow-config.yaml"
+    environ = {"RAINBOW_STATE_DIR": str(tmp_path), "RAINBOW_CONFIG": str(path), **more}
+    settings = load(environ, hostname="host-1")
+    expect_config(settings)  # nothing is registered yet
+    copy(tmp_path).save(Secret("ours"))
+    if refused:
+        with pytest.raises(UsageError, match=f"no file {path} .*RAINBOW_CONFIG names") as caught:
+            expect_config(settings)
+        assert (caught.value.exit_code, "ours" in str(caught.value)) == (2, False)
+    else:
+        expect_config(settings)
+    path.touch()
+    expect_config(settings)
 
 
 def test_the_store_puts_the_copy_back_and_keeps_the_rest(tmp_path: Path) -> None:

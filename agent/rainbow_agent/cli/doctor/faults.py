@@ -102,6 +102,13 @@ FAULTS: Final = {
         "rainbow-config.yaml exists but cannot be read. It holds the cluster's own secret.",
         "Repair it, or restore a backup: rainbow hands out the secret only once.",
     ),
+    "config-missing": Fault(
+        "secrets",
+        _WRONG,
+        "RAINBOW_CONFIG names a file that does not exist, and the cluster is registered.",
+        "Correct the name. If the file was removed on purpose, remove cluster-secret.json in the"
+        " state folder, too.",
+    ),
     "name-unusable": Fault(
         "name",
         _WRONG,

@@ -12,6 +12,7 @@ from typing import Final
 
 from rainbow_agent.cli.doctor.faults import Finding, found, well
 from rainbow_agent.core.errors import Fatal, LedgerError, RainbowAgentError, UsageError
+from rainbow_agent.fleet.build import missing_config
 from rainbow_agent.runtime.settings import Settings, load
 from rainbow_agent.storage import disk, state_dir
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -98,6 +99,8 @@ def name(findings: list[Finding], settings: Settings) -> Iterator[Finding]:
 def secrets(findings: list[Finding], settings: Settings, *, registered: bool) -> Iterator[Finding]:
     """Secrets are there, and only this user can read them."""
     mine = [each for each in findings if each.check == "secrets"]
+    if problem := missing_config(settings):
+        mine.append(found("config-missing", problem))
     if not mine and not registered and not settings.secret:
         mine = [found("secret-missing", "there is none, and the cluster is not registered")]
     files = {settings.config}
