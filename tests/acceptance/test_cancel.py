@@ -74,7 +74,7 @@ def test_beside_a_running_daemon(site: Site) -> None:
         output = site.program.run("explain", number).out
         assert "asked for its cancellation: wrong input" in output
         again = site.program.run("cancel", number)
-        assert (again.code, again.out) == (0, f"job {number} (one) is canceled\n")
+        assert (again.code, again.out) == (1, f"job {number} (one) was over already: canceled\n")
 
 
 def test_while_the_daemon_is_down(site: Site) -> None:
@@ -85,8 +85,8 @@ def test_while_the_daemon_is_down(site: Site) -> None:
         agent.kill()
     number = str(job(site, "two")["id"])
     answer = site.program.run("cancel", number)
-    assert answer.code == 124
-    assert "is still running; the cancellation request is kept" in answer.out
+    assert answer.code == 0
+    assert "the cancellation was sent; the next start records how it ended" in answer.out
     site.program.until_idle()
     assert job(site, "two")["state"] == "canceled"
 
@@ -97,8 +97,22 @@ def test_a_job_that_is_over_stays_as_it_is(site: Site) -> None:
     site.program.until_idle()
     number = str(job(site, "three")["id"])
     answer = site.program.run("cancel", number)
-    assert (answer.code, answer.out) == (1, f"job {number} (three) has ended: completed\n")
+    assert (answer.code, answer.out) == (1, f"job {number} (three) was over already: completed\n")
     assert site.program.run("cancel", "999").code == 1
+
+
+def test_a_list_with_an_unknown_job_cancels_nothing(site: Site) -> None:
+    """It is mistyped, and who typed it is to look at it again."""
+    with site.program.background("start"):
+        site.fleet.send(pair("five"))
+        runs(site, "five")
+        number = str(job(site, "five")["id"])
+        answer = site.program.run("cancel", number, "999")
+        assert answer.code == 1
+        assert "no job 999" in answer.err
+        assert "nothing was canceled" in answer.err
+        assert job(site, "five")["state"] == "running"
+        assert site.program.run("cancel", number).code == 0
 
 
 def test_output_of_its_tasks(site: Site, tmp_path: Path) -> None:

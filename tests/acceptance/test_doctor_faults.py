@@ -20,7 +20,9 @@ from rainbow_agent.cli.doctor import workload as workloads
 from rainbow_agent.cli.doctor.faults import CHECKS, FAULTS, Level
 from rainbow_agent.core.errors import Fatal
 from rainbow_agent.core.obstacles import Obstacle, ObstacleKind
+from rainbow_agent.fleet.secret_copy import SecretCopy
 from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.storage import disk, state_dir
 from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.workload.local.workload import shut_down
@@ -105,6 +107,14 @@ def _(patient: Patient) -> None:
 def _(patient: Patient) -> None:
     patient.state.chmod(0o755)
     (patient.state / "rainbow-config.yaml").chmod(0o644)
+
+
+@makes("config-missing")
+def _(patient: Patient) -> None:
+    SecretCopy(patient.state, cluster="blue", host=patient.environ["RAINBOW_HOST"]).save(
+        Secret("ours")
+    )
+    patient.set(config=patient.folder / "raimbow-config.yaml")
 
 
 @makes("config-broken")

@@ -61,28 +61,44 @@ def command(
     """Cancel JOBs with all their tasks, and report it to rainbow.
 
     What depends on a task or is nested in it is canceled, too. The request is kept in the ledger:
-    it holds even if the daemon is down, or is killed before it has carried it out.
+    it holds even if the daemon is down, or is killed before it has carried it out. If one of the
+    JOBs is not in the ledger, none is canceled.
 
     Example: rainbow-agent cancel 7 --reason "wrong input"
     """
     expect_own(settings)
     with reading(settings) as readable:
-        keys = [find_job(readable, job, settings) for job in jobs]
+        keys = _find(readable, jobs, settings)
     who = f"{_user()}@{os.uname().nodename}"
     from rainbow_agent.storage.ledger import SqliteLedger  # noqa: PLC0415 - not for --help
 
     with closing(SqliteLedger.open(settings.ledger_path)) as ledger:
-        now = SystemClock().now()
+        now, over = SystemClock().now(), {key for key in keys if not _is_open(ledger, key)}
         for key in keys:
             ledger.ask_cancel(Cancellation(key, now, who, clean(reason)[:MAX_REASON_LENGTH]))
         reach(CrashPoint.CANCEL_REQUESTED)
-        wanted = [key for key in keys if _is_open(ledger, key)]
+        wanted = [key for key in keys if key not in over]
+        sent: set[int] | None = None
         if wanted and state_dir.running(settings.state_dir) is None:
-            _by_hand(ledger, settings)
-        elif wanted and not no_wait:
+            sent = _by_hand(ledger, settings)
+        if wanted and sent is None and not no_wait:
             _wait(ledger, wanted, timeout)
-        codes = [_tell(ledger, key) for key in keys]
+        codes = [_tell(ledger, key, over=key in over, sent=sent) for key in keys]
     sys.exit(max(codes))
+
+
+def _find(ledger: SqliteLedger | None, jobs: Sequence[str], settings: Settings) -> list[JobKey]:
+    """The jobs that are meant, each once.
+
+    Raises:
+        RainbowAgentError: one of them is not there: a mistyped list is not carried out in part.
+    """
+    try:
+        return list(dict.fromkeys(find_job(ledger, job, settings) for job in jobs))
+    except RainbowAgentError as exc:
+        if len(jobs) > 1:
+            raise type(exc)(f"{exc}; nothing was canceled") from exc
+        raise
 
 
 def _user() -> str:
@@ -96,25 +112,46 @@ def _is_open(ledger: SqliteLedger, key: JobKey) -> bool:
     return row is not None and row.state not in FINAL_JOB_STATES
 
 
-def _by_hand(ledger: SqliteLedger, settings: Settings) -> None:
-    """Cancel without the daemon, under its lock, as it would."""
+def _by_hand(ledger: SqliteLedger, settings: Settings) -> set[int] | None:
+    """Cancel without the daemon, under its lock, as it would.
+
+    Returns:
+        What was canceled in the workload manager: its job ids. None if a daemon has just started,
+        which does it.
+
+    Raises:
+        RainbowAgentError: it cannot be done now; the requests stay.
+    """
     from rainbow_agent.workload.choose import choose_as_daemon, opener  # noqa: PLC0415 - heavy
 
+    sent: set[int] = set()
     with ExitStack() as stack:
         holder = state_dir.Holder(os.getpid(), SystemClock().now(), "cancel")
         try:
             stack.callback(state_dir.Lock.take(settings.state_dir, holder).release)
         except Fatal:
-            return  # one has just started, and does it
+            return None
+        except UsageError:
+            raise
+        except RainbowAgentError as exc:  # a verb has the lock
+            raise RainbowAgentError(
+                f"{exc}; the request is kept, and the next start carries it out"
+            ) from exc
         try:
             choice = choose_as_daemon(settings, state_dir.read_runtime(settings.state_dir))
             workload = stack.enter_context(closing(opener(choice, settings)()))
-            Canceler(ledger, SystemClock()).carry_out(workload.cancel)
+
+            def cancel(ids: Sequence[int], note: str) -> None:
+                workload.cancel(ids, note)
+                sent.update(ids)
+
+            Canceler(ledger, SystemClock()).carry_out(cancel)
         except (Transient, Refused, Fatal, UsageError) as exc:
             raise RainbowAgentError(
                 "the daemon is down, and the workload manager cannot be asked; the request is"
                 f" kept, and the next start carries it out: {exc}"
             ) from exc
+    return sent
 
 
 def _wait(ledger: SqliteLedger, keys: Sequence[JobKey], timeout: float) -> None:
@@ -131,17 +168,32 @@ def _wait(ledger: SqliteLedger, keys: Sequence[JobKey], timeout: float) -> None:
                 return
 
 
-def _tell(ledger: SqliteLedger, key: JobKey) -> int:
-    """What became of one job; the exit code that it deserves."""
+def _tell(ledger: SqliteLedger, key: JobKey, *, over: bool, sent: set[int] | None) -> int:
+    """Say what became of one job; the exit code that it deserves.
+
+    Args:
+        ledger: where the job is.
+        key: which job.
+        over: whether it was over when this verb began.
+        sent: what was canceled in the workload manager without a daemon; None with one.
+    """
     row = ledger.job(key)
     assert row is not None  # noqa: S101 - find_job() has found it
-    request = ledger.cancellation_of(key)
     name = f"job {key.id}" + (f" ({row.name})" if row.name else "")
+    if over:
+        say(f"{name} was over already: {row.state.value}")
+        return 1
     if row.state is JobState.CANCELED:
         say(f"{name} is canceled")
         return 0
+    if row.state not in FINAL_JOB_STATES and sent is not None:
+        if any(task.flux_id in sent for task in row.tasks):
+            say(f"{name}: the cancellation was sent; the next start records how it ended")
+            return 0
+        say(f"{name}: the cancellation request is kept; the next start carries it out")
+        return TIMED_OUT
     if row.state not in FINAL_JOB_STATES:
         say(f"{name} is still {row.state.value}; the cancellation request is kept")
         return TIMED_OUT
     say(f"{name} has ended: {row.state.value}")
-    return 0 if request is not None else 1
+    return 1 if row.state is JobState.COMPLETED else 0  # it was over first
