@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -61,8 +62,9 @@ class Book:
 
     jobs: dict[str, Job] = field(default_factory=dict)
     refused: int = 0  # times that rainbow took nothing, having no graph of the cluster
-    #: (job, task): how often it was known to have begun in an instance that died since.
-    begun: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: (job, task): for each instance that died, how many of its replicas were known to have begun
+    #: by then, in that one or an earlier one.
+    begun: dict[tuple[str, str], Counter[int]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @contextmanager
@@ -70,6 +72,10 @@ class Book:
         """Nothing is sent during the block."""
         with self._lock:
             yield
+
+    def note_begun(self, job: str, task: str, instance: int) -> None:
+        """A replica was known to have begun when this instance died."""
+        self.begun.setdefault((job, task), Counter())[instance] += 1
 
     def excuse(self, names: Iterable[str], why: str) -> int:
         """These need not run; of how many that is news."""

@@ -161,8 +161,7 @@ class Storm:
             self.parts.kill_workload(tree=True)
             for row in self.parts.rows():
                 for task in row.begun():
-                    key = row.name, task
-                    self.book.begun[key] = self.book.begun.get(key, 0) + 1
+                    self.book.note_begun(row.name, task, self.parts.instances)
             self._pause(0.0, 2.0)
             self.parts.new_instance()
             self._ledger_copied = False  # neither knows any more what has run

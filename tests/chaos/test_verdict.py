@@ -68,7 +68,28 @@ def test_a_run_in_the_next_instance_is_twice_only_if_the_first_was_known(case: C
     """A start that died with its instance before anyone knew of it is made up for."""
     case.write("b", "+ 2")
     assert case.found() == {"again": 1}
-    case.book.begun["j", "b"] = 1
+    case.book.note_begun("j", "b", 1)
+    assert case.found() == {"twice": 1}
+
+
+def test_what_became_known_in_the_next_instance_was_not_known_in_the_first(case: Case) -> None:
+    """The second instance dies, too: what it is known to have run replaced an unknown start."""
+    case.write("b", "+ 2")
+    case.book.note_begun("j", "b", 2)
+    assert case.found() == {"again": 1}
+    case.write("b", "+ 3")
+    assert case.found() == {"twice": 1}
+
+
+def test_a_start_that_stays_known_over_several_deaths_counts_once(case: Case) -> None:
+    """One replica ended in the first instance; the other runs in the third, its second try."""
+    case.forget("a")
+    for line in ("+ 1", "+ 2", "+ 3"):
+        case.write("a", line)
+    for instance in (1, 2):
+        case.book.note_begun("j", "a", instance)
+    assert case.found() == {"again": 1}
+    case.write("a", "+ 3")
     assert case.found() == {"twice": 1}
 
 

@@ -61,7 +61,7 @@ def _judge_job(
     job: Job,
     rows: Sequence[Row],
     folder: Path,
-    begun: Mapping[tuple[str, str], int],
+    begun: Mapping[tuple[str, str], Mapping[int, int]],
 ) -> None:
     wanted = _wanted(job)
     missing = []
@@ -73,20 +73,30 @@ def _judge_job(
         if any(line.startswith("!") for line in lines):
             verdict.early.append(name)
         if len(runs) > times:
-            _count_twice(verdict, name, runs, times, begun.get((job.name, task), 0))
+            if _is_twice(Counter(runs), times, begun.get((job.name, task), {})):
+                verdict.twice.append(f"{name}: in instances {runs}, to run {times} times")
+            else:
+                verdict.again.append(name)
         elif len(runs) < times:
             missing.append(f"{task} ({len(runs)} of {times})")
     _judge_end(verdict, job, rows, missing)
 
 
-def _count_twice(verdict: Verdict, name: str, runs: list[int], times: int, begun: int) -> None:
-    """A start that died with its instance before anyone knew of it is made up for in the next."""
-    most = max(Counter(runs).values())
-    of_last = Counter(runs)[max(runs)]
-    if times == 0 or most > times or (begun and of_last > max(times - begun, 0)):
-        verdict.twice.append(f"{name}: in instances {runs}, to run {times} times")
-    else:
-        verdict.again.append(name)
+def _is_twice(runs: Counter[int], times: int, begun: Mapping[int, int]) -> bool:
+    """Whether too many runs are no replacement of starts that died before anyone knew of them.
+
+    Args:
+        runs: how often it ran, by instance.
+        times: how often it was to run.
+        begun: for each instance that died, how many starts were known by then. They say nothing
+            of the runs before its death: one that is known now may have replaced an unknown one.
+    """
+    return max(runs.values()) > times or any(
+        n > max(times - known, 0)
+        for dead, known in begun.items()
+        for instance, n in runs.items()
+        if instance > dead
+    )
 
 
 def _judge_end(verdict: Verdict, job: Job, rows: Sequence[Row], missing: list[str]) -> None:

@@ -103,7 +103,8 @@ def left_behind(group: TaskChange, key: TaskKey, was: TaskState) -> TaskChange:
         key: the task in it.
         was: its state.
     """
-    begun = was in (TaskState.SUBMITTED, TaskState.RUNNING)
+    # Of a group that is lost the last news never came: what was pending may have begun as well.
+    begun = was in (TaskState.SUBMITTED, TaskState.RUNNING) or group.state is TaskState.LOST
     reason = f"its group {group.key.task} is over ({group.reason or group.cause})"
     if begun:
         reason += " and never reported what became of it"

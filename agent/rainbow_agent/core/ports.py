@@ -113,7 +113,8 @@ class Journal(Protocol):
         """What has happened since the last call, in order a job; empty after `timeout` seconds.
 
         Raises:
-            WorkloadUnavailable: the connection is gone; open a new journal.
+            WorkloadUnavailable: the connection is gone, and all that came over it was returned;
+                so says each later call. Open a new journal.
         """
 
     def close(self) -> None:

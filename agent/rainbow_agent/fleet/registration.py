@@ -5,7 +5,9 @@ What the server does (rainbow at 075ee23) and what follows from it:
 - Register gives a secret once, EXISTS ever after: the secret is on disk before anything else.
 - Restarted with its database, the server has lost the graph only: `ClusterUnknown`; the graph is
   loaded again and the secret stays good.
-- Restarted without it: `request denied`; a new registration, whose job ids start at 1 again.
+- Restarted without it: `request denied`; a new registration, whose job ids start at 1 again. It
+  takes a graph of a cluster that it does not have: then the row of the next registration is made
+  and its secret kept back, so no graph is loaded before the secret was seen to be good.
 - `request denied` is also what it says while it cannot read its database: only a denial that stays
   one, of a cluster that is still there, means that the secret was changed.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from rainbow_agent.core.errors import (
@@ -22,6 +25,7 @@ from rainbow_agent.core.errors import (
     Fatal,
     GraphExists,
     LedgerBlocked,
+    Rejected,
     RequestDenied,
     Unavailable,
     UsageError,
@@ -123,9 +127,9 @@ class Registrar:
         """Put right what rainbow lost; nothing to do when it was meanwhile."""
         if session_error.session != self.session:
             return
-        if isinstance(session_error.error, ClusterUnknown):
-            self._restore_graph()
-        elif not (
+        if isinstance(session_error.error, ClusterUnknown) and self._restore_graph():
+            return
+        if not (
             self._adopt_replaced(session_error.session)
             or self._takes(session_error.session)
             or self._adopt_copy(session_error.session)
@@ -267,13 +271,25 @@ class Registrar:
             " RAINBOW_SECRET_FILE"
         )
 
-    def _restore_graph(self) -> None:
-        """Rainbow kept our row and lost our graph: load it again."""
+    def _restore_graph(self) -> bool:
+        """Rainbow kept our row and lost our graph: load it again.
+
+        Returns:
+            False, and rainbow has no graph of ours: it has lost the row as well since then. It
+            would take the graph all the same, and then keep the secret of the next registration
+            to itself (words.kept_back); so the row is looked for right before.
+        """
+        session, graph = self.ensure(), self._graph()
+        try:
+            with suppress(Rejected):  # a row that cannot be read: our secret was taken
+                self._scheduler.receive(session.cluster, session.secret.reveal(), 1)
+        except RequestDenied:
+            return False
         log.warning(
             "Rainbow lost this cluster's graph (it was restarted); loading it again",
             extra={"action": "restore_graph", "cluster": self._cluster},
         )
-        graph, registration = self._graph(), self.ensure().registration
+        registration = session.registration
         if self._graph_events:
             self._graph_events.lost(registration)
         try:
@@ -284,6 +300,7 @@ class Registrar:
         else:
             if self._graph_events:
                 self._graph_events.placed(registration, graph)
+        return True
 
     def _register(self, exists: type[Exception] = Fatal) -> Session:
         """A new registration; `exists` is raised when the name is taken."""

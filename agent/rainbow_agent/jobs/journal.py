@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rainbow_agent.core.errors import LedgerBlocked, WorkloadUnavailable
@@ -164,7 +165,10 @@ class JournalFollower:
         events = journal.next_events(self.EVENT_WAIT_S)
         self.looked = self._clock.monotonic()
         if events and not self._stop.wait(self.GATHER_S):
-            events += journal.next_events(0.0)
+            # What was heard counts also where the stream breaks off now, which the next call says
+            # again: if the instance is replaced, no other history has it.
+            with suppress(WorkloadUnavailable):
+                events += journal.next_events(0.0)
         return events
 
     def _read_history(
@@ -182,24 +186,24 @@ class JournalFollower:
         seen: set[TaskKey] = set()
         last_id = 0
         finds = Finds(self._whose(ledger))
-        while not self._stop.is_set():
-            events = journal.next_events(self.EVENT_WAIT_S)
-            seen |= {e.key for e in events if e.key is not None}
-            last_id = max([last_id, *(e.flux_id for e in events)])
-            finds.note(events)
-            news += _news(tracker, events)
-            if any(e.kind is EventKind.CAUGHT_UP for e in events):
-                break
-        else:
-            return
+        try:
+            while not self._stop.is_set():
+                events = journal.next_events(self.EVENT_WAIT_S)
+                seen |= {e.key for e in events if e.key is not None}
+                last_id = max([last_id, *(e.flux_id for e in events)])
+                finds.note(events)
+                news += _news(tracker, events)
+                if any(e.kind is EventKind.CAUGHT_UP for e in events):
+                    break
+            else:
+                self._write_history(ledger, news)
+                return
+        except WorkloadUnavailable:
+            # If the instance is replaced, no other history has what was heard of it.
+            self._write_history(ledger, news)
+            raise
         self._adopt(ledger, finds)
-        open_keys = {row.key for row in ledger.tasks_in(OPEN_TASK_STATES)}
-        news = [change for change in news if change.inside or change.key in open_keys]
-        reach_if(CrashPoint.HISTORY_READ, lambda: news)
-        for start in range(0, len(news), MAX_CHANGES_PER_TRANSACTION):
-            self._stop.beat()
-            self._apply(ledger, news[start : start + MAX_CHANGES_PER_TRANSACTION])
-        reach_if(CrashPoint.HISTORY_WRITTEN, lambda: news)
+        open_tasks = self._write_history(ledger, news)
         # Looked up after the history was read: what was purged meanwhile is remembered there.
         lineage = workload.lineage
         noted = ledger.note(INSTANCE), ledger.note(LINEAGE)
@@ -214,8 +218,23 @@ class JournalFollower:
             self.caught_up.set()
         log.info(
             "Caught up with the workload manager's journal",
-            extra={"action": "journal_caught_up", "open_tasks": len(open_keys), "news": len(news)},
+            extra={"action": "journal_caught_up", "open_tasks": open_tasks, "news": len(news)},
         )
+
+    def _write_history(self, ledger: Followed, news: list[TaskChange]) -> int:
+        """Write what was heard of tasks that are not over, and drop the rest from `news`.
+
+        Returns:
+            How many tasks are not over.
+        """
+        open_keys = {row.key for row in ledger.tasks_in(OPEN_TASK_STATES)}
+        news[:] = [change for change in news if change.inside or change.key in open_keys]
+        reach_if(CrashPoint.HISTORY_READ, lambda: news)
+        for start in range(0, len(news), MAX_CHANGES_PER_TRANSACTION):
+            self._stop.beat()
+            self._apply(ledger, news[start : start + MAX_CHANGES_PER_TRANSACTION])
+        reach_if(CrashPoint.HISTORY_WRITTEN, lambda: news)
+        return len(open_keys)
 
     def _note_missed(
         self, ledger: Followed, known: Sequence[TaskRow], seen: Collection[TaskKey], where: Known

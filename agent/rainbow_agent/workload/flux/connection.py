@@ -173,13 +173,18 @@ class Connection:
         """Responses that are there, at most `limit`; waits up to `timeout` seconds for one.
 
         Raises:
-            WorkloadUnavailable: the connection is gone.
+            WorkloadUnavailable: the connection is gone, and all that came over it was received.
         """
         responses, self._early = self._early, []
         deadline = time.monotonic() + timeout
         while True:
             while len(responses) < limit:
-                response = self._receive_one()
+                try:
+                    response = self._receive_one()
+                except WorkloadUnavailable:
+                    if responses:
+                        return responses  # the next call finds the connection no better
+                    raise
                 if response is None:
                     break
                 responses.append(response)

@@ -113,6 +113,7 @@ class FluxJournal:
         self._connection = connection
         self._reader = JournalReader()
         self._inside = FluxInside(connection, follow) if follow else None
+        self._ended: WorkloadUnavailable | None = None  # what the next call has to say
         self._number = connection.request(
             _TOPIC, {"full": True, "allow": dict.fromkeys(_WANTED, 1)}, streaming=True
         )
@@ -121,9 +122,16 @@ class FluxJournal:
         """See ports.Journal."""
         deadline = time.monotonic() + timeout
         while True:
+            if self._ended is not None:
+                raise self._ended
             left = max(0.0, deadline - time.monotonic())
             responses = self._connection.receive(left, _BATCH)
-            events = [event for r in responses for event in self._events(r)]
+            events: list[WorkloadEvent] = []
+            try:
+                for response in responses:
+                    events.extend(self._events(response))
+            except WorkloadUnavailable as exc:
+                self._ended = exc
             if events or not responses:
                 return events
 

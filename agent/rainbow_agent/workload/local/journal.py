@@ -69,6 +69,7 @@ class LocalJournal:
         self._follow = follow
         self._groups: dict[int, TaskKey] = {}  # that have not started, as far as was read
         self._tails: dict[int, _Tail] = {}  # of those that run and are followed
+        self._ended: WorkloadUnavailable | None = None  # what the next call has to say
         channel.send({"id": 0, "op": Op.JOURNAL.value})
 
     def next_events(self, timeout: float) -> list[WorkloadEvent]:
@@ -78,18 +79,21 @@ class LocalJournal:
             WorkloadUnavailable: the server is gone; open a new journal.
         """
         deadline = time.monotonic() + timeout
-        while True:
-            inside = [event for tail in self._tails.values() for event in tail.news()]
+        while self._ended is None:
+            found = [event for tail in self._tails.values() for event in tail.news()]
             left = max(0.0, deadline - time.monotonic())
-            patience = 0.0 if inside else min(left, _GLANCE) if self._tails else left
-            entries = self._channel.receive(patience)
+            patience = 0.0 if found else min(left, _GLANCE) if self._tails else left
             try:
-                events = [entry_event(entry) for entry in entries if "event" in entry]
+                for entry in self._channel.receive(patience):
+                    if "event" in entry:
+                        found.extend(self._with_inside(entry_event(entry)))
+            except WorkloadUnavailable as exc:
+                self._ended = exc
             except Rejected as exc:
-                raise WorkloadUnavailable(f"{exc}; open a new journal") from exc
-            found = [*inside, *(e for event in events for e in self._with_inside(event))]
-            if found or left <= 0:
+                self._ended = WorkloadUnavailable(f"{exc}; open a new journal")
+            if found or (left <= 0 and self._ended is None):
                 return found
+        raise self._ended
 
     def _with_inside(self, event: WorkloadEvent) -> Iterator[WorkloadEvent]:
         """An event, and before the end of a group that is followed those of its tasks."""
