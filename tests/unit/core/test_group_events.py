@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.core.group_events import from_entry, to_line
+from rainbow_agent.core.group_events import from_entry, left_behind, to_line
 from rainbow_agent.core.model import (
     EventKind,
     JobKey,
@@ -91,6 +91,25 @@ def test_lines_that_are_none_are_passed_over() -> None:
     assert not inside.keeps(WorkloadEvent(EventKind.START, 5, 1.0))
     events = list(inside.read(Response(1, text)))
     assert [event.news for event in events] == [{"timestamp": 1.0}]
+
+
+@pytest.mark.parametrize(
+    ("group", "was", "end"),
+    [
+        (TaskState.LOST, TaskState.PENDING, TaskState.LOST),
+        (TaskState.LOST, TaskState.RUNNING, TaskState.LOST),
+        (TaskState.FAILED, TaskState.PENDING, TaskState.CANCELED),
+        (TaskState.FAILED, TaskState.SUBMITTED, TaskState.LOST),
+        (TaskState.CANCELED, TaskState.PENDING, TaskState.CANCELED),
+        (TaskState.CANCELED, TaskState.RUNNING, TaskState.CANCELED),
+    ],
+)
+def test_what_was_not_reported_of_a_group_that_is_over(
+    group: TaskState, was: TaskState, end: TaskState
+) -> None:
+    """In one that is lost any task may have begun; canceling ends all that is in it."""
+    change = TaskChange(GROUP, group, 1002.0, "it is over")
+    assert left_behind(change, TaskKey(GROUP.job, "g/t", 0), was).state is end
 
 
 class Wire:

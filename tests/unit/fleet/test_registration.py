@@ -203,6 +203,27 @@ def test_rainbow_restarted_with_its_database_gets_our_graph_again(harness: Harne
     assert harness.works()
 
 
+def test_a_graph_is_not_loaded_into_a_rainbow_that_lost_our_row_meanwhile(harness: Harness) -> None:
+    """It would take the graph, and keep the secret of the next registration to itself."""
+    old = harness.registrar.ensure()
+    harness.rainbow.restart(keep_database=True)
+    harness.rainbow.restart(keep_database=False)
+    harness.registrar.recover(SessionError(old, UNKNOWN))
+    assert harness.registrar.ensure().registration != old.registration
+    assert harness.rainbow.calls["restore_graph"] == 0
+    assert harness.works()
+
+
+def test_a_row_that_cannot_be_read_does_not_keep_our_graph_away(harness: Harness) -> None:
+    """Rainbow took our secret: it has the cluster."""
+    old = harness.registrar.ensure()
+    harness.rainbow.restart(keep_database=True)
+    harness.rainbow.fail("receive", Rejected("the job that rainbow lists first is too large"))
+    harness.registrar.recover(SessionError(old, UNKNOWN))
+    assert harness.registrar.ensure() is old
+    assert harness.works()
+
+
 def test_a_graph_that_is_there_again_is_as_good(harness: Harness) -> None:
     """Somebody was quicker; that is no error."""
     harness.registrar.recover(harness.session_error(UNKNOWN))

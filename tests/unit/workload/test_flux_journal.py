@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import random
 from typing import Any
@@ -10,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.model import EventKind, JobKey, TaskKey, WorkloadEvent
-from rainbow_agent.workload.flux.journal import JournalReader
+from rainbow_agent.workload.flux.connection import Connection, Response
+from rainbow_agent.workload.flux.journal import FluxJournal, JournalReader
 
 KEY = TaskKey(JobKey("registration", 7), "build", 2)
 JOBSPEC = {"version": 1, "attributes": {"user": {"rainbow": KEY.to_attribute()}}}
@@ -137,3 +141,35 @@ def test_live_tells_the_same_as_history(jobs: int, seed: int, early_jobspec: boo
     for flux_id in logs:
         own = [e for e in happened if e.flux_id == flux_id]
         assert own == [e for e in history if e.flux_id == flux_id]
+
+
+GONE = WorkloadUnavailable("the connection is gone")
+
+
+class Scripted(Connection):
+    """A connection over which some responses come, and then its end."""
+
+    def __init__(self, responses: list[Response]) -> None:
+        self._where, self._early = "local:///test", []
+        self._left = responses
+
+    def request(self, *_: Any, **__: Any) -> int:
+        """Its number."""
+        return 1
+
+    def _receive_one(self) -> Response | None:
+        if not self._left:
+            raise GONE
+        return self._left.pop(0)
+
+
+@pytest.mark.parametrize("said", [False, True], ids=["broken", "ended by the broker"])
+def test_what_came_before_the_end_of_the_stream_is_returned_first(*, said: bool) -> None:
+    """An instance that dies can tell nothing twice; its end is said by each later call."""
+    start = Response(1, json.dumps(live(5, entry("start", 2.0))))
+    end = [Response(1, "Function not implemented", errno.ENOSYS)] if said else []
+    journal = FluxJournal(Scripted([start, *end]))
+    assert journal.next_events(0.0) == [WorkloadEvent(EventKind.START, 5, 2.0)]
+    for _ in range(2):
+        with pytest.raises(WorkloadUnavailable, match="ended" if said else "gone"):
+            journal.next_events(0.0)
