@@ -88,3 +88,16 @@ class TestViews:
             (1004.0, None, "submitted", "completed"),
         ]
         assert all(line.cause for line in ledger.story(key))
+
+    def test_a_job_ends_after_its_tasks_and_for_its_own_reason(self, ledger: SqliteLedger) -> None:
+        """Not for that of what was only waiting for the task that failed, heard of last."""
+        key = add_job(ledger, 1, "a", "b")
+        ledger.apply([news(key, name, TaskState.SUBMITTED, 1002.0) for name in ("a", "b")])
+        ledger.apply(
+            [
+                news(key, "a", TaskState.FAILED, 1004.0, reason="exit code 3", finished=1004.0),
+                news(key, "b", TaskState.CANCELED, 1003.0, reason="dependency", finished=1003.0),
+            ]
+        )
+        end = ledger.story(key)[-1]
+        assert (end.task, end.now, end.at, end.cause) == (None, "failed", 1004.0, "exit code 3")

@@ -74,7 +74,7 @@ def does_not_fit(option: Option, nodes: Sequence[SiteNode], pieces: int, site: S
     passing = (
         f"{number(len(nodes), 'node')} of {len(site.nodes)} met `requires`"
         if option.choices or option.ranks is not None
-        else f"there are {number(len(nodes), 'node')}"
+        else f"there {'is' if len(nodes) == 1 else 'are'} {number(len(nodes), 'node')}"
     )
     sizes = Counter(node.size for node in nodes)
     has = ", ".join(

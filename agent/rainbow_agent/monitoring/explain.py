@@ -20,13 +20,19 @@ from rainbow_agent.core.model import (
     TaskKey,
 )
 from rainbow_agent.core.notation import exit_code, f58
-from rainbow_agent.core.states import FINAL_JOB_STATES, TaskState
+from rainbow_agent.core.states import FINAL_JOB_STATES, JobState, TaskState
+from rainbow_agent.monitoring.blame import in_names
 from rainbow_agent.monitoring.ports import Histories
 from rainbow_agent.monitoring.remedies import culprit, remedy
 from rainbow_agent.monitoring.views import ago, job_view
 from rainbow_agent.monitoring.wait_times import WaitTime, wait_times
 from rainbow_agent.runtime.logs import clean, when
 
+#: How a job ended, in a sentence.
+_ENDED = {
+    state: state.value if state in (JobState.COMPLETED, JobState.FAILED) else f"was {state.value}"
+    for state in FINAL_JOB_STATES
+}
 #: Parts of an event's context that are too long for a line.
 _LONG_PARTS = frozenset({"R", "jobspec", "annotations"})
 
@@ -73,7 +79,7 @@ def explain_view(history: History, now: float) -> dict[str, Any]:
     return {
         "job": job_view(job),
         "summary": _summary(job, now),
-        "cause": ((task.reason if task else None) or job.reason) if over else None,
+        "cause": in_names((task.reason if task else None) or job.reason, job) if over else None,
         "task": _who(task.key.task, task.key.replica) if task and over else None,
         "advice": remedy(job),
         "waits": [_wait_view(wait) for wait in wait_times(job, history.events, now)],
@@ -95,9 +101,9 @@ def timeline(history: History) -> list[dict[str, Any]]:
         if task.flux_id is not None
     }
     for line in history.story:
-        text = line.cause
+        text = in_names(line.cause, history.job) or ""
         if line.now == TaskState.SUBMITTED.value and (found := ids.get(_place(line))):
-            text = f"{text} ({found})"
+            text = f"({found})" if text == line.now else f"{text} ({found})"
         who = (line.task, line.replica)
         lines.append(_entry(line.at, "agent", line.now, text, who))
     for key, events in history.events.items():
@@ -163,7 +169,7 @@ def _summary(job: JobRow, now: float) -> str:
     name = f"job {job.key.id}" + (f" ({job.name})" if job.name else "")
     if job.finished is not None:
         ran = ago(max(job.finished - job.received, 0.0))
-        return f"{name} is {job.state.value}, {ran} after it was received"
+        return f"{name} {_ENDED.get(job.state, job.state.value)} {ran} after it was received"
     return f"{name} is {job.state.value}, received {ago(max(now - job.received, 0.0))} ago"
 
 

@@ -66,6 +66,11 @@ MESSAGES: Final = (
     ),
     # What the job asks for.
     Remedy(
+        r"no node here (has|meets)|none of the nodes here passes|asked for; .* with space for",
+        "no node of this cluster has what it asks for: `rainbow-agent satisfy JOBSPEC` says what"
+        " each lacks. Install that, or send it to a cluster that has it",
+    ),
+    Remedy(
         r"[Uu]nsatisfiable|never be allocated",
         "no node of this cluster can ever give what the task asks for: compare its resources with"
         " `rainbow-agent status`, or send it to another cluster",
@@ -127,7 +132,7 @@ MESSAGES: Final = (
     ),
     Remedy(
         r"^cancel\b|^canceled by",
-        "it was canceled on purpose; submit it again if that was a mistake",
+        "it was canceled on request; if that was a mistake, submit it again",
     ),
     Remedy(
         r"another version|this version of the agent",

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from rainbow_agent.core.model import JobRow, StoryLine, TaskRow
 from rainbow_agent.core.notation import f58
+from rainbow_agent.monitoring.blame import in_names
 from rainbow_agent.runtime.logs import clean, when
 
 
@@ -38,11 +39,11 @@ def job_view(job: JobRow) -> dict[str, Any]:
         "registration": job.key.registration,
         "name": job.name,
         "state": job.state.value,
-        "reason": job.reason,
+        "reason": in_names(job.reason, job),
         "received": _time(job.received),
         "accepted": _time(job.accepted),
         "finished": _time(job.finished),
-        "tasks": [task_view(task) for task in job.tasks],
+        "tasks": [task_view(task) | {"reason": in_names(task.reason, job)} for task in job.tasks],
     }
 
 

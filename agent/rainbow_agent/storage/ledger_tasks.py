@@ -117,10 +117,11 @@ class _ChangedJob:
     started: bool
     unsatisfiable: bool
     last: TaskChange | None = None  # the cause of its move, if it moves
+    at: float = 0.0  # of the newest change: a job does not end before its tasks
 
     def touch(self, change: TaskChange, facts: Progress) -> None:
         """Take in what its task learned."""
-        self.last = change
+        self.last, self.at = change, max(self.at, change.at)
         self.started = self.started or has_started(facts.state, facts.started)
         self.unsatisfiable = self.unsatisfiable or change.unsatisfiable
 
@@ -251,7 +252,9 @@ class _Batch:
                 rows.append((now.state.value, *now[1:], seq))
             if now.state is not was.state and job.last:
                 states = (was.state.value, now.state.value)
-                self._events.append((seq, None, None, job.last.at, *states, job.last.cause))
+                # A job ended for its own reason, which need not be that of the last task to end.
+                cause = now.reason if now.state in _UNHAPPY and now.reason else job.last.cause
+                self._events.append((seq, None, None, job.at, *states, cause))
                 ran = self._ran(seq) if now.state is JobState.FAILED else None
                 moved.append(JobChange(job.key, was.state, now.state, now.reason, ran))
         self._db.executemany(_SAVE_JOB, rows)

@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from rainbow_agent.core.model import (
     Cancellation,
     JobKey,
@@ -20,7 +22,7 @@ from rainbow_agent.monitoring.explain import (
     explain_view,
     history_of,
 )
-from support.job_rows import FAILED, KEY, T0, job
+from support.job_rows import FAILED, KEY, T0, job, task
 from support.ledger import add_job, checked_ledger, news
 
 
@@ -30,9 +32,35 @@ class TestTheCauseFirst:
     def test_cause_and_cure_lead(self) -> None:
         """The first lines name the task, its end and the cure; the time line follows."""
         lines = explain_text(explain_view(History(FAILED, ()), T0 + 100)).splitlines()
-        assert lines[0] == "job 7 (ior) is failed, 60 s after it was received"
+        assert lines[0] == "job 7 (ior) failed 60 s after it was received"
         assert lines[1] == "cause: task run: exit code 127"
         assert lines[2].startswith("to do: the command was not found")
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            "dependency: afterok: job 3 failed or was canceled",  # of the local workload manager
+            "dependency: dependency after-success=f4 can never be satisfied",  # of Flux
+        ],
+    )
+    def test_what_waited_in_vain_names_the_task_and_not_its_id(self, said: str) -> None:
+        """The job's cause is the task that failed; what depends on it says its name."""
+        a = task("a", TaskState.FAILED, flux_id=3, reason="exit code 3", finished=T0 + 9)
+        b = task("b", TaskState.CANCELED, position=1, reason=said, finished=T0 + 8)
+        row = job(JobState.FAILED, a, b, reason="exit code 3")
+        view = explain_view(
+            History(row, [StoryLine(T0 + 8, "b", 0, "submitting", "canceled", said)]), T0
+        )
+        assert (view["task"], view["cause"]) == ("a", "exit code 3")
+        assert view["job"]["tasks"][1]["reason"] == "it depends on a, which failed"
+        assert view["timeline"][0]["text"] == "it depends on a, which failed"
+
+    def test_a_refusal_for_what_no_node_has_is_not_the_jobspecs_fault(self) -> None:
+        """There is nothing to correct in it."""
+        said = "tasks[0].requires[0] (line 5, column 7): no node here has 'ior' in subsystem 'io'"
+        advice = explain_view(History(job(JobState.REFUSED, reason=said), ()), T0)["advice"]
+        assert "correct the jobspec" not in advice
+        assert "send it to a cluster that has it" in advice
 
     def test_a_refusal_says_its_reason(self) -> None:
         """No task is to blame; the reason of the job is the cause."""
@@ -92,7 +120,7 @@ class TestTimeline:
         text = explain_text(explain_view(self.HISTORY, T0 + 100))
         for words in (
             "\n2024-05-17\n10:00:00.000  agent   received rainbow handed it over as 'ior'",
-            "run submitted submitted (f2)",
+            "run submitted (f2)",
             "run finish status=32512 (exit code 127)",
             "a report did not reach rainbow (3 times until 2024-05-17T10:00:09.000Z):",
             "alice@blue-0 asked for its cancellation: wrong input",

@@ -34,6 +34,7 @@ SAID = (
     ("prolog: prolog failed on blue-1 (rank 1)", "administrator"),
     ("alloc: unsatisfiable request: need 10000 slot(s) of 1 core(s), only 4", "another cluster"),
     ("alloc: Unsatisfiable request", "another cluster"),
+    ("tasks[0]: 9 nodes asked for; there is 1 node, with space for 1 node (1)", "satisfy"),
     ("Queue `batch` is disabled", "queue"),
     ("queue (debug) doesn't exist: unknown queue name", "queue"),
     ("requested duration exceeds policy limit of 1h", "more than the cluster allows"),
@@ -42,8 +43,8 @@ SAID = (
     ("exec: Memory cgroup out of memory: killed 1 task on a.", "memory"),
     ("dependency: dependency after-success=f2 can never be satisfied", "did not complete"),
     ("dependency: afterok: job f2 failed or was canceled", "did not complete"),
-    ("cancel: wrong input", "on purpose"),
-    ("cancel", "on purpose"),
+    ("cancel: wrong input", "on request"),
+    ("cancel", "on request"),
     (
         "exec: the workload manager was restarted while the job ran; its exit status is lost",
         "how it ended",
