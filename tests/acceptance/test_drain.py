@@ -97,6 +97,7 @@ def test_draining_while_no_daemon_runs(tmp_path: Path) -> None:
     """With --offline, before the first start too; a wait for jobs that no daemon follows ends."""
     with running_site(tmp_path) as site:
         program = site.program
+        program.state_dir.mkdir(mode=0o700)
         assert program.run("drain", "--offline", "--wait").code == 0
         assert program.run("register").code == 0
         site.fleet.send(gated(site, "long"))

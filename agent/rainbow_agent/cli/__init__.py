@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
+import io
 import os
+import re
 import signal
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rainbow_agent.runtime.environment import demote_python_path
@@ -23,6 +26,8 @@ from rainbow_agent.runtime.logs import clean  # noqa: E402
 from rainbow_agent.runtime.standard_streams import repair  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from click.shell_completion import CompletionItem
 
 VERBS = (
@@ -113,6 +118,21 @@ def _lost_output(exc: OSError) -> NoReturn:
     sys.exit(1)
 
 
+@contextmanager
+def _errors_of_click() -> Iterator[None]:
+    """What click finds wrong with the arguments is said as all other errors are."""
+    try:
+        yield
+    except click.ClickException as exc:
+        text = io.StringIO()
+        exc.show(file=text)
+        click.echo(re.sub(r"(?m)^Error: ", "error: ", text.getvalue(), count=1), err=True, nl=False)
+        sys.exit(exc.exit_code)
+    except click.Abort:
+        click.echo("error: interrupted", err=True)
+        sys.exit(1)
+
+
 class LazyGroup(click.Group):
     """A group whose verbs are modules of this package, in the order of a first day's use."""
 
@@ -129,6 +149,16 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101 - for mypy; every verb has one
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb; one that is mistyped is an error with the nearest that there is."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            ctx.fail(f"there is no command {args[0][:40]!r}{hint}")
+        return super().resolve_command(ctx, args)
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a verb; output that cannot be written is an error of one sentence, or of none."""
         repair()
@@ -138,7 +168,8 @@ class LazyGroup(click.Group):
             signal.signal(signal.SIGHUP, lambda *_: None)
         try:
             try:
-                return super().main(*args, **kwargs)
+                with _errors_of_click():
+                    return super().main(*args, **{**kwargs, "standalone_mode": False})
             finally:
                 sys.stdout.flush()
         except OSError as exc:

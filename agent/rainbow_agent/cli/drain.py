@@ -16,7 +16,7 @@ from rainbow_agent.cli.common import (
     settings_options,
 )
 from rainbow_agent.cli.ledger import reading
-from rainbow_agent.cli.state_folder import expect_daemon, expect_own, offline_option
+from rainbow_agent.cli.state_folder import cluster_of, expect_daemon, expect_own, offline_option
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.model import Drain
 from rainbow_agent.runtime.clock import SystemClock
@@ -52,11 +52,9 @@ def command(
     """
     if timeout is not None and not wait:
         raise click.UsageError("--timeout goes with --wait")
+    expect_own(settings)
     if not offline:
-        expect_own(settings)
         expect_daemon(settings)
-    elif settings.state_dir.exists():
-        expect_own(settings)
     state_dir.prepare(settings.state_dir)
     known = state_dir.read_drain(settings.state_dir)
     drain = Drain(
@@ -64,7 +62,13 @@ def command(
         clean(reason)[:MAX_REASON_LENGTH] or (known.reason if known else ""),
     )
     state_dir.write_drain(settings.state_dir, drain)
-    say(f"Cluster {settings.cluster} takes no new jobs until `rainbow-agent resume`.")
+    if state_dir.running(settings.state_dir) is None:
+        say(
+            f"From its next start on, the daemon of {settings.state_dir} takes no new jobs, until"
+            " `rainbow-agent resume`."
+        )
+    else:
+        say(f"Cluster {cluster_of(settings)} takes no new jobs until `rainbow-agent resume`.")
     if wait:
         _wait(settings, drain, timeout)
 

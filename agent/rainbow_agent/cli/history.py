@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rainbow_agent.cli.common import reports_errors, say, settings_options
-from rainbow_agent.cli.ledger import reading
+from rainbow_agent.cli.ledger import reading, warn_if_no_ledger
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.monitoring.views import TASK_COLUMNS, job_view, story_view, task_rows
+from rainbow_agent.runtime.logs import counted
 from rainbow_agent.runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def export(form: str, target: Path | None, settings: Settings) -> None:
     if form == "parquet" and target is None:
         raise UsageError("parquet is not for standard output: name a file with --output")
     with reading(settings) as ledger:
+        warn_if_no_ledger(ledger, settings)
         if form == "parquet":
             number = _write_parquet(ledger, target or Path())
         elif target is None:
@@ -66,7 +68,7 @@ def export(form: str, target: Path | None, settings: Settings) -> None:
         else:
             with target.open("w", encoding="utf-8") as file:
                 number = sum(1 for line in _lines(ledger) if file.write(line))
-    say(f"{number} jobs", err=True)
+    say(counted(number, "job"), err=True)
 
 
 def _lines(ledger: SqliteLedger | None) -> Iterator[str]:

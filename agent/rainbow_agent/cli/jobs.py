@@ -9,7 +9,7 @@ import click
 
 from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, say, settings_options
-from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
+from rainbow_agent.cli.ledger import find_job, reading, warn_if_down, warn_if_no_ledger
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.model import WARNING, JobRow
 from rainbow_agent.core.states import JobState
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Jobs in a table for people.
 DEFAULT_MAX_JOBS = 100
+#: Columns of a name and of a reason on a terminal.
+MAX_NAME_WIDTH = 32
+MAX_REASON_WIDTH = 120
 
 
 @click.command(name="jobs")
@@ -65,8 +68,15 @@ def command(
     """
     start = _moment(since)
     with reading(settings) as ledger:
+        if job is None:
+            warn_if_no_ledger(ledger, settings)
         warn_if_down(settings)
         if job is not None:
+            if states or since or name or limit:
+                raise UsageError(
+                    "one JOB is shown whatever its state: leave JOB out to choose with --state,"
+                    " --since, --name or --limit"
+                )
             _show_one(ledger, job, settings, output)
             return
         wanted = [JobState(s) for s in states]
@@ -85,11 +95,21 @@ def command(
         return
     some = " that match" if counts and sum(counts.values()) else ""
     nothing = f"No jobs{some} in {settings.state_dir}."
-    click.echo(jobs_table(rows) if rows else nothing)
+    click.echo(jobs_table(rows, whole=not _on_terminal()) if rows else nothing)
     if more:
         every = sum(n for state, n in counts.items() if not wanted or state in wanted)
         rest = "" if since or name else f"{every - len(rows)} "
         say(f"({rest}older jobs are not shown; see --limit)")
+
+
+def _cut(text: str, width: int) -> str:
+    """At most so many characters; that some are missing shows."""
+    end = "…" if _can_draw() else "..."
+    return text if len(text) <= width else text[: width - len(end)] + end
+
+
+def _on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _moment(text: str | None) -> float | None:
@@ -117,7 +137,7 @@ def _show_one(ledger: SqliteLedger | None, text: str, settings: Settings, output
     if output == "json":
         echo_json([{**job_view(row), "warnings": warnings}])
         return
-    click.echo(jobs_table([row]))
+    click.echo(jobs_table([row], whole=not _on_terminal()))
     for warning in warnings:
         say(f"warning: {warning}")
     if row.tasks:
@@ -132,20 +152,26 @@ def _can_draw() -> bool:
     return (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
 
 
-def jobs_table(rows: list[JobRow]) -> str:
-    """Jobs for people, one a line."""
+def jobs_table(rows: list[JobRow], *, whole: bool) -> str:
+    """Jobs for people, one a line.
+
+    Args:
+        rows: the jobs.
+        whole: whether long names and reasons stay whole: what reads a pipe has no narrow window.
+    """
     cells = []
     for row in rows:
         view = job_view(row)
+        reason = view["reason"] or ""
         cells.append(
             [
                 str(row.key.id),
-                row.name[:32],
+                row.name if whole else _cut(row.name, MAX_NAME_WIDTH),
                 row.state.value,
                 str(len(row.tasks)),
                 str(view["received"]),
                 view["finished"] or "-",
-                (row.reason or "")[:120],
+                reason if whole else _cut(reason, MAX_REASON_WIDTH),
             ]
         )
     return table(["ID", "NAME", "STATE", "TASKS", "RECEIVED", "FINISHED", "REASON"], cells)

@@ -40,6 +40,14 @@ def reading(settings: Settings) -> Iterator[SqliteLedger | None]:
         yield ledger
 
 
+def _no_ledger(settings: Settings) -> str:
+    source = settings.sources.get("state_dir", "default")
+    return (
+        f"there is no ledger in {settings.state_dir} (from {source}): no daemon has run with it."
+        " Name the daemon's folder with --state-dir or RAINBOW_STATE_DIR"
+    )
+
+
 def warn_if_down(settings: Settings) -> None:
     """Say on standard error that no daemon runs on the state folder, and since when."""
     if state_dir.running(settings.state_dir) is not None:
@@ -52,17 +60,25 @@ def warn_if_down(settings: Settings) -> None:
     say(f"note: no daemon runs on {settings.state_dir}{since}", err=True)
 
 
+def warn_if_no_ledger(ledger: SqliteLedger | None, settings: Settings) -> None:
+    """Say on standard error that there is no ledger, so that nothing is not taken for no jobs."""
+    if ledger is None:
+        say(f"note: {_no_ledger(settings)}", err=True)
+
+
 def find_job(ledger: SqliteLedger | None, text: str, settings: Settings) -> JobKey:
     """The job that a person means; the settings say whose ledger it is looked for in.
 
     Raises:
         UsageError: the text is not a job id.
-        RainbowAgentError: there is no such job, or more than one.
+        RainbowAgentError: there is no such job, or more than one, or no ledger.
     """
     registration, _, number = text.rpartition("/")
     if not number.isascii() or not number.removeprefix("-").isdigit():
         raise UsageError(f"{text[:40]!r} is not a job id: use the number in `rainbow-agent jobs`")
-    keys = ledger.find_jobs(int(number)) if ledger and len(number) <= _MAX_ID_DIGITS else []
+    if ledger is None:
+        raise RainbowAgentError(_no_ledger(settings))
+    keys = ledger.find_jobs(int(number)) if len(number) <= _MAX_ID_DIGITS else []
     if registration:
         keys = [key for key in keys if key.registration == registration]
     if not keys:

@@ -6,7 +6,7 @@ import click
 
 from rainbow_agent.cli.common import reports_errors, say, settings_options
 from rainbow_agent.cli.state_folder import expect_own
-from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import log_level, state_dir
 
@@ -25,7 +25,7 @@ def command(level: str, settings: Settings) -> None:
     expect_own(settings)
     holder = state_dir.running(settings.state_dir)
     if holder is None:
-        raise RainbowAgentError(
+        raise UsageError(
             f"no daemon runs on {settings.state_dir}; for its next start set"
             f" RAINBOW_LOG_LEVEL={level}"
         )

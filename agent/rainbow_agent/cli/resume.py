@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from rainbow_agent.cli.common import reports_errors, say, settings_options
-from rainbow_agent.cli.state_folder import expect_daemon, expect_own, offline_option
+from rainbow_agent.cli.state_folder import cluster_of, expect_daemon, expect_own, offline_option
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import state_dir
 
@@ -23,6 +23,9 @@ def command(*, offline: bool, settings: Settings) -> None:
     if not offline:
         expect_daemon(settings)
     if state_dir.clear_drain(settings.state_dir):
-        say(f"Cluster {settings.cluster} takes new jobs again.")
+        if state_dir.running(settings.state_dir) is None:
+            say(f"From its next start on, the daemon of {settings.state_dir} takes new jobs again.")
+        else:
+            say(f"Cluster {cluster_of(settings)} takes new jobs again.")
     else:
-        say(f"Cluster {settings.cluster} was not drained.")
+        say(f"Nothing to do: {settings.state_dir} was not drained.")

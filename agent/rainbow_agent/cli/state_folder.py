@@ -74,6 +74,14 @@ def expect_daemon(settings: Settings) -> None:
         )
 
 
+def cluster_of(settings: Settings) -> str:
+    """The cluster of the daemon that runs or ran last there; else the one of this shell."""
+    used = state_dir.read_runtime(settings.state_dir).get("settings")
+    return (
+        str(used["cluster"]) if isinstance(used, dict) and "cluster" in used else settings.cluster
+    )
+
+
 def offline_option(text: str) -> Callable[[Any], Any]:
     """The option `--offline` of verbs that need a daemon otherwise."""
     return click.option("--offline", is_flag=True, help=text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -83,6 +84,11 @@ def _jobspec(words: tuple[str, ...], asked: Mapping[str, int | None]) -> Mapping
         raise UsageError(
             "a jobspec is one file, and its resources stand in it. To submit a command, write it"
             f" after `--`: rainbow-agent submit ... -- {' '.join(words)}"
+        )
+    if not Path(words[0]).exists() and not Path(words[0]).suffix:
+        raise UsageError(
+            f"there is no jobspec file {words[0]}. To submit a command, write it after `--`:"
+            f" rainbow-agent submit -- {words[0]}"
         )
     text = read_jobspec(words[0])
     try:

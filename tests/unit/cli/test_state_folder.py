@@ -75,13 +75,51 @@ def test_drain_and_resume_are_for_a_daemon_that_runs(
     assert (state_dir.read_drain(tmp_path) is not None) == (words == ["drain"])
 
 
-def test_a_drain_before_the_first_start_makes_the_folder(verb: Verb, tmp_path: Path) -> None:
-    """Private, as the daemon would make it."""
+def test_a_drain_before_the_first_start_makes_the_default_folder(
+    verb: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Private, as the daemon would make it; one that was named and is not there is mistyped."""
     folder = tmp_path / "state"
-    assert verb("drain", "--offline", folder=folder).exit_code == 0
+    monkeypatch.setattr("rainbow_agent.runtime.settings.default_state_dir", lambda _: folder)
+    found = verb("drain", "--offline")
+    assert found.exit_code == 0
+    assert f"From its next start on, the daemon of {folder} takes no new jobs" in found.stdout
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert verb("resume", "--offline", folder=folder).exit_code == 0
+    assert verb("resume", "--offline").exit_code == 0
     assert state_dir.read_drain(folder) is None
+    mistyped = tmp_path / "stat"
+    found = verb("drain", "--offline", folder=mistyped)
+    assert (found.exit_code, mistyped.exists()) == (2, False)
+    assert f"there is no state folder {mistyped}" in found.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["jobs"], ["history", "export"], ["jobs", "1"], ["explain", "1"], ["logs", "1"]],
+    ids=" ".join,
+)
+def test_without_a_ledger_it_is_not_only_empty(
+    verb: Verb, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That there is none is said, with where it was looked for and what to name."""
+    folder = tmp_path / "nowhere"
+    monkeypatch.setattr("rainbow_agent.runtime.settings.default_state_dir", lambda _: folder)
+    found = verb(*words)
+    assert f"there is no ledger in {folder} (from default)" in found.stderr
+    assert "RAINBOW_STATE_DIR" in found.stderr
+    assert (found.exit_code == 0) == (words[-1] != "1")
+
+
+def test_drain_names_the_cluster_of_the_daemon(
+    verb: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of the shell."""
+    state_dir.write_runtime(tmp_path, {"settings": {"cluster": "teal"}})
+    monkeypatch.setenv("RAINBOW_CLUSTER", "xyz")
+    lock = state_dir.Lock.take(tmp_path, state_dir.Holder(1, 1.0))
+    found = verb("drain", folder=tmp_path)
+    lock.release()
+    assert "Cluster teal takes no new jobs" in found.stdout
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")

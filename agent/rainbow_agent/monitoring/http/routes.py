@@ -119,7 +119,8 @@ class Routes:
         try:
             states = tuple(JobState(text) for text in request.query.get("state", ()))
         except ValueError as exc:
-            raise BadRequestError(f"state: {exc}") from None
+            known = ", ".join(state.value for state in JobState)
+            raise BadRequestError(f"state: each has to be one of {known}") from exc
         before = _number(request, "before", 0, 2**62)
         limit = _number(request, "limit", 1, MAX_PAGE_JOBS) or DEFAULT_PAGE_JOBS
         with closing(self._live.open_pages()) as ledger:
