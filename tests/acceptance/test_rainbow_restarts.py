@@ -13,6 +13,8 @@ from support.site import Site, missing_parts, running_site
 
 
 def registration(site: Site) -> str | None:
+    if not site.program.state_dir.exists():  # which `status` would say with status 2
+        return None
     found = site.program.show("status")["registration"]
     assert found is None or isinstance(found, str)
     return found
