@@ -37,7 +37,7 @@ def test_an_order_is_kept_with_its_reason(program: Program) -> None:
     end = ended(program)
     assert (end["status"], end["reason"]) == (0, "signal SIGTERM")
     assert re.match(
-        r"stopped  exited with status 0 \S+ \S+ ago: signal SIGTERM\n", program.run("status").out
+        r"stopped  exited with status 0, \S+ \S+ ago: signal SIGTERM\n", program.run("status").out
     )
 
 

@@ -201,7 +201,7 @@ def test_status_after_it_stopped(story: Story) -> None:
     text = story.program.run("status")
     assert text.code == 1
     assert re.match(
-        r"stopped  exited with status 0 \d+ (s|min) ago: nothing is left to do\n", text.out
+        r"stopped  exited with status 0, \d+ (s|min) ago: nothing is left to do\n", text.out
     )
 
 

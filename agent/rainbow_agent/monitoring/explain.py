@@ -28,6 +28,8 @@ from rainbow_agent.monitoring.views import ago, job_view
 from rainbow_agent.monitoring.wait_times import WaitTime, wait_times
 from rainbow_agent.runtime.logs import clean, when
 
+#: What a source is called for people, if not as in JSON: it may be the local workload manager.
+_SHOWN_SOURCES = {"flux": "workload"}
 #: How a job ended, in a sentence.
 _ENDED = {
     state: state.value if state in (JobState.COMPLETED, JobState.FAILED) else f"was {state.value}"
@@ -202,9 +204,9 @@ def _lines(entries: Sequence[Mapping[str, Any]]) -> list[str]:
         if date != day:
             found.append(date)
             day = date
-        who = _who(entry["task"], entry["replica"])
+        who, source = _who(entry["task"], entry["replica"]), str(entry["source"])
         text = " ".join(part for part in (who, entry["event"], entry["text"]) if part)
-        found.append(clean(f"{time[:12]}  {entry['source']:<6}  {text}"))
+        found.append(clean(f"{time[:12]}  {_SHOWN_SOURCES.get(source, source):<8}  {text}"))
     return found
 
 

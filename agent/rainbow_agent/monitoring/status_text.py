@@ -46,7 +46,7 @@ def _after(view: Mapping[str, Any], now: float) -> str:
     age, ended = daemon["heartbeat_age"], daemon["ended"]
     if ended is not None:
         since = ago(seconds_since(ended["at"], now))
-        return clean(f"  exited with status {ended['status']} {since} ago: {ended['reason']}")
+        return clean(f"  exited with status {ended['status']}, {since} ago: {ended['reason']}")
     if age is None:
         return f"  no daemon has run on {view['state_dir']}"
     return f"  killed, or the machine went down; last heartbeat {ago(max(age, 0.0))} ago"

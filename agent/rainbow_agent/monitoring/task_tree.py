@@ -70,7 +70,7 @@ def tree_table(tasks: Sequence[TaskRow], now: float, branches: Branches = DRAWN)
         for lead, name in _walk(below, None, "", branches)
         for cells in _cells(lead, by_name[name], above[name], now)
     ]
-    return table(["TASK", "STATE", "EXIT", "STARTED", "TOOK", "FLUX ID", "ALSO AFTER"], rows)
+    return table(["TASK", "STATE", "EXIT", "STARTED", "TOOK", "JOB ID", "ALSO AFTER"], rows)
 
 
 def _walk(

@@ -64,7 +64,9 @@ def _split(text: str, expected: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not host.startswith("[") and ":" in host:
         raise ValueError(_without_brackets(text, host, port))
-    if not colon or not port.isascii() or not port.isdigit() or int(port[:6]) > _MAX_PORT:
+    if colon and port.isascii() and port.isdigit() and int(port[:6]) > _MAX_PORT:
+        raise ValueError(f"must be host:port with a port of at most {_MAX_PORT}")
+    if not colon or not port.isascii() or not port.isdigit():
         raise ValueError(expected)
     if host.startswith("["):
         return _ipv6(host, port), int(port)

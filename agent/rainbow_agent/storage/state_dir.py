@@ -70,6 +70,8 @@ def prepare(path: Path) -> None:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         facts = path.stat()
+    except FileExistsError as exc:
+        raise UsageError(f"state folder {path} is not a folder; set RAINBOW_STATE_DIR") from exc
     except OSError as exc:
         raise UsageError(f"state folder {path}: {exc.strerror}; set RAINBOW_STATE_DIR") from exc
     if not stat.S_ISDIR(facts.st_mode):

@@ -119,7 +119,7 @@ class TestTimeline:
         """Flux ids, exit codes, how often a report failed, who asked for the end."""
         text = explain_text(explain_view(self.HISTORY, T0 + 100))
         for words in (
-            "\n2024-05-17\n10:00:00.000  agent   received rainbow handed it over as 'ior'",
+            "\n2024-05-17\n10:00:00.000  agent     received rainbow handed it over as 'ior'",
             "run submitted (f2)",
             "run finish status=32512 (exit code 127)",
             "a report did not reach rainbow (3 times until 2024-05-17T10:00:09.000Z):",

@@ -208,7 +208,7 @@ def test_how_the_last_run_ended(settings: Settings) -> None:
         "reason": "rainbow refuses the secret",
     }
     first = status_text(view, NOW + 60).splitlines()[0]
-    assert first == "stopped  exited with status 42 60 s ago: rainbow refuses the secret"
+    assert first == "stopped  exited with status 42, 60 s ago: rainbow refuses the secret"
     runtime = {**RUNTIME, "ended": {**ended, "run": 1715930000.0}}
     view = status_view(settings, found(pid=None, runtime=runtime), NOW + 60)
     assert view["daemon"]["ended"] is None

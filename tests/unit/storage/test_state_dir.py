@@ -50,6 +50,14 @@ def test_a_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+def test_a_file_in_the_place_of_the_folder_is_called_that(tmp_path: Path) -> None:
+    """Not only that something exists."""
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(UsageError, match=f"{file} is not a folder"):
+        prepare(file)
+
+
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
 def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path, mode: int) -> None:
     """Who can write there can put a ledger of their own in its place; the message has the cure."""

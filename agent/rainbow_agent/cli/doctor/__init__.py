@@ -30,7 +30,7 @@ from rainbow_agent.runtime.settings import Settings
 if TYPE_CHECKING:
     from rainbow_agent.cli.doctor.faults import Finding
 
-_LEVEL_COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red"}
+_LEVEL_COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red", "skip": "cyan"}
 #: Where the text of a line begins, and columns that are used.
 INDENT, WIDTH = 23, 100
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from rainbow_agent.cli.doctor import local, remote
 from rainbow_agent.cli.doctor import workload as workloads
-from rainbow_agent.cli.doctor.faults import Finding, Level, found, well
+from rainbow_agent.cli.doctor.faults import Finding, Level, found, well, with_skipped
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.fleet.credentials import ConfigFileStore
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import Settings
 
+#: The links to rainbow and to the workload manager: each needs those before it.
+RAINBOW_LINKS: Final = ("dns", "tcp", "tls", "server", "registration", "graph")
+WORKLOAD_LINKS: Final = ("flux", "bindings", "instance", "queue", "job")
 #: `status` of a settings object, as `rainbow-agent status -o json` has it.
 Look = Callable[[Settings], Mapping[str, Any]]
 
@@ -47,18 +50,23 @@ def examine(
     yield from local.name(findings, settings)
     yield from local.state(settings)
     tls = [each for each in findings if each.check == "tls"]
+    yield from with_skipped(_rainbow(settings, secret, tls), RAINBOW_LINKS)
+    yield from with_skipped(workloads.workload(settings, environ, run_job=run_job), WORKLOAD_LINKS)
+    yield from local.ledger(settings)
+    yield from local.free_space(settings)
+    yield from local.spack(environ)
+    yield from local.clock(settings, SystemClock().now())
+    yield from _daemon(look(settings))
+
+
+def _rainbow(settings: Settings, secret: Secret | None, tls: list[Finding]) -> Iterator[Finding]:
+    """The way to rainbow, up to the first link that is broken, and what rainbow says."""
     reached = True
     for line in [*remote.reach(settings), *tls]:
         reached = reached and line.level is not Level.WRONG
         yield line
     if reached:
         yield from remote.ask(settings, secret)
-    yield from workloads.workload(settings, environ, run_job=run_job)
-    yield from local.ledger(settings)
-    yield from local.free_space(settings)
-    yield from local.spack(environ)
-    yield from local.clock(settings, SystemClock().now())
-    yield from _daemon(look(settings))
 
 
 def _own_secret(settings: Settings) -> tuple[Secret | None, str]:

@@ -5,14 +5,16 @@ docs/troubleshooting.md is generated from these texts (page.py); a test compares
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 
 class Level(Enum):
-    """How bad something is; its value is doctor's exit code."""
+    """How bad something is; the highest value, if there is any above 0, is doctor's exit code."""
 
+    SKIP = -1  # not looked at, because a link before it is broken, or it was not asked for
     OK = 0
     WARNING = 1
     WRONG = 2
@@ -330,6 +332,29 @@ def found(fault: str, text: str) -> Finding:
     """A finding of this fault."""
     known = FAULTS[fault]
     return Finding(known.check, known.level, text, fault, known.cure)
+
+
+def skipped(check: str, text: str) -> Finding:
+    """This link was not looked at."""
+    return Finding(check, Level.SKIP, text)
+
+
+def with_skipped(lines: Iterable[Finding], links: Sequence[str]) -> Iterator[Finding]:
+    """The lines of a chain; those after a broken link are there, too, as not looked at.
+
+    Args:
+        lines: what was found, up to the link that is broken.
+        links: the checks of this chain, in order.
+    """
+    seen, broken = set(), ""
+    for line in lines:
+        seen.add(line.check)
+        broken = broken or (line.check if line.level is Level.WRONG else "")
+        yield line
+    if broken in links:
+        for check in links[links.index(broken) + 1 :]:
+            if check not in seen:
+                yield skipped(check, f"not looked at: it needs `{broken}`")
 
 
 def well(check: str, text: str) -> Finding:

@@ -42,7 +42,9 @@ def reach(settings: Settings) -> Iterator[Finding]:
         problem = getattr(exc, "strerror", None) or exc
         yield found("dns-unknown", f"{first.host}: {problem}{unused}")
         return
-    yield well("dns", f"{first.host} is {resolved[0][4][0]}")
+    address = str(resolved[0][4][0])
+    known = f"{first.host} is {address}"
+    yield well("dns", f"{address} is an address" if address == first.host else known)
     try:
         open_socket(settings.host, settings.proxy, STEP_TIMEOUT_S).close()
     except ConnectionRefusedError:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from rainbow_agent.cli.doctor.faults import Finding, found, well
+from rainbow_agent.cli.doctor.faults import Finding, found, skipped, well
 from rainbow_agent.core.errors import Fatal, RainbowAgentError, UsageError
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.obstacles import ObstacleKind
@@ -99,7 +99,7 @@ def _queue_and_job(workload: Workload, stop: Stop, *, run_job: bool) -> Iterator
     elif workload.kind == "flux":
         yield well("job", "one that was held and canceled at once was taken; --run-job runs one")
     else:
-        yield well("job", "not tried: --run-job submits one that runs `true`")
+        yield skipped("job", "not tried: --run-job submits one that runs `true`")
 
 
 def _open(choice: Choice, settings: Settings, stop: Stop, *, run_job: bool) -> Workload:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -161,7 +162,22 @@ def _listen(host: str, service: Service, tls: ServerTls | None) -> tuple[grpc.Se
             return server, int(server.add_secure_port(_address(host), credentials))
         return server, int(server.add_insecure_port(_address(host)))
     except RuntimeError as exc:  # what grpcio raises when it cannot bind
-        raise UsageError(f"cannot listen on {host}: {exc}; choose another --host") from exc
+        why = _why_not(_address(host))
+        raise UsageError(f"cannot listen on {host}: {why}; choose another --host") from exc
+
+
+def _why_not(host: str) -> str:
+    """Why an address cannot be listened on: grpcio only says how to have it logged."""
+    address = addresses.to_listen(host)
+    try:
+        family, kind, proto, _, target = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, proto) as tried:
+            tried.bind(target)
+    except OSError as exc:
+        return (exc.strerror or str(exc)).lower()
+    return "it is in use"
 
 
 def _address(host: str) -> str:
