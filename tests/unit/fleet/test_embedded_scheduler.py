@@ -92,7 +92,7 @@ def test_what_it_cannot_do_is_said_before_it_starts(tmp_path: Path, flags: list[
 
 def test_a_port_is_not_shared(tmp_path: Path, running: RunningScheduler) -> None:
     """A second scheduler on the same port would take half of the calls: it does not start."""
-    with pytest.raises(UsageError, match="cannot listen on .*: address already in use; choose"):
+    with pytest.raises(UsageError, match=r"cannot listen on .*: address already in use; choose"):
         serve(f"127.0.0.1:{running.port}", SECRET, "", tmp_path / "other.db")
 
 
