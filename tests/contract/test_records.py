@@ -46,6 +46,12 @@ def test_an_eventlog_tells_a_job_from_its_submission_to_its_end(
     assert next(e.context["status"] for e in events if e.name == "finish") == 3 << 8
 
 
+def test_a_job_is_in_no_queue_where_there_are_none(client: Client, records: Records) -> None:
+    """Nor is one that is not known."""
+    assert records.queue(client.run(["true"])) == ""
+    assert records.queue(2**40) == ""
+
+
 def test_both_streams_come_as_they_were_written(client: Client, records: Records) -> None:
     """Also what is no text, and what has no newline at its end."""
     job = client.run(["sh", "-c", r"printf 'one\ntwo\377'; echo bad >&2"])

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
 
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.model import TaskEvent, TaskKey, TaskRow
+from rainbow_agent.core.obstacles import Obstacle
 from rainbow_agent.core.ports import Records
-from rainbow_agent.core.states import TaskState
+from rainbow_agent.core.states import FINAL_JOB_STATES, TaskState
+from rainbow_agent.monitoring.blocked import (
+    Blocked,
+    for_answer,
+    for_obstacles,
+    for_submission,
+    waiting,
+)
 from rainbow_agent.monitoring.explain import History, with_events
+from rainbow_agent.monitoring.status_sources import look
+from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage import state_dir
@@ -39,7 +50,12 @@ def records_of(settings: Settings, stop: Stop) -> Iterator[Records]:
 
 
 def add_events(history: History, settings: Settings) -> History:
-    """The history with the workload manager's events, or with why they are not there."""
+    """The history with the workload manager's events, or with why they are not there.
+
+    And with what keeps the job from moving, where it is not over.
+    """
+    if history.job.state not in FINAL_JOB_STATES:
+        history = replace(history, blocked=Blocked(_submission(settings)))
     # An id of a task in a group is one of the group's own instance: out here it is another job's.
     tasks = sorted(
         (t for t in history.job.tasks if t.flux_id is not None and t.group is None), key=_first
@@ -52,8 +68,15 @@ def add_events(history: History, settings: Settings) -> History:
     timer.start()
     try:
         with records_of(settings, stop) as records:
-            events = _events(records, tasks[:MAX_TASKS_WITH_EVENTS])
+            shown = tasks[:MAX_TASKS_WITH_EVENTS]
+            events = _events(records, shown)
+            waits = [task for task in waiting(history.job) if task in shown]
+            if waits:
+                found = _waits(records, waits, events, _obstacles(settings, stop))
+                history = replace(history, blocked=replace(history.blocked, tasks=found))
     except RainbowAgentError as exc:
+        no_answer = dict.fromkeys((t.key for t in waiting(history.job)), for_answer(str(exc)))
+        history = replace(history, blocked=replace(history.blocked, tasks=no_answer))
         return with_events(history, {}, f"without the workload manager's events: {exc}")
     finally:
         timer.cancel()
@@ -72,3 +95,42 @@ def _first(task: TaskRow) -> tuple[bool, int, int]:
 def _events(records: Records, tasks: Sequence[TaskRow]) -> dict[TaskKey, Sequence[TaskEvent]]:
     found = {task.key: records.eventlog(task.flux_id) for task in tasks if task.flux_id is not None}
     return {key: events for key, events in found.items() if events}
+
+
+def _submission(settings: Settings) -> str:
+    """What a job waits for that was not submitted."""
+    view = look(settings, SystemClock().now())
+    reasons = {each["name"]: each["reason"] for each in view["reasons"]}
+    return for_submission(running=view["daemon"]["running"], reasons=reasons)
+
+
+def _obstacles(settings: Settings, stop: Stop) -> list[Obstacle]:
+    """What keeps jobs from starting.
+
+    Raises:
+        RainbowAgentError: the workload manager does not answer.
+    """
+    from rainbow_agent.workload.choose import choose_as_daemon, open_running  # noqa: PLC0415
+
+    choice = choose_as_daemon(settings, state_dir.read_runtime(settings.state_dir))
+    with closing(open_running(choice, settings, stop)) as workload:
+        if choice.kind == "local":
+            workload.resources()  # its records are files, which are there without it
+        return workload.obstacles()
+
+
+def _waits(
+    records: Records,
+    tasks: Sequence[TaskRow],
+    events: Mapping[TaskKey, Sequence[TaskEvent]],
+    obstacles: Sequence[Obstacle],
+) -> dict[TaskKey, str]:
+    """What each of these tasks waits for in the workload manager."""
+    named, found = any(each.queue for each in obstacles), {}
+    for task in tasks:
+        if task.key not in events:
+            found[task.key] = "to be found again: the workload manager does not know it"
+            continue
+        queue = records.queue(task.flux_id) if named and task.flux_id is not None else ""
+        found[task.key] = for_obstacles(queue, obstacles)
+    return found

@@ -191,6 +191,13 @@ class Records(Protocol):
             WorkloadUnavailable: it cannot be asked.
         """
 
+    def queue(self, flux_id: int) -> str:
+        """The queue that a job is in; "" where it is in none with a name, or is not known.
+
+        Raises:
+            WorkloadUnavailable: it cannot be asked.
+        """
+
     def output(self, flux_ids: Sequence[int], *, follow: bool) -> Iterator[OutputPiece]:
         """What jobs have written, each job's in order.
 

@@ -22,6 +22,7 @@ from rainbow_agent.core.model import (
 from rainbow_agent.core.notation import exit_code, f58
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState, TaskState
 from rainbow_agent.monitoring.blame import in_names
+from rainbow_agent.monitoring.blocked import Blocked
 from rainbow_agent.monitoring.ports import Histories
 from rainbow_agent.monitoring.remedies import culprit, remedy
 from rainbow_agent.monitoring.views import ago, job_view
@@ -51,6 +52,8 @@ class History:
     events: Mapping[TaskKey, Sequence[TaskEvent]] = field(default_factory=dict)
     #: Why the workload manager's events are missing; "" when they are there, or were not asked for.
     events_problem: str = ""
+    #: What keeps it from moving now.
+    blocked: Blocked = field(default_factory=Blocked)
 
 
 def history_of(ledger: Histories, key: JobKey) -> History | None:
@@ -84,10 +87,14 @@ def explain_view(history: History, now: float) -> dict[str, Any]:
         "cause": in_names((task.reason if task else None) or job.reason, job) if over else None,
         "task": _who(task.key.task, task.key.replica) if task and over else None,
         "advice": remedy(job),
-        "waits": [_wait_view(wait) for wait in wait_times(job, history.events, now)],
+        "waits": [_wait_view(wait) for wait in _waits(history, now)],
         "timeline": timeline(history),
         "events_problem": history.events_problem or None,
     }
+
+
+def _waits(history: History, now: float) -> list[WaitTime]:
+    return wait_times(history.job, history.events, now, history.blocked)
 
 
 def timeline(history: History) -> list[dict[str, Any]]:

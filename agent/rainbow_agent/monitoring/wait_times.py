@@ -8,9 +8,11 @@ from typing import Final
 
 from rainbow_agent.core.model import JobRow, TaskEvent, TaskKey, TaskRow
 from rainbow_agent.core.states import FINAL_JOB_STATES, FINAL_TASK_STATES
+from rainbow_agent.monitoring.blocked import Blocked
 
 #: Waits that are shorter are left out.
 MIN_WAIT_S: Final = 1.0
+_NOT_BLOCKED: Final = Blocked()
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,10 @@ class WaitTime:
 
 
 def wait_times(
-    job: JobRow, events: Mapping[TaskKey, Sequence[TaskEvent]], now: float
+    job: JobRow,
+    events: Mapping[TaskKey, Sequence[TaskEvent]],
+    now: float,
+    blocked: Blocked = _NOT_BLOCKED,
 ) -> list[WaitTime]:
     """The waits of a job, in the order in which they began.
 
@@ -36,9 +41,10 @@ def wait_times(
         events: the workload manager's events, as far as they are known; without them a task's
             start stands for its allocation.
         now: epoch seconds.
+        blocked: what keeps it now, beside what it waits for anyway.
     """
     found: dict[tuple[str, str], WaitTime] = {}
-    for wait in _all(job, events, now):
+    for wait in _all(job, events, now, blocked):
         known = found.get((wait.task, wait.what))
         if wait.seconds >= MIN_WAIT_S and (known is None or wait.seconds > known.seconds):
             found[wait.task, wait.what] = wait
@@ -46,16 +52,22 @@ def wait_times(
 
 
 def _all(
-    job: JobRow, events: Mapping[TaskKey, Sequence[TaskEvent]], now: float
+    job: JobRow, events: Mapping[TaskKey, Sequence[TaskEvent]], now: float, blocked: Blocked
 ) -> Iterator[WaitTime]:
     submitted = [task.submitted for task in job.tasks if task.submitted is not None]
     if submitted or job.state not in FINAL_JOB_STATES:
         end = min(submitted) if submitted else None
-        yield _wait("", "for the agent to submit it", job.received, end, now)
+        what = "for the agent to submit it"
+        if end is None:
+            what = blocked.submission or what
+        yield _wait("", what, job.received, end, now)
     ends = _ends(job)
     for task in job.tasks:
         if task.submitted is not None:
-            yield from _of_task(task, task.submitted, ends, events.get(task.key, ()), now)
+            own = events.get(task.key, ())
+            yield from _of_task(
+                task, task.submitted, ends, own, now, blocked=blocked.tasks.get(task.key, "")
+            )
 
 
 def _of_task(
@@ -64,8 +76,10 @@ def _of_task(
     ends: Mapping[str, float | None],
     events: Sequence[TaskEvent],
     now: float,
+    *,
+    blocked: str,
 ) -> Iterator[WaitTime]:
-    """For the tasks before it, then for resources."""
+    """For the tasks before it, then to be released while it is held, and for resources."""
     at = {event.name: event.at for event in reversed(events)}
     over = task.finished if task.state in FINAL_TASK_STATES else None
     begun = at.get("alloc", task.started)
@@ -79,7 +93,31 @@ def _of_task(
         if until is None:
             return
         free = max(free, until)
-    yield _wait(task.key.task, "for free resources", free, _first(begun, over), now)
+    end = _first(begun, over)
+    for start, until, held in _spells(events, free, end):
+        what = "for free resources"
+        if held:
+            what = "to be released: it is held (`flux job urgency ID default` releases it)"
+        elif until is None:
+            what = blocked or what
+        yield _wait(task.key.task, what, start, until, now)
+
+
+def _spells(
+    events: Sequence[TaskEvent], start: float, end: float | None
+) -> Iterator[tuple[float, float | None, bool]]:
+    """From when until when a task was held (urgency 0), and when it was not, in turns."""
+    held = False
+    for event in events:
+        if event.name not in ("submit", "urgency"):
+            continue
+        if end is not None and event.at >= end:
+            break
+        before, held = held, event.context.get("urgency", 1) == 0
+        if before != held and event.at > start:
+            yield start, event.at, before
+            start = event.at
+    yield start, end, held
 
 
 def _first(*times: float | None) -> float | None:

@@ -63,6 +63,15 @@ def opener(choice: Choice, settings: Settings, stop: Stop | None = None) -> Call
     return lambda: LocalWorkload(Path(choice.uri), cores=cores, stop=stop)
 
 
+def open_running(choice: Choice, settings: Settings, stop: Stop | None = None) -> Workload:
+    """A connection to a workload manager that runs; the local one is not started for it."""
+    if choice.kind == "flux":
+        return opener(choice, settings, stop)()
+    from rainbow_agent.workload.local.workload import LocalWorkload  # noqa: PLC0415 - heavy
+
+    return LocalWorkload(Path(choice.uri), launch=False, stop=stop)
+
+
 def choose_as_daemon(settings: Settings, runtime: Mapping[str, Any]) -> Choice:
     """The workload manager that the daemon uses, for a shell that cannot see it by itself.
 

@@ -54,3 +54,26 @@ class TestWaitTimes:
         )
         found = wait_times(job(JobState.FAILED, first, second), {}, T0 + 50)
         assert [(w.task, w.what, w.seconds) for w in found] == [("b", "for a to complete", 5.0)]
+
+    def test_a_held_job_waits_to_be_released(self) -> None:
+        """Urgency 0, at its submission or later; before and after that it waits for resources."""
+        row = job(JobState.SUBMITTED, task("a", TaskState.SUBMITTED, submitted=T0))
+        log = [
+            TaskEvent(T0, "submit", {"urgency": 16}),
+            TaskEvent(T0 + 10, "urgency", {"urgency": 0}),
+            TaskEvent(T0 + 11, "urgency", {"urgency": 0}),
+        ]
+        found = wait_times(row, {row.tasks[0].key: log}, T0 + 40)
+        assert [(w.what[:15], w.seconds, w.end) for w in found] == [
+            ("for free resour", 10.0, T0 + 10),
+            ("to be released:", 30.0, None),
+        ]
+        log.append(TaskEvent(T0 + 25, "urgency", {"urgency": 16}))
+        found = wait_times(row, {row.tasks[0].key: log}, T0 + 60)
+        assert [(w.what[:15], w.seconds, w.end) for w in found] == [
+            ("to be released:", 15.0, T0 + 25),
+            ("for free resour", 35.0, None),
+        ]
+        held = [TaskEvent(T0, "submit", {"urgency": 0}), TaskEvent(T0 + 9, "alloc")]
+        found = wait_times(row, {row.tasks[0].key: held}, T0 + 60)
+        assert [(w.what[:15], w.seconds) for w in found] == [("to be released:", 9.0)]

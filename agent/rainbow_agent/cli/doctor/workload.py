@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from pathlib import Path
 
 from rainbow_agent.cli.doctor.faults import Finding, found, skipped, well
 from rainbow_agent.core.errors import Fatal, RainbowAgentError, UsageError
@@ -20,11 +19,10 @@ from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage import state_dir
-from rainbow_agent.workload.choose import Choice, choose_as_daemon, opener
+from rainbow_agent.workload.choose import Choice, choose_as_daemon, open_running, opener
 from rainbow_agent.workload.flux import bindings as flux_bindings
 from rainbow_agent.workload.flux.install import find_command
 from rainbow_agent.workload.flux.workload import FluxWorkload
-from rainbow_agent.workload.local.workload import LocalWorkload
 
 #: Seconds until an instance that does not answer counts as gone.
 INSTANCE_TIMEOUT_S = 5.0
@@ -104,8 +102,8 @@ def _queue_and_job(workload: Workload, stop: Stop, *, run_job: bool) -> Iterator
 
 def _open(choice: Choice, settings: Settings, stop: Stop, *, run_job: bool) -> Workload:
     """A connection; the local server is only started where a job is to run."""
-    if choice.kind == "local" and not run_job:
-        return LocalWorkload(Path(choice.uri), launch=False, stop=stop)
+    if not run_job:
+        return open_running(choice, settings, stop)
     if choice.kind == "local":
         state_dir.prepare(settings.state_dir)
     return opener(choice, settings, stop)()

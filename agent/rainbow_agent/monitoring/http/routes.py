@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.core.states import JobState
+from rainbow_agent.monitoring.blocked import by_conditions
 from rainbow_agent.monitoring.explain import explain_text, explain_view, history_of
 from rainbow_agent.monitoring.health import Health
 from rainbow_agent.monitoring.http.jobs import job_detail, page_view
@@ -141,6 +142,8 @@ class Routes:
             history = history_of(ledger, _key(taken))
         if history is None:
             raise NotFoundError(f"no job {'/'.join(taken)[:100]} in the ledger")
+        reasons = {each.name: each.reason for each in self._live.telemetry.troubles()}
+        history = replace(history, blocked=by_conditions(history.job, reasons))
         return as_text(explain_text(explain_view(history, self._live.clock.now())) + "\n")
 
     @contextmanager

@@ -45,6 +45,17 @@ class FluxRecords:
             for entry in _entries(self._look_up(flux_id, "eventlog"))
         ]
 
+    def queue(self, flux_id: int) -> str:
+        """See ports.Records."""
+        text = self._look_up(flux_id, "jobspec")
+        found: Any = json.loads(text) if text else {}
+        for name in ("attributes", "system", "queue"):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        for event in self.eventlog(flux_id):  # RFC 21: updates by attribute
+            if event.name == "jobspec-update":
+                found = event.context.get("attributes.system.queue", found)
+        return found if isinstance(found, str) else ""
+
     def output(self, flux_ids: Sequence[int], *, follow: bool) -> Iterator[OutputPiece]:
         """See ports.Records."""
         if follow:

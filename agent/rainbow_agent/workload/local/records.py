@@ -43,6 +43,10 @@ class LocalRecords:
             for entry in self._entries(flux_id)
         ]
 
+    def queue(self, flux_id: int) -> str:  # noqa: ARG002 - it has no queues
+        """See ports.Records."""
+        return ""
+
     def output(self, flux_ids: Sequence[int], *, follow: bool) -> Iterator[OutputPiece]:
         """See ports.Records."""
         read: dict[Path, int] = {}
