@@ -127,6 +127,11 @@ def test_output_of_its_tasks(site: Site, tmp_path: Path) -> None:
     assert (one.code, one.out, one.err) == (0, "out\n", "err\n")
     all_of_it = site.program.run("logs", number)
     assert (all_of_it.out, all_of_it.err) == ("a: out\nb: b\n", "a: err\n")
+    site.fleet.send(jobspec(task(["true"], "quiet"), name="silent"))
+    site.program.until_idle()
+    silent = site.program.run("logs", str(job(site, "silent")["id"]))
+    assert (silent.code, silent.out) == (0, "")
+    assert silent.err == "note: quiet is completed and wrote nothing\n"
     wrong = site.program.run("logs", number, "c")
     assert wrong.code == 1
     assert "it has: a, b" in wrong.err

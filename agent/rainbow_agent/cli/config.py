@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
+from rainbow_agent.cli.common import (
+    echo_json,
+    flag_options,
+    from_config,
+    output_option,
+    reports_errors,
+    say,
+)
+from rainbow_agent.core.errors import UsageError
 from rainbow_agent.monitoring.views import table
+from rainbow_agent.runtime import setting_types
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import Settings, env_name, setting_fields
 
@@ -24,18 +36,34 @@ def command() -> None:
 
 
 @command.command(name="show")
-@settings_options("host", "cluster", "state_dir", "config", "workload")
+@flag_options("host", "cluster", "state_dir", "config", "workload")
 @output_option
 @reports_errors
-def show(settings: Settings, output: str) -> None:
+def show(flags: dict[str, str | None], output: str) -> None:
     """Show every setting with its value and its source; secrets are masked.
 
-    A name that is not a setting causes a warning, with the nearest one that is. A daemon has the
+    A value that cannot be used is an error, and the others are shown all the same. A name that is
+    not a setting causes a warning, with the nearest one that is. A daemon has the
     settings of its own environment, which may differ from this shell's.
 
     Example: rainbow-agent config show -o json
     """
-    view = config_view(settings)
+    from rainbow_agent.cli.doctor.faults import Level  # noqa: PLC0415 - with it
+    from rainbow_agent.cli.doctor.local import read_settings  # noqa: PLC0415 - sqlite: heavy
+
+    settings, findings = read_settings(os.environ, flags, from_config)
+    for each in findings:
+        kind = "error" if each.level is Level.WRONG else "warning"
+        say(f"{kind}: {each.text}", err=True)
+    unusable = any(each.level is Level.WRONG for each in findings)
+    if settings is None:
+        sys.exit(UsageError.exit_code)
+    _show(config_view(settings), output)
+    if unusable:
+        sys.exit(UsageError.exit_code)
+
+
+def _show(view: Mapping[str, Any], output: str) -> None:
     if output == "json":
         echo_json(view)
         return
@@ -52,7 +80,7 @@ def config_view(settings: Settings) -> dict[str, Any]:
         found.append(
             {
                 "name": env_name(spec.name),
-                "value": _text(value),
+                "value": _text(value, spec.metadata["parse"]),
                 "source": settings.sources.get(spec.name, "default"),
                 "secret": secret,
             }
@@ -65,7 +93,12 @@ def config_view(settings: Settings) -> dict[str, Any]:
     return {"settings": found, "unknown": list(settings.warnings)}
 
 
-def _text(value: Any) -> str | None:
+def _text(value: Any, parse: Callable[[str], Any]) -> str | None:
+    """A value as it would be written in the environment."""
+    if parse is setting_types.age_or_all:
+        return setting_types.age_text(value)
+    if value is None and parse is setting_types.count_or_all:
+        return "all"
     if isinstance(value, Secret):
         return MASK if value else None
     text = "" if value is None else str(value)

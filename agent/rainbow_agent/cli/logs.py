@@ -20,6 +20,9 @@ from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals
 
+#: Tasks without output that are named.
+MAX_SILENT_NAMED = 5
+
 
 @click.command(name="logs")
 @click.argument("job", shell_complete=completing.jobs)
@@ -56,12 +59,25 @@ def command(job: str, task: str | None, follow: bool, settings: Settings, output
             click.echo(clean(note), err=True)
     by_id = {each.flux_id: each for each in asked if each.flux_id is not None}
     show = _shower(tops, inner, as_json=output == "json")
+    silent = dict(by_id)
     with stop_on_signals() as stop, records_of(settings, stop) as records:
         for piece in records.output(list(by_id), follow=follow):
+            silent.pop(piece.flux_id, None)
             show(by_id[piece.flux_id], piece)
+    if tops and len(silent) == len(by_id):
+        _say_nothing_was_written(list(silent.values()))
     if isinstance(show, _Labelled):
         show.finish()
     _say_what_is_kept(tops, inner, show)
+
+
+def _say_nothing_was_written(tasks: Sequence[TaskRow]) -> None:
+    """An empty answer has a reason, one for each task of a few."""
+    for each in tasks[:MAX_SILENT_NAMED]:
+        because = f": {each.reason}" if each.reason else ""
+        click.echo(
+            clean(f"note: {_name(each)} is {each.state.value} and wrote nothing{because}"), err=True
+        )
 
 
 def _shower(

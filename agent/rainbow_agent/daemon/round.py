@@ -153,4 +153,6 @@ class Round:
 
     def _log_if_new(self, who: str, exc: Exception, *, new: bool) -> None:
         if new and not self._loop.is_set():  # a poll cut short by a stop says nothing
-            log.warning("%s: %s", who, exc, extra={"action": "paused"})
+            # Most errors name who it is themselves: "rainbow at HOST does not answer".
+            prefix = "" if str(exc).lower().startswith(who.lower()) else f"{who}: "
+            log.warning("%s%s", prefix, exc, extra={"action": "paused"})

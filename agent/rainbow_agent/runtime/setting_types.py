@@ -93,6 +93,16 @@ def age_or_all(value: str) -> float | None:
     return float(found[1]) * _UNITS[found[2]]
 
 
+def age_text(seconds: float | None) -> str:
+    """What age_or_all() reads as this, in the largest unit that leaves a whole number."""
+    if seconds is None:
+        return "all"
+    for unit, size in sorted(_UNITS.items(), key=lambda pair: -pair[1]):
+        if seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.3f}s"
+
+
 def one_of(*names: str) -> Callable[[str], str]:
     """A parser of one of these words, in any case."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from rainbow_agent.cli import main
@@ -28,6 +29,31 @@ def test_every_setting_is_there_with_its_source() -> None:
         "secret": False,
     }
     assert rows["RAINBOW_STATE_zone"]["value"] == "eu"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("RAINBOW_KEEP_FOR", text) for text in ("90d", "90m", "1.5s", "all")),
+        ("RAINBOW_KEEP_JOBS", "all"),
+    ],
+)
+def test_what_is_shown_can_be_set(name: str, text: str) -> None:
+    """A time has its unit, as it was written."""
+    settings = load({name: text, "RAINBOW_CLUSTER": "blue"})
+    rows = {each["name"]: each["value"] for each in config_view(settings)["settings"]}
+    assert rows[name] in (text, "1.500s")
+    assert load({name: rows[name], "RAINBOW_CLUSTER": "blue"}).keep_for == settings.keep_for
+
+
+def test_a_bad_value_hides_nothing_else() -> None:
+    """Each that is wrong is an error; the rest is shown, and the status is 2."""
+    environ = {"RAINBOW_POLL_MIN": "fast", "RAINBOW_MAX_JOBS": "0", "RAINBOW_HOST": "rainbow:8080"}
+    answer = CliRunner().invoke(main, ["config", "show"], env=environ)
+    assert answer.exit_code == 2
+    assert "error: RAINBOW_POLL_MIN" in answer.stderr
+    assert "error: RAINBOW_MAX_JOBS" in answer.stderr
+    assert "rainbow:8080" in answer.stdout
 
 
 def test_secrets_are_masked_and_unknown_names_told() -> None:
