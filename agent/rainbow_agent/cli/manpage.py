@@ -35,7 +35,7 @@ def page() -> str:
         *_paragraphs(main.help or ""),
         ".SH VERBS",
     ]
-    with click.Context(main, info_name="rainbow-agent") as ctx:
+    with click.Context(main, info_name="rainbow-agent", **main.context_settings) as ctx:
         for verb in VERBS:
             command = main.get_command(ctx, verb)
             if command is not None:
