@@ -18,7 +18,7 @@ from rainbow_agent.daemon.drain_watch import DrainWatch
 from rainbow_agent.daemon.members import Members, observe
 from rainbow_agent.daemon.status_writer import StatusWriter
 from rainbow_agent.daemon.systemd import Notifier
-from rainbow_agent.fleet.build import build_fleet, credential_store
+from rainbow_agent.fleet.build import FleetBuilder, credential_store
 from rainbow_agent.fleet.fleet import Fleet
 from rainbow_agent.fleet.renamed import say_renamed
 from rainbow_agent.inventory.build import build_watcher
@@ -112,8 +112,8 @@ class DaemonBuilder:
         nodes = build_watcher(
             settings, self.choice, open_workload, stop, telemetry, on_description=wake.set
         )
-        fleet = build_fleet(
-            settings,
+        fleet = FleetBuilder(
+            settings=settings,
             ledger=ledger,
             open_ledger=open_ledger,
             open_workload=open_workload,
@@ -124,7 +124,8 @@ class DaemonBuilder:
             stop=stop,
             wake=wake,
             redact=self.redact,
-        )
+            clock=clock,
+        ).build()
         resources.callback(fleet.close)
         breaker = CircuitBreaker(
             conditions=telemetry.conditions, clock=clock, limit=settings.black_hole

@@ -7,7 +7,7 @@ from functools import partial
 
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.daemon.run import lock
-from rainbow_agent.fleet.build import build_fleet, credential_store, expect_config
+from rainbow_agent.fleet.build import FleetBuilder, credential_store, expect_config
 from rainbow_agent.fleet.credentials import registration_id
 from rainbow_agent.fleet.grpc.connect import connect
 from rainbow_agent.fleet.retry import patiently
@@ -39,8 +39,8 @@ def register_once(settings: Settings) -> Session:
         lock(settings, stack, verb="register")
         ledger = stack.enter_context(closing(open_ledger()))
         nodes = build_watcher(settings, choice, open_workload, stop, telemetry)
-        fleet = build_fleet(
-            settings,
+        fleet = FleetBuilder(
+            settings=settings,
             ledger=ledger,
             open_ledger=open_ledger,
             open_workload=open_workload,
@@ -51,7 +51,8 @@ def register_once(settings: Settings) -> Session:
             stop=stop,
             wake=stop.wake_event(),
             redact=Redact(),
-        )
+            clock=SystemClock(),
+        ).build()
         stack.callback(fleet.close)
         with nodes.once():
             session = patiently(fleet.register)

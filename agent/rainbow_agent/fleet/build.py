@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.model import Drain
-from rainbow_agent.core.ports import Workload
+from rainbow_agent.core.ports import Clock, Workload
 from rainbow_agent.fleet.contact import Contact
 from rainbow_agent.fleet.credentials import ConfigFileStore, FreshSecret, registration_id
 from rainbow_agent.fleet.fleet import Fleet, SessionErrors
 from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.grpc.connect import connect
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.fleet.inbox import Inbox
 from rainbow_agent.fleet.ownership import Ownership
 from rainbow_agent.fleet.ownership_file import OwnershipFile, identify
@@ -20,7 +22,6 @@ from rainbow_agent.fleet.registration import Registrar
 from rainbow_agent.fleet.reporter import Reporter
 from rainbow_agent.fleet.secret_copy import SecretCopy
 from rainbow_agent.inventory.watcher import NodeWatcher
-from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import Redact
 from rainbow_agent.runtime.loops import Loop, Telemetry
 from rainbow_agent.runtime.settings import Settings
@@ -76,23 +77,11 @@ def credential_store(settings: Settings, redact: Redact | None = None) -> Config
     )
 
 
-def build_fleet(
-    settings: Settings,
-    *,
-    ledger: SqliteLedger,
-    open_ledger: Callable[[], SqliteLedger],
-    open_workload: Callable[[], Workload],
-    nodes: NodeWatcher,
-    read_drain: Callable[[], Drain | None],
-    telemetry: Telemetry,
-    main: Loop,
-    stop: Stop,
-    wake: threading.Event,
-    redact: Redact,
-) -> Fleet:
-    """The cluster's membership in the fleet that the settings name.
+@dataclass(frozen=True, kw_only=True)
+class FleetBuilder:
+    """Builds the cluster's membership in the fleet that the settings name.
 
-    Args:
+    Attributes:
         settings: host, cluster, secrets, TLS, poll and report times, state folder.
         ledger: the main loop's.
         open_ledger: opens another, for the reporter's thread.
@@ -104,73 +93,111 @@ def build_fleet(
         stop: ends the reporter's thread and calls to rainbow.
         wake: ends the main loop's wait when something is to be repaired.
         redact: secrets that become known are hidden from the log.
+        clock: the time.
     """
-    clock, conditions = SystemClock(), telemetry.conditions
-    contact = Contact(clock, telemetry, main)
-    scheduler = connect(settings, on_call=contact.called, stop=stop)
-    store = credential_store(settings, redact)
-    ownership = Ownership(
-        scheduler=scheduler,
-        store=OwnershipFile(settings.state_dir),
-        token=store.token,
-        identity=identify(settings.state_dir, clock.now()),
-        poll_max=settings.poll_max,
-        clock=clock,
-        conditions=conditions,
-    )
-    publisher = GraphPublisher(
-        scheduler=scheduler,
-        ledger=ledger,
-        clock=clock,
-        description=lambda: nodes.description,
-        conditions=conditions,
-    )
-    registrar = Registrar(
-        cluster=settings.cluster,
-        host=settings.host,
-        secret=settings.secret,
-        secret_source=settings.sources["secret"],
-        fresh_secret=FreshSecret(settings, redact.add),
-        scheduler=scheduler,
-        store=store,
-        ledger=ledger,
-        graph=lambda: nodes.graph_text(main),
-        registration_id=registration_id,
-        clock=clock,
-        graph_events=publisher,
-        ownership=ownership,
-    )
-    session_errors = SessionErrors(wake)
-    return Fleet(
-        registrar=registrar,
-        publisher=publisher,
-        ownership=ownership,
-        inbox=Inbox(
+
+    settings: Settings
+    ledger: SqliteLedger
+    open_ledger: Callable[[], SqliteLedger]
+    open_workload: Callable[[], Workload]
+    nodes: NodeWatcher
+    read_drain: Callable[[], Drain | None]
+    telemetry: Telemetry
+    main: Loop
+    stop: Stop
+    wake: threading.Event
+    redact: Redact
+    clock: Clock
+
+    def build(self) -> Fleet:
+        """The membership; nothing is asked of rainbow yet."""
+        contact = Contact(self.clock, self.telemetry, self.main)
+        scheduler = connect(self.settings, on_call=contact.called, stop=self.stop)
+        store = credential_store(self.settings, self.redact)
+        ownership = self._ownership(scheduler, store)
+        publisher = GraphPublisher(
             scheduler=scheduler,
-            ledger=ledger,
-            clock=clock,
-            max_jobs=settings.max_jobs,
-            conditions=conditions,
-            counters=telemetry.counters,
+            ledger=self.ledger,
+            clock=self.clock,
+            description=lambda: self.nodes.description,
+            conditions=self.telemetry.conditions,
+        )
+        registrar = self._registrar(scheduler, store, publisher, ownership)
+        session_errors = SessionErrors(self.wake)
+        return Fleet(
+            registrar=registrar,
+            publisher=publisher,
+            ownership=ownership,
+            inbox=self._inbox(scheduler, ownership),
+            reporter=self._reporter(registrar, ownership, session_errors),
+            contact=contact,
+            session_errors=session_errors,
+            credentials=store,
+            ledger=self.ledger,
+            scheduler=scheduler,
+        )
+
+    def _ownership(self, scheduler: RainbowScheduler, store: ConfigFileStore) -> Ownership:
+        return Ownership(
+            scheduler=scheduler,
+            store=OwnershipFile(self.settings.state_dir),
+            token=store.token,
+            identity=identify(self.settings.state_dir, self.clock.now()),
+            poll_max=self.settings.poll_max,
+            clock=self.clock,
+            conditions=self.telemetry.conditions,
+        )
+
+    def _registrar(
+        self,
+        scheduler: RainbowScheduler,
+        store: ConfigFileStore,
+        publisher: GraphPublisher,
+        ownership: Ownership,
+    ) -> Registrar:
+        settings = self.settings
+        return Registrar(
+            cluster=settings.cluster,
+            host=settings.host,
+            secret=settings.secret,
+            secret_source=settings.sources["secret"],
+            fresh_secret=FreshSecret(settings, self.redact.add),
+            scheduler=scheduler,
+            store=store,
+            ledger=self.ledger,
+            graph=lambda: self.nodes.graph_text(self.main),
+            registration_id=registration_id,
+            clock=self.clock,
+            graph_events=publisher,
+            ownership=ownership,
+        )
+
+    def _inbox(self, scheduler: RainbowScheduler, ownership: Ownership) -> Inbox:
+        return Inbox(
+            scheduler=scheduler,
+            ledger=self.ledger,
+            clock=self.clock,
+            max_jobs=self.settings.max_jobs,
+            conditions=self.telemetry.conditions,
+            counters=self.telemetry.counters,
             jobs_among=ownership.answer_questions,
-        ),
-        reporter=Reporter(
+        )
+
+    def _reporter(
+        self, registrar: Registrar, ownership: Ownership, session_errors: SessionErrors
+    ) -> Reporter:
+        settings, telemetry = self.settings, self.telemetry
+        return Reporter(
             session=lambda: registrar.session if ownership.held else None,
-            open_scheduler=lambda: connect(settings, stop=stop, on_call=telemetry.called),
-            open_ledger=open_ledger,
-            open_workload=open_workload,
-            memory_per_node=nodes.memory_per_node,
+            open_scheduler=lambda: connect(settings, stop=self.stop, on_call=telemetry.called),
+            open_ledger=self.open_ledger,
+            open_workload=self.open_workload,
+            memory_per_node=self.nodes.memory_per_node,
             operator=settings.operator_state,
             every=settings.report_every,
-            clock=clock,
-            stop=stop,
+            clock=self.clock,
+            stop=self.stop,
             session_error=session_errors.put,
-            draining=lambda: read_drain() is not None,
+            draining=lambda: self.read_drain() is not None,
             telemetry=telemetry,
-        ),
-        contact=contact,
-        session_errors=session_errors,
-        credentials=store,
-        ledger=ledger,
-        scheduler=scheduler,
-    )
+        )
