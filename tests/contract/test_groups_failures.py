@@ -123,7 +123,7 @@ def test_a_group_that_is_canceled(site: GroupSite) -> None:
 
 def test_a_group_that_takes_too_long(site: GroupSite) -> None:
     """Its duration ends everything in it; the end is reported as a timeout."""
-    found = site.run(_busy_group(site, attributes={"duration": "3s"}))
+    found = site.run(_busy_group(site, attributes={"duration": "12s"}))
     assert found["g"] is TaskState.FAILED
     assert "timeout" in (site.last("g").reason or "")
     assert found["g/job"] is not TaskState.COMPLETED
