@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.site import JOBSPEC
-from rainbow_agent.core.model import JobKey, Submission, Submitted, TaskKey
+from rainbow_agent.core.model import JobKey, TaskKey
+from rainbow_agent.core.workload_values import Submission, Submitted
 from rainbow_agent.jobs.submitter import complete
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.runtime.environment import job_environment

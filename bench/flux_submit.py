@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rainbow_agent.core.model import EventKind, JobKey, Submission, Submitted, TaskKey
+from rainbow_agent.core.model import JobKey, TaskKey
+from rainbow_agent.core.workload_values import EventKind, Submission, Submitted
 from rainbow_agent.workload.flux import bindings
 from rainbow_agent.workload.flux.workload import FluxWorkload
 

@@ -11,7 +11,7 @@ from bench import machine
 from bench.agents import AgentProcess, pause
 from bench.figures import Figure
 from bench.site import Site
-from rainbow_agent.core.model import EventKind
+from rainbow_agent.core.workload_values import EventKind
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from support.common import eventually
 

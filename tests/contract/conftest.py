@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.core.model import Credentials, Submitted
+from rainbow_agent.core.model import Credentials
+from rainbow_agent.core.workload_values import Submitted
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.workload.flux.workload import FluxWorkload

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.core.model import EventKind, OutputPiece
 from rainbow_agent.core.ports import Records
+from rainbow_agent.core.workload_values import EventKind, OutputPiece
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.workload.choose import Choice, open_records
 from support.common import eventually

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
-from rainbow_agent.core.model import EventKind, Submitted
 from rainbow_agent.core.notation import f58
 from rainbow_agent.core.site import Site, SiteNode
+from rainbow_agent.core.workload_values import EventKind, Submitted
 from rainbow_agent.jobs.submitter import complete
 from rainbow_agent.jobspec.placement import place
 from rainbow_agent.jobspec.plan import plan_text

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.core.model import EventKind, SubmitHeld, SubmitRefused, Submitted
+from rainbow_agent.core.workload_values import EventKind, SubmitHeld, SubmitRefused, Submitted
 from support.common import eventually
 from support.local_workload import make_jobspec
 from support.places import FOREVER, Client, exception, kinds_of, lives, moment, status

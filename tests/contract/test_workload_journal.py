@@ -8,7 +8,7 @@ import threading
 from collections import defaultdict
 from contextlib import closing
 
-from rainbow_agent.core.model import EventKind, Submission, Submitted, WorkloadEvent
+from rainbow_agent.core.workload_values import EventKind, Submission, Submitted, WorkloadEvent
 from support.common import eventually, helper_environment
 from support.local_workload import make_jobspec
 from support.places import FOREVER, Client, Place, kinds_of, new_key, status

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rainbow_agent.core.model import EventKind, TaskKey, WorkloadEvent
+from rainbow_agent.core.model import TaskKey
 from rainbow_agent.core.ports import Workload
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from support.common import eventually
 
 #: Notes each row that leaves the list of jobs: both servers delete a row when it is accepted.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rainbow_agent.core.model import Submission, TaskKey
+from rainbow_agent.core.model import TaskKey
+from rainbow_agent.core.workload_values import Submission
 
 
 @dataclass

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from rainbow_agent.core.model import JobChange, JobKey, Submission, Submitted, TaskKey, TaskRow
+from rainbow_agent.core.model import JobChange, JobKey, TaskKey, TaskRow
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.core.workload_values import Submission, Submitted
 from rainbow_agent.jobs.journal import JournalFollower
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop

@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from rainbow_agent.core.errors import WorkloadUnavailable
-from rainbow_agent.core.model import (
+from rainbow_agent.core.model import JobKey, TaskKey
+from rainbow_agent.core.ports import Journal
+from rainbow_agent.core.workload_values import (
     EventKind,
-    JobKey,
     Submission,
     SubmitOutcome,
     Submitted,
-    TaskKey,
     WorkloadEvent,
 )
-from rainbow_agent.core.ports import Journal
 from rainbow_agent.workload.local.workload import LocalWorkload
 from support.common import eventually
 

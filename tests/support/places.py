@@ -8,18 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rainbow_agent.core.model import (
+from rainbow_agent.core.model import JobKey, TaskKey
+from rainbow_agent.core.ports import Journal, Workload
+from rainbow_agent.core.workload_values import (
     EventKind,
-    JobKey,
     Submission,
     SubmitHeld,
     SubmitOutcome,
     SubmitRefused,
     Submitted,
-    TaskKey,
     WorkloadEvent,
 )
-from rainbow_agent.core.ports import Journal, Workload
 from support.common import eventually
 from support.local_workload import make_jobspec
 

@@ -15,20 +15,19 @@ from enum import Enum
 
 from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.lineage import Lineage
-from rainbow_agent.core.model import (
+from rainbow_agent.core.model import Origin, TaskKey
+from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.core.obstacles import Obstacle
+from rainbow_agent.core.ports import Clock, StopSignal
+from rainbow_agent.core.workload_values import (
     EventKind,
-    Origin,
     Submission,
     SubmitHeld,
     SubmitOutcome,
     SubmitRefused,
     Submitted,
-    TaskKey,
     WorkloadEvent,
 )
-from rainbow_agent.core.node_resources import NodeView, PoolView
-from rainbow_agent.core.obstacles import Obstacle
-from rainbow_agent.core.ports import Clock, StopSignal
 from support.common import FakeClock
 from support.fakejob import FakeJob
 

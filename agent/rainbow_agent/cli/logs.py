@@ -15,7 +15,8 @@ from rainbow_agent.cli.ledger import find_job, reading
 from rainbow_agent.cli.records import records_of
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.group_events import label
-from rainbow_agent.core.model import JobRow, OutputPiece, TaskKind, TaskRow
+from rainbow_agent.core.model import JobRow, TaskKind, TaskRow
+from rainbow_agent.core.workload_values import OutputPiece
 from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals

@@ -8,10 +8,11 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from rainbow_agent.core.errors import RainbowAgentError
-from rainbow_agent.core.model import TaskEvent, TaskKey, TaskRow
+from rainbow_agent.core.model import TaskKey, TaskRow
 from rainbow_agent.core.obstacles import Obstacle
 from rainbow_agent.core.ports import Records
 from rainbow_agent.core.states import FINAL_JOB_STATES, TaskState
+from rainbow_agent.core.workload_values import TaskEvent
 from rainbow_agent.monitoring.blocked import (
     Blocked,
     for_answer,

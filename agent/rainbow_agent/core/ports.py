@@ -10,19 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from rainbow_agent.core.lineage import Lineage
-from rainbow_agent.core.model import (
-    Credentials,
-    Offer,
+from rainbow_agent.core.model import Credentials, Offer, SatisfyAnswer, TaskKey
+from rainbow_agent.core.node_resources import PoolView
+from rainbow_agent.core.obstacles import Obstacle
+from rainbow_agent.core.workload_values import (
     OutputPiece,
-    SatisfyAnswer,
     Submission,
     SubmitOutcome,
     TaskEvent,
-    TaskKey,
     WorkloadEvent,
 )
-from rainbow_agent.core.node_resources import PoolView
-from rainbow_agent.core.obstacles import Obstacle
 
 
 class Clock(Protocol):

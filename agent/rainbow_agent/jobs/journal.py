@@ -15,7 +15,6 @@ from typing import Any
 from rainbow_agent.core.errors import LedgerBlocked, WorkloadUnavailable
 from rainbow_agent.core.lineage import Gone, Known
 from rainbow_agent.core.model import (
-    EventKind,
     FoundJob,
     JobChange,
     JobKey,
@@ -24,10 +23,10 @@ from rainbow_agent.core.model import (
     TaskKey,
     TaskKind,
     TaskRow,
-    WorkloadEvent,
 )
 from rainbow_agent.core.ports import Clock, Journal, StopSignal, Workload
 from rainbow_agent.core.states import FINAL_TASK_STATES, TaskState
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.jobs.ports import Followed
 from rainbow_agent.jobs.tracker import Tracker
 from rainbow_agent.runtime.backoff import Backoff

@@ -17,11 +17,6 @@ from rainbow_agent.core.model import (
     Origin,
     Plan,
     PlannedTask,
-    Submission,
-    SubmitHeld,
-    SubmitOutcome,
-    SubmitRefused,
-    Submitted,
     TaskChange,
     TaskKey,
     TaskKind,
@@ -29,6 +24,13 @@ from rainbow_agent.core.model import (
 )
 from rainbow_agent.core.ports import Clock, Workload
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.core.workload_values import (
+    Submission,
+    SubmitHeld,
+    SubmitOutcome,
+    SubmitRefused,
+    Submitted,
+)
 from rainbow_agent.jobs.order import JobOrder, Ready
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 

@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass
 
 from rainbow_agent.core.group_events import from_entry
-from rainbow_agent.core.model import EventKind, TaskChange, TaskKey, WorkloadEvent
+from rainbow_agent.core.model import TaskChange, TaskKey
 from rainbow_agent.core.notation import exit_code
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 
 
 @dataclass

@@ -10,17 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rainbow_agent.core.model import (
-    Cancellation,
-    JobKey,
-    JobRow,
-    ReportLine,
-    StoryLine,
-    TaskEvent,
-    TaskKey,
-)
+from rainbow_agent.core.model import Cancellation, JobKey, JobRow, ReportLine, StoryLine, TaskKey
 from rainbow_agent.core.notation import exit_code, f58
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState, TaskState
+from rainbow_agent.core.workload_values import TaskEvent
 from rainbow_agent.monitoring.blame import in_names
 from rainbow_agent.monitoring.blocked import Blocked
 from rainbow_agent.monitoring.ports import Histories

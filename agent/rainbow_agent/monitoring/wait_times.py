@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rainbow_agent.core.model import JobRow, TaskEvent, TaskKey, TaskRow
+from rainbow_agent.core.model import JobRow, TaskKey, TaskRow
 from rainbow_agent.core.states import FINAL_JOB_STATES, FINAL_TASK_STATES
+from rainbow_agent.core.workload_values import TaskEvent
 from rainbow_agent.monitoring.blocked import Blocked
 
 #: Waits that are shorter are left out.

@@ -10,16 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from rainbow_agent.core.model import (
-    EventKind,
-    FoundJob,
-    JobKey,
-    Origin,
-    PlannedTask,
-    TaskKey,
-    TaskKind,
-    WorkloadEvent,
-)
+from rainbow_agent.core.model import FoundJob, JobKey, Origin, PlannedTask, TaskKey, TaskKind
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 
 #: Notes in the ledger: the instance whose history was read last, and its lineage; that the ledger
 #: is a new one in the place of one that was lost; tasks in the journal whose jobs are not in the

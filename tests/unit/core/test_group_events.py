@@ -10,7 +10,6 @@ import pytest
 
 from rainbow_agent.core.group_events import from_entry, left_behind, to_line
 from rainbow_agent.core.model import (
-    EventKind,
     JobKey,
     Plan,
     PlannedJob,
@@ -18,9 +17,9 @@ from rainbow_agent.core.model import (
     TaskChange,
     TaskKey,
     TaskKind,
-    WorkloadEvent,
 )
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.workload.flux.connection import Response
 from rainbow_agent.workload.flux.group_log import FluxInside

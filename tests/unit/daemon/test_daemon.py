@@ -19,8 +19,9 @@ from rainbow_agent.core.errors import (
     Rejected,
     Unavailable,
 )
-from rainbow_agent.core.model import Cancellation, SubmitOutcome
+from rainbow_agent.core.model import Cancellation
 from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.core.workload_values import SubmitOutcome
 from rainbow_agent.fleet.inbox import Inbox
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock

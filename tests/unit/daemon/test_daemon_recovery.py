@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import Unavailable, WorkloadUnavailable
-from rainbow_agent.core.model import Cancellation, Offer, Submission, SubmitOutcome
+from rainbow_agent.core.model import Cancellation, Offer
 from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.core.workload_values import Submission, SubmitOutcome
 from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.jobs.dispatcher import Dispatcher
 from rainbow_agent.jobs.journal import JournalFollower

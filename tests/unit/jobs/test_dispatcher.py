@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.core.model import JobKey, PlannedTask, Submission, TaskKey
+from rainbow_agent.core.model import JobKey, PlannedTask, TaskKey
 from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.core.workload_values import Submission
 from rainbow_agent.jobs.order import rows_of
 from rainbow_agent.jobs.planner import FIRST_PORTION
 from rainbow_agent.jobs.submitter import complete

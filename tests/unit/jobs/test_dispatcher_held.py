@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import SubmissionsHeld
-from rainbow_agent.core.model import Submission, SubmitOutcome
 from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.core.workload_values import Submission, SubmitOutcome
 from support.common import jobspec_json
 from support.dispatch import DIAMOND, Harness
 from support.ledger import checked_ledger

@@ -16,8 +16,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from rainbow_agent.core.errors import WorkloadUnavailable
-from rainbow_agent.core.model import FoundJob, JobKey, PlannedTask, Submission, TaskChange, TaskKey
+from rainbow_agent.core.model import FoundJob, JobKey, PlannedTask, TaskChange, TaskKey
 from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.core.workload_values import Submission
 from rainbow_agent.jobs.planner import FIRST_PORTION
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rainbow_agent.core.model import Submission
+from rainbow_agent.core.workload_values import Submission
 from support.common import jobspec_json
 from support.dispatch import Harness
 from support.ledger import checked_ledger

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.core.model import EventKind, JobKey, Submission, TaskKey, WorkloadEvent
+from rainbow_agent.core.model import JobKey, TaskKey
 from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.core.workload_values import EventKind, Submission, WorkloadEvent
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import eventually
 from support.journal import World

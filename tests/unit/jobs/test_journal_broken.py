@@ -8,17 +8,9 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import WorkloadUnavailable
-from rainbow_agent.core.model import (
-    EventKind,
-    JobKey,
-    Plan,
-    PlannedJob,
-    PlannedTask,
-    TaskKey,
-    TaskKind,
-    WorkloadEvent,
-)
+from rainbow_agent.core.model import JobKey, Plan, PlannedJob, PlannedTask, TaskKey, TaskKind
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.storage.ledger_rebuild import INSTANCE, LINEAGE
 from support.journal import World
 from support.ledger import add_job, checked_ledger, news

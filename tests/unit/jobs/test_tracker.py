@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rainbow_agent.core.lineage import Gone, Known
-from rainbow_agent.core.model import EventKind, JobKey, TaskChange, TaskKey, TaskRow, WorkloadEvent
+from rainbow_agent.core.model import JobKey, TaskChange, TaskKey, TaskRow
 from rainbow_agent.core.notation import exit_code
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.jobs.journal import missed
 from rainbow_agent.jobs.tracker import Tracker
 

@@ -8,14 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.core.model import (
-    Cancellation,
-    JobKey,
-    ReportLine,
-    StoryLine,
-    TaskEvent,
-)
+from rainbow_agent.core.model import Cancellation, JobKey, ReportLine, StoryLine
 from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.core.workload_values import TaskEvent
 from rainbow_agent.monitoring.explain import (
     History,
     explain_text,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rainbow_agent.core.model import TaskEvent
 from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.core.workload_values import TaskEvent
 from rainbow_agent.monitoring.explain import History, explain_text, explain_view
 from rainbow_agent.monitoring.wait_times import wait_times
 from support.job_rows import FAILED, T0, job, task

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rainbow_agent.core.errors import WorkloadUnavailable
-from rainbow_agent.core.model import EventKind, JobKey, TaskKey, WorkloadEvent
+from rainbow_agent.core.model import JobKey, TaskKey
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.workload.flux.connection import Connection, Response
 from rainbow_agent.workload.flux.journal import FluxJournal, JournalReader
 

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rainbow_agent.core.model import Submission, SubmitHeld, SubmitOutcome, SubmitRefused, Submitted
+from rainbow_agent.core.workload_values import (
+    Submission,
+    SubmitHeld,
+    SubmitOutcome,
+    SubmitRefused,
+    Submitted,
+)
 from rainbow_agent.workload.flux.connection import Connection
 from rainbow_agent.workload.flux.trial import TRIAL_JOB_NAME as TRIAL
 from rainbow_agent.workload.flux.validation import CACHE_S, Validation, configured

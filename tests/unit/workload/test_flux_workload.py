@@ -17,8 +17,14 @@ from hypothesis import strategies as st
 
 from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.lineage import Lineage
-from rainbow_agent.core.model import Submission, SubmitHeld, SubmitOutcome, SubmitRefused, Submitted
 from rainbow_agent.core.obstacles import ObstacleKind
+from rainbow_agent.core.workload_values import (
+    Submission,
+    SubmitHeld,
+    SubmitOutcome,
+    SubmitRefused,
+    Submitted,
+)
 from rainbow_agent.workload.flux.quiesce import backlog
 from rainbow_agent.workload.flux.submit_request import RequestWriter
 from rainbow_agent.workload.flux.workload import FluxWorkload

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from rainbow_agent.core.errors import WorkloadUnavailable
-from rainbow_agent.core.model import EventKind, JobKey, TaskKey, WorkloadEvent
+from rainbow_agent.core.model import JobKey, TaskKey
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.workload.local.journal import LocalJournal
 from rainbow_agent.workload.local.server.client import Channel
 from rainbow_agent.workload.local.server.nest import events_file

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.core.model import EventKind, SubmitRefused, Submitted
+from rainbow_agent.core.workload_values import EventKind, SubmitRefused, Submitted
 from rainbow_agent.workload.local.workload import shut_down
 from support.common import eventually
 from support.local_workload import (

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rainbow_agent.core.errors import Fatal, Rejected
-from rainbow_agent.core.model import EventKind, JobKey, TaskKey, WorkloadEvent
+from rainbow_agent.core.model import JobKey, TaskKey
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.workload.local.server.journal_log import JournalLog
 from rainbow_agent.workload.local.server.machine import Machine
 from rainbow_agent.workload.local.server.orphans import ProcessMark, boot_id

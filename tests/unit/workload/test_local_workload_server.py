@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import Rejected, UsageError, WorkloadUnavailable
-from rainbow_agent.core.model import EventKind, SubmitRefused, Submitted
+from rainbow_agent.core.workload_values import EventKind, SubmitRefused, Submitted
 from rainbow_agent.workload.local.server import folder as folders
 from rainbow_agent.workload.local.server.client import Channel
 from rainbow_agent.workload.local.server.protocol import Op, encode

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rainbow_agent.core.errors import Rejected
-from rainbow_agent.core.model import EventKind, WorkloadEvent
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.workload.local.server.job_table import JobTable
 from rainbow_agent.workload.local.server.machine import Machine
 from rainbow_agent.workload.local.server.request import (

@@ -16,8 +16,9 @@ from collections.abc import Callable
 
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.group_events import label
-from rainbow_agent.core.model import OutputPiece, TaskKey
+from rainbow_agent.core.model import TaskKey
 from rainbow_agent.core.ports import Records
+from rainbow_agent.core.workload_values import OutputPiece
 
 log = logging.getLogger(__name__)
 

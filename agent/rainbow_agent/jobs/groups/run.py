@@ -16,16 +16,10 @@ from types import MappingProxyType
 from typing import Protocol
 
 from rainbow_agent.core.errors import WorkloadUnavailable
-from rainbow_agent.core.model import (
-    Plan,
-    PlannedTask,
-    TaskChange,
-    TaskKey,
-    TaskKind,
-    WorkloadEvent,
-)
+from rainbow_agent.core.model import Plan, PlannedTask, TaskChange, TaskKey, TaskKind
 from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.states import FINAL_TASK_STATES, TASK_MOVES, TaskState
+from rainbow_agent.core.workload_values import WorkloadEvent
 from rainbow_agent.jobs.order import Ready, rows_of
 from rainbow_agent.jobs.submitter import Submitter
 from rainbow_agent.jobs.tracker import Tracker

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 
 from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.group_events import EVENTLOG
-from rainbow_agent.core.model import EventKind, TaskKey, WorkloadEvent
+from rainbow_agent.core.model import TaskKey
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection, Response
 
 log = logging.getLogger(__name__)

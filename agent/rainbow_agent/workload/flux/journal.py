@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rainbow_agent.core.errors import Fatal, WorkloadUnavailable
-from rainbow_agent.core.model import EventKind, Origin, TaskKey, WorkloadEvent
+from rainbow_agent.core.model import Origin, TaskKey
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.workload.flux.connection import Connection, Response
 from rainbow_agent.workload.flux.group_log import FluxInside
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
-from rainbow_agent.core.model import OutputPiece, TaskEvent
+from rainbow_agent.core.workload_values import OutputPiece, TaskEvent
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.workload.flux.connection import Connection
 

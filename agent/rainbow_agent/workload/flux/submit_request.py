@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rainbow_agent.core.model import Submission
 from rainbow_agent.core.notation import f58
+from rainbow_agent.core.workload_values import Submission
 
 #: How the text begins while the environment, which is most of it, is left out.
 _HEAD = '{"attributes": {"system": {"environment": null'

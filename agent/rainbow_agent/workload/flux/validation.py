@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rainbow_agent.core.model import Submission
+from rainbow_agent.core.workload_values import Submission
 
 #: Seconds after which Flux is asked again how it is configured, and forms are checked anew.
 CACHE_S = 30.0

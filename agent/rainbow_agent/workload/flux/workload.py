@@ -13,18 +13,18 @@ from typing import Any
 
 from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
 from rainbow_agent.core.lineage import Lineage
-from rainbow_agent.core.model import (
+from rainbow_agent.core.model import TaskKey
+from rainbow_agent.core.node_resources import PoolView
+from rainbow_agent.core.notation import f58
+from rainbow_agent.core.obstacles import Obstacle, ObstacleKind
+from rainbow_agent.core.ports import Journal, StopSignal
+from rainbow_agent.core.workload_values import (
     Submission,
     SubmitHeld,
     SubmitOutcome,
     SubmitRefused,
     Submitted,
-    TaskKey,
 )
-from rainbow_agent.core.node_resources import PoolView
-from rainbow_agent.core.notation import f58
-from rainbow_agent.core.obstacles import Obstacle, ObstacleKind
-from rainbow_agent.core.ports import Journal, StopSignal
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.workload.flux import bindings, quiesce
 from rainbow_agent.workload.flux import lineage as flux_lineage

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
-from rainbow_agent.core.model import EventKind, TaskKey, WorkloadEvent
+from rainbow_agent.core.model import TaskKey
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.workload.local.server.client import Channel
 from rainbow_agent.workload.local.server.nest import events_file
 from rainbow_agent.workload.local.server.protocol import Op, entry_event

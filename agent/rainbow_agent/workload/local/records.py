@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rainbow_agent.core.errors import WorkloadUnavailable
-from rainbow_agent.core.model import OutputPiece, TaskEvent
+from rainbow_agent.core.workload_values import OutputPiece, TaskEvent
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.workload.local.server.folder import JOURNAL
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
 from rainbow_agent.core.lineage import Lineage
-from rainbow_agent.core.model import Submission, SubmitOutcome, SubmitRefused, Submitted, TaskKey
+from rainbow_agent.core.model import TaskKey
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.obstacles import Obstacle
 from rainbow_agent.core.ports import Journal, StopSignal
+from rainbow_agent.core.workload_values import Submission, SubmitOutcome, SubmitRefused, Submitted
 from rainbow_agent.runtime.stop import Deadline, Stop
 from rainbow_agent.workload.local.journal import LocalJournal
 from rainbow_agent.workload.local.server import folder as folders

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from rainbow_agent.core.errors import Rejected
-from rainbow_agent.core.model import EventKind
+from rainbow_agent.core.workload_values import EventKind
 from rainbow_agent.workload.local.server.journal_log import JournalLog
 from rainbow_agent.workload.local.server.protocol import LineSplitter, decode, encode
 

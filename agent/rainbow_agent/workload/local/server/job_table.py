@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from rainbow_agent.core.errors import Rejected
-from rainbow_agent.core.model import EventKind, WorkloadEvent
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.workload.local.server.constraints import admits
 from rainbow_agent.workload.local.server.machine import Machine
 from rainbow_agent.workload.local.server.request import Dependency, DependencyKind, JobRequest

@@ -13,7 +13,8 @@ from enum import Enum
 from typing import Any
 
 from rainbow_agent.core.errors import Rejected
-from rainbow_agent.core.model import EventKind, Origin, TaskKey, WorkloadEvent
+from rainbow_agent.core.model import Origin, TaskKey
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 
 #: Both ends must speak the same; raised with every change that an older end would misread.
 VERSION = 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rainbow_agent.core.errors import Fatal
-from rainbow_agent.core.model import EventKind, WorkloadEvent
+from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.workload.local.server.journal_log import FORMAT
 from rainbow_agent.workload.local.server.orphans import ProcessMark
 from rainbow_agent.workload.local.server.protocol import entry_event

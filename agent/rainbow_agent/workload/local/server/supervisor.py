@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rainbow_agent.core.model import WorkloadEvent
+from rainbow_agent.core.workload_values import WorkloadEvent
 from rainbow_agent.workload.local.server.job_table import Job, JobTable
 from rainbow_agent.workload.local.server.journal_log import FORMAT, JournalLog
 from rainbow_agent.workload.local.server.machine import Machine
