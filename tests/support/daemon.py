@@ -26,7 +26,7 @@ from rainbow_agent.daemon.systemd import Notifier
 from rainbow_agent.fleet.contact import Contact
 from rainbow_agent.fleet.fleet import Fleet, SessionErrors
 from rainbow_agent.fleet.graph_publisher import GraphPublisher
-from rainbow_agent.fleet.inbox import Inbox
+from rainbow_agent.fleet.intake import Intake
 from rainbow_agent.fleet.ownership import Ownership
 from rainbow_agent.fleet.ownership_messages import AgentIdentity, OwnershipRecord
 from rainbow_agent.fleet.registration import Registrar
@@ -322,7 +322,7 @@ class Agent:
             registrar=registrar,
             publisher=publisher,
             ownership=ownership,
-            inbox=Inbox(
+            intake=Intake(
                 scheduler=world.rainbow, ledger=ledger, clock=clock, max_jobs=world.max_jobs
             ),
             reporter=reporter,

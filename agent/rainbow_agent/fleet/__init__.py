@@ -1,4 +1,4 @@
-"""This cluster in rainbow: registration, ownership, graph publisher, inbox, reporter.
+"""This cluster in rainbow: registration, ownership, graph publisher, intake, reporter.
 
 Nothing here submits to a workload manager.
 """

@@ -15,7 +15,7 @@ from rainbow_agent.fleet.fleet import Fleet, SessionErrors
 from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.grpc.connect import connect
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
-from rainbow_agent.fleet.inbox import Inbox
+from rainbow_agent.fleet.intake import Intake
 from rainbow_agent.fleet.ownership import Ownership
 from rainbow_agent.fleet.ownership_file import OwnershipFile, identify
 from rainbow_agent.fleet.registration import Registrar
@@ -128,7 +128,7 @@ class FleetBuilder:
             registrar=registrar,
             publisher=publisher,
             ownership=ownership,
-            inbox=self._inbox(scheduler, ownership),
+            intake=self._intake(scheduler, ownership),
             reporter=self._reporter(registrar, ownership, session_errors),
             contact=contact,
             session_errors=session_errors,
@@ -172,8 +172,8 @@ class FleetBuilder:
             ownership=ownership,
         )
 
-    def _inbox(self, scheduler: RainbowScheduler, ownership: Ownership) -> Inbox:
-        return Inbox(
+    def _intake(self, scheduler: RainbowScheduler, ownership: Ownership) -> Intake:
+        return Intake(
             scheduler=scheduler,
             ledger=self.ledger,
             clock=self.clock,

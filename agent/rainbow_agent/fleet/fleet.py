@@ -16,7 +16,7 @@ from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.ports import Scheduler
 from rainbow_agent.fleet.contact import Contact
 from rainbow_agent.fleet.graph_publisher import GraphPublisher
-from rainbow_agent.fleet.inbox import Inbox
+from rainbow_agent.fleet.intake import Intake
 from rainbow_agent.fleet.ownership import Ownership
 from rainbow_agent.fleet.ports import Handover
 from rainbow_agent.fleet.registration import Registrar
@@ -72,7 +72,7 @@ class Fleet:
         registrar: Registrar,
         publisher: GraphPublisher,
         ownership: Ownership,
-        inbox: Inbox,
+        intake: Intake,
         reporter: Reporter,
         contact: Contact,
         session_errors: SessionErrors,
@@ -83,7 +83,7 @@ class Fleet:
         self._registrar = registrar
         self._publisher = publisher
         self._ownership = ownership
-        self._inbox = inbox
+        self._intake = intake
         self._session_errors = session_errors
         self._credentials = credentials
         self._ledger = ledger
@@ -152,7 +152,7 @@ class Fleet:
         Returns:
             The new jobs, and whether the answer was full (there may be more).
         """
-        new, full = self._inbox.receive(session, limit)
+        new, full = self._intake.receive(session, limit)
         self.contact.polled(found=bool(new))
         if new:
             self.changed()
@@ -160,7 +160,7 @@ class Fleet:
 
     def accept(self, session: Session) -> None:
         """Tell rainbow which jobs are safe here."""
-        self._inbox.accept(session)
+        self._intake.accept(session)
 
     def nothing_to_receive(self) -> None:
         """While no jobs are asked for: a report that rainbow took says that it is well."""

@@ -42,7 +42,7 @@ class Registrations(Notes, Protocol):
 
 
 class Offers(Protocol):
-    """For the inbox: jobs as they come, and which of them rainbow can let go."""
+    """For the intake: jobs as they come, and which of them rainbow can let go."""
 
     def transaction(self) -> AbstractContextManager[None]: ...
 

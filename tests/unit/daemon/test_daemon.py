@@ -22,7 +22,7 @@ from rainbow_agent.core.errors import (
 from rainbow_agent.core.model import Cancellation
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.core.workload_values import SubmitOutcome
-from rainbow_agent.fleet.inbox import Inbox
+from rainbow_agent.fleet.intake import Intake
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.conditions import ConditionName
@@ -383,7 +383,7 @@ def test_a_full_disk_at_the_last_turn_of_a_chain_is_no_error_of_the_stop(
         slow.stop.set("the test stops it")
         return 0
 
-    monkeypatch.setattr(Inbox, "accept", stops)
+    monkeypatch.setattr(Intake, "accept", stops)
     slow.ends()
     assert slow.exit_code == 0
     assert "fatal" not in [getattr(record, "action", "") for record in caplog.records]

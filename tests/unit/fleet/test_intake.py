@@ -11,7 +11,7 @@ import pytest
 from rainbow_agent.core.errors import LedgerDamaged, RequestDenied, Unavailable
 from rainbow_agent.core.model import JobKey, Plan, PlannedJob, PlannedTask, Refusal
 from rainbow_agent.core.states import JobState, TaskState
-from rainbow_agent.fleet.inbox import REUSE_SHOWN_S, Inbox
+from rainbow_agent.fleet.intake import REUSE_SHOWN_S, Intake
 from rainbow_agent.fleet.session import Session
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.counters import Counters
@@ -25,7 +25,7 @@ TEXT = "version: 1"
 
 
 class Harness:
-    """An inbox with 3 jobs a call, its ledger, and the rainbow that it asks."""
+    """An intake with 3 jobs a call, its ledger, and the rainbow that it asks."""
 
     def __init__(self, ledger: SqliteLedger) -> None:
         self.ledger = ledger
@@ -35,7 +35,7 @@ class Harness:
         self.session = Session("demo", Secret(given.secret), REGISTRATION.id)
         self.clock, self.counters = FakeClock(2000.0), Counters()
         self.conditions = Conditions(self.clock)
-        self.inbox = Inbox(
+        self.intake = Intake(
             scheduler=self.rainbow,
             ledger=ledger,
             clock=self.clock,
@@ -50,7 +50,7 @@ class Harness:
 
     def receive(self) -> list[int]:
         """Ask once; the ids that are new."""
-        new, _ = self.inbox.receive(self.session)
+        new, _ = self.intake.receive(self.session)
         return [key.id for key in new]
 
     def plan(self, job: int, state: TaskState | None) -> None:
@@ -92,16 +92,16 @@ def test_a_job_is_written_down_as_it_came(harness: Harness) -> None:
 
 def test_an_empty_answer_is_no_news(harness: Harness) -> None:
     """Nothing waits: nothing new, and not full."""
-    assert harness.inbox.receive(harness.session) == ([], False)
+    assert harness.intake.receive(harness.session) == ([], False)
 
 
 def test_a_full_answer_says_that_there_may_be_more(harness: Harness) -> None:
     """As many as were asked for; fewer is all there is."""
     for _ in range(2):
         harness.rainbow.put("demo", TEXT)
-    assert harness.inbox.receive(harness.session)[1] is False
+    assert harness.intake.receive(harness.session)[1] is False
     harness.rainbow.put("demo", TEXT)
-    assert harness.inbox.receive(harness.session)[1] is True
+    assert harness.intake.receive(harness.session)[1] is True
 
 
 def test_rows_that_come_again_are_recognised(harness: Harness) -> None:
@@ -120,9 +120,9 @@ def test_what_is_not_in_the_workload_manager_is_not_accepted(
     """Received, planned, about to be submitted: rainbow keeps its row meanwhile."""
     job = harness.rainbow.put("demo", TEXT)
     harness.receive()
-    assert harness.inbox.accept(harness.session) == 0
+    assert harness.intake.accept(harness.session) == 0
     harness.plan(job, state)
-    assert harness.inbox.accept(harness.session) == 0
+    assert harness.intake.accept(harness.session) == 0
     assert harness.rainbow.waiting("demo") == [job]
     assert harness.rainbow.calls["accept"] == 0, "no ids would be an error of the server"
 
@@ -133,10 +133,10 @@ def test_what_is_safe_is_accepted_once(harness: Harness, state: TaskState | None
     job = harness.rainbow.put("demo", TEXT)
     harness.receive()
     harness.plan(job, state)
-    assert harness.inbox.accept(harness.session) == 1
+    assert harness.intake.accept(harness.session) == 1
     assert harness.rainbow.waiting("demo") == []
     assert harness.accepted(job) == 2000.0
-    assert harness.inbox.accept(harness.session) == 0
+    assert harness.intake.accept(harness.session) == 0
     assert harness.rainbow.calls["accept"] == 1
 
 
@@ -146,7 +146,7 @@ def test_only_the_safe_ones_of_several_are_accepted(harness: Harness) -> None:
     harness.receive()
     harness.plan(first, TaskState.PENDING)
     harness.plan(second, TaskState.SUBMITTED)
-    assert harness.inbox.accept(harness.session) == 1
+    assert harness.intake.accept(harness.session) == 1
     assert harness.rainbow.waiting("demo") == [first]
 
 
@@ -157,9 +157,9 @@ def test_ids_that_are_gone_are_no_error(harness: Harness) -> None:
     harness.plan(job, TaskState.SUBMITTED)
     harness.rainbow.fail("accept", Unavailable("deadline exceeded"), after=True)
     with pytest.raises(Unavailable):
-        harness.inbox.accept(harness.session)
+        harness.intake.accept(harness.session)
     assert (harness.rainbow.waiting("demo"), harness.accepted(job)) == ([], None)
-    assert harness.inbox.accept(harness.session) == 1
+    assert harness.intake.accept(harness.session) == 1
     assert harness.accepted(job) == 2000.0
 
 
@@ -170,7 +170,7 @@ def test_it_is_marked_as_accepted_only_after_rainbow_was_told(harness: Harness) 
     harness.plan(job, TaskState.SUBMITTED)
     seen: list[float | None] = []
     harness.rainbow.watch = lambda _: seen.append(harness.accepted(job))
-    harness.inbox.accept(harness.session)
+    harness.intake.accept(harness.session)
     assert seen == [None]
 
 
@@ -203,7 +203,7 @@ def test_what_could_not_be_written_down_is_not_lost(
 
     monkeypatch.setattr(harness.ledger, "record_offers", full)
     with pytest.raises(LedgerDamaged):
-        harness.inbox.receive(harness.session)
+        harness.intake.receive(harness.session)
     assert harness.rainbow.waiting("demo") == [job]
 
 
@@ -211,7 +211,7 @@ def test_a_wrong_secret_is_denied(harness: Harness) -> None:
     """It is passed on for the registrar to heal."""
     harness.rainbow.restart(keep_database=False)
     with pytest.raises(RequestDenied):
-        harness.inbox.receive(harness.session)
+        harness.intake.receive(harness.session)
 
 
 def test_a_row_of_another_cluster_is_told_of(
@@ -233,7 +233,7 @@ def test_nothing_of_a_jobspec_or_secret_is_logged(
     with caplog.at_level(logging.DEBUG):
         harness.receive()
         harness.plan(job, TaskState.SUBMITTED)
-        harness.inbox.accept(harness.session)
+        harness.intake.accept(harness.session)
     assert caplog.records
     assert "hush-hush" not in caplog.text
     assert harness.session.secret.reveal() not in caplog.text
@@ -243,7 +243,7 @@ def finished(harness: Harness, job: int) -> None:
     """Received, submitted, accepted."""
     harness.receive()
     harness.plan(job, TaskState.SUBMITTED)
-    harness.inbox.accept(harness.session)
+    harness.intake.accept(harness.session)
 
 
 def test_the_very_same_row_again_is_dropped_and_said(
@@ -265,7 +265,7 @@ def test_another_job_under_a_number_that_was_taken_is_run_and_said(harness: Harn
     job = harness.rainbow.put("demo", TEXT, "monday")
     finished(harness, job)
     harness.rainbow.put_back("demo", job, TEXT, "tuesday")
-    (new,), _ = harness.inbox.receive(harness.session)
+    (new,), _ = harness.intake.receive(harness.session)
     assert new == JobKey(f"{REGISTRATION.id}.2", job)
     assert harness.rainbow.waiting("demo") == [job]
     assert harness.counters.rows.values() == {("reused",): 1}
@@ -280,7 +280,7 @@ def test_a_row_that_is_no_job_under_a_number_that_was_taken_is_refused(harness: 
     job = harness.rainbow.put("demo", TEXT, "monday")
     finished(harness, job)
     harness.rainbow.put_back("demo", job, TEXT, "tuesday", says="green")
-    (new,), _ = harness.inbox.receive(harness.session)
+    (new,), _ = harness.intake.receive(harness.session)
     row = harness.ledger.job(new)
     assert row is not None
     assert row.state is JobState.REFUSED

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 REUSE_SHOWN_S = 3600.0
 
 
-class Inbox:
+class Intake:
     """Takes jobs in; tells rainbow to let go of them once they are safe."""
 
     def __init__(
