@@ -23,7 +23,7 @@ from rainbow_agent.core.obstacles import Obstacle, ObstacleKind
 from rainbow_agent.fleet.secret_copy import SecretCopy
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.setting_types import Secret
-from rainbow_agent.storage import disk, state_dir
+from rainbow_agent.storage import disk, runtime_file
 from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.workload.local.workload import shut_down
 from support.doctor import Patient, hold, pretend_flux, registered_site
@@ -319,7 +319,7 @@ def _(patient: Patient) -> None:
 
 @makes("clock-back")
 def _(patient: Patient) -> None:
-    state_dir.write_runtime(patient.state, {"heartbeat": SystemClock().now() + 3600})
+    runtime_file.write_runtime(patient.state, {"heartbeat": SystemClock().now() + 3600})
 
 
 @makes("daemon-down")

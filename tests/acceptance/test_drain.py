@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rainbow_agent.core.states import JobState
-from rainbow_agent.storage import state_dir
+from rainbow_agent.storage import agent_lock, runtime_file, state_dir
 from support.common import eventually
 from support.fleet import jobspec, task
 from support.servers import SchedulerKind
@@ -55,8 +55,8 @@ def heard(site: Site) -> Callable[[], bool]:
     """For eventually(): a daemon runs and knows that it drains."""
     folder = site.program.state_dir
     return lambda: (
-        state_dir.running(folder) is not None
-        and bool(state_dir.read_runtime(folder).get("draining"))
+        agent_lock.running(folder) is not None
+        and bool(runtime_file.read_runtime(folder).get("draining"))
     )
 
 

@@ -21,7 +21,7 @@ from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.monitoring.status_sources import look
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
-from rainbow_agent.storage import state_dir
+from rainbow_agent.storage import agent_lock, runtime_file
 from rainbow_agent.workload.flux import bindings as flux_bindings
 from support.servers import SchedulerProcess, make_graph
 from support.site import Site, running_site
@@ -86,11 +86,11 @@ class Patient:
 def hold(patient: Patient, age: float, conditions: list[dict[str, Any]]) -> None:
     """As a daemon that said something so long ago."""
     now = SystemClock().now()
-    holder = state_dir.Holder(os.getpid(), now - age - 1)
-    lock = state_dir.Lock.take(patient.state, holder)
+    holder = agent_lock.Holder(os.getpid(), now - age - 1)
+    lock = agent_lock.Lock.take(patient.state, holder)
     patient.monkeypatch.setattr(patient, "lock", lock, raising=False)  # kept for the test
     runtime = {"heartbeat": now - age, "conditions": conditions}
-    state_dir.write_runtime(patient.state, runtime)
+    runtime_file.write_runtime(patient.state, runtime)
 
 
 def pretend_flux(

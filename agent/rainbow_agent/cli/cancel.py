@@ -30,7 +30,7 @@ from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals
-from rainbow_agent.storage import state_dir
+from rainbow_agent.storage import agent_lock, runtime_file
 
 if TYPE_CHECKING:
     from rainbow_agent.storage.ledger import SqliteLedger
@@ -79,7 +79,7 @@ def command(
         reach(CrashPoint.CANCEL_REQUESTED)
         wanted = [key for key in keys if key not in over]
         sent: set[int] | None = None
-        if wanted and state_dir.running(settings.state_dir) is None:
+        if wanted and agent_lock.running(settings.state_dir) is None:
             sent = _by_hand(ledger, settings)
         if wanted and sent is None and not no_wait:
             _wait(ledger, wanted, timeout)
@@ -126,9 +126,9 @@ def _by_hand(ledger: SqliteLedger, settings: Settings) -> set[int] | None:
 
     sent: set[int] = set()
     with ExitStack() as stack:
-        holder = state_dir.Holder(os.getpid(), SystemClock().now(), "cancel")
+        holder = agent_lock.Holder(os.getpid(), SystemClock().now(), "cancel")
         try:
-            stack.callback(state_dir.Lock.take(settings.state_dir, holder).release)
+            stack.callback(agent_lock.Lock.take(settings.state_dir, holder).release)
         except Fatal:
             return None
         except UsageError:
@@ -138,7 +138,7 @@ def _by_hand(ledger: SqliteLedger, settings: Settings) -> set[int] | None:
                 f"{exc}; the request is kept, and the next start carries it out"
             ) from exc
         try:
-            choice = choose_as_daemon(settings, state_dir.read_runtime(settings.state_dir))
+            choice = choose_as_daemon(settings, runtime_file.read_runtime(settings.state_dir))
             workload = stack.enter_context(closing(opener(choice, settings)()))
 
             def cancel(ids: Sequence[int], note: str) -> None:

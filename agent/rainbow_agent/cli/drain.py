@@ -22,7 +22,7 @@ from rainbow_agent.core.model import Drain
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import clean, counted
 from rainbow_agent.runtime.settings import Settings
-from rainbow_agent.storage import state_dir
+from rainbow_agent.storage import agent_lock, runtime_file, state_dir
 
 #: Seconds between looks at whether it is done.
 POLL_INTERVAL_S: Final = 0.2
@@ -62,7 +62,7 @@ def command(
         clean(reason)[:MAX_REASON_LENGTH] or (known.reason if known else ""),
     )
     state_dir.write_drain(settings.state_dir, drain)
-    if state_dir.running(settings.state_dir) is None:
+    if agent_lock.running(settings.state_dir) is None:
         say(
             f"From its next start on, the daemon of {settings.state_dir} takes no new jobs, until"
             " `rainbow-agent resume`."
@@ -83,7 +83,7 @@ def _wait(settings: Settings, drain: Drain, timeout: float | None) -> None:
     end = clock.monotonic() + timeout if timeout is not None else float("inf")
     shown = None
     while True:
-        running = state_dir.running(settings.state_dir) is not None
+        running = agent_lock.running(settings.state_dir) is not None
         known = _known_to_daemon(settings, drain) or not running
         jobs = _open_jobs(settings)
         if known and not jobs:
@@ -106,7 +106,7 @@ def _wait(settings: Settings, drain: Drain, timeout: float | None) -> None:
 
 
 def _known_to_daemon(settings: Settings, drain: Drain) -> bool:
-    known = state_dir.read_runtime(settings.state_dir).get("draining")
+    known = runtime_file.read_runtime(settings.state_dir).get("draining")
     return isinstance(known, dict) and known.get("since") == drain.since
 
 

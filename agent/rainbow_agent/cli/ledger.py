@@ -13,7 +13,7 @@ from rainbow_agent.core.model import JobKey
 from rainbow_agent.monitoring.views import ago
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
-from rainbow_agent.storage import state_dir
+from rainbow_agent.storage import agent_lock, runtime_file
 
 if TYPE_CHECKING:
     from rainbow_agent.storage.ledger import SqliteLedger
@@ -50,9 +50,9 @@ def _no_ledger(settings: Settings) -> str:
 
 def warn_if_down(settings: Settings) -> None:
     """Say on standard error that no daemon runs on the state folder, and since when."""
-    if state_dir.running(settings.state_dir) is not None:
+    if agent_lock.running(settings.state_dir) is not None:
         return
-    heartbeat = state_dir.read_runtime(settings.state_dir).get("heartbeat")
+    heartbeat = runtime_file.read_runtime(settings.state_dir).get("heartbeat")
     since = ""
     if heartbeat:
         age = ago(max(SystemClock().now() - heartbeat, 0.0))

@@ -8,7 +8,7 @@ from rainbow_agent.cli.common import reports_errors, say, settings_options
 from rainbow_agent.cli.state_folder import expect_own
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.runtime.settings import Settings
-from rainbow_agent.storage import log_level, state_dir
+from rainbow_agent.storage import agent_lock, log_level
 
 
 @click.command(name="log-level")
@@ -23,7 +23,7 @@ def command(level: str, settings: Settings) -> None:
     Example: rainbow-agent log-level debug
     """
     expect_own(settings)
-    holder = state_dir.running(settings.state_dir)
+    holder = agent_lock.running(settings.state_dir)
     if holder is None:
         raise UsageError(
             f"no daemon runs on {settings.state_dir}; for its next start set"

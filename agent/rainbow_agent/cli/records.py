@@ -25,7 +25,7 @@ from rainbow_agent.monitoring.status_sources import look
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
-from rainbow_agent.storage import state_dir
+from rainbow_agent.storage import runtime_file
 
 #: Seconds until a workload manager that does not answer is done without.
 ANSWER_TIMEOUT_S = 5.0
@@ -42,7 +42,7 @@ def records_of(settings: Settings, stop: Stop) -> Iterator[Records]:
     """
     from rainbow_agent.workload.choose import choose_as_daemon, open_records  # noqa: PLC0415
 
-    choice = choose_as_daemon(settings, state_dir.read_runtime(settings.state_dir))
+    choice = choose_as_daemon(settings, runtime_file.read_runtime(settings.state_dir))
     records = open_records(choice, stop)
     try:
         yield records
@@ -113,7 +113,7 @@ def _obstacles(settings: Settings, stop: Stop) -> list[Obstacle]:
     """
     from rainbow_agent.workload.choose import choose_as_daemon, open_running  # noqa: PLC0415
 
-    choice = choose_as_daemon(settings, state_dir.read_runtime(settings.state_dir))
+    choice = choose_as_daemon(settings, runtime_file.read_runtime(settings.state_dir))
     with closing(open_running(choice, settings, stop)) as workload:
         if choice.kind == "local":
             workload.resources()  # its records are files, which are there without it

@@ -12,7 +12,7 @@ import click
 
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.runtime.settings import Settings
-from rainbow_agent.storage import state_dir
+from rainbow_agent.storage import agent_lock, runtime_file
 
 
 def expect_folder(settings: Settings) -> None:
@@ -66,7 +66,7 @@ def expect_daemon(settings: Settings) -> None:
     Raises:
         UsageError: none runs there; it names --offline, which the verb has.
     """
-    if state_dir.running(settings.state_dir) is None:
+    if agent_lock.running(settings.state_dir) is None:
         raise UsageError(
             f"no daemon runs on {settings.state_dir}. Name the state folder of the daemon that runs"
             f" (--state-dir, RAINBOW_STATE_DIR), or use `{_command()} --offline`, which holds for"
@@ -76,7 +76,7 @@ def expect_daemon(settings: Settings) -> None:
 
 def cluster_of(settings: Settings) -> str:
     """The cluster of the daemon that runs or ran last there; else the one of this shell."""
-    used = state_dir.read_runtime(settings.state_dir).get("settings")
+    used = runtime_file.read_runtime(settings.state_dir).get("settings")
     return (
         str(used["cluster"]) if isinstance(used, dict) and "cluster" in used else settings.cluster
     )

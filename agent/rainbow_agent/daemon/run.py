@@ -22,7 +22,7 @@ from rainbow_agent.runtime.logs import set_level, set_up, when
 from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals
-from rainbow_agent.storage import log_level, state_dir
+from rainbow_agent.storage import agent_lock, log_level, runtime_file, state_dir
 from rainbow_agent.workload.choose import choose
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     service, clock = systemd.take_from(os.environ), SystemClock()
     telemetry = Telemetry(clock, _loop_limits(settings))
     with ExitStack() as stack:
-        before = state_dir.last_run(settings.state_dir)
+        before = agent_lock.last_run(settings.state_dir)
         since = lock(settings, stack)
         _say_how_the_last_run_ended(before, settings)
         log_level.clear(settings.state_dir)
@@ -91,7 +91,7 @@ class _Ends:
         """It ends with this status, for this reason."""
         at = SystemClock().now()
         log.info("Stopped: %s", reason, extra={"action": "stopped", "status": status})
-        state_dir.write_end(self._folder, state_dir.End(self._run, at, status, reason))
+        runtime_file.write_end(self._folder, runtime_file.End(self._run, at, status, reason))
 
     def run(self, restarts: RestartLoop) -> int:
         """Run to the end, and keep what that was."""
@@ -107,10 +107,10 @@ class _Ends:
         return status
 
 
-def _say_how_the_last_run_ended(before: state_dir.Holder | None, settings: Settings) -> None:
+def _say_how_the_last_run_ended(before: agent_lock.Holder | None, settings: Settings) -> None:
     """A run that left no word was killed, which may have gone unnoticed."""
-    runtime = state_dir.read_runtime(settings.state_dir)
-    if before is not None and state_dir.end_of(before.since, runtime) is None:
+    runtime = runtime_file.read_runtime(settings.state_dir)
+    if before is not None and runtime_file.end_of(before.since, runtime) is None:
         log.warning(
             "The run before this one (pid %d, since %s) ended without a word: it was killed, or the"
             " machine went down",
@@ -135,8 +135,8 @@ def lock(settings: Settings, stack: ExitStack, *, verb: str = "") -> float:
         Fatal: a daemon holds it.
         RainbowAgentError: a verb holds it.
     """
-    holder = state_dir.Holder(os.getpid(), SystemClock().now(), verb)
-    stack.callback(state_dir.Lock.take(settings.state_dir, holder).release)
+    holder = agent_lock.Holder(os.getpid(), SystemClock().now(), verb)
+    stack.callback(agent_lock.Lock.take(settings.state_dir, holder).release)
     return holder.since
 
 

@@ -10,7 +10,7 @@ from rainbow_agent.core.ports import Clock
 from rainbow_agent.daemon.systemd import Notifier
 from rainbow_agent.monitoring.status import settings_of_run, status_line
 from rainbow_agent.runtime.settings import Settings
-from rainbow_agent.storage import state_dir
+from rainbow_agent.storage import runtime_file
 from rainbow_agent.workload.choose import Choice
 
 log = logging.getLogger(__name__)
@@ -74,9 +74,9 @@ class StatusWriter:
             "workload": {**workload, **facts.get("workload", {})},
             "settings": self._settings,
             "run": self._since,
-            "beat": state_dir.beat(),
+            "beat": runtime_file.beat(),
         }
         try:
-            state_dir.write_runtime(self._folder, whole)
+            runtime_file.write_runtime(self._folder, whole)
         except OSError as exc:
             log.warning("Cannot write %s/runtime.json: %s", self._folder, exc)

@@ -15,6 +15,7 @@ from typing import Final
 
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.fleet.ownership_messages import AgentIdentity, OwnershipRecord
+from rainbow_agent.runtime.files import replacing
 
 _OWNERSHIP_FILE: Final = "holder.json"
 
@@ -55,10 +56,8 @@ class OwnershipFile:
         Raises:
             UsageError: it cannot be written.
         """
-        fresh = self._path.with_name(f"{_OWNERSHIP_FILE}.new")
         try:
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "w") as file:
+            with replacing(self._path, durable=True) as file:
                 facts = os.fstat(file.fileno())
                 record = {
                     "registration": ownership_record.registration,
@@ -67,8 +66,5 @@ class OwnershipFile:
                     "file": [facts.st_dev, facts.st_ino],
                 }
                 json.dump(record, file)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
         except OSError as exc:
             raise UsageError(f"{self._path} cannot be written: {exc.strerror}") from exc

@@ -8,10 +8,10 @@ gives a secret only once, so that would cost the cluster its membership.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Final
 
+from rainbow_agent.runtime.files import replacing
 from rainbow_agent.runtime.setting_types import Secret
 
 _COPY_FILE: Final = "cluster-secret.json"
@@ -51,14 +51,8 @@ class SecretCopy:
             OSError: it cannot be written.
         """
         text = json.dumps({"cluster": self._cluster, "host": self._host, "secret": secret.reveal()})
-        fresh = self._path.with_name(f"{_COPY_FILE}.new")
-        fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        with replacing(self._path, durable=True) as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
 
     def remove(self) -> None:
         """The cluster has left rainbow, or its secret is not to be kept."""

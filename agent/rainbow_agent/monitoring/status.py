@@ -16,7 +16,7 @@ from rainbow_agent.monitoring.views import job_view
 from rainbow_agent.runtime.conditions import Condition, ConditionName
 from rainbow_agent.runtime.logs import clean, when
 from rainbow_agent.runtime.settings import Settings
-from rainbow_agent.storage import state_dir
+from rainbow_agent.storage import runtime_file
 
 #: The words, each with what it means (docs/operations.md).
 WORDS: Final[Mapping[str, str]] = {
@@ -203,7 +203,7 @@ def _history(used: Mapping[str, Any], found: Sources) -> dict[str, Any]:
 
 def _ended(found: Sources) -> dict[str, Any] | None:
     """How the last run ended; null when it left no word: it was killed, or there was none."""
-    end = state_dir.end_of(found.since, found.runtime)
+    end = runtime_file.end_of(found.since, found.runtime)
     if end is None:
         return None
     return {"at": when(end.at), "status": end.status, "reason": end.reason}

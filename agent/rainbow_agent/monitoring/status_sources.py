@@ -12,7 +12,7 @@ from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.states import JobState
 from rainbow_agent.monitoring.status import Sources, settings_of_run, status_view
 from rainbow_agent.runtime.settings import Settings
-from rainbow_agent.storage import state_dir
+from rainbow_agent.storage import agent_lock, runtime_file, state_dir
 
 #: Jobs that ended badly, of which `status` tells.
 MAX_ERRORS: Final = 3
@@ -28,18 +28,18 @@ def look(settings: Settings, now: float, live: Mapping[str, Any] | None = None) 
             they are newer than what runtime.json has.
     """
     folder = settings.state_dir
-    holder = state_dir.read_holder(folder) if live is not None else state_dir.running(folder)
-    last = holder or state_dir.last_run(folder)
+    holder = agent_lock.read_holder(folder) if live is not None else agent_lock.running(folder)
+    last = holder or agent_lock.last_run(folder)
     pid = os.getpid() if live is not None else (holder.pid if holder else None)
     found = Sources(
         pid=pid,
         since=last.since if last else None,
         runtime={
-            **state_dir.read_runtime(folder),
+            **runtime_file.read_runtime(folder),
             **({} if live is None else {"settings": settings_of_run(settings), **live}),
         },
         drain=state_dir.read_drain(folder),
-        halted=state_dir.halted(pid) if pid is not None and live is None else False,
+        halted=agent_lock.halted(pid) if pid is not None and live is None else False,
         **_jobs(settings.ledger_path),
     )
     return status_view(settings, found, now)

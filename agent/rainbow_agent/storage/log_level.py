@@ -10,6 +10,8 @@ import signal
 from pathlib import Path
 from typing import Final
 
+from rainbow_agent.runtime.files import replacing
+
 #: What can be requested.
 LEVELS: Final = ("debug", "info", "warning", "error")
 _FILE_NAME: Final = "log-level"
@@ -30,9 +32,8 @@ def write(folder: Path, level: str) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    fresh = folder / f"{_FILE_NAME}.new"
-    fresh.write_text(level + "\n", encoding="utf-8")
-    fresh.replace(folder / _FILE_NAME)
+    with replacing(folder / _FILE_NAME) as file:
+        file.write(f"{level}\n")
 
 
 def clear(folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rainbow_agent.cli import main
-from rainbow_agent.storage import state_dir
+from rainbow_agent.storage import agent_lock, runtime_file, state_dir
 
 #: Verbs that look, and verbs that write.
 LOOKING = (["status"], ["jobs"], ["jobs", "1"], ["explain", "1"], ["logs", "1"])
@@ -114,9 +114,9 @@ def test_drain_names_the_cluster_of_the_daemon(
     verb: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not that of the shell."""
-    state_dir.write_runtime(tmp_path, {"settings": {"cluster": "teal"}})
+    runtime_file.write_runtime(tmp_path, {"settings": {"cluster": "teal"}})
     monkeypatch.setenv("RAINBOW_CLUSTER", "xyz")
-    lock = state_dir.Lock.take(tmp_path, state_dir.Holder(1, 1.0))
+    lock = agent_lock.Lock.take(tmp_path, agent_lock.Holder(1, 1.0))
     found = verb("drain", folder=tmp_path)
     lock.release()
     assert "Cluster teal takes no new jobs" in found.stdout

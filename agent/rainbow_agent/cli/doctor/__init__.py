@@ -105,7 +105,7 @@ def _view(findings: list[Finding]) -> list[dict[str, Any]]:
 def _bundle(path: Path, findings: list[Finding], flags: Mapping[str, str | None]) -> None:
     from rainbow_agent.cli.doctor import bundle, local  # noqa: PLC0415 - yaml: heavy
     from rainbow_agent.fleet import rainbow_config  # noqa: PLC0415 - yaml: heavy
-    from rainbow_agent.storage import state_dir  # noqa: PLC0415 - yaml: heavy
+    from rainbow_agent.storage import runtime_file  # noqa: PLC0415 - yaml: heavy
 
     settings, _ = local.read_settings(os.environ, flags, from_config)
     parts: dict[str, Any] = {"versions": bundle.versions(), "doctor": _view(findings)}
@@ -114,7 +114,7 @@ def _bundle(path: Path, findings: list[Finding], flags: Mapping[str, str | None]
     if settings is not None:
         parts["settings"] = config_view(settings)
         parts["status"] = _status(settings)
-        parts["runtime"] = state_dir.read_runtime(settings.state_dir)
+        parts["runtime"] = runtime_file.read_runtime(settings.state_dir)
         parts["jobs"] = _jobs(settings)
         secrets |= settings.secret_values
         try:

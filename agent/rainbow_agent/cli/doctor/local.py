@@ -14,7 +14,7 @@ from rainbow_agent.cli.doctor.faults import Finding, found, well
 from rainbow_agent.core.errors import Fatal, LedgerError, RainbowAgentError, UsageError
 from rainbow_agent.fleet.build import missing_config
 from rainbow_agent.runtime.settings import Settings, load
-from rainbow_agent.storage import disk, state_dir
+from rainbow_agent.storage import disk, runtime_file
 from rainbow_agent.storage.ledger import SqliteLedger
 
 #: Seconds by which clocks may differ without a word.
@@ -206,7 +206,7 @@ def spack(environ: Mapping[str, str]) -> Iterator[Finding]:
 def clock(settings: Settings, now: float) -> Iterator[Finding]:
     """Nothing that was written lies in the future."""
     last = 0.0
-    heartbeat = state_dir.read_runtime(settings.state_dir).get("heartbeat")
+    heartbeat = runtime_file.read_runtime(settings.state_dir).get("heartbeat")
     if isinstance(heartbeat, (int, float)):
         last = float(heartbeat)
     try:

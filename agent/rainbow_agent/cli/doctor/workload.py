@@ -18,7 +18,7 @@ from rainbow_agent.jobspec.simple import simple_jobspec
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
-from rainbow_agent.storage import state_dir
+from rainbow_agent.storage import runtime_file, state_dir
 from rainbow_agent.workload.choose import Choice, choose_as_daemon, open_running, opener
 from rainbow_agent.workload.flux import bindings as flux_bindings
 from rainbow_agent.workload.flux.install import find_command
@@ -33,7 +33,7 @@ JOB_TIMEOUT_S = 30.0
 def workload(settings: Settings, environ: Mapping[str, str], *, run_job: bool) -> Iterator[Finding]:
     """`flux`, `bindings`, `instance`, `queue`, `job`; ends at the first link that is broken."""
     try:
-        choice = choose_as_daemon(settings, state_dir.read_runtime(settings.state_dir))
+        choice = choose_as_daemon(settings, runtime_file.read_runtime(settings.state_dir))
     except UsageError as exc:
         yield found("no-instance", str(exc))
         return
