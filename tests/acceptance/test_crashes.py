@@ -15,7 +15,8 @@ import pytest
 from rainbow_agent.core.states import FINAL_TASK_STATES, JobState, TaskState
 from rainbow_agent.runtime.fault_injection import CrashPoint
 from support.common import eventually
-from support.crashes import Ground, Stage, diamond, grouped, long, set_up
+from support.crash_disk import LET_GO, OFFERED, ON_DISK
+from support.crashes import Ground, diamond, grouped, long, set_up
 from support.servers import SchedulerKind
 from support.site import missing_parts
 from support.tiers import sample
@@ -32,8 +33,6 @@ QUICK = [
     CrashPoint.SORTING,
     CrashPoint.CANCEL_SENT,
 ]
-#: States of tasks that have not begun, as far as the ledger knows.
-UNBEGUN = {TaskState.PENDING, TaskState.SUBMITTING, TaskState.SUBMITTED}
 
 
 @pytest.fixture(
@@ -59,52 +58,6 @@ def ground(
 
 
 # -- a job's life ---------------------------------------------------------------------------------
-
-
-def unreceived(stage: Stage, name: str) -> bool:
-    return name not in [row.name for row in stage.site.program.rows()]
-
-
-def tasks_are(*states: TaskState) -> Callable[[Stage, str], bool]:
-    return lambda stage, name: set(stage.states(name).values()) == set(states)
-
-
-def has_task(state: TaskState) -> Callable[[Stage, str], bool]:
-    return lambda stage, name: state in stage.states(name).values()
-
-
-def is_accepted(*, said: bool) -> Callable[[Stage, str], bool]:
-    return lambda stage, name: (stage.row(name).accepted is not None) == said
-
-
-def ended(*, noted: bool) -> Callable[[Stage, str], bool]:
-    return lambda stage, name: bool(FINAL_TASK_STATES & set(stage.states(name).values())) == noted
-
-
-def begun(*, noted: bool) -> Callable[[Stage, str], bool]:
-    return lambda stage, name: bool(set(stage.states(name).values()) - UNBEGUN) == noted
-
-
-#: What the ledger has when the agent dies; the journal's thread may have been quicker with what
-#: was submitted.
-ON_DISK: dict[CrashPoint, Callable[[Stage, str], bool]] = {
-    CrashPoint.RECEIVED: unreceived,
-    CrashPoint.WRITTEN: lambda stage, name: not stage.row(name).tasks,
-    CrashPoint.PLANNED: tasks_are(TaskState.PENDING),
-    CrashPoint.MARKED: tasks_are(TaskState.SUBMITTING),
-    CrashPoint.SENT: has_task(TaskState.SUBMITTING),
-    CrashPoint.SUBMITTED: has_task(TaskState.SUBMITTING),
-    CrashPoint.RECORDED: is_accepted(said=False),
-    CrashPoint.ACCEPTED: is_accepted(said=False),
-    CrashPoint.LET_GO: is_accepted(said=True),
-    CrashPoint.START_HEARD: begun(noted=False),
-    CrashPoint.START_NOTED: begun(noted=True),
-    CrashPoint.END_HEARD: ended(noted=False),
-    CrashPoint.END_NOTED: ended(noted=True),
-}
-#: Where rainbow still offers the job.
-OFFERED = [*ON_DISK][: [*ON_DISK].index(CrashPoint.ACCEPTED)]
-LET_GO = (CrashPoint.ACCEPTED, CrashPoint.LET_GO)
 
 
 def a_job(ground: Ground, point: CrashPoint, _: Path, time: int = 1) -> None:

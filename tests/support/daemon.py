@@ -49,7 +49,8 @@ from rainbow_agent.workload.choose import Choice
 from support.common import Background, FakeCredentialStore, jobspec_json, plan_json
 from support.ledger import check_invariants
 from support.scheduler import REGISTRATION_SECRET, FakeScheduler
-from support.workload import FakeConnection, FakeWorkload
+from support.workload import FakeWorkload
+from support.workload_connection import FakeConnection
 
 #: A job of two tasks, the second after the first.
 PAIR = jobspec_json({"build": [], "ior": ["build"]})
@@ -291,20 +292,7 @@ class Agent:
         publisher = GraphPublisher(
             scheduler=world.rainbow, ledger=ledger, clock=clock, description=lambda: None
         )
-        registrar = Registrar(
-            cluster="blue",
-            host="127.0.0.1:1",
-            secret=Secret(world.secret),
-            secret_source="the test",
-            scheduler=world.rainbow,
-            store=world.store,
-            ledger=ledger,
-            graph=lambda: "{}",
-            registration_id="of {}".format,
-            clock=clock,
-            graph_events=publisher,
-            ownership=ownership,
-        )
+        registrar = self._registrar(ledger, publisher, ownership)
         reporter = Reporter(
             session=lambda: registrar.session,
             open_scheduler=lambda: world.rainbow,
@@ -331,6 +319,25 @@ class Agent:
             credentials=NoToken(),
             ledger=ledger,
             scheduler=world.rainbow,
+        )
+
+    def _registrar(
+        self, ledger: SqliteLedger, publisher: GraphPublisher, ownership: Ownership
+    ) -> Registrar:
+        world = self.world
+        return Registrar(
+            cluster="blue",
+            host="127.0.0.1:1",
+            secret=Secret(world.secret),
+            secret_source="the test",
+            scheduler=world.rainbow,
+            store=world.store,
+            ledger=ledger,
+            graph=lambda: "{}",
+            registration_id="of {}".format,
+            clock=SystemClock(),
+            graph_events=publisher,
+            ownership=ownership,
         )
 
     def _jobs(self, ledger: SqliteLedger) -> Jobs:

@@ -13,7 +13,8 @@ from rainbow_agent.jobs.tracker import Tracker
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import FakeClock, plan_json
-from support.workload import FakeConnection, FakeWorkload
+from support.workload import FakeWorkload
+from support.workload_connection import FakeConnection
 
 #: Tasks of a job, for jobspec_json().
 DIAMOND: Mapping[str, Sequence[str]] = {

@@ -15,7 +15,8 @@ from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import Background, FakeClock
 from support.ledger import news
-from support.workload import FakeConnection, FakeWorkload
+from support.workload import FakeWorkload
+from support.workload_connection import FakeConnection
 
 
 class World:

@@ -26,6 +26,10 @@ DEFAULT_MAX_JOBS = 100
 #: Columns of a name and of a reason on a terminal.
 MAX_NAME_WIDTH = 32
 MAX_REASON_WIDTH = 120
+_ONE_JOB = (
+    "one JOB is shown whatever its state: leave JOB out to choose with --state, --since, --name or"
+    " --limit"
+)
 
 
 @click.command(name="jobs")
@@ -73,30 +77,26 @@ def command(
         warn_if_down(settings)
         if job is not None:
             if states or since or name or limit:
-                raise UsageError(
-                    "one JOB is shown whatever its state: leave JOB out to choose with --state,"
-                    " --since, --name or --limit"
-                )
+                raise UsageError(_ONE_JOB)
             _show_one(ledger, job, settings, output)
             return
-        wanted = [JobState(s) for s in states]
         shown = limit or (None if output == "json" else DEFAULT_MAX_JOBS)
-        rows, more = [], False
-        if ledger:
-            one_more = None if shown is None else shown + 1
-            rows = ledger.jobs(
-                states=wanted, limit=one_more, newest_first=True, since=start, name=name
-            )
-            more = shown is not None and len(rows) > shown
-            rows = rows[:shown][::-1]
+        wanted = [JobState(s) for s in states]
+        one_more = None if shown is None else shown + 1
+        found = (
+            ledger.jobs(states=wanted, limit=one_more, newest_first=True, since=start, name=name)
+            if ledger
+            else []
+        )
         counts = ledger.counts() if ledger else {}
+    rows = found[:shown][::-1]
     if output == "json":
         echo_json([job_view(row) for row in rows])
         return
     some = " that match" if counts and sum(counts.values()) else ""
     nothing = f"No jobs{some} in {settings.state_dir}."
     click.echo(jobs_table(rows, whole=not _on_terminal()) if rows else nothing)
-    if more:
+    if len(found) > len(rows):
         every = sum(n for state, n in counts.items() if not wanted or state in wanted)
         rest = "" if since or name else f"{every - len(rows)} "
         say(f"({rest}older jobs are not shown; see --limit)")

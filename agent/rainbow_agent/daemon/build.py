@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from rainbow_agent.core.errors import LedgerError
-from rainbow_agent.core.model import JobChange
-from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.daemon import process
 from rainbow_agent.daemon.circuit_breaker import CircuitBreaker
 from rainbow_agent.daemon.daemon import Daemon
 from rainbow_agent.daemon.drain_watch import DrainWatch
+from rainbow_agent.daemon.job_news import JobNews
 from rainbow_agent.daemon.members import Members, observe
 from rainbow_agent.daemon.status_writer import StatusWriter
 from rainbow_agent.daemon.systemd import Notifier
@@ -23,8 +21,9 @@ from rainbow_agent.fleet.fleet import Fleet
 from rainbow_agent.fleet.renamed import say_renamed
 from rainbow_agent.inventory.build import build_watcher
 from rainbow_agent.inventory.watcher import NodeWatcher
-from rainbow_agent.jobs.build import build_jobs
-from rainbow_agent.monitoring.build import build_monitoring
+from rainbow_agent.jobs.build import JobsBuilder
+from rainbow_agent.jobs.jobs import Jobs
+from rainbow_agent.monitoring.build import Monitoring, build_monitoring
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
@@ -40,25 +39,6 @@ from rainbow_agent.storage.ledger_rebuild import REBUILD
 from rainbow_agent.storage.ledger_repair import open_or_replace, save_if_removed
 from rainbow_agent.storage.ledger_watch import LedgerWatch
 from rainbow_agent.workload.choose import Choice, opener
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class JobNews:
-    """Passes on that jobs moved, to all who have to know; from any thread."""
-
-    fleet: Fleet
-    nodes: NodeWatcher
-    breaker: CircuitBreaker
-
-    def heard(self, changes: list[JobChange]) -> None:
-        """Jobs moved."""
-        self.fleet.changed()
-        _log_changes(changes)
-        self.breaker.heard(changes)
-        if any(change.now in FINAL_JOB_STATES for change in changes):
-            self.nodes.jobs_ended()
 
 
 @dataclass(frozen=True)
@@ -94,94 +74,12 @@ class DaemonBuilder:
             Fatal: it cannot begin.
         """
         with ExitStack() as resources:
-            daemon = self._build(stop, broken, resources)
+            ledger = self._open_ledger(broken)
+            resources.callback(save_if_removed, ledger, self.settings.ledger_path)
+            daemon = _Assembly(self, stop, ledger).daemon(resources)
             daemon.resources = resources.pop_all()
         process.spare()
         return daemon
-
-    def _build(self, stop: Stop, broken: LedgerError | None, resources: ExitStack) -> Daemon:
-        settings, telemetry, clock = self.settings, self.telemetry, SystemClock()
-        wake, main = stop.wake_event(), telemetry.loop("main", stop)
-        # What a stop cancels is heard of by the journal's thread, which therefore ends later.
-        journal_stop = Stop() if settings.on_stop == "cancel" else stop
-        ledger = self._open_ledger(broken)
-        resources.callback(save_if_removed, ledger, settings.ledger_path)
-        open_ledger = partial(SqliteLedger.open, settings.ledger_path)
-        open_workload = opener(self.choice, settings, stop)
-        read_drain = partial(state_dir.read_drain, settings.state_dir)
-        nodes = build_watcher(
-            settings, self.choice, open_workload, stop, telemetry, on_description=wake.set
-        )
-        fleet = FleetBuilder(
-            settings=settings,
-            ledger=ledger,
-            open_ledger=open_ledger,
-            open_workload=open_workload,
-            nodes=nodes,
-            read_drain=read_drain,
-            telemetry=telemetry,
-            main=main,
-            stop=stop,
-            wake=wake,
-            redact=self.redact,
-            clock=clock,
-        ).build()
-        resources.callback(fleet.close)
-        breaker = CircuitBreaker(
-            conditions=telemetry.conditions, clock=clock, limit=settings.black_hole
-        )
-        jobs = build_jobs(
-            settings,
-            ledger=ledger,
-            open_ledger=open_ledger,
-            open_workload=open_workload,
-            site=nodes.site,
-            on_change=JobNews(fleet, nodes, breaker).heard,
-            clock=clock,
-            telemetry=telemetry,
-            main=main,
-            journal_stop=journal_stop,
-        )
-        ledger_watch = LedgerWatch(settings.ledger_path)
-        monitoring = build_monitoring(
-            settings,
-            ledger_watch=ledger_watch,
-            workload_kind=self.choice.kind,
-            observe=partial(observe, fleet, jobs, stop),
-            clock=clock,
-            telemetry=telemetry,
-            stop=stop,
-        )
-        return Daemon(
-            Members(
-                nodes=nodes,
-                fleet=fleet,
-                jobs=jobs,
-                monitoring=monitoring,
-                history=HistoryKeeper(
-                    partial(LedgerHistory.open, settings.ledger_path),
-                    keep=Keep(settings.keep_jobs, settings.keep_for),
-                    clock=clock,
-                    stop=stop,
-                    on_shrink=ledger_watch.shrunk,
-                ),
-                breaker=breaker,
-                drain=DrainWatch(read_drain),
-                status=self.status,
-                service=self.service,
-            ),
-            ledger=ledger,
-            stop=stop,
-            loop=main,
-            wake=wake,
-            backoff=Backoff(settings.poll_min, settings.poll_max),
-            clock=clock,
-            telemetry=telemetry,
-            journal_stop=journal_stop,
-            resources=resources,
-            until_idle=self.until_idle,
-            cancel_on_stop=settings.on_stop == "cancel",
-        )
 
     def _open_ledger(self, broken: LedgerError | None) -> SqliteLedger:
         say_renamed(self.settings.config, self.settings.cluster, self.telemetry.conditions)
@@ -196,17 +94,114 @@ class DaemonBuilder:
         return ledger
 
 
-def _log_changes(changes: list[JobChange]) -> None:
-    """A line for each job that moved; what did not end well is worth one at the usual level."""
-    for change in changes:
-        bad = change.now in FINAL_JOB_STATES and change.now is not JobState.COMPLETED
-        log.log(
-            logging.INFO if bad else logging.DEBUG,
-            "Job %d is %s%s",
-            change.key.id,
-            change.now.value,
-            f": {change.reason}" if change.reason else "",
-            extra={"action": "job", "job": str(change.key), "state": change.now.value},
+class _Assembly:
+    """One daemon: what its packages share, and a method for each that builds it from that."""
+
+    def __init__(self, builder: DaemonBuilder, stop: Stop, ledger: SqliteLedger) -> None:
+        settings = builder.settings
+        self._builder, self._settings, self._telemetry = builder, settings, builder.telemetry
+        self._ledger, self._stop, self._clock = ledger, stop, SystemClock()
+        self._wake, self._main = stop.wake_event(), builder.telemetry.loop("main", stop)
+        # What a stop cancels is heard of by the journal's thread, which therefore ends later.
+        self._journal_stop = Stop() if settings.on_stop == "cancel" else stop
+        self._open_ledger = partial(SqliteLedger.open, settings.ledger_path)
+        self._open_workload = opener(builder.choice, settings, stop)
+        self._read_drain = partial(state_dir.read_drain, settings.state_dir)
+
+    def daemon(self, resources: ExitStack) -> Daemon:
+        """The whole; what it opened is closed by `resources`."""
+        settings = self._settings
+        nodes = self._nodes()
+        fleet = self._fleet(nodes)
+        resources.callback(fleet.close)
+        breaker = CircuitBreaker(
+            conditions=self._telemetry.conditions, clock=self._clock, limit=settings.black_hole
+        )
+        jobs = self._jobs(nodes, JobNews(fleet, nodes, breaker))
+        ledger_watch = LedgerWatch(settings.ledger_path)
+        return Daemon(
+            Members(
+                nodes=nodes,
+                fleet=fleet,
+                jobs=jobs,
+                monitoring=self._monitoring(fleet, jobs, ledger_watch),
+                history=self._history(ledger_watch),
+                breaker=breaker,
+                drain=DrainWatch(self._read_drain),
+                status=self._builder.status,
+                service=self._builder.service,
+            ),
+            ledger=self._ledger,
+            stop=self._stop,
+            loop=self._main,
+            wake=self._wake,
+            backoff=Backoff(settings.poll_min, settings.poll_max),
+            clock=self._clock,
+            telemetry=self._telemetry,
+            journal_stop=self._journal_stop,
+            resources=resources,
+            until_idle=self._builder.until_idle,
+            cancel_on_stop=settings.on_stop == "cancel",
+        )
+
+    def _nodes(self) -> NodeWatcher:
+        return build_watcher(
+            self._settings,
+            self._builder.choice,
+            self._open_workload,
+            self._stop,
+            self._telemetry,
+            on_description=self._wake.set,
+        )
+
+    def _fleet(self, nodes: NodeWatcher) -> Fleet:
+        return FleetBuilder(
+            settings=self._settings,
+            ledger=self._ledger,
+            open_ledger=self._open_ledger,
+            open_workload=self._open_workload,
+            nodes=nodes,
+            read_drain=self._read_drain,
+            telemetry=self._telemetry,
+            main=self._main,
+            stop=self._stop,
+            wake=self._wake,
+            redact=self._builder.redact,
+            clock=self._clock,
+        ).build()
+
+    def _jobs(self, nodes: NodeWatcher, news: JobNews) -> Jobs:
+        return JobsBuilder(
+            settings=self._settings,
+            ledger=self._ledger,
+            open_ledger=self._open_ledger,
+            open_workload=self._open_workload,
+            site=nodes.site,
+            on_change=news.heard,
+            telemetry=self._telemetry,
+            main=self._main,
+            journal_stop=self._journal_stop,
+            clock=self._clock,
+        ).build()
+
+    def _monitoring(self, fleet: Fleet, jobs: Jobs, ledger_watch: LedgerWatch) -> Monitoring:
+        return build_monitoring(
+            self._settings,
+            ledger_watch=ledger_watch,
+            workload_kind=self._builder.choice.kind,
+            observe=partial(observe, fleet, jobs, self._stop),
+            clock=self._clock,
+            telemetry=self._telemetry,
+            stop=self._stop,
+        )
+
+    def _history(self, ledger_watch: LedgerWatch) -> HistoryKeeper:
+        return HistoryKeeper(
+            partial(LedgerHistory.open, self._settings.ledger_path),
+            keep=Keep(self._settings.keep_jobs, self._settings.keep_for),
+            clock=self._clock,
+            stop=self._stop,
+            on_shrink=ledger_watch.shrunk,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from rainbow_agent.core.model import JobChange
@@ -21,65 +22,70 @@ from rainbow_agent.runtime.stop import FINISH_SHARE
 from rainbow_agent.storage.ledger import SqliteLedger
 
 
-def build_jobs(
-    settings: Settings,
-    *,
-    ledger: SqliteLedger,
-    open_ledger: Callable[[], SqliteLedger],
-    open_workload: Callable[[], Workload],
-    site: Callable[[StopSignal], Site],
-    on_change: Callable[[list[JobChange]], None],
-    clock: Clock,
-    telemetry: Telemetry,
-    main: Loop,
-    journal_stop: StopSignal,
-) -> Jobs:
-    """The jobs of this agent.
+@dataclass(frozen=True, kw_only=True)
+class JobsBuilder:
+    """Builds the jobs of this agent.
 
-    Args:
+    Attributes:
         settings: cluster, host, grace, on_lost, shared_fs, and the secrets that no job gets.
         ledger: the main loop's.
         open_ledger: opens another, for the journal's thread.
         open_workload: opens a connection; each thread has its own.
         site: the nodes that jobs are placed on; waits for them until the stop that it is given.
         on_change: is called with jobs whose state moved; from the main loop and the journal.
-        clock: for what is written.
         telemetry: conditions, counters and loops.
         main: the main loop, which beats while many jobs are planned.
         journal_stop: ends the journal's thread.
+        clock: for what is written.
     """
-    programs = Programs(shared_fs=settings.shared_fs)
-    environment = job_environment(os.environ, settings.secret_values)
 
-    def open_dispatcher() -> Dispatcher:
+    settings: Settings
+    ledger: SqliteLedger
+    open_ledger: Callable[[], SqliteLedger]
+    open_workload: Callable[[], Workload]
+    site: Callable[[StopSignal], Site]
+    on_change: Callable[[list[JobChange]], None]
+    telemetry: Telemetry
+    main: Loop
+    journal_stop: StopSignal
+    clock: Clock
+
+    def build(self) -> Jobs:
+        """The jobs; the workload manager is not asked for anything yet."""
+        return Jobs(
+            ledger=self.ledger,
+            journal=self._journal(),
+            open_dispatcher=self._dispatcher,
+            on_change=self.on_change,
+            clock=self.clock,
+            conditions=self.telemetry.conditions,
+        )
+
+    def _dispatcher(self) -> Dispatcher:
+        settings = self.settings
+        programs = Programs(shared_fs=settings.shared_fs)
         return Dispatcher(
-            ledger=ledger,
-            workload=open_workload(),
-            plan_text=moving(partial(plan_text, programs=programs), main.beat),
-            site=partial(site, main),
-            environment=environment,
-            clock=clock,
+            ledger=self.ledger,
+            workload=self.open_workload(),
+            plan_text=moving(partial(plan_text, programs=programs), self.main.beat),
+            site=partial(self.site, self.main),
+            environment=job_environment(os.environ, settings.secret_values),
+            clock=self.clock,
             grace=settings.grace * FINISH_SHARE,
-            on_change=on_change,
+            on_change=self.on_change,
             cluster=settings.cluster,
         )
 
-    journal = JournalFollower(
-        open_workload=open_workload,
-        open_ledger=open_ledger,
-        clock=clock,
-        stop=journal_stop,
-        on_change=on_change,
-        telemetry=telemetry,
-        cluster=settings.cluster,
-        host=settings.host,
-        on_lost=settings.on_lost,
-    )
-    return Jobs(
-        ledger=ledger,
-        journal=journal,
-        open_dispatcher=open_dispatcher,
-        on_change=on_change,
-        clock=clock,
-        conditions=telemetry.conditions,
-    )
+    def _journal(self) -> JournalFollower:
+        settings = self.settings
+        return JournalFollower(
+            open_workload=self.open_workload,
+            open_ledger=self.open_ledger,
+            clock=self.clock,
+            stop=self.journal_stop,
+            on_change=self.on_change,
+            telemetry=self.telemetry,
+            cluster=settings.cluster,
+            host=settings.host,
+            on_lost=settings.on_lost,
+        )

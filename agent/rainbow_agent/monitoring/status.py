@@ -146,10 +146,6 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
     said = found.runtime.get("settings")
     used = {**settings_of_run(settings), **(said if isinstance(said, Mapping) else {})}
     running = found.pid is not None
-    rainbow: Mapping[str, Any] = found.runtime.get("rainbow") or {}
-    workload: Mapping[str, Any] = found.runtime.get("workload") or {}
-    heartbeat = found.runtime.get("heartbeat")
-    contact = rainbow.get("last_contact")
     reasons = reasons_of(found, now)
     return {
         "state": word_of(found, reasons),
@@ -158,25 +154,9 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
         "state_dir": str(settings.state_dir),
         "cluster": used["cluster"],
         "registration": found.registration,
-        "rainbow": {
-            "host": used["host"],
-            "reachable": rainbow.get("reachable") if running else None,
-            "last_contact": when(contact) if contact else None,
-            "problem": rainbow.get("problem") or None,
-        },
-        "workload": {
-            "kind": workload.get("kind"),
-            "uri": workload.get("uri"),
-            "reachable": workload.get("reachable") if running else None,
-            "problem": workload.get("problem") or None,
-        },
-        "daemon": {
-            "running": running,
-            "pid": found.pid,
-            "since": when(found.since) if found.since else None,
-            "heartbeat_age": round(now - heartbeat, 1) if heartbeat else None,
-            "ended": None if running else _ended(found),
-        },
+        "rainbow": _rainbow(used["host"], found.runtime.get("rainbow") or {}, running=running),
+        "workload": _workload(found.runtime.get("workload") or {}, running=running),
+        "daemon": _daemon(found, now),
         "http": _served(found.runtime.get("http")) if running else None,
         "resources": _resources(found.runtime, running=running),
         "nodes": found.runtime.get("nodes"),
@@ -186,6 +166,36 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
         else {state.value: n for state, n in found.counts.items()},
         "errors": [_error(job) for job in found.errors],
         "history": None if found.counts is None else _history(used, found),
+    }
+
+
+def _rainbow(host: str, rainbow: Mapping[str, Any], *, running: bool) -> dict[str, Any]:
+    contact = rainbow.get("last_contact")
+    return {
+        "host": host,
+        "reachable": rainbow.get("reachable") if running else None,
+        "last_contact": when(contact) if contact else None,
+        "problem": rainbow.get("problem") or None,
+    }
+
+
+def _workload(workload: Mapping[str, Any], *, running: bool) -> dict[str, Any]:
+    return {
+        "kind": workload.get("kind"),
+        "uri": workload.get("uri"),
+        "reachable": workload.get("reachable") if running else None,
+        "problem": workload.get("problem") or None,
+    }
+
+
+def _daemon(found: Sources, now: float) -> dict[str, Any]:
+    running, heartbeat = found.pid is not None, found.runtime.get("heartbeat")
+    return {
+        "running": running,
+        "pid": found.pid,
+        "since": when(found.since) if found.since else None,
+        "heartbeat_age": round(now - heartbeat, 1) if heartbeat else None,
+        "ended": None if running else _ended(found),
     }
 
 

@@ -11,7 +11,7 @@ import math
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -232,14 +232,9 @@ def load(
             continue
         _put(values, sources, spec.name, *found)
     _derive_paths(values, environ)
-    if "cluster" not in values and environ.get("CLUSTER_NAME"):
-        _put(values, sources, "cluster", environ["CLUSTER_NAME"], "environment CLUSTER_NAME")
-    for name, text in from_config(values["config"]).items():
-        if name not in values and text:
-            _put(values, sources, name, text, f"file {values['config']}")
-    if "cluster" not in values:
-        host = (hostname or socket.gethostname()).split(".")[0].lower()
-        _put(values, sources, "cluster", default_cluster(host), f"hostname {host}")
+    for name, text, source in _other_sources(values["config"], environ, hostname, from_config):
+        if name not in values:
+            _put(values, sources, name, text, source)
     if values.get("poll_min", 0.25) > values.get("poll_max", 5.0):
         raise UsageError("RAINBOW_POLL_MIN is above RAINBOW_POLL_MAX: lower it or raise the other")
     _check_tls(values)
@@ -255,6 +250,22 @@ def load(
         unused_proxy=next((name for name in _PROXY_NAMES if environ.get(name)), ""),
         warnings=tuple(unknown_names(environ)),
     )
+
+
+def _other_sources(
+    config: Path,
+    environ: Mapping[str, str],
+    hostname: str | None,
+    from_config: Callable[[Path], Mapping[str, str]],
+) -> Iterator[tuple[str, str, str]]:
+    """What counts where no flag or variable says it: name, text and source, the best first."""
+    if environ.get("CLUSTER_NAME"):
+        yield "cluster", environ["CLUSTER_NAME"], "environment CLUSTER_NAME"
+    for name, text in from_config(config).items():
+        if text:
+            yield name, text, f"file {config}"
+    host = (hostname or socket.gethostname()).split(".")[0].lower()
+    yield "cluster", default_cluster(host), f"hostname {host}"
 
 
 def _check_tls(values: Mapping[str, Any]) -> None:

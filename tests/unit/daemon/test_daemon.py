@@ -32,7 +32,7 @@ from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import eventually, jobspec_json
 from support.daemon import PAIR, Agent, World
 from support.ledger import add_job, news
-from support.workload import FakeConnection
+from support.workload_connection import FakeConnection
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from rainbow_agent.jobs.dispatcher import Dispatcher
 from rainbow_agent.jobs.journal import JournalFollower
 from support.common import eventually, jobspec_json
 from support.daemon import PAIR, World
-from support.workload import Break, FakeConnection, FakeWorkload
+from support.workload import FakeWorkload
+from support.workload_connection import Break, FakeConnection
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import jobspec_json, plan_json
 from support.dispatch import DIAMOND, Harness
 from support.ledger import checked_ledger
-from support.workload import Break, FakeWorkload
+from support.workload import FakeWorkload
+from support.workload_connection import Break
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import eventually
 from support.journal import World
 from support.ledger import add_job, checked_ledger, news
-from support.workload import Break, FakeConnection, FakeJournal
+from support.workload_connection import Break, FakeConnection, FakeJournal
 
 
 @pytest.fixture

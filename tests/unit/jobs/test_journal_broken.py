@@ -14,7 +14,8 @@ from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.storage.ledger_rebuild import INSTANCE, LINEAGE
 from support.journal import World
 from support.ledger import add_job, checked_ledger, news
-from support.workload import FakeConnection, FakeJournal, FakeWorkload
+from support.workload import FakeWorkload
+from support.workload_connection import FakeConnection, FakeJournal
 
 FLUX_ID = 77
 TIMESTAMP = 1003.0

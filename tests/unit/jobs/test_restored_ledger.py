@@ -33,7 +33,8 @@ from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import Background, FakeClock, jobspec_json, plan_json
 from support.dispatch import DIAMOND
 from support.ledger import check_invariants
-from support.workload import Break, FakeWorkload
+from support.workload import FakeWorkload
+from support.workload_connection import Break
 
 #: Jobs that come at once.
 BURST = 40

@@ -8,18 +8,14 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.runtime.addresses import Address
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import (
     Settings,
     default_state_dir,
     env_name,
     load,
-    setting_fields,
     unknown_names,
 )
-
-DOCS = Path(__file__).parents[3] / "docs" / "settings.md"
 
 
 def settings(
@@ -343,62 +339,6 @@ def test_a_field_that_is_no_setting_has_no_variable() -> None:
         env_name("colour")
 
 
-def documented() -> dict[str, tuple[str, str]]:
-    """Variable to (default, meaning), from the table in docs/settings.md."""
-    row = re.compile(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", re.MULTILINE)
-    return {m[1]: (m[2], m[3]) for m in row.finditer(DOCS.read_text(encoding="utf-8"))}
-
-
-def test_every_setting_is_documented_and_nothing_else() -> None:
-    """docs/settings.md has one row a setting, in the same order."""
-    assert list(documented()) == [env_name(spec.name) for spec in setting_fields()]
-
-
-@pytest.mark.parametrize("spec", setting_fields(), ids=lambda spec: str(spec.name))
-def test_documented_meaning_and_default_are_the_real_ones(spec: object) -> None:
-    """The row has the help text word for word, and the default that a run really gets."""
-    name, metadata = spec.name, spec.metadata  # type: ignore[attr-defined] # Field is untyped here
-    default, meaning = documented()[env_name(name)]
-    assert meaning.startswith(metadata["help"])
-    real = getattr(settings(), name)
-    if isinstance(real, (int, float)) and real:
-        assert default.strip("`") != default
-        assert metadata["parse"](default.strip("`")) == real
-    elif isinstance(real, (str, Address)) and real and name != "cluster":
-        assert default == f"`{real}`"
-    else:
-        assert "`" not in default, "a default that depends on the machine is given in words"
-
-
-def test_secrets_are_marked_in_the_documentation() -> None:
-    """A reader sees which settings can come from a file."""
-    marked = {name for name, (_, meaning) in documented().items() if "`_FILE`" in meaning}
-    assert marked == {env_name(s.name) for s in setting_fields() if s.metadata.get("secret")}
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("127.0.0.1:8788", Address("127.0.0.1", 8788)),
-        ("[::1]:0", Address("::1", 0)),
-        (":8788", Address("0.0.0.0", 8788)),
-        ("agent.svc:80", Address("agent.svc", 80)),
-        ("off", None),
-        ("OFF", None),
-    ],
-)
-def test_where_to_serve(text: str, address: Address | None) -> None:
-    """An address as programs write them, or nowhere."""
-    assert settings({"RAINBOW_HTTP": text}).http == address
-
-
-@pytest.mark.parametrize("text", ["8788", "a:b:80", "host:", "host:99999", "host:-1", "::1:8788"])
-def test_what_is_no_address_is_refused(text: str) -> None:
-    """With the form that it should have."""
-    with pytest.raises(UsageError, match=r"RAINBOW_HTTP .* (must be host:port|write \[::1\]:8788)"):
-        settings({"RAINBOW_HTTP": text})
-
-
 @pytest.mark.parametrize(
     ("hostname", "cluster"),
     [
@@ -429,29 +369,3 @@ def test_a_user_without_a_home_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         load({"RAINBOW_CLUSTER": "blue"})
     with pytest.raises(UsageError, match=r"RAINBOW_CONFIG .*write the path out"):
         load({"RAINBOW_STATE_DIR": "/s", "RAINBOW_CONFIG": "~/c.yaml"})
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90d", 7_776_000.0), ("12h", 43_200.0), ("1.5m", 90.0), ("45s", 45.0), ("all", None)],
-)
-def test_how_long_jobs_are_kept(text: str, seconds: float | None) -> None:
-    """A number with its unit, or without end."""
-    assert settings({"RAINBOW_KEEP_FOR": text}).keep_for == seconds
-
-
-@pytest.mark.parametrize(("text", "number"), [("1", 1), ("5000000", 5_000_000), ("ALL", None)])
-def test_how_many_jobs_are_kept(text: str, number: int | None) -> None:
-    """A whole number, or without end."""
-    assert settings({"RAINBOW_KEEP_JOBS": text}).keep_jobs == number
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [("FOR", text) for text in ("30", "0d", "-1d", "d", "1w", "nan")]
-    + [("JOBS", text) for text in ("0", "-1", "1e3", "many")],
-)
-def test_what_is_kept_without_sense(name: str, text: str) -> None:
-    """A number without a unit is no time, and nothing is kept by 0."""
-    with pytest.raises(UsageError, match=f"RAINBOW_KEEP_{name}"):
-        settings({f"RAINBOW_KEEP_{name}": text})

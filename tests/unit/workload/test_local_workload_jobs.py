@@ -6,13 +6,11 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rainbow_agent.core.workload_values import EventKind, SubmitRefused, Submitted
-from rainbow_agent.workload.local.workload import shut_down
 from support.common import eventually
 from support.local_workload import (
     Watched,
@@ -28,21 +26,6 @@ from support.local_workload import (
 )
 
 FOREVER = ["sleep", "1000"]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder whose server, if a test starts one, is ended after it."""
-    path = tmp_path / "workload"
-    yield path
-    shut_down(path)
-
-
-@pytest.fixture
-def watched(folder: Path) -> Iterator[Watched]:
-    """A client of a server with two cores."""
-    with watching(folder, cores=2) as client:
-        yield client
 
 
 @pytest.mark.parametrize(
