@@ -5,9 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib
-import io
 import os
-import re
 import signal
 import sys
 from contextlib import contextmanager, suppress
@@ -21,6 +19,7 @@ demote_python_path(sys.path, os.environ.get("PYTHONPATH", ""), os.getcwd())  # n
 
 import click  # noqa: E402
 
+from rainbow_agent import __version__  # noqa: E402
 from rainbow_agent.runtime.fault_injection import install  # noqa: E402
 from rainbow_agent.runtime.logs import clean  # noqa: E402
 from rainbow_agent.runtime.standard_streams import repair  # noqa: E402
@@ -62,7 +61,7 @@ VERBS = (
 SHORT_HELP = {
     "start": "Run the daemon: register the cluster, receive jobs, submit them, and report.",
     "status": "Show the agent's status, also while it is down.",
-    "jobs": "List the jobs that this cluster received, or show the tasks of one JOB as a tree.",
+    "jobs": "List the jobs that this cluster received, or show the tasks of each JOB as a tree.",
     "explain": "Tell a JOB's whole story: why it is in its state, and what to do next.",
     "logs": "Show the output of a JOB's tasks, or of one TASK.",
     "cancel": "Cancel JOBs with all their tasks, and report it to rainbow.",
@@ -120,17 +119,26 @@ def _lost_output(exc: OSError) -> NoReturn:
 
 @contextmanager
 def _errors_of_click() -> Iterator[None]:
-    """What click finds wrong with the arguments is said as all other errors are."""
+    """What click finds wrong with the arguments is said as all other errors are: in a sentence."""
     try:
         yield
     except click.ClickException as exc:
-        text = io.StringIO()
-        exc.show(file=text)
-        click.echo(re.sub(r"(?m)^Error: ", "error: ", text.getvalue(), count=1), err=True, nl=False)
+        if type(exc).__name__ == "NoArgsIsHelpError":  # click 8.2: the help is the message
+            click.echo(exc.format_message(), err=True)
+        else:
+            click.echo(f"error: {clean(_sentence(exc))}", err=True)
         sys.exit(exc.exit_code)
     except click.Abort:
         click.echo("error: interrupted", err=True)
         sys.exit(1)
+
+
+def _sentence(exc: click.ClickException) -> str:
+    """What is wrong, and where to read how it is used."""
+    text = exc.format_message().removesuffix(".")
+    text = text[:1].lower() + text[1:]
+    context = getattr(exc, "ctx", None)
+    return f"{text}. See `{context.command_path} --help`" if context is not None else text
 
 
 class LazyGroup(click.Group):
@@ -204,6 +212,7 @@ def first_sentence(command: click.Command) -> str:
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 def main() -> None:
     """Make a Flux cluster a member of a rainbow fleet.
 

@@ -43,7 +43,9 @@ POLL_INTERVAL_S = 0.2
 @click.argument(
     "jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=completing.open_jobs
 )
-@click.option("--reason", default="", metavar="TEXT", help="The reason; `explain` shows it.")
+@click.option(
+    "--reason", default="", metavar="TEXT", help="The reason, which `explain` shows; default: none."
+)
 @click.option("--no-wait", is_flag=True, help="Do not wait until the jobs are over.")
 @click.option(
     "--timeout",

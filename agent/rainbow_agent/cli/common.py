@@ -14,7 +14,7 @@ import click
 
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.runtime.logs import clean
-from rainbow_agent.runtime.settings import Settings, load
+from rainbow_agent.runtime.settings import Settings, default_of, env_name, load
 
 #: The exit code when a --timeout ran out, as of timeout(1).
 TIMED_OUT: Final = 124
@@ -23,13 +23,23 @@ MAX_REASON_LENGTH: Final = 200
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_FLAGS = {
-    "host": ("HOST:PORT", "The rainbow scheduler (RAINBOW_HOST)."),
-    "cluster": ("NAME", "The cluster's name (RAINBOW_CLUSTER)."),
-    "state_dir": ("DIR", "The state folder: ledger, credentials, lock (RAINBOW_STATE_DIR)."),
-    "config": ("FILE", "The rainbow-config.yaml (RAINBOW_CONFIG)."),
-    "workload": ("KIND", "auto, flux or local (RAINBOW_WORKLOAD)."),
-    "subsystems_dir": ("DIR", "The user's own subsystems (RAINBOW_SUBSYSTEMS_DIR)."),
+#: Settings that are options of verbs, too: what stands for the value, what it is, and its default
+#: where that depends on the machine.
+_FLAGS: Final = {
+    "host": ("HOST:PORT", "The rainbow scheduler.", ""),
+    "cluster": ("NAME", "The cluster's name.", "the hostname without its number"),
+    "state_dir": (
+        "DIR",
+        "The state folder: ledger, credentials, lock.",
+        "/var/lib/rainbow-agent for root, else ~/.local/state/rainbow-agent",
+    ),
+    "config": (
+        "FILE",
+        "The file of secrets and tokens.",
+        "rainbow-config.yaml in the state folder",
+    ),
+    "workload": ("KIND", "Where tasks run: auto, flux or local.", ""),
+    "subsystems_dir": ("DIR", "The user's own subsystems.", "~/.compspec/subsystems"),
 }
 
 
@@ -56,10 +66,11 @@ def flag_options(*names: str) -> Callable[[F], F]:
             return function(*args, flags=flags, **kwargs)
 
         for name in reversed(names):
-            metavar, text = _FLAGS[name]
-            wrapper = click.option("--" + name.replace("_", "-"), name, metavar=metavar, help=text)(
-                wrapper
-            )
+            metavar, text, default = _FLAGS[name]
+            known = f"[env: {env_name(name)}; default: {default or default_of(name)}]"
+            wrapper = click.option(
+                "--" + name.replace("_", "-"), name, metavar=metavar, help=f"{text}  {known}"
+            )(wrapper)
         return wrapper  # type: ignore[return-value] # functools.wraps keeps the shape
 
     return decorate

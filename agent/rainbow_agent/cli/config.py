@@ -17,8 +17,8 @@ from rainbow_agent.cli.common import (
     reports_errors,
     say,
 )
+from rainbow_agent.cli.terminal import fitted
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.monitoring.views import table
 from rainbow_agent.runtime import setting_types
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import Settings, env_name, setting_fields
@@ -67,8 +67,13 @@ def _show(view: Mapping[str, Any], output: str) -> None:
     if output == "json":
         echo_json(view)
         return
-    rows = [[each["name"], each["value"] or "-", each["source"]] for each in view["settings"]]
-    click.echo(table(["SETTING", "VALUE", "FROM"], rows))
+    rows = [[each["name"], each["value"] or "-", _from(each)] for each in view["settings"]]
+    click.echo(fitted(["SETTING", "VALUE", "FROM"], rows, yielding=("FROM", "VALUE")))
+
+
+def _from(setting: Mapping[str, Any]) -> str:
+    """The source in short: a variable has the name of its setting."""
+    return str(setting["source"]).replace(f"environment {setting['name']}", "environment")
 
 
 def config_view(settings: Settings) -> dict[str, Any]:
@@ -97,8 +102,8 @@ def _text(value: Any, parse: Callable[[str], Any]) -> str | None:
     """A value as it would be written in the environment."""
     if parse is setting_types.age_or_all:
         return setting_types.age_text(value)
-    if value is None and parse is setting_types.count_or_all:
-        return "all"
+    if value is None and parse in (setting_types.count_or_all, setting_types.listen):
+        return "off" if parse is setting_types.listen else "all"
     if isinstance(value, Secret):
         return MASK if value else None
     text = "" if value is None else str(value)

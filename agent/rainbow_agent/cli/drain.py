@@ -29,13 +29,15 @@ POLL_INTERVAL_S: Final = 0.2
 
 
 @click.command(name="drain")
-@click.option("--reason", default="", metavar="TEXT", help="The reason; `status` shows it.")
+@click.option(
+    "--reason", default="", metavar="TEXT", help="The reason, which `status` shows; default: none."
+)
 @click.option("--wait", is_flag=True, help="Wait until none of the cluster's jobs is running.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="With --wait: how long to wait at most; then exit with status 124.",
+    help="With --wait: how long to wait at most, then exit with status 124; default: no limit.",
 )
 @offline_option("Drain although no daemon runs, before its next start.")
 @settings_options("cluster", "state_dir")

@@ -7,14 +7,18 @@ from contextlib import closing
 import click
 
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
+from rainbow_agent.cli.terminal import fitted
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.monitoring.views import table
 from rainbow_agent.runtime.settings import Settings
 
 
 @click.command(name="receive")
 @click.option(
-    "--max-jobs", type=click.IntRange(min=0), default=0, help="At most this many; 0: all."
+    "--max-jobs",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="At most this many; 0: all.",
 )
 @settings_options("host", "cluster", "state_dir", "config")
 @output_option
@@ -39,7 +43,7 @@ def command(max_jobs: int, settings: Settings, output: str) -> None:
     if output == "json":
         echo_json([{"id": o.id, "name": o.name, "jobspec": o.jobspec} for o in offers])
     elif offers:
-        lines = [[str(o.id), o.name[:40], f"{len(o.jobspec)} characters"] for o in offers]
-        click.echo(table(["ID", "NAME", "JOBSPEC"], lines))
+        lines = [[str(o.id), o.name, f"{len(o.jobspec)} characters"] for o in offers]
+        click.echo(fitted(["ID", "NAME", "JOBSPEC"], lines, yielding=("NAME",)))
     else:
-        click.echo("No jobs wait.")
+        click.echo("No jobs are waiting.")

@@ -18,11 +18,14 @@ from rainbow_agent.cli.common import reports_errors, say
     "--secret",
     envvar="RAINBOW_SECRET",
     default="chocolate-cookies",
+    show_default=True,
+    show_envvar=True,
     help="The registration secret; in RAINBOW_SECRET it does not show in `ps`.",
 )
 @click.option(
     "--global-token",
     envvar="RAINBOW_TOKEN",
+    show_envvar=True,
     help="The token for all clusters; default: the name; '': each cluster gets its own.",
 )
 @click.option(
@@ -38,10 +41,18 @@ from rainbow_agent.cli.common import reports_errors, say
 @click.option(
     "--ca-cert",
     type=click.Path(path_type=Path),
-    help="The authority that signs clients' certificates (PEM).",
+    help="The authority that signs clients' certificates (PEM); default: no TLS.",
 )
-@click.option("--cert", type=click.Path(path_type=Path), help="The server's certificate (PEM).")
-@click.option("--key", type=click.Path(path_type=Path), help="The server's private key (PEM).")
+@click.option(
+    "--cert",
+    type=click.Path(path_type=Path),
+    help="The server's certificate (PEM); default: no TLS.",
+)
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="The server's private key (PEM); default: no TLS.",
+)
 @reports_errors
 def command(
     *,

@@ -35,13 +35,22 @@ class _Submit(click.Command):
 @click.command(name="submit", cls=_Submit)
 @click.argument("words", nargs=-1, required=True, metavar="JOBSPEC.yaml | -- COMMAND")
 @click.option("--nodes", type=click.IntRange(min=1), help="Nodes for COMMAND; default: 1.")
-@click.option("--cores", type=click.IntRange(min=1), help="Cores for COMMAND on each node.")
-@click.option("--gpus", type=click.IntRange(min=1), help="GPUs for COMMAND on each node.")
+@click.option(
+    "--cores", type=click.IntRange(min=1), help="Cores for COMMAND on each node; default: 1."
+)
+@click.option(
+    "--gpus", type=click.IntRange(min=1), help="GPUs for COMMAND on each node; default: none."
+)
 @click.option("--name", help="The job's name in rainbow's list; default: the jobspec's own.")
 @click.option(
     "--satisfy-only", is_flag=True, help="Show which clusters could run it; submit nothing."
 )
-@click.option("--select", default="", metavar="ALGO", help="Selection algorithm, e.g. random.")
+@click.option(
+    "--select",
+    default="",
+    metavar="ALGO",
+    help="Selection algorithm, e.g. random; default: the server's.",
+)
 @settings_options("host", "config")
 @output_option
 @reports_errors

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from rainbow_agent.core.model import JobRow, TaskRow
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState, TaskState
+from rainbow_agent.monitoring.blame import in_names
 
 
 class Remedy(NamedTuple):
@@ -166,6 +167,15 @@ def culprit(job: JobRow) -> TaskRow | None:
     if not bad:
         return None
     return min(bad, key=lambda t: (order[t.state], t.finished or 0.0, t.position, t.key.replica))
+
+
+def blamed(job: JobRow) -> tuple[str | None, str | None]:
+    """The task that decided how a job ended, where it has several, and why it ended so."""
+    reason, task = in_names(job.reason, job), culprit(job)
+    if reason is None or task is None or len({each.key.task for each in job.tasks}) == 1:
+        return None, reason
+    replica = f"[{task.key.replica}]" if task.key.replica else ""
+    return f"{task.key.task}{replica}", in_names(task.reason, job) or reason
 
 
 def remedy(job: JobRow) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from rainbow_agent.core.model import Drain, JobRow
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
+from rainbow_agent.monitoring.remedies import blamed
 from rainbow_agent.monitoring.views import job_view
 from rainbow_agent.runtime.conditions import Condition, ConditionName
 from rainbow_agent.runtime.logs import clean, when
@@ -233,9 +234,9 @@ def _draining(drain: Drain | None) -> dict[str, Any] | None:
 
 def _error(job: JobRow) -> dict[str, Any]:
     view = job_view(job)
-    return {name: view[name] for name in ("id", "registration", "name", "state", "reason")} | {
-        "finished": view["finished"]
-    }
+    names = ("id", "registration", "name", "state", "reason", "finished")
+    task, reason = blamed(job)
+    return {name: view[name] for name in names} | {"task": task, "reason": reason}
 
 
 def _resources(runtime: Mapping[str, Any], *, running: bool) -> dict[str, int | None]:

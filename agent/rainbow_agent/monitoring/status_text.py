@@ -148,8 +148,8 @@ def _history(history: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
 def _error(error: Mapping[str, Any], now: float) -> str:
     since = f"{ago(seconds_since(error['finished'], now))} ago  " if error["finished"] else ""
     name = f" ({error['name']})" if error["name"] else ""
-    reason = f": {error['reason']}" if error["reason"] else ""
-    return f"{since}job {error['id']}{name} {error['state']}{reason}"
+    why = "".join(f": {part}" for part in (error.get("task"), error["reason"]) if part)
+    return f"{since}job {error['id']}{name} {error['state']}{why}"
 
 
 def progress_lines(jobs: Sequence[Mapping[str, Any]], width: int = WIDTH) -> list[str]:

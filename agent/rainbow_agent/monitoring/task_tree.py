@@ -7,7 +7,7 @@ deepest, and names the others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rainbow_agent.core.model import TaskRow
@@ -50,13 +50,23 @@ def parents(tasks: Sequence[TaskRow]) -> dict[str, str | None]:
     return found
 
 
-def tree_table(tasks: Sequence[TaskRow], now: float, branches: Branches = DRAWN) -> str:
+#: The columns of the table.
+HEADER = ["TASK", "STATE", "EXIT", "STARTED", "TOOK", "JOB ID", "ALSO AFTER"]
+
+
+def tree_table(
+    tasks: Sequence[TaskRow],
+    now: float,
+    branches: Branches = DRAWN,
+    show: Callable[[list[str], list[list[str]]], str] = table,
+) -> str:
     """The tasks of one job for people, in dependency order.
 
     Args:
         tasks: by position and replica.
         now: epoch seconds; what runs is measured up to it.
         branches: what draws the tree.
+        show: makes a table of a header and rows.
     """
     above = parents(tasks)
     by_name: dict[str, list[TaskRow]] = {}
@@ -70,7 +80,7 @@ def tree_table(tasks: Sequence[TaskRow], now: float, branches: Branches = DRAWN)
         for lead, name in _walk(below, None, "", branches)
         for cells in _cells(lead, by_name[name], above[name], now)
     ]
-    return table(["TASK", "STATE", "EXIT", "STARTED", "TOOK", "JOB ID", "ALSO AFTER"], rows)
+    return show(HEADER, rows)
 
 
 def _walk(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -103,12 +103,49 @@ def story_view(line: StoryLine) -> dict[str, Any]:
     }
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Columns for people, two spaces apart; control characters shown, not sent."""
+#: Columns below which a cell is not cut: less says nothing.
+_LEAST: Final = 8
+
+
+def table(
+    header: list[str],
+    rows: list[list[str]],
+    *,
+    width: int | None = None,
+    yielding: Sequence[str] = (),
+    end: str = "…",
+    paint: Callable[[str, str], str] = lambda _, cell: cell,
+) -> str:
+    """Columns for people, two spaces apart; control characters shown, not sent.
+
+    Args:
+        header: the columns' names.
+        rows: their cells.
+        width: columns of the terminal; None: as wide as it gets.
+        yielding: columns that are cut where it is too wide, the first to be cut first.
+        end: what a cell that was cut ends in.
+        paint: puts colour on a cell, by the column's name; the cell itself stays.
+    """
     cells = [[clean(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells)
-    return "\n".join(line.rstrip() for line in lines)
+    for name in yielding if width is not None else ():
+        place, over = header.index(name), sum(widths) + 2 * (len(widths) - 1) - (width or 0)
+        if over > 0:
+            least = min(widths[place], max(_LEAST, len(name)))
+            widths[place] = max(widths[place] - over, least)
+    lines = []
+    for n, row in enumerate(cells):
+        cut = [_cut(cell, size, end).ljust(size) for cell, size in zip(row, widths, strict=True)]
+        # The last cell has nothing after it that it would have to be padded for.
+        cut[-1] = cut[-1].rstrip()
+        shown = cut if not n else [paint(*pair) for pair in zip(header, cut, strict=True)]
+        lines.append("  ".join(shown).rstrip())
+    return "\n".join(lines)
+
+
+def _cut(text: str, width: int, end: str) -> str:
+    """At most so many characters; that some are missing shows."""
+    return text if len(text) <= width else text[: max(width - len(end), 0)] + end
 
 
 def ago(seconds: float) -> str:

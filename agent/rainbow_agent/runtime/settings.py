@@ -199,6 +199,11 @@ def env_name(name: str) -> str:
     raise KeyError(name)
 
 
+def default_of(name: str) -> str:
+    """A field's default as it would be written in the environment."""
+    return next(str(spec.default) for spec in fields(Settings) if spec.name == name)
+
+
 def setting_fields() -> list[Any]:
     """The dataclass fields that are settings, in order."""
     return [spec for spec in fields(Settings) if "parse" in spec.metadata]

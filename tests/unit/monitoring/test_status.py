@@ -256,6 +256,7 @@ def test_the_last_errors_are_told(settings: Settings) -> None:
             "registration": "r1",
             "name": "ior",
             "state": "failed",
+            "task": None,
             "reason": "exit code 3",
             "finished": "2024-05-17T09:49:40.000Z",
         }

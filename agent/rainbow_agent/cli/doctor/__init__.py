@@ -19,7 +19,7 @@ from rainbow_agent.cli.common import (
     say,
 )
 from rainbow_agent.cli.config import config_view
-from rainbow_agent.cli.status import wants_colour
+from rainbow_agent.cli.terminal import text_columns, wants_colour
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.monitoring.status_sources import look
 from rainbow_agent.monitoring.views import wrapped
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from rainbow_agent.cli.doctor.faults import Finding
 
 _LEVEL_COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red", "skip": "cyan"}
-#: Where the text of a line begins, and columns that are used.
-INDENT, WIDTH = 23, 100
+#: Where the text of a line begins.
+INDENT = 23
 
 
 @click.command(name="doctor")
@@ -41,7 +41,7 @@ INDENT, WIDTH = 23, 100
     "--bundle",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write what a maintainer needs into a tar file (.tar.gz), without secrets.",
+    help="Write what a maintainer needs into a tar file, without secrets; default: no file.",
 )
 @flag_options("host", "cluster", "state_dir", "config", "workload")
 @output_option
@@ -76,16 +76,16 @@ def _status(settings: Settings) -> Mapping[str, Any]:
 
 def _shown(lines: Iterator[Finding]) -> Iterator[Finding]:
     """Each line as soon as it is known."""
-    colour = wants_colour()
+    colour, width = wants_colour(), text_columns()
     for finding in lines:
         word = finding.level.name.lower()
         head = f"{word:<8}{finding.check}"
-        first, *rest = wrapped(head, finding.text, WIDTH, INDENT)
+        first, *rest = wrapped(head, finding.text, width, INDENT)
         if colour:
             first = click.style(word, fg=_LEVEL_COLOURS[word], bold=True) + first[len(word) :]
         click.echo("\n".join([first, *rest]), color=colour)
         if finding.cure:
-            click.echo("\n".join(wrapped("        to do:", finding.cure, WIDTH, INDENT)))
+            click.echo("\n".join(wrapped("        to do:", finding.cure, width, INDENT)))
         yield finding
 
 

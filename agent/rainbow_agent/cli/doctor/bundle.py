@@ -22,7 +22,6 @@ _DISTRIBUTIONS = (
     "pyyaml",
     "flux-python",
     "archspec",
-    "rich",
 )
 #: Secrets shorter than this also turn up in innocent text.
 _MIN_SECRET_LENGTH = 4
