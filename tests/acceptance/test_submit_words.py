@@ -10,6 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from rainbow_agent.cli import main
+from rainbow_agent.cli import submit as submit_verb
+from rainbow_agent.cli.command_options import command_jobspec, command_options, default_name
+from rainbow_agent.jobspec.plan import plan_text
+from rainbow_agent.jobspec.wire import to_wire
 
 NO_FOLDER = str(Path(tempfile.gettempdir()) / f"never-made-{secrets.token_hex(8)}")
 
@@ -67,3 +71,55 @@ def test_requirements_can_be_asked_about(tmp_path: Path) -> None:
         code, said = submit(*words)
         assert code == 1
         assert "127.0.0.1:1" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["-t", "soon"], "--time-limit soon: write minutes, or a number with ms, s, m, h or d"),
+        (["--env", "=x"], "--env =x: write NAME=VALUE"),
+        (["--env", "NO_SUCH_VARIABLE"], "this shell has no such variable"),
+        (["-N", "2", "-n", "3"], "--tasks 3 cannot be spread evenly over --nodes 2"),
+    ],
+)
+def test_options_that_cannot_be_used(words: list[str], problem: str) -> None:
+    """Each is named, with what to write."""
+    code, said = submit(*words, "--", "hostname")
+    assert code == 2
+    assert problem in said
+
+
+def test_flags_of_flux_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bare time is minutes, as for `flux submit`; a variable without a value is this shell's."""
+    monkeypatch.setenv("SHELLS_OWN", "own")
+    words = ["-N", "2", "-n", "4", "-c", "3", "-g", "1", "-t", "10", "--cwd", "/data", "-q", "gpu"]
+    context = submit_verb.command.make_context(
+        "submit", [*words, "--env", "A=b=c", "--env", "SHELLS_OWN", "--job-name", "x", "--", "ior"]
+    )
+    found: dict[str, object] = {}
+
+    @command_options
+    def keep(*, asked: dict[str, object], **_: object) -> None:
+        found.update(asked)
+
+    names = {key: value for key, value in context.params.items() if key != "name"}
+    keep(**names)
+    document = command_jobspec(("ior",), name=context.params["name"], asked=found)
+    assert document["name"] == "x"
+    assert document["attributes"] == {
+        "cwd": "/data",
+        "queue": "gpu",
+        "duration": "10m",
+        "environment": {"A": "b=c", "SHELLS_OWN": "own"},
+    }
+    (task,) = plan_text(to_wire(document)).tasks
+    assert task.jobspec["attributes"]["system"]["duration"] == 600
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("a/sweep.yaml", "sweep"), ("x.tar.gz", "x"), (".hidden", ".hidden"), ("-", "")],
+)
+def test_a_job_without_a_name_is_called_as_its_file(file: str, name: str) -> None:
+    """So that ten files are not ten times `job`."""
+    assert default_name(file) == name

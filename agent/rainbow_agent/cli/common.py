@@ -111,12 +111,14 @@ def is_missing(path: Path) -> bool:
 
 
 def read_jobspec(name: str) -> str:
-    """The text of a jobspec file.
+    """The text of a jobspec file; `-` is standard input.
 
     Raises:
         UsageError: it cannot be read.
     """
     try:
+        if name == "-":
+            return sys.stdin.buffer.read().decode()
         return Path(name).read_text(encoding="utf-8")
     except OSError as exc:
         raise UsageError(f"cannot read jobspec {name}: {exc.strerror}") from exc

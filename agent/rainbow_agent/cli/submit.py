@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rainbow_agent.cli.command_options import command_jobspec, command_options, default_name
 from rainbow_agent.cli.common import (
     echo_json,
     output_option,
@@ -34,14 +35,12 @@ class _Submit(click.Command):
 
 @click.command(name="submit", cls=_Submit)
 @click.argument("words", nargs=-1, required=True, metavar="JOBSPEC.yaml | -- COMMAND")
-@click.option("--nodes", type=click.IntRange(min=1), help="Nodes for COMMAND; default: 1.")
+@command_options
 @click.option(
-    "--cores", type=click.IntRange(min=1), help="Cores for COMMAND on each node; default: 1."
+    "--name",
+    "--job-name",
+    help="The job's name in rainbow's list; default: the jobspec's, else the file's or program's.",
 )
-@click.option(
-    "--gpus", type=click.IntRange(min=1), help="GPUs for COMMAND on each node; default: none."
-)
-@click.option("--name", help="The job's name in rainbow's list; default: the jobspec's own.")
 @click.option(
     "--satisfy-only", is_flag=True, help="Show which clusters could run it; submit nothing."
 )
@@ -57,9 +56,7 @@ class _Submit(click.Command):
 def command(
     *,
     words: tuple[str, ...],
-    nodes: int | None,
-    cores: int | None,
-    gpus: int | None,
+    asked: dict[str, Any],
     name: str | None,
     satisfy_only: bool,
     select: str,
@@ -69,32 +66,31 @@ def command(
     """Submit a job to the fleet: a jobspec, or a plain command after `--`.
 
     Rainbow finds the clusters that match (Satisfy) and assigns the job to one of them (SubmitJob).
+    JOBSPEC `-` is standard input.
 
-    Example: rainbow-agent submit --nodes 1 -- echo hello
+    Example: rainbow-agent submit -N 2 -t 10 -- hostname
     """
-    asked = {"nodes": nodes, "cores": cores, "gpus": gpus}
     if click.get_current_context().meta["is_command"]:
-        from rainbow_agent.jobspec.simple import simple_jobspec  # noqa: PLC0415 - only for this
-
-        document: Mapping[str, Any] = simple_jobspec(words, name=name, **asked)
+        document: Mapping[str, Any] = command_jobspec(words, name=name, asked=asked)
     else:
         document = _jobspec(words, asked)
-        document = {**document, "name": name} if name else document
+        title = name or document.get("name") or default_name(words[0])
+        document = {**document, "name": title} if title else document
     sent = _send(document, settings, select=select, satisfy_only=satisfy_only)
     _show(sent, output, satisfy_only=satisfy_only)
 
 
-def _jobspec(words: tuple[str, ...], asked: Mapping[str, int | None]) -> Mapping[str, Any]:
+def _jobspec(words: tuple[str, ...], asked: Mapping[str, Any]) -> Mapping[str, Any]:
     """The jobspec in the file that the one word names, checked before it is sent."""
     from rainbow_agent.jobspec.plan import plan_text  # noqa: PLC0415 - yaml
     from rainbow_agent.jobspec.wire import from_wire  # noqa: PLC0415 - yaml
 
-    if len(words) > 1 or any(asked.values()):
+    if len(words) > 1 or asked:
         raise UsageError(
-            "a jobspec is one file, and its resources stand in it. To submit a command, write it"
-            f" after `--`: rainbow-agent submit ... -- {' '.join(words)}"
+            "a jobspec is one file, and what it asks for stands in it. To submit a command, write"
+            f" it after `--`: rainbow-agent submit ... -- {' '.join(words)}"
         )
-    if not Path(words[0]).exists() and not Path(words[0]).suffix:
+    if words[0] != "-" and not Path(words[0]).exists() and not Path(words[0]).suffix:
         raise UsageError(
             f"there is no jobspec file {words[0]}. To submit a command, write it after `--`:"
             f" rainbow-agent submit -- {words[0]}"

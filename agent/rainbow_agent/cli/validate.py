@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -69,4 +68,4 @@ def _schema() -> str:
 def _check(name: str) -> list[Diagnostic]:
     from rainbow_agent.jobspec.checking import check  # noqa: PLC0415 - yaml: heavy
 
-    return check(sys.stdin.read() if name == "-" else read_jobspec(name))
+    return check(read_jobspec(name))

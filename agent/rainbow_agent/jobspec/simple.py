@@ -16,36 +16,37 @@ def simple_jobspec(
     command: Sequence[str],
     *,
     nodes: int | None = None,
+    tasks: int | None = None,
     cores: int | None = None,
     gpus: int | None = None,
     name: str | None = None,
 ) -> dict[str, Any]:
     """A jobspec nextgen, version 1, with one task.
 
-    The command runs once on each node. It asks by `count`, below a node, which rainbow's matcher
-    compares with the cluster's nodes; `replicas` would make it look for slots.
+    It asks by `count`, below a node, which rainbow's matcher compares with the cluster's nodes,
+    wherever that says the same.
 
     Args:
         command: the program and its arguments.
         nodes: how many; None is one node, of which only cores and gpus are taken. A number alone,
             with neither cores nor gpus, means whole nodes, as `flux submit -N` does.
-        cores: on each node; None is 1.
-        gpus: on each node; None is none.
+        tasks: how often the command runs; None is once on each node. Without `nodes` they may be
+            anywhere, also on one node; with it, as many on each.
+        cores: for each time that it runs; None is 1.
+        gpus: for each time that it runs; None is none.
         name: of the job and its task; None is the program's.
 
     Raises:
-        UsageError: no command, or a number below 1 or beyond what can be counted.
+        UsageError: no command, a number below 1 or beyond what can be counted, or tasks that cannot
+            be spread evenly.
     """
     if not command or not command[0]:
         raise UsageError("no command to submit: write it after `--`, such as -- hostname")
-    for option, number in (("--nodes", nodes), ("--cores", cores), ("--gpus", gpus)):
+    counts = (("--nodes", nodes), ("--tasks", tasks), ("--cores", cores), ("--gpus", gpus))
+    for option, number in counts:
         if number is not None and not 1 <= number <= MAX_COUNT:
             raise UsageError(f"{option} {number}: use 1 to {MAX_COUNT}, or leave the option out")
-    node: dict[str, Any] = {"type": "node", "count": nodes or 1}
-    if nodes is None or cores is not None or gpus is not None:
-        node["with"] = [{"type": "core", "count": cores or 1}]
-        if gpus is not None:
-            node["with"].append({"type": "gpu", "count": gpus})
+    node = _node(nodes, tasks, cores, gpus)
     title = name or _program_name(command[0])
     return {
         "version": 1,
@@ -53,6 +54,29 @@ def simple_jobspec(
         "resources": {_RESOURCES: node},
         "tasks": [{"name": title, "command": list(command), "resources": _RESOURCES}],
     }
+
+
+def _node(
+    nodes: int | None, tasks: int | None, cores: int | None, gpus: int | None
+) -> dict[str, Any]:
+    """The nodes, and what of each."""
+    inside: list[dict[str, Any]] = [{"type": "core", "count": cores or 1}]
+    if gpus is not None:
+        inside.append({"type": "gpu", "count": gpus})
+    if nodes is None and tasks is not None:
+        return {"type": "node", "replicas": tasks, "with": inside}
+    node: dict[str, Any] = {"type": "node", "count": nodes or 1}
+    if tasks is not None and nodes is not None and tasks != nodes:
+        if tasks % nodes:
+            raise UsageError(
+                f"--tasks {tasks} cannot be spread evenly over --nodes {nodes}: use a multiple of"
+                " it, or leave --nodes out"
+            )
+        if inside == [{"type": "core", "count": 1}]:
+            return {**node, "with": [{"type": "core", "replicas": tasks // nodes}]}
+        return {**node, "with": [{"type": "slot", "count": tasks // nodes, "with": inside}]}
+    whole = tasks is None and cores is None and gpus is None and nodes is not None
+    return node if whole else {**node, "with": inside}
 
 
 def _program_name(program: str) -> str:

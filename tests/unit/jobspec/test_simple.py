@@ -22,6 +22,16 @@ def node(count: int, *inside: dict[str, Any], exclusive: bool = False) -> dict[s
     return {**vertex, "exclusive": True} if exclusive else vertex
 
 
+def slots(count: int, *inside: dict[str, Any]) -> dict[str, Any]:
+    """So many slots."""
+    return {"type": "slot", "count": count, "label": "task", "with": list(inside)}
+
+
+def within(count: int, inside: dict[str, Any]) -> dict[str, Any]:
+    """Nodes of Flux's jobspec with something in each."""
+    return {"type": "node", "count": count, "with": [inside]}
+
+
 def core(count: int) -> dict[str, Any]:
     """Cores of a slot."""
     return {"type": "core", "count": count}
@@ -35,6 +45,11 @@ def core(count: int) -> dict[str, Any]:
         ({"nodes": 2}, node(2, core(1), exclusive=True)),
         ({"nodes": 2, "cores": 4}, node(2, core(4))),
         ({"nodes": 2, "gpus": 1}, node(2, core(1), {"type": "gpu", "count": 1})),
+        ({"tasks": 4}, slots(4, core(1))),
+        ({"tasks": 4, "cores": 2, "gpus": 1}, slots(4, core(2), {"type": "gpu", "count": 1})),
+        ({"nodes": 2, "tasks": 2}, node(2, core(1))),
+        ({"nodes": 2, "tasks": 6}, within(2, slots(3, core(1)))),
+        ({"nodes": 2, "tasks": 4, "cores": 8}, within(2, slots(2, core(8)))),
     ],
 )
 def test_what_it_asks_for(options: dict[str, Any], resources: dict[str, Any]) -> None:
@@ -57,6 +72,7 @@ def test_its_names() -> None:
         ([], {}, "no command to submit"),
         ([""], {}, "no command to submit"),
         (["x"], {"nodes": 0}, "--nodes 0: use 1 to"),
+        (["x"], {"nodes": 2, "tasks": 3}, "--tasks 3 cannot be spread evenly over --nodes 2"),
         (["x"], {"cores": -1}, "--cores -1: use 1 to"),
         (["x"], {"gpus": 2**31}, "--gpus 2147483648: use 1 to 2147483647"),
     ],
