@@ -27,6 +27,7 @@ STATUS: Final = {
         "running": bool,
         "pid": (int, _NOTHING),
         "since": _TIME,
+        "version": (str, _NOTHING),
         "heartbeat_age": (float, int, _NOTHING),
     },
     "resources": {

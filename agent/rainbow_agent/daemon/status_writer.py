@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
+from rainbow_agent import __version__
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.daemon.systemd import Notifier
 from rainbow_agent.monitoring.status import settings_of_run, status_line
@@ -69,6 +70,7 @@ class StatusWriter:
         workload = {"kind": self._choice.kind, "uri": self._choice.uri}
         whole = {
             **_NOTHING_KNOWN,
+            "version": __version__,
             "heartbeat": self._clock.now(),
             **facts,
             "workload": {**workload, **facts.get("workload", {})},

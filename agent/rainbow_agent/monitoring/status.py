@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from rainbow_agent.core.model import Drain, JobRow
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
+from rainbow_agent.monitoring.condition_advice import advice_for
 from rainbow_agent.monitoring.remedies import blamed
 from rainbow_agent.monitoring.views import job_view
 from rainbow_agent.runtime.conditions import Condition, ConditionName
@@ -150,7 +151,7 @@ def status_view(settings: Settings, found: Sources, now: float) -> dict[str, Any
     reasons = reasons_of(found, now)
     return {
         "state": word_of(found, reasons),
-        "reasons": [{**vars(each), "since": when(each.since)} for each in reasons],
+        "reasons": [_reason(each) for each in reasons],
         "draining": _draining(found.drain),
         "state_dir": str(settings.state_dir),
         "cluster": used["cluster"],
@@ -195,8 +196,17 @@ def _daemon(found: Sources, now: float) -> dict[str, Any]:
         "running": running,
         "pid": found.pid,
         "since": when(found.since) if found.since else None,
+        "version": found.runtime.get("version"),
         "heartbeat_age": round(now - heartbeat, 1) if heartbeat else None,
         "ended": None if running else _ended(found),
+    }
+
+
+def _reason(condition: Condition) -> dict[str, Any]:
+    return {
+        **vars(condition),
+        "since": when(condition.since),
+        "advice": advice_for(condition.name),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from rainbow_agent.monitoring.condition_advice import advice_for
 from rainbow_agent.monitoring.metric_definitions import METRIC_DEFINITIONS
 from rainbow_agent.monitoring.status import WORDS
 from rainbow_agent.runtime.conditions import ConditionName, loop_stuck
@@ -25,9 +26,17 @@ def test_every_metric_has_its_line() -> None:
 
 
 def test_every_condition_has_its_line() -> None:
-    """With what it means, in the same words; the page has no other."""
+    """With what it means and what to do, as `status` says it; the page has no other."""
     meanings = {name.value: name.meaning for name in ConditionName}
     meanings[loop_stuck("NAME")] = "a loop of the daemon has not moved within its limit"
     table = PAGE.split("| name | means | to do |")[1].split("\n\n")[0]
-    lines = re.findall(r"^\| `([\w-]+)` \| ([^|]+) \| [^|]+ \|$", table, re.MULTILINE)
-    assert dict(lines) == meanings
+    table = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", table)
+    lines = re.findall(r"^\| `([\w-]+)` \| ([^|]+) \| ([^|]+) \|$", table, re.MULTILINE)
+    assert {name: (means, to_do) for name, means, to_do in lines} == {
+        name: (means, advice_for(name)) for name, means in meanings.items()
+    }
+
+
+def test_a_condition_of_another_version_has_no_advice() -> None:
+    """It is shown with its reason alone."""
+    assert advice_for("from-a-later-version") is None

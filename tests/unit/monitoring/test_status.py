@@ -32,6 +32,7 @@ junk = st.recursive(
 
 NOW = 1715940100.0
 RUNTIME: dict[str, Any] = {
+    "version": "1.2.3",
     "heartbeat": 1715940098.75,
     "registration": "r1",
     "rainbow": {"reachable": True, "last_contact": 1715940098.0, "problem": ""},
@@ -98,6 +99,7 @@ def test_a_running_daemon(settings: Settings) -> None:
         "running": True,
         "pid": 42,
         "since": "2024-05-17T10:00:00.000Z",
+        "version": "1.2.3",
         "heartbeat_age": 1.2,
         "ended": None,
     }
@@ -138,6 +140,7 @@ def test_a_daemon_that_never_ran(settings: Settings) -> None:
         "running": False,
         "pid": None,
         "since": None,
+        "version": None,
         "heartbeat_age": None,
         "ended": None,
     }
