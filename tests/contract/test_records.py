@@ -11,6 +11,7 @@ import pytest
 
 from rainbow_agent.core.ports import Records
 from rainbow_agent.core.workload_values import EventKind, OutputPiece
+from rainbow_agent.monitoring.remedies import of_message
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.workload.choose import Choice, open_records
 from support.common import eventually
@@ -60,6 +61,32 @@ def test_both_streams_come_as_they_were_written(client: Client, records: Records
     assert text(pieces, "stdout") == b"one\ntwo\xff"
     assert text(pieces, "stderr") == b"bad\n"
     assert {piece.flux_id for piece in pieces} == {job}
+
+
+def test_a_folder_that_is_not_there_is_said(
+    place: Place, client: Client, records: Records, tmp_path: Path
+) -> None:
+    """Flux's job shell goes on in /tmp; what it says of that is not lost. The local one fails."""
+    absent = str(tmp_path / "absent")
+    job = client.run(["pwd"], cwd=absent)
+    client.end(job)
+    complaints = [str(each.context["message"]) for each in records.complaints(job)]
+    output = text(list(records.output([job], follow=False)), "stderr").decode()
+    if place.kind == "flux":
+        assert any(absent in line for line in complaints)
+        assert f"[job shell: {complaints[0]}]\n" in output
+        assert of_message(complaints[0]) == of_message("cwd: not there")
+    else:
+        assert complaints == []
+        assert any(absent in str(each.context) for each in records.eventlog(job))
+
+
+def test_a_shell_that_has_nothing_to_complain_of(client: Client, records: Records) -> None:
+    """What a job itself writes, also on standard error, is none of it."""
+    job = client.run(["sh", "-c", "echo bad >&2"])
+    client.end(job)
+    assert records.complaints(job) == []
+    assert records.complaints(2**40) == []
 
 
 def test_a_job_that_nobody_knows_has_nothing(records: Records) -> None:

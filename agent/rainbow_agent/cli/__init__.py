@@ -62,7 +62,7 @@ SHORT_HELP = {
     "start": "Run the daemon: register the cluster, receive jobs, submit them, and report.",
     "status": "Show the agent's status, also while it is down.",
     "jobs": "List the jobs that this cluster received, or show the tasks of each JOB as a tree.",
-    "explain": "Tell a JOB's whole story: why it is in its state, and what to do next.",
+    "explain": "Tell each JOB's whole story: why it is in its state, and what to do next.",
     "logs": "Show the output of a JOB's tasks, or of one TASK.",
     "cancel": "Cancel JOBs with all their tasks, and report it to rainbow.",
     "history": "Export the jobs in the ledger to a file, before the oldest are removed.",

@@ -14,26 +14,26 @@ from rainbow_agent.runtime.settings import Settings
 
 
 @click.command(name="explain")
-@click.argument("job", shell_complete=completing.jobs)
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=completing.jobs)
 @settings_options("cluster", "state_dir", "workload")
 @output_option
 @reports_errors
-def command(job: str, settings: Settings, output: str) -> None:
-    """Tell a JOB's whole story: why it is in its state, and what to do next.
+def command(jobs: tuple[str, ...], settings: Settings, output: str) -> None:
+    """Tell each JOB's whole story: why it is in its state, and what to do next.
 
     One timeline of what rainbow sent, what the agent did with it, what the workload manager says
-    about each task, and what was reported to rainbow.
+    about each task, and what was reported to rainbow. As JSON: an object, of several JOBs a list.
 
     Example: rainbow-agent explain 7
     """
     with reading(settings) as ledger:
         warn_if_down(settings)
-        key = find_job(ledger, job, settings)
+        keys = dict.fromkeys(find_job(ledger, job, settings) for job in jobs)
         assert ledger is not None  # noqa: S101 - find_job() has found a job in it
-        history = history_of(ledger, key)
-    assert history is not None  # noqa: S101 - likewise
-    view = explain_view(add_events(history, settings), SystemClock().now())
+        found = [history for key in keys if (history := history_of(ledger, key)) is not None]
+    now = SystemClock().now()
+    views = [explain_view(add_events(history, settings), now) for history in found]
     if output == "json":
-        echo_json(view)
+        echo_json(views[0] if len(views) == 1 else views)
     else:
-        click.echo(explain_text(view))
+        click.echo("\n\n".join(explain_text(view) for view in views))

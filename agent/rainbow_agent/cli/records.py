@@ -31,6 +31,8 @@ from rainbow_agent.storage import runtime_file
 ANSWER_TIMEOUT_S = 5.0
 #: Tasks whose events are shown: what failed first, then in the plan's order.
 MAX_TASKS_WITH_EVENTS = 50
+#: Of these, tasks whose job shell's complaints are looked for: they stand among all their output.
+MAX_TASKS_WITH_COMPLAINTS = 5
 
 
 @contextmanager
@@ -71,6 +73,7 @@ def add_events(history: History, settings: Settings) -> History:
         with records_of(settings, stop) as records:
             shown = tasks[:MAX_TASKS_WITH_EVENTS]
             events = _events(records, shown)
+            history = replace(history, complaints=_complaints(records, shown))
             waits = [task for task in waiting(history.job) if task in shown]
             if waits:
                 found = _waits(records, waits, events, _obstacles(settings, stop))
@@ -96,6 +99,21 @@ def _first(task: TaskRow) -> tuple[bool, int, int]:
 def _events(records: Records, tasks: Sequence[TaskRow]) -> dict[TaskKey, Sequence[TaskEvent]]:
     found = {task.key: records.eventlog(task.flux_id) for task in tasks if task.flux_id is not None}
     return {key: events for key, events in found.items() if events}
+
+
+def _complaints(records: Records, tasks: Sequence[TaskRow]) -> dict[TaskKey, Sequence[TaskEvent]]:
+    """What the job shell says beyond the reason that a task ended for."""
+    started = [task for task in tasks if task.started is not None][:MAX_TASKS_WITH_COMPLAINTS]
+    found = {
+        task.key: [
+            each
+            for each in records.complaints(task.flux_id)
+            if each.context["message"] not in (task.reason or "")
+        ]
+        for task in started
+        if task.flux_id is not None
+    }
+    return {key: said for key, said in found.items() if said}
 
 
 def _submission(settings: Settings) -> str:

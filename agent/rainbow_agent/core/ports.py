@@ -195,8 +195,17 @@ class Records(Protocol):
             WorkloadUnavailable: it cannot be asked.
         """
 
+    def complaints(self, flux_id: int) -> list[TaskEvent]:
+        """Errors and warnings of the program that starts a job's processes, oldest first.
+
+        Flux's job shell goes on after some: it runs a job in /tmp if its folder is not there.
+
+        Raises:
+            WorkloadUnavailable: it cannot be asked.
+        """
+
     def output(self, flux_ids: Sequence[int], *, follow: bool) -> Iterator[OutputPiece]:
-        """What jobs have written, each job's in order.
+        """What jobs have written, each job's in order, and what was complained of, on stderr.
 
         Args:
             flux_ids: the jobs; one that is not known, or has not started, has written nothing.

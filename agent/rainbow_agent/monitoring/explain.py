@@ -17,7 +17,7 @@ from rainbow_agent.core.workload_values import TaskEvent
 from rainbow_agent.monitoring.blame import in_names
 from rainbow_agent.monitoring.blocked import Blocked
 from rainbow_agent.monitoring.ports import Histories
-from rainbow_agent.monitoring.remedies import culprit, remedy
+from rainbow_agent.monitoring.remedies import culprit, of_message, remedy
 from rainbow_agent.monitoring.views import ago, job_view
 from rainbow_agent.monitoring.wait_times import WaitTime, wait_times
 from rainbow_agent.runtime.logs import clean, when
@@ -43,6 +43,8 @@ class History:
     cancellation: Cancellation | None = None
     #: The workload manager's events of each task that it has, oldest first.
     events: Mapping[TaskKey, Sequence[TaskEvent]] = field(default_factory=dict)
+    #: What the job shell complained of about each task, oldest first, without what ended it.
+    complaints: Mapping[TaskKey, Sequence[TaskEvent]] = field(default_factory=dict)
     #: Why the workload manager's events are missing; "" when they are there, or were not asked for.
     events_problem: str = ""
     #: What keeps it from moving now.
@@ -80,10 +82,20 @@ def explain_view(history: History, now: float) -> dict[str, Any]:
         "cause": in_names((task.reason if task else None) or job.reason, job) if over else None,
         "task": _who(task.key.task, task.key.replica) if task and over else None,
         "advice": remedy(job),
+        "notes": _notes(history),
         "waits": [_wait_view(wait) for wait in _waits(history, now)],
         "timeline": timeline(history),
         "events_problem": history.events_problem or None,
     }
+
+
+def _notes(history: History) -> list[dict[str, Any]]:
+    """What a job shell complained of and went on: each once a task, with what to do."""
+    return [
+        {"task": _who(key.task, key.replica), "text": text, "advice": of_message(text)}
+        for key, said in history.complaints.items()
+        for text in dict.fromkeys(str(each.context["message"]) for each in said)
+    ]
 
 
 def _waits(history: History, now: float) -> list[WaitTime]:
@@ -111,6 +123,9 @@ def timeline(history: History) -> list[dict[str, Any]]:
     for key, events in history.events.items():
         who = (key.task, key.replica)
         lines.extend(_entry(e.at, "flux", e.name, _context(e), who) for e in events)
+    for key, events in history.complaints.items():
+        who = (key.task, key.replica)
+        lines.extend(_entry(e.at, "flux", e.name, e.context["message"], who) for e in events)
     lines.extend(_report(report) for report in history.reports)
     if history.cancellation:
         asked = history.cancellation
@@ -183,11 +198,17 @@ def explain_text(view: Mapping[str, Any]) -> str:
         lines.append(f"cause: {clean(who + str(view['cause']))}")
     if view["advice"]:
         lines.append(f"to do: {clean(str(view['advice']))}")
+    lines += [clean(f"note: task {_note_text(note)}") for note in view["notes"]]
     lines += [f"waited: {clean(_wait_text(wait))}" for wait in view["waits"]]
     if view["events_problem"]:
         lines.append(f"note: {clean(str(view['events_problem']))}")
     lines += ["", *_lines(view["timeline"])]
     return "\n".join(lines).rstrip()
+
+
+def _note_text(note: Mapping[str, Any]) -> str:
+    advice = f" ({note['advice']})" if note["advice"] else ""
+    return f"{note['task']}: {note['text']}{advice}"
 
 
 def _wait_text(wait: Mapping[str, Any]) -> str:

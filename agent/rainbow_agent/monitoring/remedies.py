@@ -116,7 +116,8 @@ MESSAGES: Final = (
         + _PROGRAM,
     ),
     Remedy(
-        r"(chdir|cwd|working (folder|directory)).*(No such file|not there|denied)",
+        r"(chdir|[Cc]ould not change dir|cwd|working (folder|directory)).*"
+        r"(No such file|Not a directory|not there|denied)",
         "its working folder is not there on the node that ran it: check `cwd`",
     ),
     Remedy(

@@ -67,6 +67,20 @@ class TestTheCauseFirst:
         assert view["task"] is None
         assert view["advice"]
 
+    def test_what_the_job_shell_went_on_after_is_said(self) -> None:
+        """A folder that is not there: the job completed, in /tmp."""
+        said = "host a: Could not change dir to /gone: No such file or directory. Going to /tmp"
+        task = FAILED.tasks[0].key
+        complaint = TaskEvent(T0 + 6, "shell", {"message": said})
+        history = History(FAILED, (), complaints={task: [complaint, complaint]})
+        view = explain_view(history, T0 + 100)
+        (note,) = view["notes"]
+        assert note["text"] == said
+        assert "check `cwd`" in note["advice"]
+        lines = explain_text(view).splitlines()
+        assert any(line.startswith(f"note: task {task.task}: {said} (") for line in lines)
+        assert any(line.endswith(f"shell {said}") for line in lines)
+
     def test_a_job_that_is_well_has_no_cause(self) -> None:
         """Neither cause nor advice."""
         view = explain_view(History(job(JobState.RUNNING), ()), T0 + 9)

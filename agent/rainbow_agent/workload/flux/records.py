@@ -20,6 +20,8 @@ from rainbow_agent.workload.flux.connection import Connection
 _OUTPUT: Final = "guest.output"
 #: FLUX_JOB_EVENT_WATCH_WAITCREATE (flux-core src/common/libjob/job.h): wait for the first event.
 _WAIT_CREATE: Final = 1
+#: Levels of the job shell's messages, as syslog's: errors and warnings, and what is worse.
+_WARNING: Final = 4
 #: Seconds until a question about one job is given up.
 _ANSWER_TIMEOUT_S: Final = 10.0
 #: The end of an eventlog; a job that never wrote; a job that Flux does not know.
@@ -55,6 +57,14 @@ class FluxRecords:
             if event.name == "jobspec-update":
                 found = event.context.get("attributes.system.queue", found)
         return found if isinstance(found, str) else ""
+
+    def complaints(self, flux_id: int) -> list[TaskEvent]:
+        """See ports.Records."""
+        return [
+            TaskEvent(float(entry["timestamp"]), "shell", {"message": text})
+            for entry in _entries(self._look_up(flux_id, _OUTPUT))
+            if (text := _complaint(entry))
+        ]
 
     def output(self, flux_ids: Sequence[int], *, follow: bool) -> Iterator[OutputPiece]:
         """See ports.Records."""
@@ -110,9 +120,20 @@ def _entries(text: str) -> Iterator[Mapping[str, Any]]:
     return (json.loads(line) for line in text.splitlines() if line.strip())
 
 
-def _piece(flux_id: int, entry: Mapping[str, Any]) -> Iterator[OutputPiece]:
-    """What a `data` event holds, and a word about output that went elsewhere (`redirect`)."""
+def _complaint(entry: Mapping[str, Any]) -> str:
+    """What a `log` event of the job shell says; "" for others, and for what is no trouble."""
     context: Mapping[str, Any] = entry.get("context") or {}
+    if entry.get("name") != "log" or int(context.get("level", _WARNING + 1)) > _WARNING:
+        return ""
+    return str(context.get("message", "")).strip()
+
+
+def _piece(flux_id: int, entry: Mapping[str, Any]) -> Iterator[OutputPiece]:
+    """What a `data` event holds; what the shell complains of, and where output went otherwise."""
+    context: Mapping[str, Any] = entry.get("context") or {}
+    if complaint := _complaint(entry):
+        text = f"[job shell: {complaint}]\n"
+        yield OutputPiece(flux_id, "stderr", text.encode(), str(context.get("rank", "0")))
     if entry.get("name") == "redirect":
         text = f"[its {context.get('stream')} went to {context.get('path')}]\n"
         yield OutputPiece(flux_id, "stderr", text.encode(), str(context.get("rank", "0")))

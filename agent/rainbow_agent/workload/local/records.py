@@ -47,6 +47,10 @@ class LocalRecords:
         """See ports.Records."""
         return ""
 
+    def complaints(self, flux_id: int) -> list[TaskEvent]:  # noqa: ARG002 - it starts them itself
+        """See ports.Records."""
+        return []
+
     def output(self, flux_ids: Sequence[int], *, follow: bool) -> Iterator[OutputPiece]:
         """See ports.Records."""
         read: dict[Path, int] = {}
