@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rainbow_agent.core.states import JobState
-from rainbow_agent.storage import agent_lock, runtime_file, state_dir
+from rainbow_agent.storage import agent_lock, drain_file, runtime_file
 from support.common import eventually
 from support.fleet import jobspec, task
 from support.servers import SchedulerKind
@@ -81,7 +81,7 @@ def test_a_drained_cluster_takes_nothing_and_finishes_what_it_has(site: Site) ->
     assert len(site.fleet.waiting()) == 1
     with program.background("start") as agent:
         eventually(heard(site), "it still drains")
-        drain = state_dir.read_drain(program.state_dir)
+        drain = drain_file.read_drain(program.state_dir)
         assert drain is not None
         assert drain.reason == r"kernel\x1b[31m update"
         assert len(site.fleet.waiting()) == 1

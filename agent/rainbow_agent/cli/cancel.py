@@ -128,7 +128,7 @@ def _by_hand(ledger: SqliteLedger, settings: Settings) -> set[int] | None:
 
     sent: set[int] = set()
     with ExitStack() as stack:
-        holder = agent_lock.Holder(os.getpid(), SystemClock().now(), "cancel")
+        holder = agent_lock.this_process("cancel")
         try:
             stack.callback(agent_lock.Lock.take(settings.state_dir, holder).release)
         except Fatal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 from typing import Final
 
 import click
@@ -22,7 +23,7 @@ from rainbow_agent.core.model import Drain
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import clean, counted
 from rainbow_agent.runtime.settings import Settings
-from rainbow_agent.storage import agent_lock, runtime_file, state_dir
+from rainbow_agent.storage import agent_lock, drain_file, runtime_file, state_dir
 
 #: Seconds between looks at whether it is done.
 POLL_INTERVAL_S: Final = 0.2
@@ -39,44 +40,103 @@ POLL_INTERVAL_S: Final = 0.2
     metavar="SECONDS",
     help="With --wait: how long to wait at most, then exit with status 124; default: no limit.",
 )
+@click.option(
+    "--until-stopped",
+    is_flag=True,
+    help="For the stop of the daemon: its next start takes new jobs again.",
+)
 @offline_option("Drain although no daemon runs, before its next start.")
 @settings_options("cluster", "state_dir")
 @reports_errors
 def command(
-    *, reason: str, wait: bool, timeout: float | None, offline: bool, settings: Settings
+    *,
+    reason: str,
+    wait: bool,
+    timeout: float | None,
+    until_stopped: bool,
+    offline: bool,
+    settings: Settings,
 ) -> None:
     """Take no new jobs from rainbow, and finish those that are here.
 
-    The drain lasts until `rainbow-agent resume`, even if the daemon is restarted. Jobs that rainbow
-    has for this cluster wait there.
+    The drain lasts until `rainbow-agent resume`, even if the daemon is restarted; with
+    --until-stopped, until this daemon has stopped. Jobs that rainbow has for this cluster wait
+    there.
 
     Example: rainbow-agent drain --reason "kernel update" --wait --timeout 600
     """
     if timeout is not None and not wait:
         raise click.UsageError("--timeout goes with --wait")
+    if until_stopped and offline:
+        raise click.UsageError("--until-stopped is for a daemon that runs, --offline for none")
     expect_own(settings)
     if not offline:
         expect_daemon(settings)
+    stopping = _of_this_pod(settings.state_dir) if until_stopped else None
     state_dir.prepare(settings.state_dir)
-    known = state_dir.read_drain(settings.state_dir)
-    drain = Drain(
-        known.since if known and known.since else SystemClock().now(),
-        clean(reason)[:MAX_REASON_LENGTH] or (known.reason if known else ""),
-    )
-    state_dir.write_drain(settings.state_dir, drain)
+    drain = _keep(settings.state_dir, clean(reason)[:MAX_REASON_LENGTH], until_stopped)
+    if stopping is not None:
+        _expect_still(stopping, settings.state_dir)
     if agent_lock.running(settings.state_dir) is None:
         say(
             f"From its next start on, the daemon of {settings.state_dir} takes no new jobs, until"
             " `rainbow-agent resume`."
         )
     else:
-        say(f"Cluster {cluster_of(settings)} takes no new jobs until `rainbow-agent resume`.")
+        end = "its daemon has stopped" if drain.until_stopped else "`rainbow-agent resume`"
+        say(f"Cluster {cluster_of(settings)} takes no new jobs until {end}.")
     if wait:
-        _wait(settings, drain, timeout)
+        _wait(settings, drain, timeout, stopping)
 
 
-def _wait(settings: Settings, drain: Drain, timeout: float | None) -> None:
+def _of_this_pod(folder: Path) -> agent_lock.Holder:
+    """The daemon that is to stop: not the one of the pod that takes the place of this one.
+
+    Raises:
+        RainbowAgentError: it is no process of this pod.
+    """
+    holder = agent_lock.running(folder)
+    if holder is not None and Path(f"/proc/{holder.pid}").exists():
+        return holder
+    raise RainbowAgentError(
+        f"the daemon that has {folder} ({agent_lock.who_holds(folder)}) is no process here, so it"
+        " is not the one that is being stopped"
+    )
+
+
+def _expect_still(stopping: agent_lock.Holder, folder: Path) -> None:
+    """See that the request did not come so late that it was the next daemon that got it.
+
+    Raises:
+        RainbowAgentError: it did; it is withdrawn.
+    """
+    now = agent_lock.running(folder)
+    if now is not None and now.since != stopping.since:
+        drain_file.lift_stop(folder)
+        raise RainbowAgentError("the daemon that was to be drained has stopped already")
+
+
+def _keep(folder: Path, reason: str, until_stopped: bool) -> Drain:
+    """Write the request; the one that counts now. An operator's counts before that of a stop."""
+    known = drain_file.read_drain(folder)
+    since = known.since if known and known.since else SystemClock().now()
+    if known and known.until_stopped is until_stopped:
+        reason = reason or known.reason
+    drain = Drain(since, reason, until_stopped=until_stopped)
+    drain_file.write_drain(folder, drain)
+    return drain_file.read_drain(folder) or drain
+
+
+def _wait(
+    settings: Settings, drain: Drain, timeout: float | None, stopping: agent_lock.Holder | None
+) -> None:
     """Wait until the daemon has read it and no job is open.
+
+    Args:
+        settings: where the state folder is.
+        drain: the request.
+        timeout: seconds.
+        stopping: the one daemon that counts, if only one does.
 
     Raises:
         RainbowAgentError: no daemon runs, and jobs are open: no one would see them end.
@@ -85,12 +145,17 @@ def _wait(settings: Settings, drain: Drain, timeout: float | None) -> None:
     end = clock.monotonic() + timeout if timeout is not None else float("inf")
     shown = None
     while True:
-        running = agent_lock.running(settings.state_dir) is not None
+        holder = agent_lock.running(settings.state_dir)
+        running = holder is not None and (stopping is None or holder.since == stopping.since)
         known = _known_to_daemon(settings, drain) or not running
         jobs = _open_jobs(settings)
         if known and not jobs:
             click.echo("No job runs.")
             return
+        if stopping is not None and not running:
+            raise RainbowAgentError(
+                f"the daemon has stopped, and {counted(jobs, 'job')} had not ended"
+            )
         if not running:
             raise RainbowAgentError(
                 f"no daemon runs on {settings.state_dir}, and {counted(jobs, 'job')} had not"

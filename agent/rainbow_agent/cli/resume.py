@@ -7,7 +7,7 @@ import click
 from rainbow_agent.cli.common import reports_errors, say, settings_options
 from rainbow_agent.cli.state_folder import cluster_of, expect_daemon, expect_own, offline_option
 from rainbow_agent.runtime.settings import Settings
-from rainbow_agent.storage import agent_lock, state_dir
+from rainbow_agent.storage import agent_lock, drain_file
 
 
 @click.command(name="resume")
@@ -22,7 +22,7 @@ def command(*, offline: bool, settings: Settings) -> None:
     expect_own(settings)
     if not offline:
         expect_daemon(settings)
-    if state_dir.clear_drain(settings.state_dir):
+    if drain_file.clear_drain(settings.state_dir):
         if agent_lock.running(settings.state_dir) is None:
             say(f"From its next start on, the daemon of {settings.state_dir} takes new jobs again.")
         else:

@@ -128,10 +128,12 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Drain:
-    """The operator's request to take no new jobs."""
+    """A request to take no new jobs: the operator's, or that of a stop."""
 
     since: float  # epoch seconds
     reason: str = ""
+    #: Whether it ends with the daemon; an operator's lasts until `resume`.
+    until_stopped: bool = False
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from rainbow_agent.runtime.logs import Redact
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
-from rainbow_agent.storage import state_dir
+from rainbow_agent.storage import drain_file
 from rainbow_agent.storage.history_keeper import HistoryKeeper
 from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.storage.ledger_history import Keep, LedgerHistory
@@ -106,7 +106,7 @@ class _Assembly:
         self._journal_stop = Stop() if settings.on_stop == "cancel" else stop
         self._open_ledger = partial(SqliteLedger.open, settings.ledger_path)
         self._open_workload = opener(builder.choice, settings, stop)
-        self._read_drain = partial(state_dir.read_drain, settings.state_dir)
+        self._read_drain = partial(drain_file.read_drain, settings.state_dir)
 
     def daemon(self, resources: ExitStack) -> Daemon:
         """The whole; what it opened is closed by `resources`."""

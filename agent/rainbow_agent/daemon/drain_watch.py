@@ -1,4 +1,4 @@
-"""Whether the operator wants new jobs taken (`rainbow-agent drain`, `resume`)."""
+"""Whether new jobs are wanted (`rainbow-agent drain`, `resume`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DrainWatch:
     """Used by the main loop only.
 
     Args:
-        read: reads the operator's request; None where there is none.
+        read: reads the request to take none; None where there is none.
     """
 
     def __init__(self, read: Callable[[], Drain | None]) -> None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.daemon.run import lock
+from rainbow_agent.daemon.lock import lock_for_verb
 from rainbow_agent.fleet.build import FleetBuilder, credential_store, expect_config
 from rainbow_agent.fleet.credentials import registration_id
 from rainbow_agent.fleet.grpc.connect import connect
@@ -36,7 +36,7 @@ def register_once(settings: Settings) -> Session:
     open_ledger = partial(SqliteLedger.open, settings.ledger_path)
     open_workload = opener(choice, settings)
     with ExitStack() as stack:
-        lock(settings, stack, verb="register")
+        lock_for_verb(settings, stack, "register")
         ledger = stack.enter_context(closing(open_ledger()))
         nodes = build_watcher(settings, choice, open_workload, stop, telemetry)
         fleet = FleetBuilder(
@@ -74,7 +74,7 @@ def deregister_once(settings: Settings) -> None:
         )
     state_dir.prepare(settings.state_dir)
     with ExitStack() as stack:
-        lock(settings, stack, verb="deregister")
+        lock_for_verb(settings, stack, "deregister")
         scheduler = stack.enter_context(closing(connect(settings)))
         patiently(lambda: scheduler.deregister(settings.cluster, secret.reveal()))
         store.forget()

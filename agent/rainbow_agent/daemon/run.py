@@ -11,6 +11,7 @@ from rainbow_agent import __version__
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.daemon import systemd
 from rainbow_agent.daemon.build import DaemonBuilder
+from rainbow_agent.daemon.lock import lock
 from rainbow_agent.daemon.process import expect_address_space, keep_private
 from rainbow_agent.daemon.restart import RestartLoop
 from rainbow_agent.daemon.status_writer import StatusWriter
@@ -22,7 +23,7 @@ from rainbow_agent.runtime.logs import set_level, set_up, when
 from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals
-from rainbow_agent.storage import agent_lock, log_level, runtime_file, state_dir
+from rainbow_agent.storage import agent_lock, drain_file, log_level, runtime_file, state_dir
 from rainbow_agent.workload.choose import choose
 
 log = logging.getLogger(__name__)
@@ -42,14 +43,19 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     service, clock = systemd.take_from(os.environ), SystemClock()
     telemetry = Telemetry(clock, _loop_limits(settings))
     with ExitStack() as stack:
-        before = agent_lock.last_run(settings.state_dir)
-        since = lock(settings, stack)
-        _say_how_the_last_run_ended(before, settings)
-        log_level.clear(settings.state_dir)
-        ends = _Ends(settings.state_dir, since)
+        ends = _Ends(settings.state_dir)
         stop = stack.enter_context(
             stop_on_signals(settings.grace, lambda: _relevel(settings), ends.keep)
         )
+        before = agent_lock.last_run(settings.state_dir)
+        since = lock(settings, stack, stop)
+        if since is None:
+            return 0
+        ends.begin(since)
+        stack.callback(ends.close)
+        _say_how_the_last_run_ended(before, settings)
+        _lift_drain(settings.state_dir)
+        log_level.clear(settings.state_dir)
         if service.watchdog_seconds is not None:
             watchdog = Watchdog(telemetry.loop_health, service.alive, service.watchdog_seconds / 2)
             stack.enter_context(watchdog.watching())
@@ -79,19 +85,27 @@ class _Ends:
     """Says and keeps how this run ends: an order, an error and a kill must not look alike.
 
     Args:
-        folder: the state folder.
-        run: which run this is, as lock() returned it.
+        folder: the state folder; without its lock nothing is written there.
     """
 
-    def __init__(self, folder: Path, run: float) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._run: float | None = None
+
+    def begin(self, run: float) -> None:
+        """The lock is held from now on; which run this is, as lock() returned it."""
         self._run = run
+
+    def close(self) -> None:
+        """The lock is given back: the file is that of another agent from now on."""
+        self._run = None
 
     def keep(self, status: int, reason: str) -> None:
         """It ends with this status, for this reason."""
-        at = SystemClock().now()
+        at, run = SystemClock().now(), self._run
         log.info("Stopped: %s", reason, extra={"action": "stopped", "status": status})
-        runtime_file.write_end(self._folder, runtime_file.End(self._run, at, status, reason))
+        if run is not None:
+            runtime_file.write_end(self._folder, runtime_file.End(run, at, status, reason))
 
     def run(self, restarts: RestartLoop) -> int:
         """Run to the end, and keep what that was."""
@@ -120,24 +134,15 @@ def _say_how_the_last_run_ended(before: agent_lock.Holder | None, settings: Sett
         )
 
 
-def lock(settings: Settings, stack: ExitStack, *, verb: str = "") -> float:
-    """Hold the state folder's lock until the stack ends.
-
-    Args:
-        settings: where the state folder is.
-        stack: frees the lock when it ends.
-        verb: the verb that needs it for a moment; "" for a daemon.
-
-    Returns:
-        Since when, epoch seconds; what tells this run from others.
-
-    Raises:
-        Fatal: a daemon holds it.
-        RainbowAgentError: a verb holds it.
-    """
-    holder = agent_lock.Holder(os.getpid(), SystemClock().now(), verb)
-    stack.callback(agent_lock.Lock.take(settings.state_dir, holder).release)
-    return holder.since
+def _lift_drain(folder: Path) -> None:
+    """Whoever was stopped is gone, and with it the reason to take no jobs."""
+    drain = drain_file.lift_stop(folder)
+    if drain is not None:
+        log.info(
+            "Lifting the drain for the stop of the daemon before this one: %s",
+            drain.reason or "no reason given",
+            extra={"action": "drain_lifted"},
+        )
 
 
 def _relevel(settings: Settings) -> None:

@@ -25,7 +25,7 @@ from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
-from rainbow_agent.storage import disk, state_dir
+from rainbow_agent.storage import disk, drain_file
 from rainbow_agent.storage.disk import DiskWatch
 from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.storage.ledger_metrics import LedgerMetrics
@@ -181,7 +181,6 @@ class _HttpContent:
         seen, settings = self._observe(), self._settings
         wrong = {c.name: c.reason for c in self.telemetry.conditions.current()}
         obstacle = next((wrong[name] for name in _OBSTACLES if name in wrong), None)
-        drain = state_dir.read_drain(settings.state_dir)
         return ready(
             ReadinessFacts(
                 registered=seen.registered,
@@ -196,7 +195,7 @@ class _HttpContent:
                 workload_limit=MAX_TURN_S + settings.report_every,
                 ledger_problem=ledger.problem(),
                 free_bytes=_free(settings.state_dir),
-                draining=drain.reason if drain else None,
+                draining=drain_file.read_drain(settings.state_dir),
                 stopping=seen.stopping,
             )
         )
@@ -210,7 +209,7 @@ class _HttpContent:
             cluster=self._settings.cluster,
             workload=self._kind,
             verdict=verdict,
-            draining=state_dir.read_drain(self._settings.state_dir) is not None,
+            draining=drain_file.read_drain(self._settings.state_dir) is not None,
             last_contact=seen.rainbow_last_contact,
             pool=seen.pool,
             counts=counts,

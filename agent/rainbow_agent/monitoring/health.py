@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rainbow_agent.core.model import Drain
 from rainbow_agent.runtime.loops import LoopAge
 
 #: Seconds since rainbow answered last, beside what polls and calls may take.
@@ -77,7 +78,7 @@ class ReadinessFacts:
     workload_limit: float
     ledger_problem: str  # "" when it can be written
     free_bytes: int | None
-    draining: str | None  # the reason; None when it is not
+    draining: Drain | None
     stopping: bool
 
 
@@ -161,8 +162,9 @@ def _open(facts: ReadinessFacts) -> Check:
     if facts.stopping:
         return Check("open", ok=False, reason="the agent stops")
     if facts.draining is not None:
-        why = f" ({facts.draining})" if facts.draining else ""
-        return Check(
-            "open", ok=False, reason=f"drained{why}: `rainbow-agent resume` lets jobs in again"
-        )
+        why = f" ({facts.draining.reason})" if facts.draining.reason else ""
+        end = "`rainbow-agent resume` lets jobs in again"
+        if facts.draining.until_stopped:
+            end = "until this daemon has stopped"
+        return Check("open", ok=False, reason=f"drained{why}: {end}")
     return Check("open", ok=True, reason="new jobs are taken")

@@ -24,7 +24,7 @@ from rainbow_agent.storage import runtime_file
 WORDS: Final[Mapping[str, str]] = {
     "working": "the daemon is running and has unfinished jobs",
     "idle": "the daemon is running and all its jobs are finished",
-    "draining": "the daemon is running and takes no new jobs, until `rainbow-agent resume`",
+    "draining": "the daemon is running and takes no new jobs; a line `draining` says until when",
     "degraded": "the daemon is running and something is wrong: each condition, with since when",
     "stopped": "no daemon is running on this state folder",
 }
@@ -239,7 +239,11 @@ def _served(http: Any) -> str | None:
 def _draining(drain: Drain | None) -> dict[str, Any] | None:
     if drain is None:
         return None
-    return {"since": when(drain.since) if drain.since else None, "reason": drain.reason or None}
+    return {
+        "since": when(drain.since) if drain.since else None,
+        "reason": drain.reason or None,
+        "until_stopped": drain.until_stopped,
+    }
 
 
 def _error(job: JobRow) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.states import JobState
 from rainbow_agent.monitoring.status import Sources, settings_of_run, status_view
 from rainbow_agent.runtime.settings import Settings
-from rainbow_agent.storage import agent_lock, runtime_file, state_dir
+from rainbow_agent.storage import agent_lock, drain_file, runtime_file
 
 #: Jobs that ended badly, of which `status` tells.
 MAX_ERRORS: Final = 3
@@ -38,7 +38,7 @@ def look(settings: Settings, now: float, live: Mapping[str, Any] | None = None) 
             **runtime_file.read_runtime(folder),
             **({} if live is None else {"settings": settings_of_run(settings), **live}),
         },
-        drain=state_dir.read_drain(folder),
+        drain=drain_file.read_drain(folder),
         halted=agent_lock.halted(pid) if pid is not None and live is None else False,
         **_jobs(settings.ledger_path),
     )

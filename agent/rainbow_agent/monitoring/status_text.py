@@ -57,7 +57,11 @@ def _facts(view: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
     if draining:
         since = f"for {ago(seconds_since(draining['since'], now))}" if draining["since"] else ""
         reason = draining["reason"] or "no reason given"
-        yield "draining", f"{since}: {reason}; `rainbow-agent resume` ends it".lstrip(": ")
+        end = "`rainbow-agent resume` ends it"
+        if draining["until_stopped"]:
+            running = view["daemon"]["running"]
+            end = "until this daemon has stopped" if running else "the next start ends it"
+        yield "draining", f"{since}: {reason}; {end}".lstrip(": ")
     registration = f"  registration {view['registration']}" if view["registration"] else ""
     yield "cluster", f"{view['cluster']}{registration or '  not registered'}"
     if view["daemon"]["running"]:

@@ -74,6 +74,11 @@ class Settings:
         Path(),
         "ledger, credentials and lock; put it on a volume that outlives the pod",
     )
+    lock_wait: float = _setting(
+        parsing.seconds,
+        3.0,
+        "seconds to wait for the state folder while another agent has it (rainbow-pod-start: 120)",
+    )
     poll_min: float = _setting(parsing.seconds, 0.25, "seconds between polls while there is work")
     poll_max: float = _setting(parsing.seconds, 5.0, "seconds between polls when idle")
     max_jobs: int = _setting(parsing.count, 1024, "most jobs to receive in one poll")

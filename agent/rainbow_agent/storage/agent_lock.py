@@ -5,15 +5,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import struct
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rainbow_agent.core.errors import Fatal, RainbowAgentError, UsageError
+from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.logs import when
+from rainbow_agent.storage.runtime_file import read_runtime
 
 #: struct flock of 64-bit Linux: type, whence, start, length (0: to the end), pid, padding.
 #: An open-file-description lock can be asked about without taking it, so that a `status` at the
@@ -35,6 +39,18 @@ class Holder:
     since: float  # epoch seconds
     #: The verb that holds it for a moment, such as `deregister`; "" for a daemon.
     verb: str = ""
+    #: The name of its host, as far as the lock file has space for it; "" where it is not known.
+    host: str = ""
+
+
+def this_process(verb: str = "") -> Holder:
+    """This process, from now on; for a daemon without a verb."""
+    return Holder(os.getpid(), SystemClock().now(), verb, socket.gethostname())
+
+
+#: Waits a moment for a lock that is held, given the seconds that it was waited for so far; False
+#: ends the waiting.
+Pause = Callable[[float], bool]
 
 
 class Lock:
@@ -44,8 +60,21 @@ class Lock:
         self._fd = fd
 
     @classmethod
-    def take(cls, folder: Path, holder: Holder) -> Lock:
+    def take(
+        cls,
+        folder: Path,
+        holder: Holder,
+        *,
+        wait: float = LOCK_WAIT_S,
+        pause: Pause | None = None,
+    ) -> Lock:
         """Take the lock.
+
+        Args:
+            folder: the state folder.
+            holder: who takes it.
+            wait: seconds to wait for it while it is held.
+            pause: what waits between two tries.
 
         Raises:
             Fatal: a daemon holds it; the message says which.
@@ -58,10 +87,10 @@ class Lock:
         except OSError as exc:
             raise UsageError(f"{path} cannot be opened: {exc.strerror}") from exc
         try:
-            _lock(fd)
+            _lock(fd, wait, pause or _pause)
         except (BlockingIOError, PermissionError):
             os.close(fd)
-            raise _in_use(folder) from None
+            raise _in_use(folder, wait) from None
         except OSError as exc:
             os.close(fd)
             raise UsageError(
@@ -83,8 +112,13 @@ class Lock:
         os.close(self._fd)
 
 
-def _lock(fd: int) -> None:
-    """Take the lock, or wait for it a little.
+def _pause(_waited: float) -> bool:
+    threading.Event().wait(LOCK_PAUSE_S)
+    return True
+
+
+def _lock(fd: int, wait: float, pause: Pause) -> None:
+    """Take the lock, or wait for it.
 
     A program that an agent was about to start when it was killed has the agent's descriptors until
     it is loaded: for that long the lock outlives the agent, and a human has nothing to do.
@@ -92,32 +126,47 @@ def _lock(fd: int) -> None:
     Raises:
         OSError: it is held all the time, or there are no locks.
     """
-    deadline = time.monotonic() + LOCK_WAIT_S
-    pause = threading.Event()
+    begun = time.monotonic()
     while True:
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WRITE_LOCK)
         except (BlockingIOError, PermissionError):
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - begun
+            if waited > wait or not pause(waited):
                 raise
-            pause.wait(LOCK_PAUSE_S)
         else:
             return
 
 
-def _in_use(folder: Path) -> RainbowAgentError:
-    """What to say of a lock that is held."""
+def _in_use(folder: Path, wait: float) -> RainbowAgentError:
+    """What to say of a lock that is held, after this many seconds."""
     other = read_holder(folder)
     if other is not None and other.verb:
         return RainbowAgentError(
             f"state folder {folder} is in use by `rainbow-agent {other.verb}` (pid"
             f" {other.pid}); try again when that has ended"
         )
-    who = f"pid {other.pid}" if other else "another process"
     return Fatal(
-        f"state folder {folder} is in use by a running agent ({who}); stop that one first, or"
-        " give this one another RAINBOW_STATE_DIR"
+        f"state folder {folder} is in use by a running agent ({who_holds(folder)}), also after"
+        f" {wait:g} s; stop that one first, or give this one another RAINBOW_STATE_DIR"
     )
+
+
+def who_holds(folder: Path) -> str:
+    """The process that holds the lock, for people: its pid, its host, and its last heartbeat."""
+    holder = read_holder(folder)
+    if holder is None:
+        return "another process"
+    parts = [f"pid {holder.pid}", f"on {holder.host}"] if holder.host else [f"pid {holder.pid}"]
+    said = [" ".join(parts), f"since {when(holder.since)}"]
+    if holder.verb:
+        return ", ".join([f"`rainbow-agent {holder.verb}`", *said])
+    runtime = read_runtime(folder)
+    heartbeat = runtime.get("heartbeat")
+    if runtime.get("run") == holder.since and isinstance(heartbeat, (int, float)):
+        age = max(0.0, SystemClock().now() - heartbeat)
+        said.append(f"last heartbeat {age:.0f} s ago")
+    return ", ".join(said)
 
 
 def _holder_text(folder: Path, holder: Holder) -> bytes:
@@ -127,14 +176,18 @@ def _holder_text(folder: Path, holder: Holder) -> bytes:
         before = last_run(folder)
         entry |= {"verb": holder.verb}
         entry |= {"run": [before.pid, before.since]} if before else {}
-    return f"{json.dumps(entry).ljust(_HOLDER_BYTES - 1)}\n".encode()
+    host = holder.host
+    while len(text := json.dumps(entry | ({"host": host} if host else {}))) >= _HOLDER_BYTES:
+        host = host[:-1]
+    return f"{text.ljust(_HOLDER_BYTES - 1)}\n".encode()
 
 
 def read_holder(folder: Path) -> Holder | None:
     """The process that wrote the lock file last; None when there is none."""
     entry = _read_lock(folder)
     try:
-        return Holder(int(entry["pid"]), float(entry["since"]), str(entry.get("verb", "")))
+        verb, host = str(entry.get("verb", "")), str(entry.get("host", ""))
+        return Holder(int(entry["pid"]), float(entry["since"]), verb, host)
     except (ValueError, KeyError, TypeError):
         return None
 

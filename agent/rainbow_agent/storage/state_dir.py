@@ -1,29 +1,23 @@
-"""The state folder: private, with the operator's request to drain in it.
+"""The state folder: private, for one user.
 
-Layout: `agent.lock` (agent_lock.py), `runtime.json` (runtime_file.py), `drain.json` (there while
-the operator wants no new jobs taken), `log-level` (log_level.py), `holder.json` (whether this
-folder holds the cluster, fleet/ownership_file.py), `ledger.sqlite`, `rainbow-config.yaml`,
-`workload/`.
+Layout: `agent.lock` (agent_lock.py), `runtime.json` (runtime_file.py), `drain.json` and
+`drain-stop.json` (drain_file.py), `log-level` (log_level.py), `holder.json` (whether this folder
+holds the cluster, fleet/ownership_file.py), `ledger.sqlite`, `rainbow-config.yaml`, `workload/`.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import stat
 from pathlib import Path
 
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.core.model import Drain
-from rainbow_agent.runtime.files import replacing
 
 log = logging.getLogger(__name__)
 
 #: What only the agent's user may read, wherever it came from.
-_PRIVATE = ("*.sqlite*", "*.yaml", "runtime.json", "drain.json", "holder.json", "agent.lock")
-#: The operator's request that no new jobs are taken.
-_DRAIN = "drain.json"
+_PRIVATE = ("*.sqlite*", "*.yaml", "runtime.json", "drain*.json", "holder.json", "agent.lock")
 
 
 def prepare(path: Path) -> None:
@@ -126,34 +120,3 @@ def _look_at_parent(parent: Path) -> None:
             stat.S_IMODE(mode),
             extra={"action": "parent_open", "path": str(parent)},
         )
-
-
-def write_drain(folder: Path, drain: Drain) -> None:
-    """Keep the operator's request to drain; it is on disk when this returns."""
-    request = json.dumps({"since": drain.since, "reason": drain.reason})
-    with replacing(folder / _DRAIN, durable=True) as file:
-        file.write(request)
-
-
-def read_drain(folder: Path) -> Drain | None:
-    """The operator's request to drain; None when new jobs may be taken.
-
-    A file that cannot be read counts as a request: somebody wrote it.
-    """
-    path = folder / _DRAIN
-    try:
-        request = json.loads(path.read_text(encoding="utf-8"))
-        return Drain(float(request["since"]), str(request.get("reason") or ""))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return Drain(0.0, f"{path} cannot be read; `rainbow-agent resume` removes it")
-
-
-def clear_drain(folder: Path) -> bool:
-    """Withdraw the request to drain; False when there was none."""
-    try:
-        (folder / _DRAIN).unlink()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True

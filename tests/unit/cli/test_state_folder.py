@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rainbow_agent.cli import main
-from rainbow_agent.storage import agent_lock, runtime_file, state_dir
+from rainbow_agent.storage import agent_lock, drain_file, runtime_file
 
 #: Verbs that look, and verbs that write.
 LOOKING = (["status"], ["jobs"], ["jobs", "1"], ["explain", "1"], ["logs", "1"])
@@ -70,9 +70,9 @@ def test_drain_and_resume_are_for_a_daemon_that_runs(
     assert found.exit_code == 2
     assert f"no daemon runs on {tmp_path}" in found.stderr
     assert f"rainbow-agent {words[0]} --offline" in found.stderr
-    assert state_dir.read_drain(tmp_path) is None
+    assert drain_file.read_drain(tmp_path) is None
     assert verb(*words, "--offline", folder=tmp_path).exit_code == 0
-    assert (state_dir.read_drain(tmp_path) is not None) == (words == ["drain"])
+    assert (drain_file.read_drain(tmp_path) is not None) == (words == ["drain"])
 
 
 def test_a_drain_before_the_first_start_makes_the_default_folder(
@@ -86,7 +86,7 @@ def test_a_drain_before_the_first_start_makes_the_default_folder(
     assert f"From its next start on, the daemon of {folder} takes no new jobs" in found.stdout
     assert folder.stat().st_mode & 0o777 == 0o700
     assert verb("resume", "--offline").exit_code == 0
-    assert state_dir.read_drain(folder) is None
+    assert drain_file.read_drain(folder) is None
     mistyped = tmp_path / "stat"
     found = verb("drain", "--offline", folder=mistyped)
     assert (found.exit_code, mistyped.exists()) == (2, False)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rainbow_agent.core.model import Drain
 from rainbow_agent.monitoring.health import MIN_FREE_BYTES, ReadinessFacts, live, ready
 from rainbow_agent.runtime.loops import LoopAge
 
@@ -63,8 +64,13 @@ def test_all_well_is_ready() -> None:
         ({"ledger_problem": "disk is full"}, "ledger", "disk is full"),
         ({"free_bytes": MIN_FREE_BYTES - 1}, "disk", "free some"),
         ({"free_bytes": None}, "disk", "cannot be looked at"),
-        ({"draining": "a new kernel"}, "open", "drained (a new kernel)"),
-        ({"draining": ""}, "open", "drained: `rainbow-agent resume`"),
+        ({"draining": Drain(1.0, "a new kernel")}, "open", "drained (a new kernel)"),
+        ({"draining": Drain(1.0)}, "open", "drained: `rainbow-agent resume`"),
+        (
+            {"draining": Drain(1.0, "a stop", until_stopped=True)},
+            "open",
+            "drained (a stop): until this daemon has stopped",
+        ),
         ({"stopping": True}, "open", "the agent stops"),
     ],
 )

@@ -308,6 +308,15 @@ class TestTheWord:
         text = status_text(status_view(settings, wished, NOW), NOW)
         assert "draining   for 60 s: kernel update; `rainbow-agent resume` ends it" in text
 
+    def test_a_drain_for_a_stop_ends_with_the_daemon(self, settings: Settings) -> None:
+        """It is not for anybody to end; where no daemon runs, the next start has done with it."""
+        drained = replace(found(), drain=Drain(NOW - 6, "a stop", until_stopped=True))
+        view = status_view(settings, drained, NOW)
+        assert view["draining"]["until_stopped"] is True
+        assert "draining   for 6 s: a stop; until this daemon has stopped" in status_text(view, NOW)
+        text = status_text(status_view(settings, replace(drained, pid=None), NOW), NOW)
+        assert "draining   for 6 s: a stop; the next start ends it" in text
+
     def test_degraded_by_what_the_daemon_says(self, settings: Settings) -> None:
         """Each condition with its reason and since when; it comes before draining."""
         runtime = {**RUNTIME, "conditions": self.TROUBLE}

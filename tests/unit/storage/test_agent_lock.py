@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,15 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import Fatal, RainbowAgentError, UsageError
-from rainbow_agent.storage.agent_lock import Holder, Lock, last_run, read_holder, running
+from rainbow_agent.storage import runtime_file
+from rainbow_agent.storage.agent_lock import (
+    Holder,
+    Lock,
+    last_run,
+    read_holder,
+    running,
+    who_holds,
+)
 
 ME = Holder(os.getpid(), 1715940000.5)
 
@@ -114,6 +123,62 @@ def test_a_lock_that_outlives_its_agent_for_a_moment_is_waited_for(tmp_path: Pat
     Lock.take(tmp_path, Holder(7, 1.0)).release()
     timer.join()
     assert read_holder(tmp_path) == Holder(7, 1.0)
+
+
+def test_a_lock_is_waited_for_as_long_as_asked(tmp_path: Path) -> None:
+    """Who waits hears for how long it has; saying no, or the end of the time, ends it."""
+    lock = Lock.take(tmp_path, ME)
+    heard: list[float] = []
+
+    def pause(waited: float) -> bool:
+        heard.append(waited)
+        return len(heard) < 3
+
+    with pytest.raises(Fatal, match="after 1000 s"):
+        Lock.take(tmp_path, ME, wait=1000.0, pause=pause)
+    assert len(heard) == 3
+    assert heard == sorted(heard)
+    with pytest.raises(Fatal):
+        Lock.take(tmp_path, ME, wait=-1.0, pause=pause)
+    assert len(heard) == 3
+
+    def release(_waited: float) -> bool:
+        lock.release()
+        return True
+
+    Lock.take(tmp_path, Holder(7, 1.0), wait=1000.0, pause=release).release()
+    assert read_holder(tmp_path) == Holder(7, 1.0)
+
+
+#: As long as a host's name can be, and one that JSON makes longer.
+@pytest.mark.parametrize("host", ["blue-0", "h" * 64, "\u00fc" * 64])
+@pytest.mark.parametrize("verb", ["", "deregister"])
+def test_the_host_stands_in_it_as_far_as_there_is_space(
+    tmp_path: Path, host: str, verb: str
+) -> None:
+    """The file keeps its length: a version that knows no hosts writes over all of it."""
+    Lock.take(tmp_path, Holder(4194304, 1715940000.123456)).release()
+    Lock.take(tmp_path, Holder(4194304, 1715940001.123456, verb, host)).release()
+    found = read_holder(tmp_path)
+    assert found is not None
+    assert host.startswith(found.host)
+    assert found == Holder(4194304, 1715940001.123456, verb, found.host)
+    assert (tmp_path / "agent.lock").stat().st_size == 128
+    assert host.isascii() is False or verb or found.host == host
+
+
+def test_whose_it_is_in_words(tmp_path: Path) -> None:
+    """Pid, host, since when; the last heartbeat, if it is of this run and not of one before."""
+    lock = Lock.take(tmp_path, Holder(78, 1715940000.5, host="blue-0"))
+    words = "pid 78 on blue-0, since 2024-05-17T10:00:00.500Z"
+    assert who_holds(tmp_path) == words
+    runtime_file.write_runtime(tmp_path, {"run": 1.0, "heartbeat": 1715940000.0})
+    assert who_holds(tmp_path) == words
+    runtime_file.write_runtime(tmp_path, {"run": 1715940000.5, "heartbeat": 1715940000.0})
+    assert re.fullmatch(rf"{words}, last heartbeat \d+ s ago", who_holds(tmp_path))
+    lock.release()
+    Lock.take(tmp_path, Holder(79, 1715940000.5, "register", "blue-0")).release()
+    assert who_holds(tmp_path).startswith("`rainbow-agent register`, pid 79 on blue-0, since")
 
 
 def test_asking_does_not_take_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The state folder: private, and with the operator's request to drain in it."""
+"""The state folder: private, for one user."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.core.model import Drain
-from rainbow_agent.storage.state_dir import clear_drain, prepare, read_drain, write_drain
+from rainbow_agent.storage.state_dir import prepare
 
 
 def test_a_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
@@ -119,25 +118,3 @@ def test_a_folder_that_cannot_be_written_is_refused(
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(UsageError, match="not writable"):
         prepare(tmp_path)
-
-
-def test_the_request_to_drain_is_kept(tmp_path: Path) -> None:
-    """Written, read back, replaced, mode 0600, taken back once."""
-    assert read_drain(tmp_path) is None
-    assert read_drain(tmp_path / "not-there") is None
-    write_drain(tmp_path, Drain(1.5, "why"))
-    write_drain(tmp_path, Drain(2.5))
-    assert read_drain(tmp_path) == Drain(2.5)
-    assert stat.S_IMODE((tmp_path / "drain.json").stat().st_mode) == 0o600
-    assert [clear_drain(tmp_path), clear_drain(tmp_path)] == [True, False]
-    assert read_drain(tmp_path) is None
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"null", b'{"since": "x"}'])
-def test_a_damaged_request_is_a_request(tmp_path: Path, content: bytes) -> None:
-    """Somebody asked for it: no jobs are taken, and the reason names the file and the way out."""
-    (tmp_path / "drain.json").write_bytes(content)
-    drain = read_drain(tmp_path)
-    assert drain is not None
-    assert "drain.json" in drain.reason
-    assert "resume" in drain.reason
