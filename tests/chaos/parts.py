@@ -261,25 +261,6 @@ def _read_once(path: Path, query: str, values: Sequence[str]) -> list[tuple[Any,
         return connection.execute(query, values).fetchall()
 
 
-def copy_hot(database: Path, copy: Path) -> None:
-    """Copy a database that is in use, as `sqlite3 FILE '.backup COPY'` does."""
-    copy.unlink(missing_ok=True)
-    with (
-        closing(sqlite3.connect(database, timeout=WAIT_S)) as source,
-        closing(sqlite3.connect(copy)) as target,
-    ):
-        source.backup(target)
-
-
-def put_back(database: Path, copy: Path) -> None:
-    """Put a copy in the place of a database that is not open."""
-    for suffix in ("-wal", "-shm", "-journal"):
-        database.with_name(database.name + suffix).unlink(missing_ok=True)
-    mode = database.stat().st_mode
-    shutil.copyfile(copy, database)
-    database.chmod(mode)
-
-
 def wait_for_registration(parts: Parts, *, besides: Sequence[str] = ()) -> None:
     """Until the agent has a secret, another than these, and rainbow its graph.
 

@@ -15,7 +15,8 @@ from typing import Final
 import psutil
 
 from chaos.jobs import Book
-from chaos.parts import AgentEnded, Parts, copy_hot, put_back, rows_of, wait_for_registration
+from chaos.parts import AgentEnded, Parts, rows_of, wait_for_registration
+from support.databases import copy_hot, put_back
 
 #: Of jobs that waited in a rainbow whose database was removed or put back.
 GONE_WITH_RAINBOW: Final = "was only in the database that rainbow lost"

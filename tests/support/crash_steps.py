@@ -123,7 +123,7 @@ STEPS: Final = (
         "AcceptJobs was answered",
         "the job is not accepted",
         "rainbow has let the rows go",
-        "accepts again; ids that are gone are no error",
+        "is not offered the row again, and notes that; a row that is there still is accepted again",
     ),
     Step(
         CrashPoint.LET_GO,

@@ -25,7 +25,7 @@ from rainbow_agent.core.errors import (
     SubsystemMissing,
     Unavailable,
 )
-from rainbow_agent.core.model import Credentials, Offer, SatisfyAnswer
+from rainbow_agent.core.model import Credentials, Listing, Offer, SatisfyAnswer
 
 #: What `--secret` of the server would be.
 REGISTRATION_SECRET = "chocolate-cookies"
@@ -83,6 +83,13 @@ class FakeScheduler:
             problem = f"rainbow's row is for {says!r}, not for us" if says else ""
             offer = Offer(job_id, name, says or cluster, jobspec, problem)
             self._clusters[cluster].rows[job_id] = offer
+
+    def put_first(self, cluster: str, ids: Sequence[int]) -> None:
+        """Rows that rainbow lists before all others: nothing says in which order it does."""
+        with self._lock:
+            rows = self._clusters[cluster].rows
+            first = {job_id: rows[job_id] for job_id in ids}
+            self._clusters[cluster].rows = {**first, **rows}
 
     def restart(self, *, keep_database: bool) -> None:
         """The process ends and comes back; graphs live in memory only."""
@@ -160,11 +167,13 @@ class FakeScheduler:
             if self._subsystems.pop((cluster, subsystem), None) is None:
                 raise Rejected(f"subsystem {subsystem} does not exist")
 
-    def receive(self, cluster: str, secret: str, max_jobs: int) -> list[Offer]:
+    def receive(self, cluster: str, secret: str, max_jobs: int) -> Listing:
         """The rows that wait; they stay."""
         with self._serving("receive"):
             rows = list(self._known(cluster, secret).rows.values())
-            return sorted(rows[:max_jobs] if max_jobs >= 1 else rows, key=lambda offer: offer.id)
+            listed = rows[:max_jobs] if max_jobs >= 1 else rows
+            whole = max_jobs < 1 or len(rows) < max_jobs
+            return Listing(sorted(listed, key=lambda offer: offer.id), whole=whole)
 
     def accept(self, cluster: str, secret: str, ids: Sequence[int]) -> None:
         """Delete rows; those that are gone are no error."""

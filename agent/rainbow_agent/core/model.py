@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -116,6 +116,18 @@ class Offer:
     jobspec: str  # YAML text, not looked into yet
     problem: str = ""  # why this row is not a job for us, whatever stands in it
     command: str = ""  # what rainbow's row has beside the jobspec; not run
+
+
+class Listing(list[Offer]):
+    """The rows of one answer of rainbow's.
+
+    Attributes:
+        whole: whether rainbow has no other rows of the cluster.
+    """
+
+    def __init__(self, rows: Iterable[Offer] = (), *, whole: bool = True) -> None:
+        super().__init__(rows)
+        self.whole = whole
 
 
 @dataclass(frozen=True)

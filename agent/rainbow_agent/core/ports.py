@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from rainbow_agent.core.lineage import Lineage
-from rainbow_agent.core.model import Credentials, Offer, SatisfyAnswer, TaskKey
+from rainbow_agent.core.model import Credentials, Listing, SatisfyAnswer, TaskKey
 from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.obstacles import Obstacle
 from rainbow_agent.core.workload_values import (
@@ -64,11 +64,12 @@ class Scheduler(Protocol):
     def delete_subsystem(self, cluster: str, secret: str, subsystem: str) -> None:
         """Remove a subsystem graph. Rejected if it is not there."""
 
-    def receive(self, cluster: str, secret: str, max_jobs: int) -> list[Offer]:
+    def receive(self, cluster: str, secret: str, max_jobs: int) -> Listing:
         """The jobs that wait, sorted by id; at most `max_jobs`, all when it is below 1.
 
         The same jobs come again until they are accepted. A row that is not a job (broken JSON,
         another cluster's) comes as an Offer whose jobspec is the raw text, never as an error.
+        Fewer may come than there are, and than were asked for: `whole` says so.
         """
 
     def accept(self, cluster: str, secret: str, ids: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""One round of the main loop: submit, accept, receive, submit, accept."""
+"""One round of the main loop: submit, receive, submit, accept."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Round:
         self._memory = MemoryRelease(clock.monotonic)
 
     def run(self) -> bool:
-        """Submit, accept, receive, submit, accept; True when there may be more at once."""
+        """Submit, receive, submit, accept; True when there may be more at once."""
         if self._members.drain.look():
             self._fleet.changed()
         try:
@@ -91,15 +91,16 @@ class Round:
         with self._submitting_meanwhile():
             session = self._fleet.publish(session)
         ready = self._submit()
-        self._fleet.accept(session)
         limit = self._receive_limit() if ready and not self._jobs.behind() else 0
         if limit == 0:
+            self._fleet.accept(session)
             self._fleet.answer_other_agents(session)
             return self._answers_are_awaited()
         new, full = self._fleet.receive(session, limit)
         self._members.breaker.took(len(new))
         self._nothing_waits = not new
         if not new:
+            self._fleet.accept(session)
             self._jobs.nothing_offered()
             self._fleet.rotate_secret()
             self._memory.rested()

@@ -1,23 +1,48 @@
-"""From rainbow to the ledger, and back: receive, then accept what is safe."""
+"""From rainbow to the ledger, and back: receive, then accept what is safe.
+
+AcceptJobs names numbers only, and rainbow gives numbers twice once its database was put back to an
+older copy. So only a row that rainbow has just listed, and that is in the ledger, is accepted.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple
 
-from rainbow_agent.core.model import JobKey, Offer, Refusal
+from rainbow_agent.core.model import JobKey, Listing, Offer, Refusal
 from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet.ports import Offers
+from rainbow_agent.fleet.reused_numbers import ReusedNumbers
 from rainbow_agent.fleet.session import Session
-from rainbow_agent.runtime.conditions import ConditionName, Conditions
+from rainbow_agent.runtime.conditions import Conditions
 from rainbow_agent.runtime.counters import Counters
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 from rainbow_agent.runtime.logs import counted
 
 log = logging.getLogger(__name__)
 
-#: How long the condition stays that rainbow offered numbers which were other jobs' before.
-REUSE_SHOWN_S = 3600.0
+#: Seconds for which rainbow is taken to have what it listed. A rainbow that was started anew has no
+#: graph of the cluster, and so gives it no new job before the next round loads the graph.
+LISTING_HOLDS_S: Final = 1.0
+
+
+class _Listed(NamedTuple):
+    """What the last answer of ReceiveJobs said.
+
+    Attributes:
+        registration: who was answered.
+        at: when, by the monotonic clock.
+        stored: numbers whose rows are in the ledger.
+        others: numbers of the other rows.
+        whole: whether rainbow has no other rows.
+    """
+
+    registration: str
+    at: float
+    stored: frozenset[int]
+    others: frozenset[int]
+    whole: bool
 
 
 class Intake:
@@ -36,13 +61,12 @@ class Intake:
     ) -> None:
         """`jobs_among` takes all rows and returns the jobs (Ownership.answer_questions)."""
         self._jobs_among = jobs_among
-        self._conditions = conditions or Conditions(clock)
-        self._counters = counters or Counters()
-        self._reused_at: float | None = None  # by the monotonic clock
+        self._reused = ReusedNumbers(clock, conditions or Conditions(clock), counters or Counters())
         self._scheduler = scheduler
         self._ledger = ledger
         self._clock = clock
         self._max_jobs = max_jobs
+        self._listed: _Listed | None = None
 
     def receive(self, session: Session, limit: int | None = None) -> tuple[list[JobKey], bool]:
         """Ask for jobs once and write them down; for at most `limit` if it is given.
@@ -50,25 +74,62 @@ class Intake:
         Returns:
             The jobs that are new, and whether the answer was full (there may be more).
         """
-        wanted = self._max_jobs if limit is None else min(limit, self._max_jobs)
-        rows = self._scheduler.receive(session.cluster, session.secret.reveal(), wanted)
-        offers = self._jobs_among(session, rows)
-        self._forget_reuse()
-        if not offers:
-            return [], False
-        reach(CrashPoint.RECEIVED)
-        new = self._write(session, offers)
-        reach(CrashPoint.WRITTEN)
-        self._say_reused([key for key in new if key.registration != session.registration])
-        if len(new) < len(offers):
-            self._let_go_again(session, offers, {key.id for key in new})
+        most = self._max_jobs if limit is None else min(limit, self._max_jobs)
+        waiting = self._ledger.unaccepted(session.registration)
+        rows, new = self._ask(session, most + len(waiting), most)
         if new:
             log.info(
                 "Received %s",
                 counted(len(new), "new job"),
-                extra={"action": "received", "new": len(new), "offered": len(offers)},
+                extra={"action": "received", "new": len(new), "offered": len(rows)},
             )
-        return new, limit is None and len(rows) >= self._max_jobs
+        return new, limit is None and len(rows) >= most + len(waiting)
+
+    def accept(self, session: Session) -> int:
+        """Tell rainbow which jobs are ours for good; how many there were.
+
+        A listing that is too old is made anew first; new jobs in it are left to receive().
+        """
+        ids = self._ledger.unaccepted(session.registration)
+        if not ids:
+            return 0
+        listed = self._listed
+        if (
+            listed is None
+            or listed.registration != session.registration
+            or self._clock.monotonic() - listed.at > LISTING_HOLDS_S
+        ):
+            self._ask(session, self._max_jobs + len(ids), 0)
+            ids = self._ledger.unaccepted(session.registration)
+        return self._let_go(session, ids)
+
+    def _ask(self, session: Session, rows: int, most: int) -> tuple[Listing, list[JobKey]]:
+        """Have rainbow list so many rows; store those that are known, and `most` new ones."""
+        listing = self._scheduler.receive(session.cluster, session.secret.reveal(), rows)
+        at = self._clock.monotonic()
+        offers = self._jobs_among(session, listing)
+        if len(offers) > most:
+            offers = self._at_most(session, offers, most)
+        new: list[JobKey] = []
+        self._reused.forget()
+        if offers:
+            reach(CrashPoint.RECEIVED)
+            new = self._write(session, offers)
+            reach(CrashPoint.WRITTEN)
+            self._reused.say_reused([k for k in new if k.registration != session.registration])
+        stored = frozenset(offer.id for offer in offers)
+        others = frozenset(offer.id for offer in listing) - stored
+        self._listed = _Listed(session.registration, at, stored, others, listing.whole)
+        if len(new) < len(offers):
+            self._let_go_again(session, offers, {key.id for key in new})
+        return listing, new
+
+    def _at_most(self, session: Session, offers: list[Offer], most: int) -> list[Offer]:
+        """The rows that are known, and so many of the others."""
+        known = self._ledger.known_rows(session.registration, offers)
+        new = [offer.id for offer in offers if offer.id not in known][:most]
+        taken = known.union(new)
+        return [offer for offer in offers if offer.id in taken]
 
     def _write(self, session: Session, offers: list[Offer]) -> list[JobKey]:
         """Store what came; a row that is not a job for us is refused with the reason, at once."""
@@ -87,20 +148,32 @@ class Intake:
             )
         return new
 
-    def accept(self, session: Session) -> int:
-        """Tell rainbow which jobs are ours for good; how many there were."""
-        ids = self._ledger.unaccepted(session.registration)
-        if ids:
-            self._scheduler.accept(session.cluster, session.secret.reveal(), ids)
+    def _let_go(self, session: Session, ids: Collection[int]) -> int:
+        """Accept what rainbow listed; of what it does not have any more, note that only."""
+        listed = self._listed
+        assert listed is not None  # noqa: S101 - accept() saw to it
+        told = [job for job in ids if job in listed.stored]
+        if told:
+            self._scheduler.accept(session.cluster, session.secret.reveal(), told)
             reach(CrashPoint.ACCEPTED)
-            self._ledger.mark_accepted(session.registration, ids, self._clock.now())
+        gone = [
+            job
+            for job in ids
+            if job not in listed.stored and (listed.whole or job in listed.others)
+        ]
+        at = self._clock.now()
+        with self._ledger.transaction():
+            self._ledger.mark_accepted(session.registration, told, at)
+            self._ledger.mark_accepted(session.registration, gone, at, "rainbow has no such row")
+        if told or gone:
             reach(CrashPoint.LET_GO)
+            done = len(told) + len(gone)
             log.info(
                 "Accepted %s",
-                counted(len(ids), "job"),
-                extra={"action": "accepted", "jobs": len(ids)},
+                counted(done, "job"),
+                extra={"action": "accepted", "jobs": done, "gone": len(gone)},
             )
-        return len(ids)
+        return len(told) + len(gone)
 
     def _let_go_again(self, session: Session, offers: list[Offer], new: set[int]) -> None:
         """Rows that are here already: most wait to be accepted, and soon are.
@@ -110,56 +183,7 @@ class Intake:
         """
         known = [offer for offer in offers if offer.id not in new]
         again = self._ledger.let_go(session.registration, [offer.id for offer in known])
-        dropped = [offer for offer in known if offer.id in again]
-        for offer in dropped:
-            log.warning(
-                "Rainbow offers job %d (%s) again, which was accepted before: all of the row is the"
-                " same, so it is not run a second time (was rainbow's database restored from a"
-                " copy? a new job with this name and text has to be submitted once more)",
-                offer.id,
-                offer.name,
-                extra={"action": "row_dropped", "job": f"{session.registration}/{offer.id}"},
-            )
-        if dropped:
-            self._counters.rows.add("dropped", by=len(dropped))
-            self._set_reused(
-                f"rainbow offered {counted(len(dropped), 'job')} again that had been accepted"
-                f" ({_listed(offer.id for offer in dropped)}); not run a second time"
-            )
-        self._scheduler.accept(session.cluster, session.secret.reveal(), sorted(again))
-
-    def _say_reused(self, keys: list[JobKey]) -> None:
-        """Jobs whose numbers were other jobs' before: they are run like all, and that is said."""
-        for key in keys:
-            log.warning(
-                "Rainbow gave the number %d, which another job of this cluster had, to a new job"
-                " (was its database restored from a copy?); here it is job %s",
-                key.id,
-                key,
-                extra={"action": "id_reused", "job": str(key)},
-            )
-        if keys:
-            self._counters.rows.add("reused", by=len(keys))
-            self._set_reused(
-                f"rainbow offered {counted(len(keys), 'new job')} under numbers that other jobs"
-                f" had ({_listed(key.id for key in keys)}); run like all others"
-            )
-
-    def _set_reused(self, what: str) -> None:
-        self._reused_at = self._clock.monotonic()
-        self._conditions.set(
-            ConditionName.RAINBOW_REUSES_IDS,
-            f"{what} (was its database restored from a copy?)",
+        self._reused.say_dropped(
+            session.registration, [offer for offer in known if offer.id in again]
         )
-
-    def _forget_reuse(self) -> None:
-        since = self._reused_at
-        if since is not None and self._clock.monotonic() - since > REUSE_SHOWN_S:
-            self._reused_at = None
-            self._conditions.clear(ConditionName.RAINBOW_REUSES_IDS)
-
-
-def _listed(ids: Iterable[int]) -> str:
-    """Some numbers for a sentence."""
-    found = sorted(ids)
-    return ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
+        self._scheduler.accept(session.cluster, session.secret.reveal(), sorted(again))

@@ -101,6 +101,11 @@ class Offers(LedgerPart):
             found = (_record(db, registration, offer, at) for offer in offers)
             return [key for key in found if key is not None]
 
+    def known_rows(self, registration: str, offers: Sequence[Offer]) -> set[int]:
+        """Of rows that a registration offers, the numbers of those that record_offers() knows."""
+        with self._connection.read() as db:
+            return {offer.id for offer in offers if _is_known(db, registration, offer)}
+
     def let_go(self, registration: str, ids: Sequence[int]) -> set[int]:
         """Of rows that a registration offers, those that were accepted before."""
         with self._connection.read() as db:
@@ -127,7 +132,9 @@ class Offers(LedgerPart):
         with self._connection.read() as db:
             return [row[0] for row in db.execute(_UNACCEPTED, (registration,))]
 
-    def mark_accepted(self, registration: str, ids: Sequence[int], at: float) -> None:
+    def mark_accepted(
+        self, registration: str, ids: Sequence[int], at: float, cause: str = "rainbow was told"
+    ) -> None:
         """These jobs are accepted; again, or for unknown ones, changes nothing."""
         with self._connection.write() as db:
             for job_id in ids:
@@ -136,7 +143,7 @@ class Offers(LedgerPart):
                     seq, state, received = row
                     accepted = max(at, received)  # the clock may have been set back since
                     db.execute(_ACCEPT, (accepted, seq))
-                    db.execute(_EVENT, (seq, accepted, state, ACCEPTED, "rainbow was told"))
+                    db.execute(_EVENT, (seq, accepted, state, ACCEPTED, cause))
 
 
 def record_job(db: sqlite3.Connection, key: JobKey, name: str, received: float) -> int | None:
@@ -162,6 +169,19 @@ def _record(db: sqlite3.Connection, registration: str, offer: Offer, at: float) 
     if _offered_again(db, registration, offer, at):
         return None
     return _record_new(db, JobKey(registration, offer.id), offer, at)[0]
+
+
+def _is_known(db: sqlite3.Connection, registration: str, offer: Offer) -> bool:
+    before, gone = held(db, registration, offer.id), removed(db, registration, offer.id)
+    if NO_ROW in gone or row_digest(offer) in gone or any(job.is_row(db, offer) for job in before):
+        return True
+    return not before and not gone and _offered_earlier(db, registration, offer) is not None
+
+
+def _offered_earlier(db: sqlite3.Connection, registration: str, offer: Offer) -> Held | None:
+    """The job of an earlier registration whose row this is, if it was not accepted."""
+    rows = db.execute(_EARLIER, (registration, offer.id)).fetchall()
+    return next((job for job in map(Held._make, rows) if job.is_row(db, offer)), None)
 
 
 def _record_new(db: sqlite3.Connection, key: JobKey, offer: Offer, at: float) -> tuple[JobKey, int]:
@@ -207,8 +227,7 @@ def _offered_again(db: sqlite3.Connection, registration: str, offer: Offer, at: 
 
     The same in everything, of a job that was not accepted (docs/decisions/0030).
     """
-    rows = db.execute(_EARLIER, (registration, offer.id)).fetchall()
-    same = next((job for job in map(Held._make, rows) if job.is_row(db, offer)), None)
+    same = _offered_earlier(db, registration, offer)
     if same is None:
         return False
     before = f"{same.registration}/{offer.id}"

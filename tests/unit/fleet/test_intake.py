@@ -11,7 +11,8 @@ import pytest
 from rainbow_agent.core.errors import LedgerDamaged, RequestDenied, Unavailable
 from rainbow_agent.core.model import JobKey, Plan, PlannedJob, PlannedTask, Refusal
 from rainbow_agent.core.states import JobState, TaskState
-from rainbow_agent.fleet.intake import REUSE_SHOWN_S, Intake
+from rainbow_agent.fleet.intake import LISTING_HOLDS_S, Intake
+from rainbow_agent.fleet.reused_numbers import REUSE_SHOWN_S
 from rainbow_agent.fleet.session import Session
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.counters import Counters
@@ -284,3 +285,78 @@ def test_a_row_that_is_no_job_under_a_number_that_was_taken_is_refused(harness: 
     row = harness.ledger.job(new)
     assert row is not None
     assert row.state is JobState.REFUSED
+
+
+def held_row(harness: Harness) -> int:
+    """A job that was received and submitted, and not accepted yet."""
+    job = harness.rainbow.put("demo", TEXT, "monday")
+    harness.receive()
+    harness.plan(job, TaskState.SUBMITTED)
+    return job
+
+
+def test_what_was_listed_now_is_accepted_with_one_call(harness: Harness) -> None:
+    """Receive, submit, accept: rainbow is asked twice."""
+    held_row(harness)
+    assert harness.intake.accept(harness.session) == 1
+    assert (harness.rainbow.calls["receive"], harness.rainbow.calls["accept"]) == (1, 1)
+
+
+def test_a_number_that_became_another_jobs_is_not_accepted(harness: Harness) -> None:
+    """Rainbow's database was put back meanwhile: the new job is received, and runs."""
+    job = held_row(harness)
+    harness.clock.advance(LISTING_HOLDS_S + 1)
+    harness.rainbow.put_back("demo", job, TEXT, "tuesday")
+    assert harness.intake.accept(harness.session) == 1, "rainbow no longer has the row"
+    assert harness.rainbow.calls["accept"] == 0
+    assert harness.rainbow.waiting("demo") == [job]
+    assert harness.accepted(job) == harness.clock.now()
+    (new,), _ = harness.intake.receive(harness.session)
+    assert new == JobKey(f"{REGISTRATION.id}.2", job)
+
+
+def test_a_number_that_became_another_jobs_is_received_first(harness: Harness) -> None:
+    """What a round receives is stored before anything is accepted."""
+    job = held_row(harness)
+    harness.rainbow.put_back("demo", job, TEXT, "tuesday")
+    (new,), _ = harness.intake.receive(harness.session)
+    assert new == JobKey(f"{REGISTRATION.id}.2", job)
+    assert harness.intake.accept(harness.session) == 0, "the new one is not safe yet"
+    assert harness.rainbow.waiting("demo") == [job]
+
+
+def test_an_old_listing_is_made_anew_before_rows_are_accepted(harness: Harness) -> None:
+    """It is the same row still: accepted; a new job is left alone meanwhile."""
+    job = held_row(harness)
+    harness.clock.advance(LISTING_HOLDS_S + 1)
+    new = harness.rainbow.put("demo", TEXT)
+    assert harness.intake.accept(harness.session) == 1
+    assert harness.rainbow.waiting("demo") == [new]
+    assert harness.ledger.job(JobKey(REGISTRATION.id, new)) is None
+    assert harness.accepted(job) == harness.clock.now()
+
+
+def test_a_limit_counts_new_jobs_only(harness: Harness) -> None:
+    """What waits to be accepted is listed besides; new rows beyond the limit stay in rainbow."""
+    job = held_row(harness)
+    first, second = harness.rainbow.put("demo", TEXT), harness.rainbow.put("demo", TEXT)
+    (key,), full = harness.intake.receive(harness.session, 1)
+    assert (key.id, full) == (first, False)
+    assert harness.intake.accept(harness.session) == 1
+    assert harness.rainbow.waiting("demo") == [first, second]
+    assert harness.accepted(job) is not None
+
+
+def test_a_row_that_is_not_in_a_listing_which_is_not_whole_waits(harness: Harness) -> None:
+    """Whether rainbow has it is not known: it is neither accepted nor taken for gone."""
+    job = held_row(harness)
+    harness.rainbow.put_first("demo", [harness.rainbow.put("demo", TEXT) for _ in range(6)])
+    harness.clock.advance(LISTING_HOLDS_S + 1)
+    assert harness.intake.accept(harness.session) == 0
+    assert harness.accepted(job) is None
+    for other in harness.receive():
+        harness.plan(other, TaskState.SUBMITTED)
+    harness.intake.accept(harness.session)
+    harness.receive()
+    harness.intake.accept(harness.session)
+    assert harness.accepted(job) is not None

@@ -32,8 +32,16 @@ _RECONNECT_AFTER: Final = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 )
 
-#: What is still called after a stop: it reports what was done. All else is new work.
-_CALLED_AFTER_STOP: Final = frozenset({rainbow_rpc.ACCEPT_JOBS.path, rainbow_rpc.UPDATE_STATE.path})
+#: What is still called after a stop: it reports what was done, and a row is looked at before it is
+#: accepted. All else is new work.
+_CALLED_AFTER_STOP: Final = frozenset(
+    procedure.path
+    for procedure in (
+        rainbow_rpc.ACCEPT_JOBS,
+        rainbow_rpc.RECEIVE_ROWS,
+        rainbow_rpc.UPDATE_STATE,
+    )
+)
 #: Given up as late as can be, since its answer comes once only: the cluster's secret.
 _ANSWERED_ONCE: Final = rainbow_rpc.REGISTER.path
 #: It may take that long at least, however short RAINBOW_TIMEOUT is.

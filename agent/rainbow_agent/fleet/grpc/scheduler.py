@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from rainbow_agent.core.errors import ClusterUnknown, Rejected, RequestDenied
-from rainbow_agent.core.model import Credentials, Offer, SatisfyAnswer
+from rainbow_agent.core.model import Credentials, Listing, SatisfyAnswer
 from rainbow_agent.fleet.grpc import job_rows
 from rainbow_agent.fleet.grpc import rpc as rainbow_rpc
 from rainbow_agent.fleet.grpc.channel import RainbowChannel
@@ -158,7 +158,7 @@ class RainbowScheduler:
         request = rainbow_pb2.DeleteRequest(name=cluster, secret=secret, subsytem=subsystem)
         self._call(rainbow_rpc.DELETE_SUBSYSTEM, request)
 
-    def receive(self, cluster: str, secret: str, max_jobs: int) -> list[Offer]:
+    def receive(self, cluster: str, secret: str, max_jobs: int) -> Listing:
         """The jobs that wait, sorted by id; at most `max_jobs`, all when it is below 1.
 
         Fewer come when so many do not fit into one reply: memory stays bounded, and a backlog of
@@ -184,7 +184,10 @@ class RainbowScheduler:
                 if self._rows_that_fit > (max_jobs or _MANY_ROWS):
                     self._rows_that_fit = 0
                 break
-        return [job_rows.offer(cluster, id_, row) for id_, row in sorted(reply.jobs.items())]
+        return Listing(
+            (job_rows.offer(cluster, id_, row) for id_, row in sorted(reply.jobs.items())),
+            whole=limit == 0 or len(reply.jobs) < limit,
+        )
 
     def _receive_one(self, request: rainbow_pb2.ReceiveJobsRequest) -> Any:
         """The one row that rainbow lists first, over a connection that takes larger replies.
