@@ -20,7 +20,7 @@ from typing import Any, Final
 from rainbow_compspec.errors import CompspecError
 from rainbow_compspec.facts import NodeFacts, Package, Port
 from rainbow_compspec.jgf import Edge, Graph, Vertex
-from rainbow_compspec.versions import newest
+from rainbow_compspec.versions import comparable, newest, older
 
 _GIB: Final = 1 << 30
 #: The server wants a number in this element of every vertex, so no attribute may be called so.
@@ -85,12 +85,21 @@ def _package_metadata(own: str, number: int, package: Package) -> dict[str, Any]
 
 
 def spack(facts: NodeFacts) -> Profile:
-    """`<package>`: its version, the newest of several; `<package>@<version>`: yes for each."""
+    """A node's packages in fields that rainbow's matcher can compare.
+
+    `<package>`: its version, the newest of several; `<package>#2`, `<package>#3`: older ones, so
+    that a range can find them; `<package>@<version>`: yes for each; `<package>@`: yes where no
+    version can be compared, so that at least the package can be asked for.
+    """
     versions: dict[str, list[str]] = {}
     for package in facts.packages:
         versions.setdefault(package.name, []).append(package.version)
     attributes = {name: newest(found) for name, found in sorted(versions.items())}
     for name, found in sorted(versions.items()):
+        for place, version in enumerate(older(found), 2):
+            attributes[f"{name}#{place}"] = version
+        if not any(comparable(version) for version in found):
+            attributes[f"{name}@"] = "yes"
         attributes.update({f"{name}@{version}": "yes" for version in sorted(set(found))})
     return Profile(attributes, facts.packages)
 

@@ -11,6 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+#: What rainbow's matcher can compare with a range (Masterminds' semver, which fills in numbers).
+_SEMANTIC = re.compile(
+    r"v?\d+(\.\d+){0,2}(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
+)
 _COMPONENT = re.compile(r"\d+|[a-zA-Z]+")
 
 
@@ -25,3 +29,15 @@ def order(version: str) -> tuple[tuple[int, int, str], ...]:
 def newest(versions: Iterable[str]) -> str:
     """The newest of one or more versions; a branch only where there is nothing else."""
     return max(versions, key=lambda version: (order(version), version))
+
+
+def comparable(version: str) -> bool:
+    """Whether rainbow can tell if the version lies in a range."""
+    return _SEMANTIC.fullmatch(version) is not None
+
+
+def older(versions: Iterable[str]) -> list[str]:
+    """All but the newest, those that rainbow can compare, the newest first."""
+    every = set(versions)
+    rest = [version for version in every - {newest(every)} if comparable(version)]
+    return sorted(rest, key=lambda version: (order(version), version), reverse=True)

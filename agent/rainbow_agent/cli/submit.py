@@ -22,7 +22,10 @@ from rainbow_agent.core.errors import JobspecError, UsageError
 from rainbow_agent.runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from rainbow_agent.fleet.submission import Assignment
+    from rainbow_agent.fleet.choosing import Selection
+    from rainbow_agent.fleet.fitting import Fitting
+    from rainbow_agent.fleet.rainbow_config import RainbowConfig
+    from rainbow_agent.fleet.submission import Job
 
 
 class _Submit(click.Command):
@@ -44,11 +47,18 @@ class _Submit(click.Command):
 @click.option(
     "--satisfy-only", is_flag=True, help="Show which clusters could run it; submit nothing."
 )
+@click.option("--cluster", metavar="NAME", help="Send it to this cluster, if it fits.")
+@click.option(
+    "--prefer",
+    multiple=True,
+    metavar="KEY[:asc|desc]",
+    help="Send it to the cluster that reports the most (asc: the least) of KEY; or least-loaded,"
+    " or cheapest. Where clusters are equal, the next --prefer decides.",
+)
 @click.option(
     "--select",
-    default="",
     metavar="ALGO",
-    help="Selection algorithm, e.g. random; default: the server's.",
+    help="Selection algorithm, e.g. random; default: the config file's, else the server's.",
 )
 @settings_options("host", "config")
 @output_option
@@ -58,15 +68,13 @@ def command(
     words: tuple[str, ...],
     asked: dict[str, Any],
     name: str | None,
-    satisfy_only: bool,
-    select: str,
     settings: Settings,
-    output: str,
+    **how: Any,
 ) -> None:
     """Submit a job to the fleet: a jobspec, or a plain command after `--`.
 
-    Rainbow finds the clusters that match (Satisfy) and assigns the job to one of them (SubmitJob).
-    JOBSPEC `-` is standard input.
+    Rainbow is asked which clusters can run it, and it goes to one of them: to the one that is
+    named or preferred, or to one that rainbow selects. JOBSPEC `-` is standard input.
 
     Example: rainbow-agent submit -N 2 -t 10 -- hostname
     """
@@ -76,8 +84,7 @@ def command(
         document = _jobspec(words, asked)
         title = name or document.get("name") or default_name(words[0])
         document = {**document, "name": title} if title else document
-    sent = _send(document, settings, select=select, satisfy_only=satisfy_only)
-    _show(sent, output, satisfy_only=satisfy_only)
+    _send(document, settings, **how)
 
 
 def _jobspec(words: tuple[str, ...], asked: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -105,47 +112,89 @@ def _jobspec(words: tuple[str, ...], asked: Mapping[str, Any]) -> Mapping[str, A
 
 
 def _send(
-    document: Mapping[str, Any], settings: Settings, *, select: str, satisfy_only: bool
-) -> Assignment:
+    document: Mapping[str, Any],
+    settings: Settings,
+    *,
+    cluster: str | None,
+    prefer: tuple[str, ...],
+    select: str | None,
+    once: str | None = None,
+    satisfy_only: bool,
+    output: str,
+) -> None:
+    """Ask rainbow, and say what came of it."""
     from rainbow_agent.fleet import rainbow_config  # noqa: PLC0415 - yaml
     from rainbow_agent.fleet.grpc.connect import connect  # noqa: PLC0415 - grpc
     from rainbow_agent.fleet.retry import patiently  # noqa: PLC0415 - stamina
-    from rainbow_agent.fleet.submission import send  # noqa: PLC0415 - with the others
-    from rainbow_agent.jobspec.variants import variants  # noqa: PLC0415 - likewise
-    from rainbow_agent.jobspec.wire import to_wire  # noqa: PLC0415 - yaml
+    from rainbow_agent.fleet.submission import find, job_of, send  # noqa: PLC0415 - likewise
 
+    job = job_of(document, once)
     config = rainbow_config.load(settings.config)
+    selection = _selection(config, cluster, prefer, select, once or "")
+    tokens = {c.name: c.token for c in config.clusters} if config else {}
     with closing(connect(settings)) as scheduler:
-        return patiently(
+        if satisfy_only:
+            found = patiently(lambda: find(scheduler, job.plan, tokens, selection.cluster))
+            _show_fitting(job, found, output)
+            return
+        chosen, found = patiently(
             lambda: send(
-                scheduler,
-                document,
-                name=str(document.get("name") or "job"),
-                tokens={c.name: c.token for c in config.clusters} if config else {},
-                fallback_token=settings.token.reveal(),
-                to_wire=to_wire,
-                select=select,
-                satisfy_only=satisfy_only,
-                asking=variants(document),
+                scheduler, job, selection, tokens=tokens, fallback_token=settings.token.reveal()
             )
         )
+    _show_sent(job, chosen, found, output)
 
 
-def _show(sent: Assignment, output: str, *, satisfy_only: bool) -> None:
+def _selection(
+    config: RainbowConfig | None,
+    cluster: str | None,
+    prefer: tuple[str, ...],
+    select: str | None,
+    once: str,
+) -> Selection:
+    """How one of the clusters is chosen: what the options say, else the config file.
+
+    Raises:
+        UsageError: options that say different things, or a preference that says nothing.
+    """
+    from rainbow_agent.fleet.choosing import Selection, preference  # noqa: PLC0415 - yaml
+
+    given = {"--cluster": cluster, "--prefer": prefer, "--select": select}
+    said = [option for option, value in given.items() if value]
+    if len(said) > 1:
+        raise UsageError(f"{' and '.join(said)} both say where the job goes; give one of them")
+    # `random` is what the file has where nobody chose anything; the server's own may be another.
+    own = config.selection if config and config.selection != "random" else ""
+    algorithm = select or ("" if said else own)
+    options = config.selection_options if config and algorithm == own else {}
+    keys = tuple(key for text in prefer for key in preference(text))
+    return Selection(cluster or "", keys, once, algorithm, options)
+
+
+def _show_fitting(job: Job, found: Fitting, output: str) -> None:
     if output == "json":
-        echo_json(
-            {
-                "name": sent.name,
-                "cluster": None if satisfy_only else sent.clusters[0],
-                "clusters": list(sent.clusters),
-                "total_clusters": sent.answer.total_clusters,
-                "total_matches": sent.answer.total_matches,
-            }
-        )
-    elif satisfy_only:
-        say(f"These clusters match: {', '.join(sent.clusters)}")
+        _echo(job, None, found.clusters, found)
+    else:
+        say(f"These clusters fit: {', '.join(found.clusters)}")
+
+
+def _show_sent(job: Job, chosen: str, found: Fitting, output: str) -> None:
+    if output == "json":
+        _echo(job, chosen, (chosen,), found)
     else:
         say(
-            f"Submitted {sent.name} to cluster {sent.clusters[0]}"
-            f" ({sent.answer.total_matches} of {sent.answer.total_clusters} clusters match)"
+            f"Submitted {job.name} to cluster {chosen}"
+            f" ({len(found.clusters)} of {found.total} clusters fit)"
         )
+
+
+def _echo(job: Job, chosen: str | None, clusters: tuple[str, ...], found: Fitting) -> None:
+    echo_json(
+        {
+            "name": job.name,
+            "cluster": chosen,
+            "clusters": list(clusters),
+            "total_clusters": found.total,
+            "total_matches": len(found.clusters),
+        }
+    )

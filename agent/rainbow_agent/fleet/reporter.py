@@ -70,12 +70,15 @@ def state_payload(
     """
     state: dict[str, Any] = {"agent_version": __version__, "reported": round(at, 3)}
     state["draining"] = int(draining)
+    # The real server's filters leave out only what has no value: a text where there was a number.
+    state["taking"] = "no, draining" if draining else 1
     if pool is not None:
         state.update(pool.totals())
     if memory_per_node is not None:
         state["memory_per_node"] = memory_per_node
         state["memory_gb_per_node"] = round(memory_per_node / 1e9, 3)
     state.update({f"jobs_{s.value}": n for s, n in counts.items()})
+    state["jobs_open"] = sum(n for s, n in counts.items() if s not in FINAL_JOB_STATES)
     state["jobs"] = {str(job.key.id): job.state.value for job in reversed(recent)}
     state.update(operator)
     return state

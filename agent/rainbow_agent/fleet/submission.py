@@ -2,84 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rainbow_agent.core.errors import RainbowAgentError
-from rainbow_agent.core.model import SatisfyAnswer
+from rainbow_agent.core.model import Plan
 from rainbow_agent.core.ports import Scheduler
-
-
-class NoClusterFits(RainbowAgentError):
-    """No cluster of the fleet matches the job, or none that we have a token for."""
+from rainbow_agent.fleet.choosing import NoClusterFits, Selection, choose
+from rainbow_agent.fleet.fitting import Fitting, fitting
+from rainbow_agent.jobspec.asking import questions, unasked
+from rainbow_agent.jobspec.once import with_key
+from rainbow_agent.jobspec.plan import plan_text
+from rainbow_agent.jobspec.unplaceable import asked
+from rainbow_agent.jobspec.wire import to_wire
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """Where a job went."""
+class Job:
+    """A job to send."""
 
-    name: str
-    clusters: tuple[str, ...]  # the one that got it; with satisfy_only all that could
-    answer: SatisfyAnswer
+    name: str  # in rainbow's list
+    document: Mapping[str, Any]  # its jobspec, which is sent as it stands
+    plan: Plan  # what a cluster's agent will make of it
 
 
-def send(
-    scheduler: Scheduler,
-    document: Mapping[str, Any],
-    *,
-    name: str,
-    tokens: Mapping[str, str],
-    fallback_token: str,
-    to_wire: Callable[[Mapping[str, Any]], str],
-    select: str = "",
-    satisfy_only: bool = False,
-    asking: Sequence[Mapping[str, Any]] = (),
-) -> Assignment:
-    """Satisfy, then SubmitJob to one of the clusters that match.
+def job_of(document: Mapping[str, Any], once: str | None = None) -> Job:
+    """The job of a jobspec that can be planned.
+
+    Args:
+        document: the jobspec.
+        once: the key by which a cluster recognises it when it is sent again; None for its own.
+
+    Raises:
+        UsageError: the key is none.
+        JobspecError: the jobspec cannot be planned.
+    """
+    document = document if once is None else with_key(document, once)
+    return Job(str(document.get("name") or "job"), document, plan_text(to_wire(document)))
+
+
+def find(scheduler: Scheduler, plan: Plan, tokens: Mapping[str, str], cluster: str = "") -> Fitting:
+    """The clusters that can run a job; at least one.
 
     Args:
         scheduler: the rainbow scheduler.
-        document: a jobspec.
-        name: the job's name in rainbow's list.
-        tokens: cluster to token.
-        fallback_token: for matching clusters that `tokens` does not have; "" for none.
-        to_wire: writes the jobspec so that the server can store it.
-        select: a selection algorithm's name; "" for the server's own choice.
-        satisfy_only: ask, submit nothing.
-        asking: what to ask the matcher, until a cluster fits; the jobspec itself when empty.
+        plan: what a cluster's agent will make of it.
+        tokens: cluster to token, for what is said where none fits.
+        cluster: the only one that is wanted; "" for any.
 
     Raises:
         NoClusterFits: with what there is instead.
     """
-    for variant in asking or (document,):
-        answer = scheduler.satisfy(variant)
-        if answer.clusters:
-            break
-    usable = {c: tokens.get(c, fallback_token) for c in answer.clusters}
-    usable = {cluster: token for cluster, token in usable.items() if token}
-    if not answer.clusters:
-        raise NoClusterFits(_none_fits(answer, tokens))
-    if not usable:
-        fitting = ", ".join(answer.clusters)
+    open_needs = unasked(plan)
+    if open_needs and not cluster:
         raise NoClusterFits(
-            f"these clusters fit: {fitting}; but there is a token for none of them: add it to"
-            " `clusters` of the config file, or set RAINBOW_TOKEN"
+            f"rainbow cannot be asked for {asked(open_needs[0])} ({open_needs[0].where}), and a"
+            " cluster without it would refuse the job: name the cluster with --cluster"
         )
-    chosen = scheduler.submit(
-        name, usable, to_wire(document), select=select, satisfy_only=satisfy_only
+    found = fitting(scheduler, questions(plan))
+    if not found.clusters:
+        raise NoClusterFits(_none_fits(found, tokens))
+    if cluster and cluster not in found.clusters:
+        raise NoClusterFits(
+            f"cluster {cluster} does not fit, or rainbow does not know it; these clusters fit:"
+            f" {', '.join(found.clusters)}"
+        )
+    return found
+
+
+def send(
+    scheduler: Scheduler,
+    job: Job,
+    selection: Selection,
+    *,
+    tokens: Mapping[str, str],
+    fallback_token: str,
+) -> tuple[str, Fitting]:
+    """Give a job to one of the clusters that can run it; which one, and which could.
+
+    Args:
+        scheduler: the rainbow scheduler.
+        job: what to send.
+        selection: how the one is chosen.
+        tokens: cluster to token.
+        fallback_token: for matching clusters that `tokens` does not have; "" for none.
+
+    Raises:
+        NoClusterFits: none fits, none may be used, or none passes the selection.
+    """
+    found = find(scheduler, job.plan, tokens, selection.cluster)
+    wanted = (selection.cluster,) if selection.cluster else found.clusters
+    usable = {c: tokens.get(c, fallback_token) for c in wanted}
+    usable = {cluster: token for cluster, token in usable.items() if token}
+    if not usable:
+        raise NoClusterFits(
+            f"these clusters fit: {', '.join(wanted)}; but there is a token for none of them: add"
+            " it to `clusters` of the config file, or set RAINBOW_TOKEN"
+        )
+    algorithm, options = selection.algorithm, selection.options
+    if selection.on_our_side:
+        chosen = choose(scheduler, usable, job.document, selection)
+        usable, algorithm, options = {chosen: usable[chosen]}, "random", {}
+    (cluster,) = scheduler.submit(
+        job.name, usable, to_wire(job.document), select=algorithm, select_options=options
     )
-    return Assignment(name, tuple(chosen), answer)
+    return cluster, found
 
 
-def _none_fits(answer: SatisfyAnswer, tokens: Mapping[str, str]) -> str:
+def _none_fits(found: Fitting, tokens: Mapping[str, str]) -> str:
     known = ", ".join(sorted(tokens)) or "none"
-    if not answer.total_clusters:
+    if not found.total:
         return (
             "no cluster fits: rainbow knows no cluster at all (it was restarted, or none has"
             f" registered yet); the config file has tokens for: {known}"
         )
     return (
-        f"no cluster fits: rainbow knows {answer.total_clusters}, and none has what the job's"
-        f" resources ask for; the config file has tokens for: {known}"
+        f"no cluster fits: rainbow knows {found.total}, and {found.problem}; the config file has"
+        f" tokens for: {known}"
     )

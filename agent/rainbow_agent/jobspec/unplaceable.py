@@ -34,14 +34,14 @@ def _no_node_meets(needs: tuple[Need, ...], site: Site) -> str:
                 + suggestion(need.subsystem, site.names())
             )
         if not site.meeting(need):
-            return f"{need.where}: no node here has {_asked(need)}; {_instead(need, site)}"
+            return f"{need.where}: no node here has {asked(need)}; {_instead(need, site)}"
     each = ", ".join(
-        f"{number(len(site.meeting(need)), 'node')} for {_asked(need)}" for need in needs
+        f"{number(len(site.meeting(need)), 'node')} for {asked(need)}" for need in needs
     )
     return f"{needs[0].where}: no node here meets all that is required together ({each})"
 
 
-def _asked(need: Need) -> str:
+def asked(need: Need) -> str:
     """What was asked: `'ior' from 3.0.0 to 4.0.0 (subsystem 'spack')`."""
     exact = need.value if need.attribute else need.equals
     bounds = [f"from {show(need.low)}"] if need.low else []

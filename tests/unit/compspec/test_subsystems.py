@@ -58,15 +58,20 @@ def test_a_subsystem_hangs_together(machine: tuple[NodeFacts, ...], name: str) -
 
 
 def test_spack_says_the_newest_version_and_each() -> None:
-    """`ior` is what a range is compared with; `ior@3.2.1` asks for one of several."""
+    """A range is compared with `ior`, `ior#2`, ...; `ior@3.2.1` asks for one of several."""
     packages = (
         Package("ior", "3.10.0", hash="a"),
         Package("ior", "3.9.0", hash="b", compiler="gcc@13.2.0", target="zen3"),
         Package("ior", "develop", hash="c"),
         Package("zlib-ng", "2.1.4", hash="d"),
+        Package("tool", "main", hash="e"),
     )
     assert _attributes("spack", NodeFacts("blue-0", packages=packages)) == {
         "ior": "3.10.0",
+        "ior#2": "3.9.0",
+        "tool": "main",
+        "tool@": "yes",
+        "tool@main": "yes",
         "zlib-ng": "2.1.4",
         "ior@3.10.0": "yes",
         "ior@3.9.0": "yes",

@@ -29,7 +29,7 @@ def test_a_report_has_flat_numbers_that_expressions_can_use() -> None:
     state = state_payload(
         pool=POOL,
         memory_per_node=64_000_000_000,
-        counts={**NO_JOBS, JobState.RUNNING: 2},
+        counts={**NO_JOBS, JobState.RUNNING: 2, JobState.RECEIVED: 1, JobState.FAILED: 9},
         recent=[],
         operator={},
         at=1715940000.12345,
@@ -41,7 +41,7 @@ def test_a_report_has_flat_numbers_that_expressions_can_use() -> None:
     assert (state["cores_total"], state["cores_free"]) == (16, 5)
     assert (state["gpus_total"], state["gpus_free"]) == (2, 1)
     assert (state["memory_per_node"], state["memory_gb_per_node"]) == (64_000_000_000, 64.0)
-    assert state["jobs_running"] == 2
+    assert (state["jobs_running"], state["jobs_open"]) == (2, 3)
     assert {f"jobs_{s.value}" for s in JobState} <= state.keys()
     json.dumps(state, allow_nan=False)
 
@@ -76,6 +76,7 @@ def test_a_report_says_whether_it_drains() -> None:
             draining=draining,
         )
         assert state["draining"] == int(draining)
+        assert state["taking"] == ("no, draining" if draining else 1)
 
 
 def test_the_operators_numbers_win() -> None:

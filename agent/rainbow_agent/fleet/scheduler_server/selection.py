@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
 import yaml
 
+from rainbow_agent.fleet.priorities import Priority, parse_priorities
 from rainbow_agent.fleet.scheduler_server.expression import CannotEvaluate, Expression
 from rainbow_agent.fleet.scheduler_server.failure import Failure
 
@@ -72,18 +72,11 @@ def check(algorithm: str, options: Mapping[str, str]) -> None:
     select(algorithm, options, {}, "", satisfy_only=True)
 
 
-@dataclass(frozen=True)
-class _OrderRule:
-    kind: str
-    argument: str
-
-
-_Priority = tuple[_OrderRule, ...]
 _Ranked = dict[str, dict[str, Any]]  # the clusters that are left, in order, with their names
 
 
 def _constrained(
-    priorities: Sequence[_Priority],
+    priorities: Sequence[Priority],
     states: States,
     parameters: Mapping[str, Any],
     satisfy_only: bool,
@@ -159,44 +152,18 @@ def _value(expression: Expression, name: str, known: Mapping[str, Any]) -> Any:
         return None
 
 
-def _parse(options: Mapping[str, str]) -> list[_Priority]:
-    """Priorities from YAML text, the lowest number first.
-
-    `[{priority: 1, steps: [{filter: EXPR}, {calc: "VAR=EXPR"}, {sort_ascending: VAR},
-    {select: random|first|last}]}]`
-    """
-    if "priorities" not in options:
-        raise Failure(
-            "the constraint selection algorithm requires priorities to be defined in options"
-        )
+def _parse(options: Mapping[str, str]) -> list[Priority]:
+    """The priorities; expressions that are none are found before any job depends on them."""
     try:
-        entries = yaml.safe_load(options["priorities"])
-        ranked = sorted(entries or [], key=lambda entry: int(entry.get("priority", 0)))
-        return [
-            tuple(
-                _step(str(kind), str(argument).strip())
-                for step in entry["steps"]
-                for kind, argument in step.items()
-            )
-            for entry in ranked
-        ]
-    except (yaml.YAMLError, RecursionError) as exc:
-        raise Failure(f"yaml: the priorities cannot be read: {exc}") from exc
-    except (AttributeError, KeyError, TypeError, ValueError) as exc:
-        raise Failure("priorities must be a list of {priority, steps: [{KIND: TEXT}]}") from exc
-
-
-def _step(kind: str, argument: str) -> _OrderRule:
-    """A step that can be taken: what is wrong with it is said before any job depends on it."""
-    if kind == "select" and argument not in _PICKS:
-        raise Failure(f"{argument} is not a valid select method")
-    if kind not in _STEPS and kind != "select":
-        raise Failure(f"{kind} is not a step: use {', '.join(_STEPS)} or select")
-    if kind == "filter":
-        Expression(argument)
-    if kind == "calc":
-        _assignment(argument)
-    return _OrderRule(kind, argument)
+        priorities = parse_priorities(options)
+    except ValueError as exc:
+        raise Failure(str(exc)) from exc
+    for step in (step for steps in priorities for step in steps):
+        if step.kind == "filter":
+            Expression(step.argument)
+        if step.kind == "calc":
+            _assignment(step.argument)
+    return priorities
 
 
 def _parameters(jobspec: str) -> Mapping[str, Any]:
