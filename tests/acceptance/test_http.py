@@ -52,7 +52,9 @@ def test_whoever_looks_hears_the_truth(tmp_path: Path, kind: SchedulerKind, flux
     with site(tmp_path, kind, flux=flux) as (here, visitor), here.program.background("start"):
         eventually(lambda: visitor.get("/readyz").status == 200, "it is ready", seconds=60)
         assert visitor.get("/livez").text.startswith("ok\n")
-        here.fleet.send(jobspec(task(["true"], "a"), task(["false"], "b", depends_on=["a"])))
+        here.fleet.send(
+            jobspec(task(["echo", "so far"], "a"), task(["false"], "b", depends_on=["a"]))
+        )
         here.fleet.send(jobspec(task(["true"], "a"), name="<b>bold</b>"))
         here.program.await_end(2)
         eventually(
@@ -71,6 +73,9 @@ def test_whoever_looks_hears_the_truth(tmp_path: Path, kind: SchedulerKind, flux
         states = [(t["name"], t["state"]) for t in visitor.get(place).value["tasks"]]
         assert states == [("a", "completed"), ("b", "failed")]
         assert "exit code 1" in visitor.get(f"{place}/explain").text
+        output = visitor.get(f"{place}/output?task=a").value
+        assert [piece["text"] for piece in output["pieces"]] == ["so far\n"]
+        assert output["command"] == f"rainbow-agent logs {older['id']} a"
         metrics = {
             (sample.name, *sample.labels.values()): sample.value
             for family in text_string_to_metric_families(visitor.get("/metrics").text)

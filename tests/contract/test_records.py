@@ -17,6 +17,9 @@ from rainbow_agent.workload.choose import Choice, open_records
 from support.common import eventually
 from support.places import FOREVER, Client, Place
 
+#: More than any workload manager has here.
+NODES = 8
+
 
 @pytest.fixture
 def records(place: Place) -> Iterator[Records]:
@@ -127,3 +130,46 @@ def test_a_stop_ends_a_follow(client: Client, place: Place) -> None:
     with closing(open_records(Choice(place.kind, place.address, "the test"), stop)) as records:
         assert list(records.output([job], follow=True)) == []
     timer.join()
+
+
+def test_the_tail_is_the_end_of_what_was_written(client: Client, records: Records) -> None:
+    """Of much the end, of little all; silent, waiting and unknown jobs have none."""
+    long = client.run(["sh", "-c", "for i in $(seq 300); do echo line $i; done"])
+    short, silent = client.run(["sh", "-c", "echo one; echo bad >&2"]), client.run(["true"])
+    for job in (long, short, silent):
+        client.end(job)
+    tail = records.tail(long, 400)
+    assert tail.cut
+    assert text(list(tail.pieces), "stdout").endswith(b"line 299\nline 300\n")
+    assert len(text(list(tail.pieces), "stdout")) <= 500
+    tail = records.tail(short, 400)
+    assert (text(list(tail.pieces), "stdout"), tail.cut) == (b"one\n", False)
+    assert text(list(tail.pieces), "stderr") == b"bad\n"
+    waits = client.run(["true"], afterok=[client.run(FOREVER)])
+    for job in (silent, waits, 12345):
+        assert records.tail(job, 400).pieces == []
+
+
+def test_the_tail_of_a_job_that_runs_is_what_it_wrote_so_far(
+    client: Client, records: Records
+) -> None:
+    """It is not waited for."""
+    job = client.run(["sh", "-c", "echo now; sleep 600"])
+    client.until(EventKind.START, job)
+    eventually(lambda: records.tail(job, 100).pieces, "it has written")
+    assert text(list(records.tail(job, 100).pieces), "stdout") == b"now\n"
+
+
+def test_what_runs_on_a_node_is_known(client: Client, records: Records) -> None:
+    """What runs now, not what is over or waits; nothing on a node that is not there."""
+    over, runs = client.run(["true"]), client.run(FOREVER)
+    client.run(["true"], afterok=[runs])
+    client.end(over)
+    client.until(EventKind.START, runs)
+
+    def anywhere() -> list[int]:
+        return [job for rank in range(NODES) for job in records.running_on(rank)]
+
+    eventually(lambda: runs in anywhere(), "it runs on one of the nodes")
+    assert over not in anywhere()
+    assert records.running_on(4711) == []

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.model import (
     JobKey,
     Offer,
@@ -19,7 +20,9 @@ from rainbow_agent.core.model import (
     TaskKey,
 )
 from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.core.ports import Records
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.core.workload_values import OutputPiece, OutputTail, TaskEvent
 from rainbow_agent.monitoring.exposition import render
 from rainbow_agent.monitoring.health import Health
 from rainbow_agent.monitoring.http.app import App
@@ -55,6 +58,44 @@ MANY = 100
 _NODES = 6
 
 
+class FakeRecords:
+    """What a workload manager keeps: the same output of every job, and who runs where."""
+
+    def __init__(self) -> None:
+        self.written = [("stdout", b"step 1\nstep 2\n"), ("stderr", b"solve: no convergence\n")]
+        self.cut = False
+        #: Ids of jobs by the rank that they run on.
+        self.running: dict[int, list[int]] = {}
+
+    def eventlog(self, flux_id: int) -> list[TaskEvent]:
+        """Nothing."""
+        return []
+
+    def queue(self, flux_id: int) -> str:
+        """None."""
+        return ""
+
+    def output(self, flux_ids: Sequence[int], *, follow: bool) -> Iterator[OutputPiece]:
+        """The same of each."""
+        for flux_id in flux_ids:
+            yield from self.tail(flux_id, 0).pieces
+
+    def complaints(self, flux_id: int) -> list[TaskEvent]:
+        """None."""
+        return []
+
+    def tail(self, flux_id: int, size: int) -> OutputTail:
+        """All of it."""
+        return OutputTail([OutputPiece(flux_id, *each) for each in self.written], self.cut)
+
+    def running_on(self, rank: int) -> list[int]:
+        """As it was set."""
+        return self.running.get(rank, [])
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Shop:
     """A ledger with jobs, a cluster, and what is wrong with both."""
 
@@ -69,6 +110,11 @@ class Shop:
                 for n in range(_NODES)
             )
         )
+        self.records = FakeRecords()
+        #: Why the workload manager cannot be asked; "" when it can.
+        self.workload_problem = ""
+        #: Whether the page is looked at by who may read what tasks print.
+        self.owner_asks = True
         with closing(SqliteLedger.open(self.path)) as ledger:
             ledger.open_registration(Registration("r1", "blue", "127.0.0.1:1", self.clock.now()))
 
@@ -109,7 +155,14 @@ class Shop:
             open_ledger_metrics=lambda: LedgerMetrics.open(self.path),
             render=render,
             page=document,
+            open_records=self._open_records,
+            is_owner=lambda _: self.owner_asks,
         )
+
+    def _open_records(self, _: Stop) -> Records:
+        if self.workload_problem:
+            raise WorkloadUnavailable(self.workload_problem)
+        return self.records
 
     def _status(self) -> dict[str, object]:
         now = self.clock.now()

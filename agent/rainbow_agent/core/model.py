@@ -30,6 +30,11 @@ class TaskKey:
     task: str  # unique in the job
     replica: int  # from 0
 
+    @property
+    def label(self) -> str:
+        """For people: `solve`; of a replica after the first `solve[2]`."""
+        return f"{self.task}[{self.replica}]" if self.replica else self.task
+
     def to_attribute(self) -> dict[str, Any]:
         """What stands in `attributes.user.rainbow` of a Flux job, so that it is found again."""
         return {

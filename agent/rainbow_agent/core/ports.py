@@ -15,6 +15,7 @@ from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.obstacles import Obstacle
 from rainbow_agent.core.workload_values import (
     OutputPiece,
+    OutputTail,
     Submission,
     SubmitOutcome,
     TaskEvent,
@@ -211,6 +212,20 @@ class Records(Protocol):
         Args:
             flux_ids: the jobs; one that is not known, or has not started, has written nothing.
             follow: go on as they write, until all of them are over.
+
+        Raises:
+            WorkloadUnavailable: it cannot be asked.
+        """
+
+    def tail(self, flux_id: int, size: int) -> OutputTail:
+        """The last `size` bytes that a job has written so far, in memory for little more.
+
+        Raises:
+            WorkloadUnavailable: it cannot be asked, or has too much to say in the time there is.
+        """
+
+    def running_on(self, rank: int) -> list[int]:
+        """Ids of the jobs that run on a node now, whoever submitted them.
 
         Raises:
             WorkloadUnavailable: it cannot be asked.

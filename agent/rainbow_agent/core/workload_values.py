@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -27,6 +27,14 @@ class OutputPiece:
     stream: str  # stdout or stderr
     data: bytes  # as it was written, cut anywhere
     rank: str = "0"  # of the process in its job
+
+
+@dataclass(frozen=True)
+class OutputTail:
+    """The end of what a job has written so far."""
+
+    pieces: Sequence[OutputPiece]
+    cut: bool  # it wrote more before that
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ class _Assembly:
         return build_monitoring(
             self._settings,
             ledger_watch=ledger_watch,
-            workload_kind=self._builder.choice.kind,
+            choice=self._builder.choice,
             observe=partial(observe, fleet, jobs, self._stop),
             clock=self._clock,
             telemetry=self._telemetry,

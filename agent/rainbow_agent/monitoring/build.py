@@ -31,6 +31,7 @@ from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.storage.ledger_metrics import LedgerMetrics
 from rainbow_agent.storage.ledger_paging import LedgerPages
 from rainbow_agent.storage.ledger_watch import LedgerWatch
+from rainbow_agent.workload.choose import Choice, open_records
 
 #: Conditions under which a job cannot be taken or does not start, the first to be told first.
 _OBSTACLES = (
@@ -98,7 +99,7 @@ class Monitoring:
 def build_monitoring(
     settings: Settings,
     *,
-    workload_kind: str,
+    choice: Choice,
     observe: Callable[[], Observation],
     clock: Clock,
     telemetry: Telemetry,
@@ -109,14 +110,14 @@ def build_monitoring(
 
     Args:
         settings: http, cluster, state folder, and the times that limits are made of.
-        workload_kind: `flux` or `local`.
+        choice: the workload manager.
         observe: how the daemon is now; called from any thread.
         clock: for ages.
         telemetry: conditions, counters and loops.
         stop: ends the thread.
         ledger_watch: looks at the ledger's file.
     """
-    seen = _HttpContent(settings, workload_kind, observe, clock, telemetry)
+    seen = _HttpContent(settings, choice, observe, clock, telemetry)
     return Monitoring(
         _http_thread(settings.http, seen, stop) if settings.http else None,
         (
@@ -147,13 +148,13 @@ class _HttpContent:
     def __init__(
         self,
         settings: Settings,
-        kind: str,
+        choice: Choice,
         observe: Callable[[], Observation],
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
         self._settings = settings
-        self._kind = kind
+        self._choice = choice
         self._observe = observe
         self._clock = clock
         self.telemetry = telemetry
@@ -174,6 +175,7 @@ class _HttpContent:
             open_ledger_metrics=lambda: LedgerMetrics.open(path),
             render=_render,
             page=document,
+            open_records=lambda stop: open_records(self._choice, stop),
         )
 
     def ready(self, ledger: LedgerFigures) -> Health:
@@ -207,7 +209,7 @@ class _HttpContent:
             counts = reader.counts()
         return Now(
             cluster=self._settings.cluster,
-            workload=self._kind,
+            workload=self._choice.kind,
             verdict=verdict,
             draining=drain_file.read_drain(self._settings.state_dir) is not None,
             last_contact=seen.rainbow_last_contact,

@@ -5,6 +5,7 @@ Each is a connection for one look, by the thread that looks; all may raise Ledge
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from rainbow_agent.core.model import Cancellation, JobKey, JobRow, ReportLine, StoryLine
@@ -31,7 +32,13 @@ class JobPages(Protocol):
     """Jobs, some at a time."""
 
     def page(
-        self, *, states: tuple[JobState, ...], before: int | None, text: str, limit: int
+        self,
+        *,
+        states: tuple[JobState, ...],
+        before: int | None,
+        text: str,
+        limit: int,
+        running_as: Sequence[int] | None = None,
     ) -> Page: ...
 
     def close(self) -> None: ...

@@ -175,8 +175,7 @@ def blamed(job: JobRow) -> tuple[str | None, str | None]:
     reason, task = in_names(job.reason, job), culprit(job)
     if reason is None or task is None or len({each.key.task for each in job.tasks}) == 1:
         return None, reason
-    replica = f"[{task.key.replica}]" if task.key.replica else ""
-    return f"{task.key.task}{replica}", in_names(task.reason, job) or reason
+    return task.key.label, in_names(task.reason, job) or reason
 
 
 def remedy(job: JobRow) -> str | None:

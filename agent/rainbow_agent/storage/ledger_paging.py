@@ -40,6 +40,10 @@ class Page:
 
 _MATCH = """
 (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+AND (:on IS NULL OR seq IN (
+    SELECT job FROM replica
+    WHERE state = 'running' AND in_group = 0 AND flux_id IN (SELECT value FROM json_each(:on))
+))
 AND (:text = '' OR instr(lower(name), lower(:text)) > 0 OR CAST(id AS TEXT) = :text)
 """
 _PAGE = f"""
@@ -71,7 +75,13 @@ class LedgerPages(LedgerPart):
         return cls(connect_readonly(path))
 
     def page(
-        self, *, states: tuple[JobState, ...], before: int | None, text: str, limit: int
+        self,
+        *,
+        states: tuple[JobState, ...],
+        before: int | None,
+        text: str,
+        limit: int,
+        running_as: Sequence[int] | None = None,
     ) -> Page:
         """The newest jobs before a place.
 
@@ -80,11 +90,14 @@ class LedgerPages(LedgerPart):
             before: the place of the last job of the page before; None for the first.
             text: only jobs whose name has it, in any case, or whose id it is; "" for all.
             limit: how many.
+            running_as: only jobs with a task that runs as one of these jobs of the workload
+                manager; None: all.
         """
         asked = {
             "states": json.dumps([state.value for state in states]) if states else None,
             "before": before,
             "text": text,
+            "on": None if running_as is None else json.dumps(list(running_as)),
             "limit": limit + 1,  # one more says whether there are more
         }
         with self._connection.read() as db:
@@ -96,7 +109,7 @@ class LedgerPages(LedgerPart):
                     _TASKS, (_OVER, json.dumps([row[0] for row in shown]))
                 )
             }
-            if text:
+            if text or running_as is not None:
                 (total,) = db.execute(_TOTAL, asked).fetchone()
             else:
                 counts = {JobState(state): n for state, n in db.execute(_STATES)}

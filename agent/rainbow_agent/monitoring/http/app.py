@@ -18,12 +18,14 @@ from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.monitoring.http.messages import (
     HEADERS,
     BadRequestError,
+    ForbiddenError,
     HttpRequest,
     NotFoundError,
     Response,
     as_json,
     as_text,
 )
+from rainbow_agent.monitoring.http.peer import Peer
 from rainbow_agent.runtime.counters import Counter
 
 log = logging.getLogger(__name__)
@@ -80,9 +82,24 @@ class App:
         for parts, name, route in self._routes:
             taken = _match(parts, path)
             if taken is not None:
-                asked = HttpRequest(path, parse_qs(query), str(environ.get("HTTP_ACCEPT", "")))
-                return name, _call(route, asked, taken)
+                return name, _call(route, _asked(path, query, environ), taken)
         return "other", as_text("nothing is here; / has the page\n", 404)
+
+
+def _asked(path: str, query: str, environ: Mapping[str, Any]) -> HttpRequest:
+    def number(name: str) -> int:
+        text = str(environ.get(name, ""))
+        return int(text) if text.isascii() and text.isdigit() else 0
+
+    return HttpRequest(
+        path,
+        parse_qs(query),
+        accept=str(environ.get("HTTP_ACCEPT", "")),
+        host=str(environ.get("HTTP_HOST", "")),
+        peer=Peer(
+            str(environ.get("REMOTE_ADDR", "")), number("REMOTE_PORT"), number("SERVER_PORT")
+        ),
+    )
 
 
 def _call(route: Route, request: HttpRequest, taken: tuple[str, ...]) -> Response:
@@ -90,6 +107,8 @@ def _call(route: Route, request: HttpRequest, taken: tuple[str, ...]) -> Respons
         return route(request, taken)
     except NotFoundError as exc:
         return as_json({"error": str(exc)}, 404)
+    except ForbiddenError as exc:
+        return as_json({"error": str(exc)}, 403)
     except BadRequestError as exc:
         return as_json({"error": str(exc)}, 400)
     except RainbowAgentError as exc:

@@ -68,6 +68,7 @@ def _together(rows: Sequence[TaskRow]) -> dict[str, Any]:
     states = Counter(row.state for row in rows)
     state = next(each for each in _WORST if states[each])
     over = all(row.state in FINAL_TASK_STATES for row in rows)
+    told = next(row for row in rows if row.state is state)
     bad = next((row for row in rows if row.state is state and row.reason), None)
     return {
         "name": rows[0].key.task,
@@ -76,7 +77,10 @@ def _together(rows: Sequence[TaskRow]) -> dict[str, Any]:
         "states": {each.value: n for each, n in states.items()},
         "depends_on": list(rows[0].depends_on),
         "reason": bad.reason if bad else None,
-        "exit_code": max((r.exit_code for r in rows if r.exit_code is not None), default=None),
+        "group": rows[0].group,
+        # Of the replica that speaks for all: the first in this state.
+        "replica": (bad or told).key.replica,
+        "exit_code": (bad or told).exit_code,
         **_times(rows, over=over),
     }
 

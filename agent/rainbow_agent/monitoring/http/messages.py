@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from rainbow_agent.monitoring.http.peer import NOBODY, Peer
+
 #: Nothing from elsewhere, no frames, no forms; data only from here. The page adds the digests of
 #: its own style and script.
 POLICY: Final = (
@@ -31,6 +33,8 @@ class HttpRequest:
     path: str
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     accept: str = ""
+    host: str = ""  # the Host header
+    peer: Peer = NOBODY
 
     def first(self, name: str, default: str = "") -> str:
         """The first value of a parameter."""
@@ -54,6 +58,10 @@ class Response:
 
 class NotFoundError(Exception):
     """There is nothing at this place; the message says what."""
+
+
+class ForbiddenError(Exception):
+    """This is not for who asks; the message says who may."""
 
 
 class BadRequestError(Exception):

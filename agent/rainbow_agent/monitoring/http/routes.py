@@ -8,26 +8,31 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from rainbow_agent.core.model import JobKey
+from rainbow_agent.core.model import JobKey, JobRow
 from rainbow_agent.core.node_resources import NodeView, PoolView
-from rainbow_agent.core.ports import Clock
+from rainbow_agent.core.ports import Clock, Records
 from rainbow_agent.core.states import JobState
 from rainbow_agent.monitoring.blocked import by_conditions
 from rainbow_agent.monitoring.explain import explain_text, explain_view, history_of
 from rainbow_agent.monitoring.health import Health
+from rainbow_agent.monitoring.http.app import is_local
 from rainbow_agent.monitoring.http.jobs import job_detail, page_view
 from rainbow_agent.monitoring.http.messages import (
     BadRequestError,
+    ForbiddenError,
     HttpRequest,
     NotFoundError,
     Response,
     as_json,
     as_text,
 )
+from rainbow_agent.monitoring.http.peer import Peer, is_owner
+from rainbow_agent.monitoring.http.workload_view import WorkloadView
 from rainbow_agent.monitoring.job_history import JobHistory
 from rainbow_agent.monitoring.metrics import Now, Render, measure
 from rainbow_agent.monitoring.ports import Histories, JobPages, LedgerFigures
 from rainbow_agent.runtime.loops import Telemetry
+from rainbow_agent.runtime.stop import Stop
 
 T = TypeVar("T")
 
@@ -53,6 +58,9 @@ class Live:
     open_ledger_metrics: Callable[[], LedgerFigures]
     render: Render
     page: Callable[[], Response]
+    open_records: Callable[[Stop], Records]
+    #: Whether who asks may read what tasks print.
+    is_owner: Callable[[Peer], bool] = is_owner
 
 
 class _Cached(Generic[T]):
@@ -82,6 +90,7 @@ class Routes:
         self._ready = _Cached(self._judge, live.clock)
         self._measured = _Cached(self._measure, live.clock)
         self._status = _Cached(live.status, live.clock)
+        self._workload = WorkloadView(live.open_records)
 
     def routes(self) -> dict[str, Callable[[HttpRequest, tuple[str, ...]], Response]]:
         """Every place and its answer."""
@@ -95,6 +104,7 @@ class Routes:
             "/api/jobs": lambda request, _: self._jobs(request),
             "/api/jobs/*/*": lambda _, taken: self._job(taken),
             "/api/jobs/*/*/explain": lambda _, taken: self._explain(taken),
+            "/api/jobs/*/*/output": self._output,
         }
 
     def _judge(self) -> Health:
@@ -124,18 +134,39 @@ class Routes:
             raise BadRequestError(f"state: each has to be one of {known}") from exc
         before = _number(request, "before", 0, 2**62)
         limit = _number(request, "limit", 1, MAX_PAGE_JOBS) or DEFAULT_PAGE_JOBS
+        rank = _number(request, "node", 0, 2**31)
+        running_as = None if rank is None else self._workload.running_on(rank)
         with closing(self._live.open_pages()) as ledger:
             page = ledger.page(
-                states=states, before=before, text=request.first("text")[:200], limit=limit
+                states=states,
+                before=before,
+                text=request.first("text")[:200],
+                limit=limit,
+                running_as=running_as,
             )
         return as_json(page_view(page))
 
     def _job(self, taken: tuple[str, ...]) -> Response:
+        return as_json(job_detail(self._row(taken)))
+
+    def _row(self, taken: tuple[str, ...]) -> JobRow:
         with closing(self._live.open_ledger()) as ledger:
             row = ledger.job(_key(taken))
         if row is None:
             raise NotFoundError(f"no job {'/'.join(taken)[:100]} in the ledger")
-        return as_json(job_detail(row))
+        return row
+
+    def _output(self, request: HttpRequest, taken: tuple[str, ...]) -> Response:
+        """What a task prints is for who could read it with `rainbow-agent logs`, too.
+
+        The Host header has to mean this machine: a web page elsewhere must not read it through
+        the browser of somebody who may.
+        """
+        if not (is_local(request.host) and self._live.is_owner(request.peer)):
+            raise ForbiddenError(
+                "what tasks print is shown to the agent's own user and root, on its machine"
+            )
+        return as_json(self._workload.output(self._row(taken), request.first("task")))
 
     def _explain(self, taken: tuple[str, ...]) -> Response:
         with closing(self._live.open_ledger()) as ledger:

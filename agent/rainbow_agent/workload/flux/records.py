@@ -9,13 +9,16 @@ from __future__ import annotations
 import base64
 import errno
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
-from rainbow_agent.core.workload_values import OutputPiece, TaskEvent
-from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.core.workload_values import OutputPiece, OutputTail, TaskEvent
+from rainbow_agent.runtime.stop import Deadline, Stop
+from rainbow_agent.workload.flux import bindings
 from rainbow_agent.workload.flux.connection import Connection
+from rainbow_agent.workload.flux.resources import codecs
 
 _OUTPUT: Final = "guest.output"
 #: FLUX_JOB_EVENT_WATCH_WAITCREATE (flux-core src/common/libjob/job.h): wait for the first event.
@@ -24,6 +27,9 @@ _WAIT_CREATE: Final = 1
 _WARNING: Final = 4
 #: Seconds until a question about one job is given up.
 _ANSWER_TIMEOUT_S: Final = 10.0
+#: Seconds until the end of an output is given up, and of silence after which nothing follows now.
+_TAIL_TIMEOUT_S: Final = 3.0
+_QUIET_S: Final = 0.2
 #: The end of an eventlog; a job that never wrote; a job that Flux does not know.
 _OVER: Final = frozenset({errno.ENODATA, errno.ENOENT, errno.ESRCH})
 
@@ -75,6 +81,50 @@ class FluxRecords:
             for entry in _entries(self._look_up(flux_id, _OUTPUT)):
                 yield from _piece(flux_id, entry)
 
+    def tail(self, flux_id: int, size: int) -> OutputTail:
+        """See ports.Records.
+
+        Flux has no call for the end of an eventlog, and tells how long one is to nobody: all of
+        it is read, event by event, and what is too old is dropped at once.
+        """
+        if not any(event.name == "start" for event in self.eventlog(flux_id)):
+            return OutputTail([], cut=False)  # a watch would wait until it starts
+        self._connection.request(
+            "job-info.eventlog-watch",
+            {"id": flux_id, "path": _OUTPUT, "flags": 0},
+            streaming=True,
+        )
+        deadline = Deadline(_TAIL_TIMEOUT_S, self._stop)
+        kept, heard = _Kept(size), False
+        while deadline.left() > 0:
+            answers = self._connection.receive(_QUIET_S if heard else deadline.poll_interval())
+            if heard and not answers:
+                return kept.tail()  # it runs, and this is what it wrote so far
+            for answer in answers:
+                heard = True
+                if answer.error in _OVER:
+                    return kept.tail()
+                if answer.error:
+                    raise WorkloadUnavailable(f"Flux does not show the output: {answer.text}")
+                for piece in _piece(flux_id, json.loads(json.loads(answer.text)["event"])):
+                    kept.add(piece)
+        raise WorkloadUnavailable(
+            f"Flux at {self._connection.where} needs more than {_TAIL_TIMEOUT_S:.0f} s to show"
+            " the output"
+        )
+
+    def running_on(self, rank: int) -> list[int]:
+        """See ports.Records."""
+        question = {
+            "max_entries": 0,
+            "since": 0.0,
+            "attrs": ["ranks"],
+            "constraint": {"states": ["running"]},
+        }
+        answer = self._connection.call("job-list.list", question, timeout=_ANSWER_TIMEOUT_S)
+        decode = codecs(bindings.load()).idset
+        return [int(job["id"]) for job in answer["jobs"] if rank in decode(job.get("ranks", ""))]
+
     def close(self) -> None:
         """End the connection."""
         self._connection.close()
@@ -114,6 +164,26 @@ class FluxRecords:
                         raise Rejected(f"Flux does not show the output: {answer.text}")
                     continue
                 yield from _piece(flux_id, json.loads(json.loads(answer.text)["event"]))
+
+
+class _Kept:
+    """The newest pieces, as few as have `size` bytes."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._held, self._cut = size, 0, False
+        self._pieces: deque[OutputPiece] = deque()
+
+    def add(self, piece: OutputPiece) -> None:
+        """One more; the oldest goes when it is not needed."""
+        self._pieces.append(piece)
+        self._held += len(piece.data)
+        while self._held - len(self._pieces[0].data) >= self._size:
+            self._held -= len(self._pieces.popleft().data)
+            self._cut = True
+
+    def tail(self) -> OutputTail:
+        """What is left."""
+        return OutputTail(list(self._pieces), self._cut)
 
 
 def _entries(text: str) -> Iterator[Mapping[str, Any]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from os import SEEK_END
 from pathlib import Path
 from typing import Any, Final
 
 from rainbow_agent.core.errors import WorkloadUnavailable
-from rainbow_agent.core.workload_values import OutputPiece, TaskEvent
+from rainbow_agent.core.workload_values import OutputPiece, OutputTail, TaskEvent
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.workload.local.server.folder import JOURNAL
 
@@ -64,6 +65,35 @@ class LocalRecords:
             if not open_jobs or self._stop.wait(_POLL_INTERVAL_S):
                 return
 
+    def tail(self, flux_id: int, size: int) -> OutputTail:
+        """See ports.Records. Each stream has a file of its own: half of the size is for each."""
+        pieces, cut = [], False
+        for end, stream in _STREAMS:
+            path = self._folder / "output" / f"{flux_id}.{end}"
+            try:
+                with path.open("rb") as file:
+                    start = max(0, file.seek(0, SEEK_END) - size // 2)
+                    file.seek(start)
+                    data = file.read(size // 2)
+            except FileNotFoundError:
+                continue  # it has not started
+            except OSError as exc:
+                raise WorkloadUnavailable(f"output {path}: {exc.strerror}") from exc
+            cut = cut or start > 0
+            if data:
+                pieces.append(OutputPiece(flux_id, stream, data))
+        return OutputTail(pieces, cut)
+
+    def running_on(self, rank: int) -> list[int]:
+        """See ports.Records. There is one node, with rank 0."""
+        running: dict[int, None] = {}
+        for entry in self._entries() if rank == 0 else ():
+            if entry.get("event") == "start":
+                running[int(entry["id"])] = None
+            elif entry.get("event") in ("finish", "clean"):
+                running.pop(int(entry["id"]), None)
+        return list(running)
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -84,16 +114,16 @@ class LocalRecords:
     def _is_over(self, flux_id: int) -> bool:
         return any(entry["event"] == "clean" for entry in self._entries(flux_id))
 
-    def _entries(self, flux_id: int) -> Iterator[dict[str, Any]]:
-        """The journal's public lines of one job; a half written last line is not there yet."""
-        mark = f'"id":{flux_id},'.encode()
+    def _entries(self, flux_id: int | None = None) -> Iterator[dict[str, Any]]:
+        """The journal's public lines, of one job or all; one half written is not there yet."""
+        mark = b"" if flux_id is None else f'"id":{flux_id},'.encode()
         path = self._folder / JOURNAL
         try:
             with path.open("rb") as file:
                 for line in file:
                     if line.startswith(b'{"event"') and mark in line.replace(b'": ', b'":'):
                         entry = _decoded(line)
-                        if entry.get("id") == flux_id:
+                        if flux_id is None or entry.get("id") == flux_id:
                             yield entry
         except FileNotFoundError:
             return
