@@ -226,7 +226,9 @@ class Pod:
             yield f"install -D -m 0755 {shlex.quote(str(source))} $root{path}"
         for path, source in self.container.links.items():
             yield f"mkdir -p $root{os.path.dirname(path)}"  # noqa: PTH120 - text, of another root
-            yield f"ln -sfn {shlex.quote(str(source))} $root{path}"
+            target = str(source.resolve())
+            if target != path:  # what stands there on this machine, too, is not linked to itself
+                yield f"ln -sfn {shlex.quote(target)} $root{path}"
 
     def _command(self) -> list[str]:
         clean = ["env", "-i", *(f"{n}={v}" for n, v in self.container.environ.items())]
