@@ -19,7 +19,8 @@ import os, signal, sys
 from pathlib import Path
 from rainbow_agent.workload.flux.workload import FluxWorkload
 from rainbow_agent.workload.local.workload import LocalWorkload
-from rainbow_agent.core.model import JobKey, Submission, TaskKey
+from rainbow_agent.core.model import JobKey, TaskKey
+from rainbow_agent.core.workload_values import Submission
 from support.local_workload import make_jobspec
 kind, place, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 workload = FluxWorkload(place) if kind == "flux" else LocalWorkload(Path(place))

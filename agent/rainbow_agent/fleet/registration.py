@@ -351,13 +351,13 @@ class Registrar:
         if self._ownership:
             self._ownership.registered(self._registration_id(given.secret))
         reach(CrashPoint.STORED)
+        session = self._adopt(Secret(given.secret))
         log.info(
             "Registered cluster %s with rainbow at %s",
             self._cluster,
             self._host,
             extra={"action": "registered", "cluster": self._cluster},
         )
-        session = self._adopt(Secret(given.secret))
         if self._graph_events:
             self._graph_events.placed(session.registration, graph)
         return session

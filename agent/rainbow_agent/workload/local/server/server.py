@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,7 +85,11 @@ class Server:
             self._loop.add_signal_handler(number, self.stop)
         if self._options.lifeline is not None:
             self._loop.add_reader(self._options.lifeline, self._orphaned, self._options.lifeline)
-        door = await self._loop.create_unix_server(lambda: ClientConnection(self), sock=listener)
+        # Python 3.13 would look the socket up by its address, which was good for its making only.
+        keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        door = await self._loop.create_unix_server(
+            lambda: ClientConnection(self), sock=listener, **keep
+        )
         self._plan_turn()
         try:
             await self._done
