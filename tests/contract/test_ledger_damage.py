@@ -36,7 +36,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Facts]:
     """A ledger with jobs in every state, as bytes, and what it says."""
     path = tmp_path_factory.mktemp("whole") / "ledger.sqlite"
     with closing(sqlite3.connect(path)) as db:
-        db.executescript((FIXTURES / "v51.sql").read_text(encoding="utf-8"))
+        db.executescript((FIXTURES / "v60.sql").read_text(encoding="utf-8"))
     with closing(SqliteLedger.open(path)) as ledger:
         current = ledger.current_registration()
         assert current is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rainbow_agent.core.model import JobChange, JobKey, Offer, Plan, Registration
 from rainbow_agent.core.site import Site
 from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.jobs.denials import in_order
 from rainbow_agent.jobs.dispatcher import Dispatcher
 from rainbow_agent.jobs.journal import OPEN_TASK_STATES
 from rainbow_agent.jobs.tracker import Tracker
@@ -82,8 +83,8 @@ class Harness:
 
     def reads_the_journal(self) -> None:
         """Apply the history to what is open, as the journal's thread does."""
-        tracker = Tracker()
-        news = [change for event in self.server.events if (change := tracker.feed(event))]
+        tracker = Tracker(resubmits=True)
+        news = in_order(change for event in self.server.events if (change := tracker.feed(event)))
         still_open = {row.key for row in self.ledger.tasks_in(OPEN_TASK_STATES)}
         self.ledger.apply([change for change in news if change.key in still_open])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -18,6 +20,14 @@ import psutil
 from support.common import kill_tree
 
 NO_FLUX = "NO REAL FLUX: put the `flux` command on PATH to run this test"
+NO_FLUXION = (
+    "NO FLUXION: install flux-sched where `flux` finds it, or name its prefix in FLUXION_PREFIX, to"
+    " run this test"
+)
+#: The modules of Fluxion that are looked for.
+_FLUXION_MODULE = "sched-fluxion-qmanager.so"
+#: Names the scheduler of every instance of the tests: `fluxion` or `sched-simple`.
+_SCHEDULER_VARIABLE = "TEST_SCHEDULER"
 
 #: The instance lives until its initial program sees the end of its input.
 _PROGRAM = 'echo "$FLUX_URI" > "$0.new" && mv "$0.new" "$0" && cat > /dev/null'
@@ -79,11 +89,61 @@ def flux_command() -> str | None:
     return shutil.which("flux")
 
 
+@cache
+def fluxion_environ() -> Mapping[str, str] | None:
+    """The variables with which `flux start` finds Fluxion; None where there is none.
+
+    None are needed where it is installed beside flux-core; there it is loaded by itself.
+    """
+    command, prefix = flux_command(), os.environ.get("FLUXION_PREFIX")
+    if command is None:
+        return None
+    if prefix:
+        lib = Path(prefix) / "lib" / "flux"
+        if not (lib / "modules" / _FLUXION_MODULE).exists():
+            return None
+        return {
+            "FLUX_MODULE_PATH_PREPEND": str(lib / "modules"),
+            "FLUX_MODPROBE_PATH_APPEND": f"{prefix}/etc/flux/modprobe",
+            "FLUX_EXEC_PATH_PREPEND": f"{prefix}/libexec/flux/cmd",
+        }
+    asked = [command, "env", "printenv", "FLUX_MODULE_PATH"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=30.0)
+    folders = done.stdout.strip().split(":")
+    found = any((Path(folder) / _FLUXION_MODULE).exists() for folder in folders if folder)
+    return {} if found else None
+
+
+def version() -> tuple[int, ...]:
+    """Of the flux-core that is tested with: (0, 88, 0)."""
+    command = flux_command()
+    if command is None:
+        raise RuntimeError(NO_FLUX)
+    done = subprocess.run([command, "version"], capture_output=True, text=True, check=True)
+    found = re.search(r"commands:\s+(\d+)\.(\d+)\.(\d+)", done.stdout)
+    if found is None:
+        raise RuntimeError(f"`flux version` says {done.stdout!r}")
+    return tuple(map(int, found.groups()))
+
+
+def _with_scheduler(scheduler: str) -> tuple[list[str], Mapping[str, str]]:
+    """Options and variables of `flux start` for an instance with this scheduler."""
+    fluxion = fluxion_environ()
+    if scheduler == "fluxion":
+        if fluxion is None:
+            raise RuntimeError(NO_FLUXION)
+        return [], fluxion
+    if scheduler == "sched-simple" and fluxion == {}:
+        return ["--conf=modules.alternatives.sched=sched-simple"], {}
+    return [], {}
+
+
 @contextmanager
 def private_flux(
     *,
     size: int = 1,
     options: Sequence[str] = (),
+    scheduler: str = "",
     environ: Mapping[str, str] | None = None,
     log: Path | None = None,
 ) -> Iterator[PrivateFlux]:
@@ -92,6 +152,7 @@ def private_flux(
     Args:
         size: how many brokers.
         options: more options of `flux start`, such as `--conf=KEY=VALUE`.
+        scheduler: `fluxion` or `sched-simple`; "" for the one of this run of the tests.
         environ: the brokers' environment; this process's by default. Names of Flux's own and of
             the agent's are left out.
         log: what Flux itself says is appended here; without it, it goes where ours goes.
@@ -101,13 +162,15 @@ def private_flux(
         raise RuntimeError(NO_FLUX)
     given = os.environ if environ is None else environ
     clean = {n: v for n, v in given.items() if not n.startswith(("FLUX_", "RAINBOW_"))}
+    more, variables = _with_scheduler(scheduler or os.environ.get(_SCHEDULER_VARIABLE, ""))
+    clean |= variables
     folder = Path(tempfile.mkdtemp(prefix="flux-test-"))
     uri_file = folder / "uri"
     program = ["sh", "-c", _PROGRAM, str(uri_file)]
     with (
         nullcontext() if log is None else log.open("ab") as output,
         subprocess.Popen(
-            [command, "start", f"--test-size={size}", *options, *program],
+            [command, "start", f"--test-size={size}", *more, *options, *program],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,

@@ -124,9 +124,19 @@ class FakeWorkload:
             self._end(flux_id, well=status == 0)
 
     def raise_exception(
-        self, flux_id: int, kind: str, note: str = "", *, severity: int = 0, end: bool = True
+        self,
+        flux_id: int,
+        kind: str,
+        note: str = "",
+        *,
+        severity: int = 0,
+        end: bool = True,
+        denied: bool = False,
     ) -> None:
-        """An exception for a job; a fatal one ends it, unless `end` is False."""
+        """An exception for a job; a fatal one ends it, unless `end` is False.
+
+        `denied`: the scheduler says that too few nodes are up.
+        """
         with self.changed:
             event = WorkloadEvent(
                 EventKind.EXCEPTION,
@@ -135,6 +145,8 @@ class FakeWorkload:
                 exception=kind,
                 severity=severity,
                 note=note,
+                unsatisfiable=denied,
+                denied=denied,
             )
             self._append(event)
             if severity == 0 and end:

@@ -245,6 +245,8 @@ class TaskChange:
     unsatisfiable: bool = False  # the workload manager says that it can never run here
     inside: bool = False  # of a task in a group, reported by the group's runner
     again: bool = False  # PENDING: the job `flux_id` is gone with its instance; submit another
+    denied: bool = False  # PENDING: `flux_id` was denied, for too few nodes are up; likewise
+    dependency: bool = False  # CANCELED: for what it depends on, in the workload manager's words
 
 
 @dataclass(frozen=True)
@@ -257,6 +259,18 @@ class JobChange:
     reason: str | None
     #: FAILED: seconds from the first start of a task to the end; None if nothing ever started.
     ran: float | None = None
+
+
+@dataclass(frozen=True)
+class WaitForNodes:
+    """What a task waits for that the scheduler denied."""
+
+    nodes: str  # names, each with how it is: `blue-3 (drained)`
+    since: float  # epoch seconds
+
+    def __str__(self) -> str:
+        """As it follows on "it waits"."""
+        return f"for nodes to be up: {self.nodes}"
 
 
 @dataclass(frozen=True)
@@ -275,6 +289,7 @@ class TaskRow:
     finished: float | None = None
     kind: TaskKind = TaskKind.JOB
     group: str | None = None  # the task of kind group that it is in; None: the top level
+    waits: WaitForNodes | None = None  # PENDING: it is not submitted before nodes come up
 
 
 @dataclass(frozen=True)

@@ -104,3 +104,4 @@ class WorkloadEvent:
     severity: int = 0  # EXCEPTION: 0 is fatal
     note: str = ""  # EXCEPTION: in the workload manager's words
     unsatisfiable: bool = False  # EXCEPTION: it says that nothing here can ever run the job
+    denied: bool = False  # EXCEPTION: it says so of the nodes that are up at the moment

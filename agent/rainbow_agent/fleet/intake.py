@@ -75,15 +75,16 @@ class Intake:
             The jobs that are new, and whether the answer was full (there may be more).
         """
         most = self._max_jobs if limit is None else min(limit, self._max_jobs)
-        waiting = self._ledger.unaccepted(session.registration)
-        rows, new = self._ask(session, most + len(waiting), most)
+        # What is here and not accepted yet, as what waits for nodes, comes again with the rest.
+        kept = self._ledger.kept(session.registration)
+        rows, new = self._ask(session, most + kept, most)
         if new:
             log.info(
                 "Received %s",
                 counted(len(new), "new job"),
                 extra={"action": "received", "new": len(new), "offered": len(rows)},
             )
-        return new, limit is None and len(rows) >= most + len(waiting)
+        return new, limit is None and len(rows) >= most + kept
 
     def accept(self, session: Session) -> int:
         """Tell rainbow which jobs are ours for good; how many there were.
@@ -99,7 +100,7 @@ class Intake:
             or listed.registration != session.registration
             or self._clock.monotonic() - listed.at > LISTING_HOLDS_S
         ):
-            self._ask(session, self._max_jobs + len(ids), 0)
+            self._ask(session, self._max_jobs + self._ledger.kept(session.registration), 0)
             ids = self._ledger.unaccepted(session.registration)
         return self._let_go(session, ids)
 

@@ -64,6 +64,8 @@ class Offers(Protocol):
 
     def known_rows(self, registration: str, offers: Sequence[Offer]) -> set[int]: ...
 
+    def kept(self, registration: str) -> int: ...
+
 
 class Handover(Notes, Protocol):
     """For a renewal: whether all that rainbow offered is safe here."""

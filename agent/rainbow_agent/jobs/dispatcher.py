@@ -15,6 +15,8 @@ from rainbow_agent.core.model import JobChange, Plan, TaskChange, TaskKey
 from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.site import Site
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.jobs.denials import Denied
+from rainbow_agent.jobs.order import dependency_failed, held_back
 from rainbow_agent.jobs.planner import FIRST_PORTION, Planned, Planner
 from rainbow_agent.jobs.ports import Submissions
 from rainbow_agent.jobs.submitter import MAX_IN_FLIGHT, Submitter
@@ -64,6 +66,7 @@ class Dispatcher:
         self._changes: list[TaskChange] = []
         self._held: str | None = None  # why the workload manager takes no job at all
         self._marked: set[TaskKey] = set()  # submitting, without an answer yet
+        self._looked_up: set[TaskKey] = set()  # refused once for what they depend on
         self.planner = Planner(
             ledger=ledger, plan_text=plan_text, site=site, clock=clock, record=self._record
         )
@@ -74,6 +77,10 @@ class Dispatcher:
             record=self._record,
             cluster=cluster,
             on_held=self._hold,
+            on_dependency=self._look_up,
+        )
+        self._denied = Denied(
+            ledger=ledger, plan_text=plan_text, site=site, pool=workload.resources, clock=clock
         )
 
     @property
@@ -115,7 +122,18 @@ class Dispatcher:
 
     def behind(self) -> bool:
         """Whether there is work that is not in the workload manager yet."""
-        return bool(self._ledger.unplanned() or self._ledger.tasks_in({TaskState.PENDING}))
+        return self.planner.behind()
+
+    def look_at_denied(self) -> None:
+        """Decide which of the tasks that the scheduler denied are to be submitted again now.
+
+        Raises:
+            WorkloadUnavailable, NotDescribed: the nodes cannot be looked at.
+        """
+        never = self._denied.look()
+        if never:
+            self._record(never)
+            self._flush()
 
     def unfinished(self) -> bool:
         """Whether the last run left submissions that were begun."""
@@ -160,7 +178,7 @@ class Dispatcher:
                 more = False
         self._flush()
         if not self.unfinished():
-            self._settle_held()
+            self._settle_marked()
             self._forget()
 
     def _is_hungry(self) -> bool:
@@ -171,12 +189,11 @@ class Dispatcher:
         """Mark a portion's pending tasks as submitting; queue what can go. False at the end."""
         if planned is None:
             return False
-        keys = [
-            row.key
-            for _, rows in planned.values()
-            for row in rows
-            if row.state is TaskState.PENDING and row.group is None
-        ]
+        keys = []
+        for _, rows in planned.values():
+            top = [row for row in rows if row.group is None]
+            held = held_back(top)
+            keys += [r.key for r in top if r.state is TaskState.PENDING and r.key not in held]
         at = self._clock.now()
         self._ledger.apply(
             [TaskChange(k, TaskState.SUBMITTING, at, "about to be submitted") for k in keys]
@@ -205,17 +222,34 @@ class Dispatcher:
         self._held = reason
         self._submitter.drop_queue()
 
-    def _settle_held(self) -> None:
-        """Nothing is in flight: what was marked and not taken waits until jobs are taken again.
+    def _look_up(self, key: TaskKey) -> bool:
+        """Whether it is to be looked up how that ended which a task depends on.
+
+        The workload manager refuses the task because of it, and the ledger does not know yet: it
+        may have been denied. Once for each task: what its jobspec depends on beside the plan is
+        not ours to know.
+        """
+        if key in self._looked_up or dependency_failed(key.task, self._ledger.tasks_of(key.job)):
+            return False
+        self._looked_up.add(key)
+        self.planner.wants_history = True
+        return True
+
+    def _settle_marked(self) -> None:
+        """Nothing is in flight: what was marked and not taken is pending again.
 
         Raises:
             SubmissionsHeld: the workload manager takes no jobs.
         """
-        if self._held is None:
-            return
-        cause = f"the workload manager takes no jobs now: {self._held}"
-        self._back_to_pending(sorted(self._marked), cause)
-        raise SubmissionsHeld(self._held)
+        if self._marked:
+            cause = (
+                f"the workload manager takes no jobs now: {self._held}"
+                if self._held is not None
+                else "what it depends on is looked up first"
+            )
+            self._back_to_pending(sorted(self._marked), cause)
+        if self._held is not None:
+            raise SubmissionsHeld(self._held)
 
     def _back_to_pending(self, keys: Sequence[TaskKey], cause: str) -> None:
         at = self._clock.now()

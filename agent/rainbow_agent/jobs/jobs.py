@@ -85,6 +85,7 @@ class Jobs:
                 return False
             # What was found pending again just now, and is to be canceled, never goes there.
             self.cancel_requested()
+            dispatcher.look_at_denied()
             if dispatcher.unfinished() or dispatcher.behind():
                 dispatcher.run(stop, turn)
                 if dispatcher.wants_history:

@@ -27,6 +27,7 @@ from rainbow_agent.core.model import (
 from rainbow_agent.core.ports import Clock, Journal, StopSignal, Workload
 from rainbow_agent.core.states import FINAL_TASK_STATES, TaskState
 from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
+from rainbow_agent.jobs.denials import in_order
 from rainbow_agent.jobs.ports import Followed
 from rainbow_agent.jobs.tracker import Tracker
 from rainbow_agent.runtime.backoff import Backoff
@@ -148,7 +149,7 @@ class JournalFollower:
                 lambda key: key in still_open or self.caught_up.is_set()
             )
             try:
-                tracker = Tracker()
+                tracker = Tracker(resubmits=True)
                 self._read_history(journal, ledger, tracker, known, workload, instance=instance)
                 backoff.worked(self._clock.monotonic())
                 held: dict[int | None, TaskChange] = {}
@@ -227,7 +228,7 @@ class JournalFollower:
             How many tasks are not over.
         """
         open_keys = {row.key for row in ledger.tasks_in(OPEN_TASK_STATES)}
-        news[:] = [change for change in news if change.inside or change.key in open_keys]
+        news[:] = [change for change in in_order(news) if change.inside or change.key in open_keys]
         reach_if(CrashPoint.HISTORY_READ, lambda: news)
         for start in range(0, len(news), MAX_CHANGES_PER_TRANSACTION):
             self._stop.beat()

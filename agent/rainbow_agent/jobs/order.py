@@ -39,6 +39,30 @@ def rows_of(plan: Plan, key: JobKey) -> list[TaskRow]:
     ]
 
 
+def held_back(rows: Sequence[TaskRow]) -> set[TaskKey]:
+    """Of one job: what waits for nodes to come up, and what depends on that, near or far."""
+    waiting = {row.key.task for row in rows if row.waits is not None}
+    held = {row.key for row in rows if row.waits is not None}
+    for row in sorted(rows, key=lambda row: row.position) if waiting else ():
+        if row.key not in held and not waiting.isdisjoint(row.depends_on):
+            waiting.add(row.key.task)
+            held.add(row.key)
+    return held
+
+
+def dependency_failed(name: str, rows: Sequence[TaskRow]) -> bool:
+    """Whether something that a task depends on, near or far, is known to have ended badly."""
+    needs = {row.key.task: row.depends_on for row in rows}
+    queue, above = [*needs.get(name, ())], set()
+    while queue:
+        task = queue.pop()
+        if task not in above:
+            above.add(task)
+            queue += needs.get(task, ())
+    bad = FINAL_TASK_STATES - {TaskState.COMPLETED}
+    return any(row.state in bad and row.key.task in above for row in rows)
+
+
 class JobOrder:
     """What of one plan can start next.
 
@@ -167,4 +191,4 @@ class JobOrder:
 
 
 def _is_open(row: TaskRow) -> bool:
-    return row.state in (TaskState.PENDING, TaskState.SUBMITTING)
+    return row.waits is None and row.state in (TaskState.PENDING, TaskState.SUBMITTING)

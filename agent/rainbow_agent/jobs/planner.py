@@ -19,7 +19,7 @@ from rainbow_agent.core.model import (
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.core.site import Site
 from rainbow_agent.core.states import TaskState
-from rainbow_agent.jobs.order import rows_of
+from rainbow_agent.jobs.order import held_back, rows_of
 from rainbow_agent.jobs.ports import Submissions
 from rainbow_agent.jobspec.placement import needs_site, place
 from rainbow_agent.jobspec.unplaceable import Unplaceable
@@ -67,6 +67,13 @@ class Planner:
         #: ledger was lost): the journal's history has to be read again before more is submitted.
         self.wants_history = False
 
+    def behind(self) -> bool:
+        """Whether there is something to plan or to submit now."""
+        if self._ledger.unplanned():
+            return True
+        pending = self._ledger.tasks_in({TaskState.PENDING})
+        return any(_due([*rows]) for _, rows in groupby(pending, key=lambda row: row.key.job))
+
     def portions(self, first: int = FIRST_PORTION) -> Iterator[Planned]:
         """Jobs with pending tasks, some at a time: the half submitted first, then the new.
 
@@ -74,7 +81,9 @@ class Planner:
             first: how many the first portion has; each has twice as many as the one before.
         """
         pending = self._ledger.tasks_in({TaskState.PENDING})
-        begun = [key for key, _ in groupby(pending, key=lambda row: row.key.job)]
+        begun = [
+            key for key, rows in groupby(pending, key=lambda row: row.key.job) if _due([*rows])
+        ]
         del pending
         for keys in _portions(begun, first):
             plans = self._plan_again(keys)
@@ -170,6 +179,11 @@ class Planner:
             if row.state is TaskState.PENDING and row.group is None
         ]
         self._record(failed)
+
+
+def _due(pending: Sequence[TaskRow]) -> bool:
+    """Whether some of a job's pending tasks wait for no node."""
+    return len(held_back(pending)) < len(pending)
 
 
 def _portions(keys: Sequence[JobKey], first: int) -> Iterator[Sequence[JobKey]]:

@@ -18,6 +18,7 @@ from rainbow_agent.core.model import (
     TaskRow,
 )
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.storage.ledger_denials import Denial
 
 
 class Tasks(Protocol):
@@ -46,6 +47,10 @@ class Submissions(Tasks, Protocol):
     def tasks_of(self, key: JobKey) -> list[TaskRow]: ...
 
     def note(self, name: str) -> Any: ...
+
+    def denials(self) -> list[Denial]: ...
+
+    def put_wait(self, denial: Denial, nodes: str | None) -> None: ...
 
 
 class Followed(Tasks, Protocol):

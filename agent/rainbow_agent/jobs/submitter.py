@@ -54,6 +54,8 @@ class Submitter:
         in_group: whether the tasks are those in a group.
         start_elsewhere: is given each task that can start; True when it was started, or ended, in
             another way.
+        on_dependency: is asked about a task that is refused for what it depends on: True when that
+            has to be looked up first, and the task is pending again.
         on_held: is called when the workload manager takes no job at all at present; the task is
             pending again then. Without it, such a task fails.
     """
@@ -69,6 +71,7 @@ class Submitter:
         in_group: bool = False,
         start_elsewhere: Callable[[Ready], bool] | None = None,
         on_held: Callable[[str], None] | None = None,
+        on_dependency: Callable[[TaskKey], bool] = lambda _: False,
     ) -> None:
         self._workload = workload
         self._environment = environment
@@ -78,6 +81,7 @@ class Submitter:
         self._in_group = in_group
         self._start_elsewhere = start_elsewhere
         self._on_held = on_held
+        self._on_dependency = on_dependency
         self._ready: deque[Ready] = deque()
         self._orders: dict[JobKey, JobOrder] = {}
         self._names: dict[JobKey, str] = {}
@@ -166,18 +170,21 @@ class Submitter:
             self._record([change])
             self._ready += order.submitted(key, outcome.flux_id)
         elif isinstance(outcome, SubmitHeld) and self._on_held is not None:
-            cause = f"the workload manager takes no jobs now: {outcome.reason}"
-            back = TaskChange(
-                key, TaskState.PENDING, self._clock.now(), cause, inside=self._in_group
-            )
-            self._record([back])
+            self._put_back(key, f"the workload manager takes no jobs now: {outcome.reason}")
             self._on_held(outcome.reason)
         else:
             # A dependency that has failed meanwhile is not the fault of this task.
             doomed = isinstance(outcome, SubmitRefused) and outcome.dependency_failed
+            if doomed and self._on_dependency(key):
+                self._put_back(key, outcome.reason)
+                return
             state = TaskState.CANCELED if doomed else TaskState.FAILED
             self._record([self._end(key, state, outcome.reason, unsatisfiable=not doomed)])
             self._cancel(order.refused(key.task))
+
+    def _put_back(self, key: TaskKey, cause: str) -> None:
+        at = self._clock.now()
+        self._record([TaskChange(key, TaskState.PENDING, at, cause, inside=self._in_group)])
 
     def _cancel(self, keys: Iterable[TaskKey]) -> None:
         changes = [self._end(key, TaskState.CANCELED, DEPENDENCY_FAILED) for key in keys]

@@ -26,10 +26,16 @@ class _Watched:
 
 
 class Tracker:
-    """Turns journal events of our jobs into news of tasks."""
+    """Turns journal events of our jobs into news of tasks.
 
-    def __init__(self) -> None:
+    Args:
+        resubmits: whether a task that the scheduler denies for want of nodes is pending again;
+            else it has failed.
+    """
+
+    def __init__(self, *, resubmits: bool = False) -> None:
         self._watched: dict[int, _Watched] = {}
+        self._resubmits = resubmits
 
     def feed(self, event: WorkloadEvent) -> TaskChange | None:
         """News that follows from one event; None when nothing does."""
@@ -56,6 +62,8 @@ class Tracker:
             watched.exception = watched.exception or event
         elif event.kind is EventKind.CLEAN:
             del self._watched[event.flux_id]
+            if self._resubmits and _is_denied(watched):
+                return _denied(watched, event)
             return _ended(watched, event)
         return None
 
@@ -77,6 +85,23 @@ def _inside(watched: _Watched, event: WorkloadEvent) -> TaskChange | None:
     if news is not None and news.state is TaskState.FAILED:
         watched.inside = watched.inside or news
     return news
+
+
+def _is_denied(watched: _Watched) -> bool:
+    never_ran = watched.started is None and watched.status is None
+    return never_ran and watched.exception is not None and watched.exception.denied
+
+
+def _denied(watched: _Watched, event: WorkloadEvent) -> TaskChange:
+    assert watched.exception is not None  # noqa: S101 - it is denied
+    return TaskChange(
+        watched.key,
+        TaskState.PENDING,
+        event.time,
+        f"{watched.exception.exception}: {watched.exception.note}",
+        flux_id=event.flux_id,
+        denied=True,
+    )
 
 
 def _ended(watched: _Watched, event: WorkloadEvent) -> TaskChange:
@@ -112,6 +137,7 @@ def _ended(watched: _Watched, event: WorkloadEvent) -> TaskChange:
         started=watched.started,
         finished=watched.finished or event.time,
         unsatisfiable=unsatisfiable,
+        dependency=exception is not None and exception.exception == "dependency",
     )
 
 

@@ -72,6 +72,12 @@ MESSAGES: Final = (
         " each lacks. Install that, or send it to a cluster that has it",
     ),
     Remedy(
+        r"alloc denied due to type=",
+        "Flux's scheduler gives the task nothing, now that the nodes are as they are: compare its"
+        " resources with `rainbow-agent status`; if nodes were down, submit it again once they are"
+        " up, or send it to another cluster",
+    ),
+    Remedy(
         r"[Uu]nsatisfiable|never be allocated",
         "no node of this cluster can ever give what the task asks for: compare its resources with"
         " `rainbow-agent status`, or send it to another cluster",

@@ -28,8 +28,18 @@ def task_view(task: TaskRow) -> dict[str, Any]:
         "submitted": _time(task.submitted),
         "started": _time(task.started),
         "finished": _time(task.finished),
-        "reason": task.reason,
+        "reason": _waits(task) or task.reason,
     }
+
+
+def _waits(task: TaskRow) -> str | None:
+    return f"it waits {task.waits}" if task.waits else None
+
+
+def _reason(job: JobRow) -> str | None:
+    """Why it ended as it did, or the first thing that holds it back."""
+    waits = next((text for task in job.tasks if (text := _waits(task))), None)
+    return in_names(job.reason, job) or waits
 
 
 def job_view(job: JobRow) -> dict[str, Any]:
@@ -39,11 +49,13 @@ def job_view(job: JobRow) -> dict[str, Any]:
         "registration": job.key.registration,
         "name": job.name,
         "state": job.state.value,
-        "reason": in_names(job.reason, job),
+        "reason": _reason(job),
         "received": _time(job.received),
         "accepted": _time(job.accepted),
         "finished": _time(job.finished),
-        "tasks": [task_view(task) | {"reason": in_names(task.reason, job)} for task in job.tasks],
+        "tasks": [
+            view | {"reason": in_names(view["reason"], job)} for view in map(task_view, job.tasks)
+        ],
     }
 
 

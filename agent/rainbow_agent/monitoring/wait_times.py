@@ -56,7 +56,10 @@ def _all(
     job: JobRow, events: Mapping[TaskKey, Sequence[TaskEvent]], now: float, blocked: Blocked
 ) -> Iterator[WaitTime]:
     submitted = [task.submitted for task in job.tasks if task.submitted is not None]
-    if submitted or job.state not in FINAL_JOB_STATES:
+    waits = [(task.key.task, task.waits) for task in job.tasks if task.waits is not None]
+    for name, nodes in waits:
+        yield _wait(name, str(nodes), nodes.since, None, now)
+    if submitted or not (waits or job.state in FINAL_JOB_STATES):
         end = min(submitted) if submitted else None
         what = "for the agent to submit it"
         if end is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rainbow_agent.storage.ledger_cancellations import Cancellations
+from rainbow_agent.storage.ledger_denials import Denials
 from rainbow_agent.storage.ledger_file import connect, connect_readonly
 from rainbow_agent.storage.ledger_offers import Offers
 from rainbow_agent.storage.ledger_plans import Plans
@@ -19,7 +20,9 @@ from rainbow_agent.storage.ledger_tasks import Tasks
 from rainbow_agent.storage.ledger_views import JobViews
 
 
-class SqliteLedger(Registrations, Notes, Offers, Plans, Tasks, Reports, Cancellations, JobViews):
+class SqliteLedger(
+    Registrations, Notes, Offers, Plans, Tasks, Denials, Reports, Cancellations, JobViews
+):
     """The agent's memory, over one connection, which belongs to the thread that opened it.
 
     Every method is one transaction, durable when it returns. A method that changes something

@@ -81,6 +81,13 @@ _SENSE: Final = {
     "report": [*_are(_TIME, "at", "last"), *_are("integer", "times")],
     "told": [_one_of("state", _JOB_STATES)],
     "cancellation": _are("text", "who", "why"),
+    "denial": [
+        *_are("integer", "flux_id", "own"),
+        *_are("integer null", "fits"),
+        *_are("text", "cause"),
+        *_are("text null", "waits_for"),
+        *_are(_TIME, "at"),
+    ],
     "tally": [_one_of("state", _JOB_STATES), *_are("integer", "jobs")],
     "removed": [*_are("integer", "id", "registration"), *_are("blob", "digest")],
 }

@@ -50,6 +50,7 @@ ON CONFLICT DO NOTHING
 """
 _REMOVE: Final = (
     "DELETE FROM event WHERE job = ?",
+    "DELETE FROM denial WHERE task IN (SELECT seq FROM task WHERE job = ?)",
     "DELETE FROM replica WHERE task IN (SELECT seq FROM task WHERE job = ?)",
     "DELETE FROM task WHERE job = ?",
     "DELETE FROM told WHERE job = ?",

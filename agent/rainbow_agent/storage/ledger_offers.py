@@ -72,6 +72,10 @@ WHERE coalesce(offered_by, registration) = ? AND accepted IS NULL AND (
 )
 ORDER BY id
 """
+_KEPT = """
+SELECT count(*) FROM job
+WHERE coalesce(offered_by, registration) = ? AND accepted IS NULL
+"""
 _TO_ACCEPT = """
 SELECT seq, state, received FROM job
 WHERE coalesce(offered_by, registration) = ? AND id = ? AND accepted IS NULL
@@ -131,6 +135,11 @@ class Offers(LedgerPart):
         """
         with self._connection.read() as db:
             return [row[0] for row in db.execute(_UNACCEPTED, (registration,))]
+
+    def kept(self, registration: str) -> int:
+        """How many jobs are here that rainbow keeps as well, and offers again."""
+        with self._connection.read() as db:
+            return int(db.execute(_KEPT, (registration,)).fetchone()[0])
 
     def mark_accepted(
         self, registration: str, ids: Sequence[int], at: float, cause: str = "rainbow was told"

@@ -7,7 +7,15 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from rainbow_agent.core.model import JobKey, JobRow, StoryLine, TaskKey, TaskKind, TaskRow
+from rainbow_agent.core.model import (
+    JobKey,
+    JobRow,
+    StoryLine,
+    TaskKey,
+    TaskKind,
+    TaskRow,
+    WaitForNodes,
+)
 from rainbow_agent.core.states import JobState, TaskState
 
 #: The columns that job_row() takes.
@@ -18,11 +26,14 @@ SELECT_JOBS: Final = (
 SELECT_TASKS: Final = """
 SELECT
     t.job, j.registration, j.id, t.name, r.replica, t.position, r.state, t.depends_on,
-    r.flux_id, r.exit_code, r.reason, r.submitted, r.started, r.finished, t.kind, p.name
+    r.flux_id, r.exit_code, r.reason, r.submitted, r.started, r.finished, t.kind, p.name,
+    d.waits_for, d.at
 FROM replica AS r
 JOIN task AS t ON t.seq = r.task
 JOIN job AS j ON j.seq = t.job
 LEFT JOIN task AS p ON p.seq = t.parent
+LEFT JOIN denial AS d ON d.task = r.task AND d.replica = r.replica
+    AND d.waits_for IS NOT NULL AND r.state = 'pending'
 """
 TASKS_BY_PLAN: Final = " ORDER BY t.job, t.position, r.replica"
 _OF_JOBS = " WHERE t.job IN (SELECT value FROM json_each(?))"
@@ -45,11 +56,13 @@ def job_row(row: Sequence[Any], tasks: tuple[TaskRow, ...]) -> JobRow:
 
 def task_row(row: Sequence[Any]) -> TaskRow:
     """A replica of a task from a row of SELECT_TASKS."""
-    _, registration, job_id, name, replica, position, state, depends_on, *times, kind, group = row
+    _, registration, job_id, name, replica, position, state, depends_on, *rest = row
+    *facts, kind, group, nodes, since = rest
     key = TaskKey(JobKey(registration, job_id), name, replica)
     needs = () if depends_on == "[]" else tuple(json.loads(depends_on))
-    place = {"kind": TaskKind(kind), "group": group}
-    return TaskRow(key, position, TaskState(state), needs, *times, **place)
+    waits = None if nodes is None else WaitForNodes(nodes, since)
+    place: dict[str, Any] = {"kind": TaskKind(kind), "group": group, "waits": waits}
+    return TaskRow(key, position, TaskState(state), needs, *facts, **place)
 
 
 def tasks_of_jobs(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, tuple[TaskRow, ...]]:

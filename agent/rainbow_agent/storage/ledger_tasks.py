@@ -24,6 +24,7 @@ from rainbow_agent.core.states import (
     job_state_of,
 )
 from rainbow_agent.storage.ledger_connection import LedgerPart
+from rainbow_agent.storage.ledger_denials import deny, is_denied, waits_for_denied
 from rainbow_agent.storage.ledger_rows import (
     SELECT_TASKS,
     TASKS_BY_PLAN,
@@ -165,8 +166,9 @@ class Tasks(LedgerPart):
         that is not in the ledger is skipped, and so is a change of another flux_id than the task
         has: a copy that somebody made of our job. A task goes back to pending from submitted or
         running only by a change with `again` and its flux_id; what was known of that job is
-        forgotten then, but for the story. When a group is over, what is still open in it is over
-        as well.
+        forgotten then, but for the story. So does a task that was denied, and one that was
+        canceled because it depends on such a task; later news of those Flux jobs is skipped. When
+        a group is over, what is still open in it is over as well.
 
         Returns:
             The jobs whose state moved.
@@ -206,6 +208,8 @@ class _Batch:
         was = task.facts
         if was.flux_id is not None and change.flux_id not in (None, was.flux_id):
             return  # of another job with this key: a copy that somebody made of ours
+        if self._denies(task, change):
+            return
         if contradicts(was.state, change.state):
             if task.in_group:
                 return  # its group's end came first, with what is known of it
@@ -221,6 +225,26 @@ class _Batch:
             self._events.append((*place, change.at, *moved, change.cause))
             if task.kind is TaskKind.GROUP and facts.state in FINAL_TASK_STATES:
                 self._close(task, change)
+
+    def _denies(self, task: _ChangedReplica, change: TaskChange) -> bool:
+        """Whether a change is about a Flux job that counts no longer; its task is pending then."""
+        flux_id, was = change.flux_id, task.facts
+        new = flux_id is not None and flux_id != was.flux_id
+        if new and is_denied(self._db, task.row, task.replica, flux_id):
+            return True
+        if not (change.denied or (change.dependency and waits_for_denied(self._db, task.row))):
+            return False
+        if was.state in FINAL_TASK_STATES:
+            return True
+        if flux_id is not None:
+            deny(self._db, task.row, task.replica, change)
+        task.facts = Progress(TaskState.PENDING)
+        task.job.touch(change, task.facts)
+        if was.state is not TaskState.PENDING:
+            moved = (was.state.value, TaskState.PENDING.value)
+            place = (task.job.seq, task.row, task.replica)
+            self._events.append((*place, change.at, *moved, change.cause))
+        return True
 
     def _close(self, group: _ChangedReplica, change: TaskChange) -> None:
         """A group is over, and with it whatever was in it; what was not reported is not known."""

@@ -97,11 +97,14 @@ def test_an_empty_answer_is_no_news(harness: Harness) -> None:
 
 
 def test_a_full_answer_says_that_there_may_be_more(harness: Harness) -> None:
-    """As many as were asked for; fewer is all there is."""
+    """As many as were asked for beside those that are here already; fewer is all there is."""
     for _ in range(2):
         harness.rainbow.put("demo", TEXT)
     assert harness.intake.receive(harness.session)[1] is False
     harness.rainbow.put("demo", TEXT)
+    assert harness.intake.receive(harness.session)[1] is False
+    for _ in range(3):
+        harness.rainbow.put("demo", TEXT)
     assert harness.intake.receive(harness.session)[1] is True
 
 

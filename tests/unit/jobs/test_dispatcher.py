@@ -195,12 +195,17 @@ def test_jobs_that_end_while_others_are_submitted_do_not_confuse(harness: Harnes
 def test_a_task_that_failed_before_the_next_was_sent_cancels_or_fails_the_rest(
     harness: Harness,
 ) -> None:
-    """The workload manager refuses a dependency that failed; the job still ends as failed."""
+    """The workload manager refuses a dependency that failed; the job still ends as failed.
+
+    What became of the dependency is looked up first: it may have been denied (test_denials.py).
+    """
     harness.server.auto = True
     harness.server.statuses["build"] = 1 << 8
     (key,) = harness.receive(jobspec_json(DIAMOND))
     harness.run()
+    assert harness.dispatcher.wants_history
     harness.reads_the_journal()
+    harness.run()
     assert harness.job(key) is JobState.FAILED
     assert harness.server.became_job == {TaskKey(key, "build", 0): 1}
 

@@ -97,18 +97,21 @@ def test_an_exception_keeps_its_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "note", "never"),
+    ("kind", "note", "never", "denied"),
     [
-        ("alloc", "unsatisfiable request: not enough cores", True),  # sched-simple
-        ("alloc", 'alloc denied due to type="unsatisfiable"', True),  # Fluxion
-        ("alloc", "scheduler went away", False),
-        ("exec", "unsatisfiable", False),
+        ("alloc", "unsatisfiable request: not enough cores", True, False),  # sched-simple
+        ("alloc", 'alloc denied due to type="unsatisfiable"', True, True),  # Fluxion
+        ("alloc", 'alloc denied due to type="match error"', False, False),
+        ("alloc", "scheduler went away", False, False),
+        ("exec", "unsatisfiable", False, False),
     ],
 )
-def test_what_can_never_be_allocated_is_marked(kind: str, note: str, never: bool) -> None:
-    """Both schedulers' words for it are known here, and nowhere else."""
+def test_what_can_never_be_allocated_is_marked(
+    kind: str, note: str, *, never: bool, denied: bool
+) -> None:
+    """Both schedulers' words for it are known here, and nowhere else; Fluxion counts what is up."""
     (event,) = read(live(5, entry("exception", 2.0, type=kind, severity=0, note=note)))
-    assert event.unsatisfiable is never
+    assert (event.unsatisfiable, event.denied) == (never, denied)
 
 
 def test_a_jobspec_without_our_key_has_none() -> None:

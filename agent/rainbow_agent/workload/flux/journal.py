@@ -73,6 +73,7 @@ class JournalReader:
                 severity=context.get("severity", 0),
                 note=context.get("note", ""),
                 unsatisfiable=_is_unsatisfiable(context),
+                denied=_is_denied(context),
             )
         elif name in ("start", "clean"):
             return WorkloadEvent(EventKind(name), flux_id, at)
@@ -85,6 +86,11 @@ def _is_unsatisfiable(context: Mapping[str, Any]) -> bool:
     sched-simple (0.62 to 0.88): "unsatisfiable request..."; Fluxion: type="unsatisfiable".
     """
     return context.get("type") == "alloc" and "unsatisfiable" in str(context.get("note"))
+
+
+def _is_denied(context: Mapping[str, Any]) -> bool:
+    """Whether that may be said for nodes that are down or drained: Fluxion does not count those."""
+    return _is_unsatisfiable(context) and "denied due to type=" in str(context.get("note"))
 
 
 def _submit(flux_id: int, at: float, mark: Any) -> WorkloadEvent:
