@@ -267,6 +267,12 @@ def _(patient: Patient) -> None:
     pretend_flux(patient, version="0.88.0", obstacles=[stopped])
 
 
+@makes("gpus-not-given")
+def _(patient: Patient) -> None:
+    withheld = Obstacle(ObstacleKind.GPUS_NOT_GIVEN, reason="Unsupported resource type 'gpu'")
+    pretend_flux(patient, version="0.88.0", obstacles=[withheld])
+
+
 @makes("queue-disabled")
 def _(patient: Patient) -> None:
     disabled = Obstacle(ObstacleKind.QUEUE_DISABLED, "batch", "moving")

@@ -21,6 +21,7 @@ class NodeView:
         None  # those scheduled, by logical number; None: 0 to cores-1
     )
     gpu_ids: tuple[int, ...] | None = None  # likewise
+    gpus_withheld: int = 0  # that it has, and the scheduler gives to no job
 
     @property
     def online(self) -> bool:

@@ -13,6 +13,7 @@ class ObstacleKind(str, Enum):
     QUEUE_STOPPED = "queue-stopped"  # jobs are taken, and none starts
     QUEUE_DISABLED = "queue-disabled"  # no job is taken
     REFUSES_ALL = "refuses-all"  # the plainest job is refused
+    GPUS_NOT_GIVEN = "gpus-not-given"  # jobs for GPUs fail; the others start
 
 
 @dataclass(frozen=True)
@@ -33,4 +34,5 @@ class Obstacle:
             ObstacleKind.QUEUE_STOPPED: f"{queue} is stopped, so no job of it starts{because}",
             ObstacleKind.QUEUE_DISABLED: f"{queue} is disabled and takes no jobs{because}",
             ObstacleKind.REFUSES_ALL: f"every job is refused{because}",
+            ObstacleKind.GPUS_NOT_GIVEN: f"the scheduler gives no job a GPU{because}",
         }[self.kind]

@@ -26,6 +26,7 @@ class SiteNode:
     gpus: int
     up: bool = True  # jobs may start on it now
     traits: Subsystems | None = None  # None: it never described itself
+    gpus_withheld: int = 0  # that it has, and the scheduler gives to no job
 
     @property
     def size(self) -> tuple[int, int]:

@@ -110,7 +110,8 @@ def site_of(survey: Survey, everywhere: Subsystems) -> Site:
     def node(each: Surveyed) -> SiteNode:
         view, found = each.view, places.get(str(each.view.rank))
         known = None if found is None else traits(tuple(found))
-        return SiteNode(view.rank, view.name, view.cores, view.gpus, view.up, known)
+        size = (view.cores, view.gpus)
+        return SiteNode(view.rank, view.name, *size, view.up, known, view.gpus_withheld)
 
     return Site(tuple(node(each) for each in survey.nodes), everywhere)
 

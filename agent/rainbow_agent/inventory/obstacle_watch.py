@@ -19,6 +19,7 @@ CONDITIONS: Final[Mapping[ObstacleKind, ConditionName]] = {
     ObstacleKind.NO_SCHEDULER: ConditionName.NO_SCHEDULER,
     ObstacleKind.QUEUE_STOPPED: ConditionName.QUEUE_STOPPED,
     ObstacleKind.QUEUE_DISABLED: ConditionName.QUEUE_DISABLED,
+    ObstacleKind.GPUS_NOT_GIVEN: ConditionName.GPUS_NOT_GIVEN,
 }
 
 

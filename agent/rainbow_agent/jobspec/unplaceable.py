@@ -82,7 +82,14 @@ def does_not_fit(option: Option, nodes: Sequence[SiteNode], pieces: int, site: S
         + (f" and {number(gpus, 'GPU')}" if gpus else "")
         for (cores, gpus), count in sizes.most_common(_MAX_VALUES_NAMED)
     )
+    withheld = sum(node.gpus_withheld for node in nodes) if option.shape.gpus else 0
+    why = (
+        f"; {number(withheld, 'GPU')} more cannot be given by this Flux's scheduler (`rainbow-agent"
+        " doctor` says what to load)"
+        if withheld
+        else ""
+    )
     return (
         f"{option.where}: {option.shape} asked for; {passing}, with space for "
-        f"{number(pieces, word)} ({has})"
+        f"{number(pieces, word)} ({has}){why}"
     )

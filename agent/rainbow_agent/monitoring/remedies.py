@@ -72,6 +72,12 @@ MESSAGES: Final = (
         " each lacks. Install that, or send it to a cluster that has it",
     ),
     Remedy(
+        r"resource type 'gpu'",
+        "this cluster's Flux has a scheduler that gives no GPUs (sched-simple before 0.84): its"
+        " administrator can load Fluxion; `rainbow-agent doctor` says how. Or send the job to"
+        " another cluster",
+    ),
+    Remedy(
         r"alloc denied due to type=",
         "Flux's scheduler gives the task nothing, now that the nodes are as they are: compare its"
         " resources with `rainbow-agent status`; if nodes were down, submit it again once they are"

@@ -58,6 +58,10 @@ class ConditionName(str, Enum):
         "somebody stopped Flux's queue: jobs are taken, and none starts",
     )
     QUEUE_DISABLED = "queue-disabled", "somebody disabled Flux's queue: no job is taken"
+    GPUS_NOT_GIVEN = (
+        "gpus-not-given",
+        "nodes have GPUs that Flux's scheduler gives to no job: they are not offered to rainbow",
+    )
     CLUSTER_NOT_DESCRIBED = (
         "cluster-not-described",
         "no node could be described, so rainbow gets no graph",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -253,6 +254,13 @@ def test_no_alternative_fits() -> None:
         in first
     )
     assert "9 nodes with 1 core each asked for; there are 5 nodes, with space for 5 nodes" in second
+
+
+def test_gpus_that_the_scheduler_does_not_give() -> None:
+    """They do not count, and the refusal says why."""
+    nodes = tuple(replace(node, gpus=0, gpus_withheld=node.gpus) for node in SITE.nodes)
+    with pytest.raises(Unplaceable, match="4 GPUs more cannot be given by this Flux's scheduler"):
+        place(planned({**GPU, "requires": [need(field="ior", min="2")]}), Site(nodes))
 
 
 def test_what_the_user_installed_holds_on_every_node() -> None:

@@ -102,6 +102,8 @@ def test_an_exception_keeps_its_words() -> None:
         ("alloc", "unsatisfiable request: not enough cores", True, False),  # sched-simple
         ("alloc", 'alloc denied due to type="unsatisfiable"', True, True),  # Fluxion
         ("alloc", 'alloc denied due to type="match error"', False, False),
+        ("alloc", "Unsupported resource type 'gpu'", True, False),  # 0.63
+        ("alloc", "sched-simple does not support resource type 'gpu'", True, False),  # 0.73
         ("alloc", "scheduler went away", False, False),
         ("exec", "unsatisfiable", False, False),
     ],

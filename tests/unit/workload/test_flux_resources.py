@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rainbow_agent.workload.flux.resources import Codecs, pool
+from rainbow_agent.workload.flux.resources import Codecs, pool, without_gpus
 
 
 def decode_idset(text: str) -> list[int]:
@@ -39,6 +39,13 @@ def test_nodes_have_their_names_cores_and_gpus() -> None:
         (3, "a2", 4, 0),
     ]
     assert all(n.up and n.cores_free == n.cores and n.gpus_free == n.gpus for n in nodes)
+
+
+def test_gpus_that_are_not_given_are_counted_apart() -> None:
+    """They are no part of what can be scheduled."""
+    everything = resources(("0", "0-3", "0-1"), hosts="a")
+    (node,) = without_gpus(pool({"all": everything}, CODECS)).nodes
+    assert (node.gpus, node.gpus_free, node.gpu_ids, node.gpus_withheld) == (0, 0, (), 2)
 
 
 def test_what_is_allocated_is_not_free() -> None:

@@ -256,6 +256,13 @@ FAULTS: Final = {
         "Somebody disabled Flux's queue: it takes no jobs.",
         "`flux queue enable`, when the reason that the line quotes is over.",
     ),
+    "gpus-not-given": Fault(
+        "queue",
+        _WARNING,
+        "Nodes have GPUs, and Flux's scheduler gives them to no job: jobs for GPUs are refused.",
+        "Load a scheduler that gives GPUs: Fluxion's `sched-fluxion-resource` and"
+        " `sched-fluxion-qmanager` in the place of sched-simple, or run flux-core 0.84 or newer.",
+    ),
     "takes-no-jobs": Fault(
         "job",
         _WRONG,

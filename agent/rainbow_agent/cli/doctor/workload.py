@@ -82,6 +82,10 @@ def _instance(choice: Choice, settings: Settings, *, run_job: bool) -> Iterator[
 def _queue_and_job(workload: Workload, stop: Stop, *, run_job: bool) -> Iterator[Finding]:
     """Whether jobs are started and taken; without --run-job one is submitted that never runs."""
     met = workload.obstacles(trial=not run_job)
+    withheld = [o for o in met if o.kind is ObstacleKind.GPUS_NOT_GIVEN]
+    for obstacle in withheld:
+        yield found(obstacle.kind.value, str(obstacle))
+    met = [o for o in met if o not in withheld]
     closed = [o for o in met if o.default and o.kind is not ObstacleKind.REFUSES_ALL]
     if closed:
         for obstacle in closed:

@@ -83,9 +83,12 @@ class JournalReader:
 def _is_unsatisfiable(context: Mapping[str, Any]) -> bool:
     """Whether an exception says that nothing here can ever run the job.
 
-    sched-simple (0.62 to 0.88): "unsatisfiable request..."; Fluxion: type="unsatisfiable".
+    sched-simple (0.62 to 0.88): "unsatisfiable request...", and up to 0.83 that it does not
+    support GPUs; Fluxion: type="unsatisfiable".
     """
-    return context.get("type") == "alloc" and "unsatisfiable" in str(context.get("note"))
+    note = str(context.get("note"))
+    words = ("unsatisfiable", "resource type 'gpu'")
+    return context.get("type") == "alloc" and any(each in note for each in words)
 
 
 def _is_denied(context: Mapping[str, Any]) -> bool:

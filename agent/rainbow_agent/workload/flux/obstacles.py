@@ -13,6 +13,20 @@ from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection
 
 #: Seconds for a scheduler to answer; one that is busy with large jobs is there all the same.
 _SCHEDULER_ANSWER_S = 2.0
+#: A job for one GPU, to ask about.
+_ONE_GPU: Mapping[str, Any] = {
+    "version": 1,
+    "resources": [
+        {
+            "type": "slot",
+            "count": 1,
+            "label": "task",
+            "with": [{"type": "core", "count": 1}, {"type": "gpu", "count": 1}],
+        }
+    ],
+    "tasks": [{"command": ["true"], "slot": "task", "count": {"per_slot": 1}}],
+    "attributes": {"system": {"duration": 1.0}},
+}
 
 
 def read(connection: Connection, queue: str = "") -> Iterator[Obstacle]:
@@ -44,6 +58,25 @@ def _has_scheduler(connection: Connection) -> bool:
         return True
     # The broker knows no such service; a module that is there and has no such method says this.
     return "service method" in answer.text
+
+
+def gpus_refused(connection: Connection) -> str:
+    """Why the scheduler gives no job a GPU, in its words; "" when it does, or does not say so.
+
+    sched-simple up to flux-core 0.83 has none to give. Whether a job is feasible is asked of the
+    scheduler (RFC 27) under a name that changed with 0.73.
+
+    Raises:
+        WorkloadUnavailable: Flux does not answer.
+    """
+    for topic in ("feasibility.check", "sched.feasibility"):
+        request = connection.request(topic, {"jobspec": _ONE_GPU})
+        answer = connection.answer(request, _SCHEDULER_ANSWER_S)
+        if answer is None or not answer.error:
+            return ""
+        if answer.error != errno.ENOSYS:
+            return answer.text if "resource type 'gpu'" in answer.text else ""
+    return ""
 
 
 def _queues(connection: Connection) -> tuple[list[str], str]:

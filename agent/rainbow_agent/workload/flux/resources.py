@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rainbow_agent.core.node_resources import NodeView, PoolView
@@ -96,6 +96,16 @@ def pool(
             )
         )
     return PoolView(tuple(nodes))
+
+
+def without_gpus(pool: PoolView) -> PoolView:
+    """The same where the scheduler gives GPUs to no job."""
+    return PoolView(
+        tuple(
+            replace(node, gpus=0, gpus_free=0, gpu_ids=(), gpus_withheld=node.gpus)
+            for node in pool.nodes
+        )
+    )
 
 
 def ranks(resources: Mapping[str, Any], decode: Codecs) -> list[int]:

@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 #: Cancellations in flight at a time.
 _CANCEL_WINDOW = 500
+#: Seconds for which it is believed what the scheduler can give: another one may be loaded.
+_SCHEDULER_KNOWN_S = 10.0
 
 
 class FluxWorkload:
@@ -70,6 +72,8 @@ class FluxWorkload:
         self._failure: WorkloadUnavailable | None = None
         #: The last answer about resources, and what it meant.
         self._seen: tuple[list[Any], PoolView] | None = None
+        #: When the scheduler was asked about GPUs, and why it gives none.
+        self._gpus_refused: tuple[float, str] | None = None
 
     @property
     def uri(self) -> str:
@@ -114,7 +118,22 @@ class FluxWorkload:
         if self._seen is None or self._seen[0] != answers:  # reading thousands of nodes is work
             decode = flux_resources.codecs(bindings.load())
             self._seen = answers, flux_resources.pool(answers[0], decode, answers[1])
-        return self._seen[1]
+        pool = self._seen[1]
+        return flux_resources.without_gpus(pool) if self._why_no_gpus(pool) else pool
+
+    def _why_no_gpus(self, pool: PoolView) -> str:
+        """Why the scheduler gives none of the GPUs that there are; "" when it does."""
+        if not any(node.gpus for node in pool.nodes):
+            return ""
+        now = time.monotonic()
+        if self._gpus_refused is None or now - self._gpus_refused[0] > _SCHEDULER_KNOWN_S:
+            connection = self._open()
+            try:
+                self._gpus_refused = now, flux_obstacles.gpus_refused(connection)
+            except WorkloadUnavailable:
+                self._forget()
+                raise
+        return self._gpus_refused[1]
 
     def obstacles(self, *, trial: bool = False) -> list[Obstacle]:
         """See ports.Workload."""
@@ -127,6 +146,8 @@ class FluxWorkload:
             raise
         if problem is not None:
             found.append(Obstacle(ObstacleKind.REFUSES_ALL, reason=problem))
+        if any(node.gpus_withheld for node in self.resources().nodes) and self._gpus_refused:
+            found.append(Obstacle(ObstacleKind.GPUS_NOT_GIVEN, reason=self._gpus_refused[1]))
         return found
 
     def start_submit(self, submission: Submission) -> None:
