@@ -76,4 +76,4 @@ def test_an_example_runs(program: Program, name: str) -> None:
         pytest.skip("the local workload manager has one node")
     answer = program.run("run", str(EXAMPLES / f"{name}.yaml"))
     assert answer.code == 0, answer.out + answer.err
-    assert "completed" in answer.out
+    assert "completed" in answer.err

@@ -60,9 +60,50 @@ def test_tasks_run_in_order(program: Program) -> None:
     answer = program.run("run", write(program, document))
     assert answer.code == 0, answer
     assert marks.read_text().split() == ["build", "build", "ior"]
-    assert "build[1]" in answer.out
-    assert "ior" in answer.out.splitlines()[-1]
-    assert "completed" in answer.out.splitlines()[-1]
+    assert "build[1]" in answer.err
+    assert answer.out == ""
+    *_, last, end = answer.err.splitlines()
+    assert "ior" in last
+    assert "completed" in last
+    assert end.startswith("ordered completed; `rainbow-agent logs ID` shows")
+
+
+def test_what_tasks_print_is_shown(program: Program) -> None:
+    """One task's output unchanged on its own streams; of several each line behind a name."""
+    alone = jobspec(task(["sh", "-c", "printf 'a b\\tc'; echo bad >&2"]), name="alone")
+    answer = program.run("run", write(program, alone))
+    assert answer.out == "a b\tc"
+    assert "bad\n" in answer.err
+    assert answer.err.startswith("Running alone (1 task) on ")
+    assert (f"local workload manager in {program.state_dir}" in answer.err) or "Flux" in answer.err
+    several = jobspec(
+        task(["echo", "one"], "first"), task(["echo", "two"], "second"), name="several"
+    )
+    answer = program.run("run", write(program, several))
+    assert sorted(answer.out.splitlines()) == ["first: one", "second: two"]
+
+
+def test_as_json_there_is_one_object(program: Program) -> None:
+    """With the tasks as `jobs -o json` has them; what they print is on standard error."""
+    document = jobspec(
+        task(["sh", "-c", "echo seen; exit 3"], "bad"),
+        task(["true"], "child", depends_on=["bad"]),
+        name="object",
+    )
+    answer = program.run("run", "-o", "json", write(program, document))
+    assert answer.code == 1
+    found = answer.value
+    assert (found["name"], found["state"], found["reason"]) == ("object", "failed", "exit code 3")
+    assert found["workload"]["kind"] in ("flux", "local")
+    bad, child = found["tasks"]
+    assert (bad["state"], bad["exit_code"]) == ("failed", 3)
+    assert bad["submitted"] <= bad["started"] <= bad["finished"]
+    assert child["state"] == "canceled"
+    assert child["reason"].startswith("it depends on bad, which ")
+    assert "bad: seen" in answer.err
+    again = program.run("logs", bad["flux_id"])
+    assert (again.code, again.out) == (0, "seen\n")
+    assert program.run("logs", "fzzzzzzz").code == 1
 
 
 def test_a_failure_ends_with_1(program: Program) -> None:
@@ -75,8 +116,9 @@ def test_a_failure_ends_with_1(program: Program) -> None:
     )
     answer = program.run("run", write(program, document))
     assert answer.code == 1
-    assert "exit code 3" in answer.out
-    assert "canceled" in answer.out
+    assert "exit code 3" in answer.err
+    assert "it depends on bad, which " in answer.err
+    assert answer.err.splitlines()[-1].startswith("failing failed: bad: exit code 3; ")
     assert not never.exists()
 
 
@@ -90,7 +132,7 @@ def test_a_jobspec_that_cannot_run(program: Program) -> None:
     assert program.run("run", str(program.folder / "absent.yaml")).code == 2
     huge = program.run("run", write(program, jobspec(task(["true"]), name="huge", nodes=1000)))
     assert huge.code == 1
-    assert "unsatisfiable" in huge.out
+    assert "unsatisfiable" in huge.err
 
 
 def test_an_interrupt_cancels(program: Program) -> None:

@@ -106,6 +106,17 @@ def test_without_follow_a_job_that_runs_is_not_waited_for(client: Client, record
     assert text(list(records.output([job], follow=False)), "stdout") == b"now\n"
 
 
+def test_follow_misses_nothing_of_jobs_that_are_just_ending(
+    client: Client, records: Records
+) -> None:
+    """Flux moves a job's output away at its end: who begins to listen then gets it all the same."""
+    jobs = [client.run(["echo", str(n)]) for n in range(12)]
+    pieces = list(records.output(jobs, follow=True))
+    assert {piece.flux_id: piece.data for piece in pieces} == {
+        job: f"{n}\n".encode() for n, job in enumerate(jobs)
+    }
+
+
 def test_follow_goes_on_until_all_are_over(
     client: Client, records: Records, tmp_path: Path
 ) -> None:

@@ -6,16 +6,19 @@ No rainbow and no ledger: the jobs are the workload manager's, this process watc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from rainbow_agent.core.group_events import left_behind
 from rainbow_agent.core.model import (
     JobKey,
+    JobRow,
     Plan,
     TaskChange,
     TaskKey,
+    TaskRow,
 )
 from rainbow_agent.core.ports import Clock, Journal, StopSignal, Workload
-from rainbow_agent.core.states import FINAL_TASK_STATES, TaskState
+from rainbow_agent.core.states import FINAL_TASK_STATES, JobState, TaskState
 from rainbow_agent.jobs.order import rows_of
 from rainbow_agent.jobs.submitter import Submitter
 from rainbow_agent.jobs.tracker import Tracker
@@ -41,6 +44,8 @@ class Run:
         self._show = show
         rows = rows_of(plan, key)
         self._plan, self._key, self._rows = plan, key, rows
+        self._begun = clock.now()
+        self._now = {row.key: row for row in rows}
         self._submitter = Submitter(
             workload=workload,
             environment=environment,
@@ -77,6 +82,32 @@ class Run:
         """Whether every task is in a final state."""
         return all(news.state in FINAL_TASK_STATES for news in self.latest.values())
 
+    def job(self, *, canceled: bool = False) -> JobRow:
+        """All of it as a job of the ledger.
+
+        Args:
+            canceled: whether it was canceled here, which decides how it ended.
+        """
+        tasks = tuple(self._now[row.key] for row in self._rows)
+        ends = [task.finished for task in tasks if task.finished is not None]
+        state, reason = JobState.RUNNING, None
+        if canceled:
+            state = JobState.CANCELED
+        elif self.over():
+            bad = [task for task in tasks if task.state is not TaskState.COMPLETED]
+            state = JobState.FAILED if bad else JobState.COMPLETED
+            reason = next((task.reason for task in bad if task.reason), None)
+        return JobRow(
+            self._key,
+            self._plan.name or "",
+            state,
+            reason,
+            received=self._begun,
+            accepted=None,
+            finished=max(ends, default=None) if state is not JobState.RUNNING else None,
+            tasks=tasks,
+        )
+
     def failed(self) -> bool:
         """Whether any task did not end well."""
         return any(news.state is not TaskState.COMPLETED for news in self.latest.values())
@@ -99,8 +130,25 @@ class Run:
         if was is news.state or was in FINAL_TASK_STATES:
             return
         self.latest[news.key] = news
+        self._now[news.key] = _with(self._now[news.key], news)
         self._show(news)
         if news.state in FINAL_TASK_STATES:
             for key in self._inside.get(news.key.task, ()):
                 if self.latest[key].state not in FINAL_TASK_STATES:
                     self._note(left_behind(news, key, self.latest[key].state))
+
+
+def _with(row: TaskRow, news: TaskChange) -> TaskRow:
+    """A task after its news."""
+    over = news.state in FINAL_TASK_STATES
+    started = news.started or (news.at if news.state is TaskState.RUNNING else None)
+    return replace(
+        row,
+        state=news.state,
+        flux_id=row.flux_id if news.flux_id is None else news.flux_id,
+        exit_code=news.exit_code,
+        reason=news.reason,
+        submitted=news.at if news.state is TaskState.SUBMITTED else row.submitted,
+        started=started or row.started,
+        finished=(news.finished or news.at) if over else None,
+    )

@@ -33,6 +33,7 @@ def in_names(reason: str | None, job: JobRow) -> str | None:
     for task in job.tasks:
         if task.flux_id is None or task.group is not None:
             continue
-        if words & {str(task.flux_id), f58(task.flux_id)} and task.state in _ENDS:
-            return f"it depends on {task.key.task}, which {_ENDS[task.state]}"
+        if words & {str(task.flux_id), f58(task.flux_id)} and task.state is not TaskState.COMPLETED:
+            end = _ENDS.get(task.state, "did not complete")  # its own end may be heard of later
+            return f"it depends on {task.key.task}, which {end}"
     return reason

@@ -13,9 +13,9 @@ import pytest
 import rainbow_agent.cli
 import rainbow_compspec.cli
 from rainbow_agent.cli.common import say
-from rainbow_agent.cli.run import _Lines
-from rainbow_agent.core.model import JobKey, TaskChange, TaskKey
-from rainbow_agent.core.states import TaskState
+from rainbow_agent.cli.run_show import Lines
+from rainbow_agent.core.model import JobKey, JobRow, TaskChange, TaskKey
+from rainbow_agent.core.states import JobState, TaskState
 
 #: Names as attackers and other alphabets write them.
 NAME = "\x1b]0;pwned\x07\x9b31m\u202e\u2066evil\r\nFAKE line"
@@ -108,9 +108,10 @@ def test_a_line_stays_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_times_of_run_are_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     """Two clocks may differ by milliseconds; the lines do not."""
-    show, key = _Lines(), TaskKey(JobKey("run", 1), "t", 0)
+    lines, key = Lines(), TaskKey(JobKey("run", 1), "t", 0)
+    job = JobRow(JobKey("run", 1), "j", JobState.RUNNING, None, 0.0, None, None)
     for at, state in ((10.697, TaskState.SUBMITTED), (10.689, TaskState.RUNNING)):
-        show(TaskChange(key, state, at, "seen"))
-    times = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+        lines.show(TaskChange(key, state, at, "seen"), lambda: job)
+    times = [line.split()[0] for line in capsys.readouterr().err.splitlines()]
     assert times == sorted(times)
     assert len(times) == 2

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import errno
 import json
+import math
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -30,6 +32,9 @@ _ANSWER_TIMEOUT_S: Final = 10.0
 #: Seconds until the end of an output is given up, and of silence after which nothing follows now.
 _TAIL_TIMEOUT_S: Final = 3.0
 _QUIET_S: Final = 0.2
+#: Seconds that one wait for events may take, and until the output of a job that ended has to end.
+_POLL_S: Final = 0.5
+_OUTPUT_ENDS_S: Final = 2.0
 #: The end of an eventlog; a job that never wrote; a job that Flux does not know.
 _OVER: Final = frozenset({errno.ENODATA, errno.ENOENT, errno.ESRCH})
 
@@ -145,25 +150,42 @@ class FluxRecords:
         return str(json.loads(answer.text).get(key, ""))
 
     def _follow(self, flux_ids: Sequence[int]) -> Iterator[OutputPiece]:
-        watched = {
-            self._connection.request(
-                "job-info.eventlog-watch",
-                {"id": flux_id, "path": _OUTPUT, "flags": _WAIT_CREATE},
-                streaming=True,
-            ): flux_id
-            for flux_id in flux_ids
-        }
-        while watched and not (self._stop is not None and self._stop.is_set()):
-            for answer in self._connection.receive(0.5):
-                flux_id = watched.get(answer.request)
+        outputs = {self._watch(flux_id, _OUTPUT): flux_id for flux_id in flux_ids}
+        # When a job ends while Flux begins to watch its output, that watch may never end, or end
+        # with nothing: then the job's own end decides, and the output is read as a whole.
+        ends = {self._watch(flux_id, "eventlog"): flux_id for flux_id in flux_ids}
+        seen = dict.fromkeys(flux_ids, 0)
+        over: dict[int, float] = {}  # jobs that ended, and when the watch of their output has to
+        while outputs and not (self._stop is not None and self._stop.is_set()):
+            for answer in self._connection.receive(_POLL_S):
+                if answer.error and (ended := ends.pop(answer.request, None)) is not None:
+                    over[ended] = time.monotonic() + _OUTPUT_ENDS_S
+                flux_id = outputs.get(answer.request)
                 if flux_id is None:
                     continue
-                if answer.error:
-                    del watched[answer.request]
-                    if answer.error not in _OVER:
-                        raise Rejected(f"Flux does not show the output: {answer.text}")
+                if not answer.error:
+                    seen[flux_id] += 1
+                    yield from _piece(flux_id, json.loads(json.loads(answer.text)["event"]))
                     continue
-                yield from _piece(flux_id, json.loads(json.loads(answer.text)["event"]))
+                if answer.error not in _OVER:
+                    raise Rejected(f"Flux does not show the output: {answer.text}")
+                del outputs[answer.request]
+                if answer.error != errno.ENODATA or not seen[flux_id]:
+                    yield from self._rest(flux_id, seen[flux_id])
+            for number, flux_id in list(outputs.items()):
+                if time.monotonic() > over.get(flux_id, math.inf):
+                    del outputs[number]
+                    yield from self._rest(flux_id, seen[flux_id])
+
+    def _watch(self, flux_id: int, path: str) -> int:
+        """Ask for an eventlog's events as they come; the number of the request."""
+        question = {"id": flux_id, "path": path, "flags": _WAIT_CREATE}
+        return self._connection.request("job-info.eventlog-watch", question, streaming=True)
+
+    def _rest(self, flux_id: int, seen: int) -> Iterator[OutputPiece]:
+        """The output of a job that is over, without its first events."""
+        for entry in list(_entries(self._look_up(flux_id, _OUTPUT)))[seen:]:
+            yield from _piece(flux_id, entry)
 
 
 class _Kept:
