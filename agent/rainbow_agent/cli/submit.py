@@ -60,6 +60,11 @@ class _Submit(click.Command):
     metavar="ALGO",
     help="Selection algorithm, e.g. random; default: the config file's, else the server's.",
 )
+@click.option(
+    "--once",
+    metavar="KEY",
+    help="The job's key: a cluster that has had a job with this key does not run another.",
+)
 @settings_options("host", "config")
 @output_option
 @reports_errors
@@ -118,7 +123,7 @@ def _send(
     cluster: str | None,
     prefer: tuple[str, ...],
     select: str | None,
-    once: str | None = None,
+    once: str | None,
     satisfy_only: bool,
     output: str,
 ) -> None:
@@ -130,7 +135,7 @@ def _send(
 
     job = job_of(document, once)
     config = rainbow_config.load(settings.config)
-    selection = _selection(config, cluster, prefer, select, once or "")
+    selection = _selection(config, cluster, prefer, select, job.plan.once)
     tokens = {c.name: c.token for c in config.clusters} if config else {}
     with closing(connect(settings)) as scheduler:
         if satisfy_only:

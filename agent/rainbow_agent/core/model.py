@@ -74,10 +74,12 @@ class Origin:
     replicas: int  # of the task
     tasks: int  # of the plan
     depends_on: tuple[str, ...]  # names of tasks
+    once: str = ""  # the job's key
 
     def to_attribute(self) -> dict[str, Any]:
         """What stands in `attributes.user.rainbow.origin`."""
-        return {**vars(self), "depends_on": list(self.depends_on)}
+        said = {**vars(self), "depends_on": list(self.depends_on)}
+        return said if self.once else {k: v for k, v in said.items() if k != "once"}
 
     @classmethod
     def from_attribute(cls, rainbow: object) -> Origin | None:
@@ -96,7 +98,9 @@ class Origin:
             and isinstance(needs, list)
             and all(isinstance(need, str) for need in needs)
         ):
-            return cls(cluster, name, position, replicas, tasks, tuple(needs))
+            once = value.get("once")
+            key = once if isinstance(once, str) else ""
+            return cls(cluster, name, position, replicas, tasks, tuple(needs), key)
         return None
 
 
@@ -109,6 +113,7 @@ class FoundJob:
     name: str
     received: float  # epoch seconds: when its first task was submitted, later than it came
     tasks: tuple[PlannedTask, ...]  # by position; their jobspecs are empty
+    once: str = ""  # its key
 
 
 @dataclass(frozen=True)
@@ -203,6 +208,7 @@ class Plan:
     name: str  # the jobspec's own name, or ""
     tasks: tuple[PlannedTask, ...]  # of the top level; those of a group are in the group
     warnings: tuple[str, ...] = ()
+    once: str = ""  # the key by which a cluster recognises the job when it is sent again
 
     def every_task(self) -> Iterator[tuple[PlannedTask, PlannedTask | None]]:
         """Every task at any depth and the group that it is in, each group before its tasks."""

@@ -77,6 +77,7 @@ class JobOrder:
     """
 
     def __init__(self, plan: Plan, rows: Sequence[TaskRow]) -> None:
+        self.once = plan.once
         self._tasks = {task.name: task for task in plan.tasks}
         self._places = {name: place for place, name in enumerate(self._tasks)}
         self._rows: dict[str, list[TaskRow]] = {name: [] for name in self._tasks}

@@ -106,14 +106,15 @@ class Planner:
                 planned.append(PlannedJob(key, known[text]))
             except JobspecError as exc:
                 refused.append(Refusal(key, str(exc)))
-                log.warning(
-                    "Refused job %d: %s", key.id, exc, extra={"action": "refused", "job": str(key)}
-                )
+                _log_refusal(refused[-1])
         with self._ledger.transaction():
-            self._ledger.record_plans(planned, refused, self._clock.now())
-            strays = self._mark_strays({p.key for p in planned})
+            again = self._ledger.record_plans(planned, refused, self._clock.now())
+            left = {p.key for p in planned} - {refusal.key for refusal in again}
+            left -= self._mark_strays(left)
         reach(CrashPoint.PLANNED)
-        return {p.key: p.plan for p in planned if p.key not in strays}
+        for refusal in again:
+            _log_refusal(refusal)
+        return {p.key: p.plan for p in planned if p.key in left}
 
     def _mark_strays(self, planned: Collection[JobKey]) -> set[JobKey]:
         """Mark tasks that the workload manager has already; the jobs that have any."""
@@ -184,6 +185,16 @@ class Planner:
 def _due(pending: Sequence[TaskRow]) -> bool:
     """Whether some of a job's pending tasks wait for no node."""
     return len(held_back(pending)) < len(pending)
+
+
+def _log_refusal(refusal: Refusal) -> None:
+    key = refusal.key
+    log.warning(
+        "Refused job %d: %s",
+        key.id,
+        refusal.reason,
+        extra={"action": "refused", "job": str(key)},
+    )
 
 
 def _portions(keys: Sequence[JobKey], first: int) -> Iterator[Sequence[JobKey]]:

@@ -145,9 +145,10 @@ class Submitter:
     def _send(self, ready: Ready) -> None:
         key, task, origin = ready.key, ready.task, None
         if self._cluster:
-            place, tasks = self._orders[key.job].place(key.task)
+            order = self._orders[key.job]
+            place, tasks = order.place(key.task)
             name, needs = self._names[key.job], task.depends_on
-            origin = Origin(self._cluster, name, place, task.replicas, tasks, needs)
+            origin = Origin(self._cluster, name, place, task.replicas, tasks, needs, order.once)
         jobspec = complete(task, key, self._environment, origin)
         self._sent[key] = self._clock.now()
         self._workload.start_submit(Submission(key, jobspec, ready.afterok))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from rainbow_agent.jobspec.composer import ListNode, Node, ScalarNode
 from rainbow_agent.jobspec.document import NO_ATTRIBUTES, Attributes, Reference, Requirement
+from rainbow_agent.jobspec.once import ATTRIBUTE as ONCE
 from rainbow_agent.jobspec.reading import (
     Faults,
     Fields,
@@ -46,7 +47,7 @@ def parse_duration(text: str) -> float | None:
     return seconds if math.isfinite(seconds) else None
 
 
-KNOWN_ATTRIBUTES = ("duration", "cwd", "environment", "watch", "queue")
+KNOWN_ATTRIBUTES = ("duration", "cwd", "environment", "watch", "queue", ONCE)
 #: What other tools call them. Taking one for a foreign attribute would run the job without it.
 _SYNONYMS = {
     "env": "environment",
@@ -100,7 +101,14 @@ def _read_attributes(parent: Fields) -> Attributes:
         environment=read("environment", _environment) or {},
         watch=read("watch", as_boolean),
         queue=read("queue", as_name),
+        once=read(ONCE, as_name if not parent.path else _misplaced_key),
         unknown=tuple(unknown),
+    )
+
+
+def _misplaced_key(node: Node, path: str) -> str:
+    raise spot(node, path).error(
+        "`once` is the key of the whole job; write it under `attributes` at the top level"
     )
 
 

@@ -38,6 +38,7 @@ class Attributes:
     watch: bool | None = None
     queue: str | None = None  # of Flux
     unknown: tuple[Reference, ...] = ()  # names of attributes that nothing here understands
+    once: str | None = None  # of the whole job: its key
 
     def over(self, base: Attributes) -> Attributes:
         """These attributes where they are set, `base` elsewhere; environments are merged."""

@@ -40,4 +40,5 @@ def plan(document: Document, programs: Programs | None = None) -> Plan:
         raise JobspecError("the jobspec has no `tasks`; there is nothing to run")
     builder = Builder(document, Places(document), programs or Programs())
     tasks = builder.tasks()
-    return Plan(document.name or "", tasks, remarks(document, builder.shapes))
+    warnings = remarks(document, builder.shapes)
+    return Plan(document.name or "", tasks, warnings, document.attributes.once or "")

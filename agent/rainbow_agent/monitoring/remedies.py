@@ -67,6 +67,11 @@ MESSAGES: Final = (
     ),
     # What the job asks for.
     Remedy(
+        r"came first with the key",
+        "nothing: it was sent before, and `explain` of the job that came first says how that ended."
+        " If it is to run once more, submit it with another key",
+    ),
+    Remedy(
         r"no node here (has|meets)|none of the nodes here passes|asked for; .* with space for",
         "no node of this cluster has what it asks for: `rainbow-agent satisfy JOBSPEC` says what"
         " each lacks. Install that, or send it to a cluster that has it",

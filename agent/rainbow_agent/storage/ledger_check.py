@@ -24,7 +24,7 @@ ACCEPTED: Final = "accepted"
 OFFERED_AGAIN: Final = "offered again"
 _TABLES: Final = (
     *("registration", "job", "offer", "task", "replica", "event", "note"),
-    *("report", "told", "cancellation", "removed", "tally"),
+    *("report", "told", "cancellation", "removed", "tally", "once"),
 )
 
 
@@ -89,6 +89,7 @@ _SENSE: Final = {
         *_are(_TIME, "at"),
     ],
     "tally": [_one_of("state", _JOB_STATES), *_are("integer", "jobs")],
+    "once": [*_are("integer", "registration", "id"), *_are("blob", "key")],
     "removed": [*_are("integer", "id", "registration"), *_are("blob", "digest")],
 }
 

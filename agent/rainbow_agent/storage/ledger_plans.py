@@ -22,6 +22,7 @@ from rainbow_agent.core.model import (
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.storage.ledger_connection import LedgerPart
 from rainbow_agent.storage.ledger_offers import record_job
+from rainbow_agent.storage.ledger_once import take_key
 from rainbow_agent.storage.ledger_registrations import record_past
 from rainbow_agent.storage.ledger_rows_seen import removed_keys
 from rainbow_agent.storage.ledger_tasks import apply_changes
@@ -69,21 +70,26 @@ class Plans(LedgerPart):
 
     def record_plans(
         self, planned: Sequence[PlannedJob], refused: Sequence[Refusal], at: float
-    ) -> None:
+    ) -> list[Refusal]:
         """Store the tasks of planned jobs (state pending); refuse the others, with reasons.
+
+        A planned job with a key that another job of its cluster has is refused as well.
 
         What is planned or refused already stays as it is. A planned job with name "" keeps the
         name it was received with.
+
+        Returns:
+            The refusals of planned jobs, because of their keys.
 
         Raises:
             InvalidTransition: a job that was refused would be planned, or one with tasks refused.
             ValueError: a job is not in the ledger, or a plan has no tasks.
         """
         with self._connection.write() as db:
-            for plan in planned:
-                _record_plan(db, plan, at)
+            again = [_record_plan(db, plan, at) for plan in planned]
             for refusal in refused:
                 _record_refusal(db, refusal, at)
+        return [refusal for refusal in again if refusal is not None]
 
     def adopt(self, jobs: Sequence[FoundJob], host: str, at: float) -> None:
         """Store jobs that only the workload manager knew, their tasks as submitting.
@@ -129,17 +135,29 @@ def _adopted(
                 )
                 for replica in range(task.replicas)
             ]
+        if found.once:
+            take_key(db, key, found.once)
     return marks
 
 
-def _record_plan(db: sqlite3.Connection, planned: PlannedJob, at: float) -> None:
-    """Store the tasks of a job; one that is planned already is left as it is."""
+def _record_plan(db: sqlite3.Connection, planned: PlannedJob, at: float) -> Refusal | None:
+    """Store the tasks of a job; one that is planned already is left as it is.
+
+    Returns:
+        Its refusal, where another job has its key.
+    """
     seq, state, has_tasks, _ = _find(db, planned.key)
     if has_tasks:
-        return
+        return None
     if state is not JobState.RECEIVED:
         raise _too_late(planned.key, state, "planned")
     _expect_tasks(planned)
+    if planned.plan.once:
+        holder = take_key(db, planned.key, planned.plan.once)
+        if holder != planned.key:
+            refusal = Refusal(planned.key, _sent_before(planned, holder))
+            _record_refusal(db, refusal, at)
+            return refusal
     if planned.plan.name:
         db.execute(_NAME_IT, (planned.plan.name, seq))
     rows: dict[str, int] = {}
@@ -148,6 +166,16 @@ def _record_plan(db: sqlite3.Connection, planned: PlannedJob, at: float) -> None
         rows[task.name] = _record_task(db, _Slot(seq, position, parent), task, at)
     for warning in planned.plan.warnings:
         db.execute(_EVENT, (seq, None, at, state.value, WARNING, warning))
+    return None
+
+
+def _sent_before(planned: PlannedJob, holder: JobKey) -> str:
+    same = holder.registration == planned.key.registration
+    job = str(holder.id) if same else str(holder)
+    return (
+        f"job {job} of this cluster came first with the key {planned.plan.once!r}"
+        " (attributes.once), so this one does not run"
+    )
 
 
 def _record_refusal(db: sqlite3.Connection, refusal: Refusal, at: float) -> None:

@@ -57,7 +57,7 @@ class _Gathered:
             for name, origin in ordered
         )
         origin = ordered[0][1]
-        return FoundJob(key, origin.cluster, origin.name, self.first, tasks)
+        return FoundJob(key, origin.cluster, origin.name, self.first, tasks, origin.once)
 
 
 class Finds:

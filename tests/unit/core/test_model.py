@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rainbow_agent.core.model import Credentials, JobKey, TaskKey
+from rainbow_agent.core.model import Credentials, JobKey, Origin, TaskKey
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.states import (
     FINAL_JOB_STATES,
@@ -218,3 +219,12 @@ def tables(text: str) -> list[dict[str, str]]:
     blocks = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     rows = [[re.split(r" *\| *", row.strip("| ")) for row in b.splitlines()[2:]] for b in blocks]
     return [{cells[0]: cells[1] for cells in block} for block in rows]
+
+
+def test_a_jobs_key_comes_back_with_its_origin() -> None:
+    """Only where it has one: the others' attributes are as they were."""
+    origin = Origin("blue", "job", 0, 1, 1, ("build",), "nightly")
+    assert Origin.from_attribute({"origin": origin.to_attribute()}) == origin
+    plain = replace(origin, once="")
+    assert "once" not in plain.to_attribute()
+    assert Origin.from_attribute({"origin": plain.to_attribute()}) == plain

@@ -376,3 +376,18 @@ def test_a_variable_that_the_kernel_does_not_take_is_a_warning() -> None:
     text += "tasks: [{resources: r, command: a, attributes: {environment: {A: %s}}}]"
     (warning,) = plan_text(text % ("x" * 140_000)).warnings
     assert "'A' has 140,002 bytes" in warning
+
+
+def test_a_key_is_of_the_whole_job() -> None:
+    """It stands in the jobspec's own attributes, and is an error below."""
+    text = """version: 1
+attributes: {once: nightly 1}
+resources: {one: {type: core, count: 1}}
+tasks: [{command: [a], resources: one}]
+"""
+    assert plan_text(text).once == "nightly 1"
+    assert plan_text(text.replace("once", "color")).once == ""
+    for where in ("{command: [a], ", "{type: core, "):
+        below = text.replace(where, f"{where}attributes: {{once: k}}, ")
+        with pytest.raises(JobspecError, match="`once` is the key of the whole job"):
+            plan_text(below)

@@ -197,7 +197,10 @@ def test_every_key_of_the_parser_is_in_the_schema() -> None:
     assert set(definitions["vertex"]["properties"]) == set(parsing._RESOURCE)
     assert set(definitions["resource"]["properties"]) == {*parsing._RESOURCE, "environment"}
     assert set(definitions["need"]["properties"]) == set(attributes._KNOWN_NEEDS)
-    assert set(definitions["attributes"]["properties"]) == set(attributes.KNOWN_ATTRIBUTES)
+    common = set(definitions["common_attributes"]["properties"])
+    for where in ("attributes", "job_attributes"):
+        more = set(definitions[where]["allOf"][1]["properties"])
+        assert common | more == set(attributes.KNOWN_ATTRIBUTES)
     assert set(definitions["vertex"]["properties"]["type"]["enum"]) == set(resources.TYPES)
-    refused = definitions["attributes"]["propertyNames"]["not"]["enum"]
+    refused = definitions["common_attributes"]["propertyNames"]["not"]["enum"]
     assert set(refused) == set(attributes._SYNONYMS)

@@ -35,6 +35,7 @@ SAID = (
     ("alloc: unsatisfiable request: need 10000 slot(s) of 1 core(s), only 4", "another cluster"),
     ("alloc: Unsatisfiable request", "another cluster"),
     ("tasks[0]: 9 nodes asked for; there is 1 node, with space for 1 node (1)", "satisfy"),
+    ("job 1 of this cluster came first with the key 'k' (attributes.once), so", "another key"),
     ("Queue `batch` is disabled", "queue"),
     ("queue (debug) doesn't exist: unknown queue name", "queue"),
     ("requested duration exceeds policy limit of 1h", "more than the cluster allows"),
