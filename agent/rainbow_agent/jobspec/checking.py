@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rainbow_agent.jobspec.dependencies import dependencies
+from rainbow_agent.jobspec.dependencies import circles, resolved
 from rainbow_agent.jobspec.document import Document, Group, Resource, Task
 from rainbow_agent.jobspec.options import needs_in, resources_of
-from rainbow_agent.jobspec.parsing import parse
+from rainbow_agent.jobspec.parsing import read
 from rainbow_agent.jobspec.places import Place, Places
 from rainbow_agent.jobspec.plan import plan
 from rainbow_agent.jobspec.reading import Faults
@@ -32,10 +32,11 @@ class Diagnostic:
 def check(text: str) -> list[Diagnostic]:
     """All that is wrong with a jobspec, by place; when nothing is, what may surprise.
 
-    What can only be seen when the rest is right (a circle of dependencies) is reported once it is.
+    Its form, its names and its circles at once. How large it becomes, and whether what is in a
+    group fits into it, can only be seen once these are right.
     """
     faults = Faults()
-    document = faults.attempt(parse, text)
+    document = faults.attempt(read, text, faults)
     if document is not None:
         _look_at_all(document, faults)
     planned = faults.attempt(plan, document) if document and not faults.found else None
@@ -55,16 +56,24 @@ def _diagnostic(text: str, *, warning: bool = False) -> Diagnostic:
 
 
 def _look_at_all(document: Document, faults: Faults) -> None:
-    """Each name and each resource for itself, where plan() ends at the first that is wrong."""
+    """Each name and each resource for itself, where plan() ends at the first that is wrong.
+
+    What could not be read itself is not looked at again: its only fault is that one.
+    """
+    unread = [str(fault) for fault in faults.found]
     for resource in document.resources.values():
-        faults.attempt(shape_of, resource)
-        _requirements(resource, faults)
-    for entries in document.requires.values():
+        inside = tuple(f"{resource.at.path}{mark}" for mark in " .[")
+        if not any(fault.startswith(inside) for fault in unread):
+            faults.attempt(shape_of, resource)
+            _requirements(resource, faults)
+    known = not any(fault.startswith("requires") for fault in unread)
+    for entries in document.requires.values() if known else ():
         faults.attempt(needs_in, document, entries)
     for item in _items(document.tasks, document.groups):
         if item.resources is not None:
             faults.attempt(resources_of, document, item.resources)
-        faults.attempt(needs_in, document, item.requires)
+        if known:
+            faults.attempt(needs_in, document, item.requires)
     places = faults.attempt(Places, document)
     if places is not None:
         _names(places, places.top, "", faults)
@@ -84,7 +93,7 @@ def _items(tasks: Sequence[Task], groups: Sequence[Group]) -> Iterator[Task | Gr
 
 
 def _names(places: Places, side_by_side: Sequence[Place], where: str, faults: Faults) -> None:
-    faults.attempt(dependencies, side_by_side, where)
+    circles(side_by_side, resolved(side_by_side, faults, where), faults)
     for place in side_by_side:
         if place.group is not None:
             _names(places, places.inside(place.group), place.name or place.default, faults)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rainbow_agent.core.errors import JobspecError
 from rainbow_agent.jobspec.dag import Cycle, topological
 from rainbow_agent.jobspec.document import Reference
 from rainbow_agent.jobspec.places import Place
@@ -54,17 +55,23 @@ def dependencies(places: Sequence[Place], where: str = "") -> list[list[int]]:
     Raises:
         JobspecError: a name that none of them has, or more than one; with all such in `others`.
     """
+    faults = Faults()
+    needs = resolved(places, faults, where)
+    faults.check()
+    return needs
+
+
+def resolved(places: Sequence[Place], faults: Faults, where: str = "") -> list[list[int]]:
+    """As dependencies(), but names that are not clear go to `faults`, and the others count."""
     named: dict[str, list[int]] = {}
     for i, place in enumerate(places):
         for name in {place.name, place.alias} - {None}:
             named.setdefault(str(name), []).append(i)
-    faults = Faults()
     needs = []
     for i, place in enumerate(places):
         found = (faults.attempt(_number, r, named, places, where) for r in place.depends_on)
         written = [number for number in found if number is not None]
         needs.append(list(dict.fromkeys([*([i - 1] if place.after_previous else []), *written])))
-    faults.check()
     return needs
 
 
@@ -127,15 +134,32 @@ def run_order(places: Sequence[Place], needs: Sequence[Sequence[int]]) -> list[i
     try:
         return topological(needs)
     except Cycle as cycle:
-        first = places[cycle.nodes[0]]
-        names = [show(places[i].name or "") for i in cycle.nodes[:_MAX_NAMES]]
-        if len(cycle.nodes) > _MAX_NAMES:
-            names.append(f"({len(cycle.nodes) - _MAX_NAMES} more)")
-        circle = " -> ".join([*names, names[0]])
-        raise first.at.error(
-            f"tasks depend on each other in a circle: {circle} (each waits for the next); take one "
-            "`depends_on` out"
-        ) from None
+        raise _circle(places, cycle.nodes) from None
+
+
+def circles(places: Sequence[Place], needs: Sequence[Sequence[int]], faults: Faults) -> None:
+    """Every circle goes to `faults`; of those that have a task in common one."""
+    left = [list(needed) for needed in needs]
+    while True:
+        try:
+            topological(left)
+        except Cycle as cycle:
+            faults.found.append(_circle(places, cycle.nodes))
+            for node in cycle.nodes:
+                left[node] = []
+        else:
+            return
+
+
+def _circle(places: Sequence[Place], nodes: Sequence[int]) -> JobspecError:
+    names = [show(places[i].name or "") for i in nodes[:_MAX_NAMES]]
+    if len(nodes) > _MAX_NAMES:
+        names.append(f"({len(nodes) - _MAX_NAMES} more)")
+    circle = " -> ".join([*names, names[0]])
+    return places[nodes[0]].at.error(
+        f"tasks depend on each other in a circle: {circle} (each waits for the next); take one "
+        "`depends_on` out"
+    )
 
 
 def in_place_order(places: Sequence[Place], order: Sequence[int]) -> dict[int, list[int]]:

@@ -56,14 +56,28 @@ def parse(text: str) -> Document:
         JobspecError: the text is not a jobspec nextgen version 1; with the place and what to write,
             and with everything else that is wrong in `others`.
     """
+    faults = Faults()
+    document = read(text, faults)
+    faults.check()
+    return document
+
+
+def read(text: str, faults: Faults) -> Document:
+    """As parse(), but what is wrong goes to `faults`, and the rest is read all the same.
+
+    What cannot be read is as good as absent; a task or a resource that has something wrong in it
+    is there, so that its name is known to others.
+
+    Raises:
+        JobspecError: nothing of the text can be read.
+    """
     root = compose(text)
     if not isinstance(root, MapNode):
         raise spot(root, "").error(f"this is {kind(root)}; a jobspec is a mapping (version: 1 ...)")
     _refuse_drafts(root)
-    faults = Faults()
     fields = Fields(root, "", _DOCUMENT, faults, _BELONG_BELOW)
     faults.attempt(_check_version, fields)
-    document = Document(
+    return Document(
         name=fields.name("name"),
         resources=_resources(fields),
         tasks=faults.each(fields.items("tasks"), _task),
@@ -71,8 +85,6 @@ def parse(text: str) -> Document:
         requires=read_named_requires(fields),
         attributes=read_attributes(fields),
     )
-    faults.check()
-    return document
 
 
 def _resources(fields: Fields) -> dict[str, Resource]:
@@ -80,8 +92,8 @@ def _resources(fields: Fields) -> dict[str, Resource]:
     for key, value, path in fields.entries("resources"):
         name = faults.attempt(as_name, key, key_path("resources", key.text))
         resource = faults.attempt(_resource, value, path, faults, root=True)
-        if name is not None and resource is not None:
-            found[name] = resource
+        if name is not None:
+            found[name] = resource or Resource("", None, None, spot(value, path))
     return found
 
 
@@ -146,7 +158,7 @@ def _task(node: Node, path: str, faults: Faults) -> Task:
         placed="depends_on" in fields,
     )
     if fields.good:
-        _check_task(task, fields)
+        faults.attempt(_check_task, task, fields)
     return task
 
 
@@ -208,7 +220,7 @@ def _resource(node: Node, path: str, faults: Faults, *, root: bool = False) -> R
         unit=fields.text("unit"),
     )
     if fields.good:
-        _check_resource(resource, fields, root=root)
+        faults.attempt(_check_resource, resource, fields, root=root)
     return resource
 
 

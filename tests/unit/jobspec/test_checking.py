@@ -67,8 +67,10 @@ def test_all_that_is_wrong_in_the_text_is_told() -> None:
         (3, "resources.small.count"),
         (5, "requires.x[0]"),
         (7, "tasks[0]"),
+        (7, "tasks[0].resources"),
         (8, "tasks[1].command"),
         (8, "tasks[1].replicas"),
+        (8, "tasks[1].depends_on[0]"),
         (8, "tasks[1].depends_on[1]"),
         (9, "tasks[2].attributes.duration"),
         (9, "tasks[2].attributes.environment.A"),
@@ -79,8 +81,35 @@ def test_all_that_is_wrong_in_the_text_is_told() -> None:
     ]
 
 
+def test_form_names_and_circles_are_told_at_once() -> None:
+    """What cannot be read is there by its name all the same: nothing follows from it twice."""
+    text = """\
+version: 1
+resources: {bad: {type: core, count: some}, good: {type: core, count: 1}}
+requires: {x: [{nmae: spack}]}
+tasks:
+- {name: a, comand: [a], resources: bad, requires: x}
+- {name: b, command: [b], resources: nowhere, depends_on: [a, c]}
+- {name: c, command: [c], resources: good, depends_on: [b, nothing]}
+- {name: d, command: [d], resources: bad, depends_on: [e]}
+- {name: e, command: [e], resources: bad, depends_on: [d, a]}
+groups:
+- {name: g, tasks: [{name: f, command: [f], depends_on: [f]}]}
+"""
+    assert [(f.line, f.message.split(":")[0], f.message.split("'")[1]) for f in check(text)] == [
+        (2, "resources.bad.count", "some"),
+        (3, "requires.x[0]", "nmae"),
+        (5, "tasks[0]", "comand"),
+        (6, "tasks[1]", "b"),
+        (6, "tasks[1].resources", "nowhere"),
+        (7, "tasks[2].depends_on[1]", "nothing"),
+        (8, "tasks[3]", "d"),
+        (11, "groups[0].tasks[0]", "f"),
+    ]
+
+
 def test_all_names_and_resources_that_are_wrong_are_told() -> None:
-    """Once the text can be read."""
+    """Each at its place."""
     assert [(f.line, f.message) for f in check(NAMES)] == [
         (
             4,
