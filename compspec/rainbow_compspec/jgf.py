@@ -18,7 +18,6 @@ from typing import Any, Final, TextIO
 #: The id that rainbow's search starts from (its vertex must be the cluster).
 ROOT: Final = "0"
 CONTAINS: Final = "contains"
-IN: Final = "in"
 
 #: json.dumps with everything set once; ASCII only, so characters and bytes are the same number.
 to_json: Final[Callable[[object], str]] = json.JSONEncoder(

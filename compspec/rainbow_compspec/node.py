@@ -113,11 +113,6 @@ def to_facts(doc: Document, origin: str = "node JSON", name: str = "") -> NodeFa
     )
 
 
-def statuses(doc: Document) -> Mapping[str, str]:
-    """Returns probe -> `ok`, `absent: ...` or `failed: ...`; empty for compspec-go's files."""
-    return doc.get(node_ours.EXTRACTOR, {}).get("probes", {})
-
-
 def _mapping(value: object, origin: str, key: str) -> Mapping[str, object]:
     if not isinstance(value, dict):
         place = f"{key} must" if key else "must"

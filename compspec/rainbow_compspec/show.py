@@ -11,9 +11,8 @@ from rainbow_compspec.cluster import ClusterGraph, Shape
 from rainbow_compspec.facts import NodeFacts, Package
 from rainbow_compspec.jgf import ROOT, Graph
 from rainbow_compspec.outline import NODE
-from rainbow_compspec.text import natural, printable
+from rainbow_compspec.text import GIB, natural, printable
 
-_GIB = 1 << 30
 #: How many packages are named; the others are counted.
 _NAMED = 6
 _ORDER = {"rack": 0, "node": 1, "socket": 2, "core": 3, "gpu": 4}
@@ -75,7 +74,7 @@ def _about(facts: NodeFacts) -> Iterator[str]:
     models = Counter(gpu.model or gpu.vendor for gpu in facts.gpus)
     yield from (f"{_amount(count, 'gpu')}: {model}" for model, count in models.items() if model)
     if facts.memory:
-        yield f"{round(facts.memory / _GIB):,} GiB of memory"
+        yield f"{round(facts.memory / GIB):,} GiB of memory"
     system = " ".join(filter(None, (facts.os.get("name"), facts.os.get("version"))))
     if system:
         yield system

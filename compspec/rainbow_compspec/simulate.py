@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields
 
 from rainbow_compspec.errors import CompspecError
 from rainbow_compspec.facts import Core, Gpu, NodeFacts, Package
-
-_GIB = 1 << 30
+from rainbow_compspec.text import GIB
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def simulate(simulation: Simulation, prefix: str = "sim") -> tuple[NodeFacts, ..
             target="zen3",
             cores=cores,
             gpus=gpus,
-            memory=simulation.memory * _GIB or None,
+            memory=simulation.memory * GIB or None,
             packages=packages,
             os={"name": "ubuntu", "version": "24.04", "vendor": "ubuntu", "release": "24.04"},
         )
@@ -72,7 +71,7 @@ def _cores(simulation: Simulation) -> tuple[Core, ...]:
 def _gpus(simulation: Simulation) -> tuple[Gpu, ...]:
     count, sockets = simulation.gpus, simulation.sockets
     return tuple(
-        Gpu(number, "nvidia", "NVIDIA A100-SXM4-80GB", 80 * _GIB, numa=number * sockets // count)
+        Gpu(number, "nvidia", "NVIDIA A100-SXM4-80GB", 80 * GIB, numa=number * sockets // count)
         for number in range(count)
     )
 

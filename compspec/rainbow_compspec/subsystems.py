@@ -20,9 +20,9 @@ from typing import Any, Final
 from rainbow_compspec.errors import CompspecError
 from rainbow_compspec.facts import NodeFacts, Package, Port
 from rainbow_compspec.jgf import Edge, Graph, Vertex
+from rainbow_compspec.text import GIB
 from rainbow_compspec.versions import comparable, newest, older
 
-_GIB: Final = 1 << 30
 #: The server wants a number in this element of every vertex, so no attribute may be called so.
 _NOT_AN_ATTRIBUTE: Final = "size"
 
@@ -169,7 +169,7 @@ def _yes(value: bool) -> str:
 
 def _gib(size: int | None) -> str:
     """Whole GiB, rounded to the nearest, as a version that `min` and `max` can compare."""
-    return str(round(size / _GIB)) if size else ""
+    return str(round(size / GIB)) if size else ""
 
 
 def os(facts: NodeFacts) -> Profile:

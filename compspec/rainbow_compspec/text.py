@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 _DIGITS = re.compile(r"(\d+)")
 
-UNITS = {"": 1, "K": 1 << 10, "KB": 1 << 10, "M": 1 << 20, "MB": 1 << 20, "G": 1 << 30}
+GIB = 1 << 30
+UNITS = {"": 1, "K": 1 << 10, "KB": 1 << 10, "M": 1 << 20, "MB": 1 << 20, "G": GIB}
 """Suffixes of sizes in /proc and /sys; all of them are powers of two there."""
 
 

@@ -263,7 +263,7 @@ class TestKeeper:
         self, path: Path, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Nothing is removed, and nothing fails."""
-        monkeypatch.setattr(ledger_history, "BUSY_S", 0.05)
+        monkeypatch.setattr(ledger_history, "HISTORY_BUSY_S", 0.05)
         over(ledger, 1)
         over(ledger, 2)
         with ledger.transaction():

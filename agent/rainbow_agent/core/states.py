@@ -47,6 +47,8 @@ FINAL_JOB_STATES = frozenset(
 FINAL_TASK_STATES = frozenset(
     {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED, TaskState.LOST}
 )
+#: What the workload manager has of a task, and can still cancel.
+SENT_TASK_STATES = frozenset({TaskState.SUBMITTED, TaskState.RUNNING})
 
 #: How a job may move: forward, or to any final state; `refused` is for jobs that never started.
 #: One step back: all of the job waited in an instance that was replaced, and goes into the next.

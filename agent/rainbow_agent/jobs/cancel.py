@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from rainbow_agent.core.model import Cancellation, JobChange, JobRow, TaskChange, TaskRow
 from rainbow_agent.core.ports import Clock
-from rainbow_agent.core.states import FINAL_JOB_STATES, TaskState
+from rainbow_agent.core.states import FINAL_JOB_STATES, SENT_TASK_STATES, TaskState
 from rainbow_agent.jobs.ports import Cancellations
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach, reach_if
 
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a job that was canceled and still runs is canceled again.
 RESEND_AFTER_S = 60.0
-_BEGUN = frozenset({TaskState.SUBMITTED, TaskState.RUNNING})
 
 
 class Canceler:
@@ -82,7 +81,9 @@ class Canceler:
         ids = [
             task.flux_id
             for task in tasks
-            if task.state in _BEGUN and task.flux_id is not None and self._due(task.flux_id)
+            if task.state in SENT_TASK_STATES
+            and task.flux_id is not None
+            and self._due(task.flux_id)
         ]
         if ids:
             cancel(ids, request.reason)

@@ -10,7 +10,7 @@ from typing import Final
 from rainbow_agent.core.errors import Refused, Transient
 from rainbow_agent.core.model import TaskChange, TaskRow
 from rainbow_agent.core.ports import Clock
-from rainbow_agent.core.states import TaskState
+from rainbow_agent.core.states import SENT_TASK_STATES, TaskState
 from rainbow_agent.jobs.ports import Tasks
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 from rainbow_agent.runtime.logs import counted
@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 STOP_NOTE: Final = "the agent was stopped (RAINBOW_ON_STOP=cancel)"
 #: Seconds between looks at the ledger while tasks end.
 _POLL_INTERVAL_S: Final = 0.05
-_BEGUN = frozenset({TaskState.SUBMITTED, TaskState.RUNNING})
 
 
 def cancel_running(
@@ -38,8 +37,8 @@ def cancel_running(
         clock: for what is written here.
         stop: the one that was asked for.
     """
-    rows = ledger.tasks_in(_BEGUN | {TaskState.PENDING})
-    begun = [row for row in rows if row.state in _BEGUN]
+    rows = ledger.tasks_in(SENT_TASK_STATES | {TaskState.PENDING})
+    begun = [row for row in rows if row.state in SENT_TASK_STATES]
     if not begun:
         return
     log.info("Canceling %s", counted(len(begun), "task"), extra={"action": "cancel_on_stop"})
@@ -51,7 +50,7 @@ def cancel_running(
     reach(CrashPoint.STOP_CANCELED)
     ledger.apply([*_never(rows, clock.now())])
     pause = threading.Event()
-    while (still := ledger.tasks_in(_BEGUN)) and stop.left(CANCEL_SHARE) > 0:
+    while (still := ledger.tasks_in(SENT_TASK_STATES)) and stop.left(CANCEL_SHARE) > 0:
         pause.wait(_POLL_INTERVAL_S)
     if still:
         log.warning(
@@ -62,7 +61,7 @@ def cancel_running(
 
 
 def _never(rows: Iterable[TaskRow], at: float) -> Iterable[TaskChange]:
-    jobs = {row.key.job for row in rows if row.state in _BEGUN}
+    jobs = {row.key.job for row in rows if row.state in SENT_TASK_STATES}
     for row in rows:
         if row.state is TaskState.PENDING and row.key.job in jobs:
             yield TaskChange(

@@ -10,12 +10,16 @@ from rainbow_agent.core.model import PlannedTask, TaskKind
 from rainbow_agent.core.requirements import Option
 from rainbow_agent.core.shape import Shape
 
-VERSION = 1
+GROUP_FILE_VERSION = 1
 
 
 def to_data(group: str, tasks: Sequence[PlannedTask]) -> dict[str, Any]:
     """The tasks of a group. What is in a group below stands in that one's own jobspec."""
-    return {"version": VERSION, "group": group, "tasks": [_to_entry(task) for task in tasks]}
+    return {
+        "version": GROUP_FILE_VERSION,
+        "group": group,
+        "tasks": [_to_entry(task) for task in tasks],
+    }
 
 
 def _to_entry(task: PlannedTask) -> dict[str, Any]:
@@ -41,10 +45,10 @@ def from_data(data: Any) -> tuple[str, tuple[PlannedTask, ...]]:
     Raises:
         JobspecError: it is of another version of the agent, or damaged.
     """
-    if not isinstance(data, Mapping) or data.get("version") != VERSION:
+    if not isinstance(data, Mapping) or data.get("version") != GROUP_FILE_VERSION:
         raise JobspecError(
-            f"the group's plan is not of version {VERSION}: the agent that submitted it and the "
-            "one installed on this node differ; install the same on all nodes"
+            f"the group's plan is not of version {GROUP_FILE_VERSION}: the agent that submitted it"
+            " and the one installed on this node differ; install the same on all nodes"
         )
     try:
         return str(data["group"]), tuple(_from_entry(entry) for entry in data["tasks"])

@@ -19,6 +19,7 @@ from typing import Any, Final
 import yaml
 
 from rainbow_agent.core.errors import JobspecError, Rejected, UsageError
+from rainbow_agent.runtime import setting_types
 
 BINARY_TAG: Final = "tag:yaml.org,2002:binary"
 _TEXT_TAG: Final = "tag:yaml.org,2002:str"
@@ -33,11 +34,6 @@ _LINE: Final = re.compile(
 #: one reader or another (YAML 1.1 and 1.2 differ: 1e3, 0o7, y).
 _SAFE_START: Final = re.compile(r"[A-Za-z/]")
 _ODD_WORDS: Final = frozenset({"y", "n"})
-
-_DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-#: In the server's `WHERE name LIKE "..."` these are columns, not text: such a cluster could
-#: register and would be denied ever after.
-_COLUMNS: Final = frozenset({"name", "token", "secret", "rowid", "oid"})
 
 #: What the matcher reads of a resource (jobspec-go nextgen/v1 types.go); the server answers with
 #: an error to a field of another type than it expects, so nothing else is sent.
@@ -116,16 +112,10 @@ def check_cluster_name(name: str) -> None:
     Raises:
         UsageError: it is not a DNS-1123 label, or a column of the server's table.
     """
-    if not _DNS_LABEL.fullmatch(name):
-        raise UsageError(
-            f"cluster name {name[:80]!r}: use 1 to 63 of a-z, 0-9 and '-', beginning and ending"
-            " with a letter or digit"
-        )
-    if name in _COLUMNS:
-        raise UsageError(
-            f"cluster name {name!r}: the rainbow server takes it for a column of its database;"
-            " choose another"
-        )
+    try:
+        setting_types.cluster(name)
+    except ValueError as exc:
+        raise UsageError(f"cluster name {name[:80]!r} {exc}") from exc
 
 
 def job_name(name: str) -> str:

@@ -14,7 +14,7 @@ from rainbow_agent.storage.ledger_history import PORTION, Keep, LedgerHistory
 log = logging.getLogger(__name__)
 
 #: Seconds between looks for jobs that need not be kept any more.
-LOOK_INTERVAL_S: Final = 60.0
+KEEP_INTERVAL_S: Final = 60.0
 #: Seconds between portions: the loops of the daemon have the ledger meanwhile.
 PORTION_INTERVAL_S: Final = 0.25
 
@@ -49,7 +49,7 @@ class HistoryKeeper:
         """Remove until the stop."""
         if self._keep == Keep(None, None):
             return
-        while not self._stop.wait(LOOK_INTERVAL_S):
+        while not self._stop.wait(KEEP_INTERVAL_S):
             self.tidy()
 
     def tidy(self) -> int:

@@ -9,19 +9,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rainbow_agent.storage.ledger_cancellations import Cancellations
-from rainbow_agent.storage.ledger_denials import Denials
+from rainbow_agent.storage.ledger_cancellations import LedgerCancellations
+from rainbow_agent.storage.ledger_denials import LedgerDenials
 from rainbow_agent.storage.ledger_file import connect, connect_readonly
-from rainbow_agent.storage.ledger_offers import Offers
-from rainbow_agent.storage.ledger_plans import Plans
-from rainbow_agent.storage.ledger_registrations import Notes, Registrations
-from rainbow_agent.storage.ledger_reports import Reports
-from rainbow_agent.storage.ledger_tasks import Tasks
+from rainbow_agent.storage.ledger_offers import LedgerOffers
+from rainbow_agent.storage.ledger_plans import LedgerPlans
+from rainbow_agent.storage.ledger_registrations import LedgerNotes, LedgerRegistrations
+from rainbow_agent.storage.ledger_reports import LedgerReports
+from rainbow_agent.storage.ledger_tasks import LedgerTasks
 from rainbow_agent.storage.ledger_views import JobViews
 
 
 class SqliteLedger(
-    Registrations, Notes, Offers, Plans, Tasks, Denials, Reports, Cancellations, JobViews
+    LedgerRegistrations,
+    LedgerNotes,
+    LedgerOffers,
+    LedgerPlans,
+    LedgerTasks,
+    LedgerDenials,
+    LedgerReports,
+    LedgerCancellations,
+    JobViews,
 ):
     """The agent's memory, over one connection, which belongs to the thread that opened it.
 

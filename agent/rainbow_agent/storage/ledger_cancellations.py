@@ -30,7 +30,7 @@ AND NOT EXISTS (SELECT 1 FROM task WHERE task.job = job.seq)
 _EVENT = "INSERT INTO event (job, task, at, was, now, cause) VALUES (?, NULL, ?, ?, ?, ?)"
 
 
-class Cancellations(LedgerPart):
+class LedgerCancellations(LedgerPart):
     """Requests to end jobs."""
 
     def ask_cancel(self, cancellation: Cancellation) -> bool:

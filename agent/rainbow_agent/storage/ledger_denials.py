@@ -67,7 +67,7 @@ class Denial:
     in_a_row: bool  # when the denial before it came, the task fitted on the nodes that were up
 
 
-class Denials(LedgerPart):
+class LedgerDenials(LedgerPart):
     """What was denied, and what is waited for."""
 
     def denials(self) -> list[Denial]:

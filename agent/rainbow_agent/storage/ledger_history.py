@@ -25,7 +25,7 @@ MAX_PAGES: Final = 1000
 #: Removed jobs that are remembered: some 20 bytes each.
 MAX_REMEMBERED: Final = 5_000_000
 #: Seconds to wait for another writer; what could not be removed now is removed later.
-BUSY_S: Final = 2.0
+HISTORY_BUSY_S: Final = 2.0
 #: The note with the numbers of it: how many were removed, when the last, how many are remembered.
 NOTE: Final = "history"
 
@@ -92,7 +92,9 @@ class LedgerHistory(LedgerPart):
         """
         uri = f"{path.absolute().as_uri()}?mode=rw"
         with errors_in_words(path):
-            connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
+            connection = sqlite3.connect(
+                uri, uri=True, timeout=HISTORY_BUSY_S, isolation_level=None
+            )
         return cls(LedgerConnection(connection, path))
 
     def remove(self, keep: Keep, now: float) -> int:

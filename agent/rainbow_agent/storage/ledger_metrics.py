@@ -49,7 +49,7 @@ class Backlog:
 #: Events read in one look; the rest is read by the next, so that one look stays short.
 MAX_EVENTS: Final = 200_000
 #: Seconds to wait for who holds the ledger; a probe does not wait longer for its answer.
-BUSY_S: Final = 2.0
+METRICS_BUSY_S: Final = 2.0
 
 _NEWEST = "SELECT coalesce(max(seq), 0) FROM event"
 _UP_TO = "SELECT max(seq) FROM (SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT ?)"
@@ -91,7 +91,9 @@ class LedgerMetrics(LedgerPart):
         """
         uri = f"{path.absolute().as_uri()}?mode=rw"  # never makes one
         with errors_in_words(path):
-            connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
+            connection = sqlite3.connect(
+                uri, uri=True, timeout=METRICS_BUSY_S, isolation_level=None
+            )
         return cls(LedgerConnection(connection, path))
 
     def newest(self) -> int:

@@ -83,7 +83,7 @@ WHERE coalesce(offered_by, registration) = ? AND id = ? AND accepted IS NULL
 _ACCEPT = "UPDATE job SET accepted = ? WHERE seq = ?"
 
 
-class Offers(LedgerPart):
+class LedgerOffers(LedgerPart):
     """What rainbow offered, and which of it was accepted."""
 
     def record_offers(self, registration: str, offers: Sequence[Offer], at: float) -> list[JobKey]:

@@ -48,7 +48,7 @@ ORDER BY received, seq
 """
 
 
-class Plans(LedgerPart):
+class LedgerPlans(LedgerPart):
     """What jobs are made of."""
 
     def unplanned(self) -> list[JobKey]:

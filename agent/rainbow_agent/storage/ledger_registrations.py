@@ -34,7 +34,7 @@ INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET va
 """
 
 
-class Registrations(LedgerPart):
+class LedgerRegistrations(LedgerPart):
     """Which registration is the current one, and which there ever were."""
 
     def open_registration(self, registration: Registration) -> None:
@@ -64,7 +64,7 @@ class Registrations(LedgerPart):
             return {row[0] for row in db.execute("SELECT id FROM registration")}
 
 
-class Notes(LedgerPart):
+class LedgerNotes(LedgerPart):
     """Small JSON facts by name (rainbow's last contact, the workload manager's instance, ...)."""
 
     def put_note(self, name: str, value: Any) -> None:

@@ -41,7 +41,7 @@ _REPORTED_LAST = "SELECT coalesce(max(at), 0) FROM told WHERE job = ?"
 _MOVED_LAST = "SELECT coalesce(max(at), 0) FROM event WHERE job = ? AND task IS NULL"
 
 
-class Reports(LedgerPart):
+class LedgerReports(LedgerPart):
     """Which state of which job rainbow knows."""
 
     def record_report(

@@ -140,7 +140,7 @@ class _ChangedReplica:
     facts: Progress
 
 
-class Tasks(LedgerPart):
+class LedgerTasks(LedgerPart):
     """Every replica of every task."""
 
     def tasks_in(self, states: Collection[TaskState]) -> list[TaskRow]:

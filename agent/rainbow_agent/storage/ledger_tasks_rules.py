@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from rainbow_agent.core.model import TaskChange
 from rainbow_agent.core.states import FINAL_TASK_STATES, TASK_MOVES, TaskState
 
-_BEGUN = FINAL_TASK_STATES | {TaskState.RUNNING}
+_STARTED = FINAL_TASK_STATES | {TaskState.RUNNING}
 _UNSENT = frozenset({TaskState.PENDING, TaskState.SUBMITTING})
 
 
@@ -92,6 +92,6 @@ def _said(change: TaskChange) -> Progress:
         exit_code=change.exit_code,
         reason=change.reason,
         submitted=change.at if state is TaskState.SUBMITTED else None,
-        started=started if state in _BEGUN else None,
+        started=started if state in _STARTED else None,
         finished=finished if state in FINAL_TASK_STATES else None,
     )

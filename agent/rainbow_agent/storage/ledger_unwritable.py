@@ -8,7 +8,7 @@ from typing import Final
 from rainbow_agent.core.errors import LedgerBlocked
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
-from rainbow_agent.storage.ledger_registrations import Notes
+from rainbow_agent.storage.ledger_registrations import LedgerNotes
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def cannot_write(conditions: Conditions, exc: LedgerBlocked) -> None:
         log.error("%s", exc, extra={"action": "ledger_unwritable"})
 
 
-def write_again(ledger: Notes, clock: Clock, conditions: Conditions) -> bool:
+def write_again(ledger: LedgerNotes, clock: Clock, conditions: Conditions) -> bool:
     """While the ledger could not be written, write something; True when that is over now.
 
     Raises:

@@ -270,14 +270,6 @@ def test_what_the_user_installed_holds_on_every_node() -> None:
     assert ranks(planned(node(requires=[{**entry, "value": "lammps"}])), site) == "0-4"
 
 
-def test_a_site_goes_into_a_nested_instance_and_back_from_json() -> None:
-    """The nested instance's ranks are its own; what nodes say comes along."""
-    entry = need(field="ior", min="3.0.0")
-    inner = Site.from_json(json.loads(json.dumps(SITE.to_json()))).nested([1, 3])
-    assert [n.name for n in inner.nodes] == ["blue-1", "blue-3"]
-    assert ranks(planned(node(requires=[entry])), inner) == "1"
-
-
 TEXTS = st.sampled_from(["1.0.0", "2.9.0", "3.0.0", "3.3.0", "4", "zlib", ""])
 VERTICES = st.dictionaries(st.sampled_from(["ior", "name", "type"]), TEXTS, max_size=3)
 
@@ -299,11 +291,3 @@ def test_more_software_never_takes_a_match_away(
     """A need that some of a node's vertices meet is met by all of them together."""
     together = wanted.met_by(vertices)
     assert together == any(wanted.met_by([vertex]) for vertex in vertices)
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.sampled_from([OLD, NEW, None]))))
-def test_json_keeps_a_site(found: list[tuple[int, bool, Any]]) -> None:
-    """Nothing of a site is lost on its way into a nested instance."""
-    nodes = [SiteNode(r, f"n{r}", r, r, up, traits) for r, (_, up, traits) in enumerate(found)]
-    site = Site(tuple(nodes), {"own": ({"type": "module", "n": ("1", "2")},)})
-    assert Site.from_json(json.loads(json.dumps(site.to_json()))) == site

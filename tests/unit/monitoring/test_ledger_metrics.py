@@ -116,7 +116,7 @@ def test_a_ledger_that_somebody_holds_cannot_be_written(
     path: Path, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A probe does not wait for long."""
-    monkeypatch.setattr(ledger_metrics, "BUSY_S", 0.05)
+    monkeypatch.setattr(ledger_metrics, "METRICS_BUSY_S", 0.05)
     with closing(LedgerMetrics.open(path)) as measures, ledger.transaction():
         assert "locked" in measures.problem()
 

@@ -20,8 +20,9 @@ from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection, R
 
 log = logging.getLogger(__name__)
 
-_TOPIC = "job-info.eventlog-watch"
-_WAIT_CREATE = 1  # FLUX_JOB_EVENT_WATCH_WAITCREATE, src/common/libjob/job.h
+EVENTLOG_WATCH = "job-info.eventlog-watch"
+#: FLUX_JOB_EVENT_WATCH_WAITCREATE (flux-core src/common/libjob/job.h): wait for the first event.
+WAIT_CREATE = 1
 #: How the stream ends: at the log's end; or there is none, as the runner never wrote.
 _ENDS = frozenset({errno.ENODATA, errno.ENOENT})
 
@@ -50,8 +51,8 @@ class FluxInside:
         elif event.kind is EventKind.START:
             key = self._groups.pop(job, None)
             if key is not None and self._follow(key):
-                payload = {"id": job, "path": f"guest.{EVENTLOG}", "flags": _WAIT_CREATE}
-                number = self._connection.request(_TOPIC, payload, streaming=True)
+                payload = {"id": job, "path": f"guest.{EVENTLOG}", "flags": WAIT_CREATE}
+                number = self._connection.request(EVENTLOG_WATCH, payload, streaming=True)
                 self._streams[number], self._kept[job] = job, []
         elif event.kind is EventKind.CLEAN:
             self._groups.pop(job, None)

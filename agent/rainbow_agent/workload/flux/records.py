@@ -20,11 +20,10 @@ from rainbow_agent.core.workload_values import OutputPiece, OutputTail, TaskEven
 from rainbow_agent.runtime.stop import Deadline, Stop
 from rainbow_agent.workload.flux import bindings
 from rainbow_agent.workload.flux.connection import Connection
+from rainbow_agent.workload.flux.group_log import EVENTLOG_WATCH, WAIT_CREATE
 from rainbow_agent.workload.flux.resources import codecs
 
 _OUTPUT: Final = "guest.output"
-#: FLUX_JOB_EVENT_WATCH_WAITCREATE (flux-core src/common/libjob/job.h): wait for the first event.
-_WAIT_CREATE: Final = 1
 #: Levels of the job shell's messages, as syslog's: errors and warnings, and what is worse.
 _WARNING: Final = 4
 #: Seconds until a question about one job is given up.
@@ -95,7 +94,7 @@ class FluxRecords:
         if not any(event.name == "start" for event in self.eventlog(flux_id)):
             return OutputTail([], cut=False)  # a watch would wait until it starts
         self._connection.request(
-            "job-info.eventlog-watch",
+            EVENTLOG_WATCH,
             {"id": flux_id, "path": _OUTPUT, "flags": 0},
             streaming=True,
         )
@@ -179,8 +178,8 @@ class FluxRecords:
 
     def _watch(self, flux_id: int, path: str) -> int:
         """Ask for an eventlog's events as they come; the number of the request."""
-        question = {"id": flux_id, "path": path, "flags": _WAIT_CREATE}
-        return self._connection.request("job-info.eventlog-watch", question, streaming=True)
+        question = {"id": flux_id, "path": path, "flags": WAIT_CREATE}
+        return self._connection.request(EVENTLOG_WATCH, question, streaming=True)
 
     def _rest(self, flux_id: int, seen: int) -> Iterator[OutputPiece]:
         """The output of a job that is over, without its first events."""

@@ -21,7 +21,7 @@ from rainbow_agent.workload.local.server.protocol import encode
 log = logging.getLogger(__name__)
 
 PUBLIC = b'{"event"'
-FORMAT = 1
+JOURNAL_FORMAT = 1
 #: Bytes read at a time.
 _CHUNK = 256 * 1024
 

@@ -21,7 +21,7 @@ from rainbow_agent.runtime import fault_injection
 from rainbow_agent.runtime.own_program import own_program
 from rainbow_agent.workload.local.server import folder as folders
 from rainbow_agent.workload.local.server.client import Channel
-from rainbow_agent.workload.local.server.protocol import VERSION, Op
+from rainbow_agent.workload.local.server.protocol import PROTOCOL_VERSION, Op
 
 log = logging.getLogger(__name__)
 
@@ -107,11 +107,11 @@ def _hello(answers: Sequence[Mapping[str, Any]], folder: Path) -> Hello:
     if not answers:
         raise WorkloadUnavailable(f"the local workload manager at {folder} does not answer")
     result = answers[0].get("result") or {}
-    if result.get("version") != VERSION:
+    if result.get("version") != PROTOCOL_VERSION:
         raise WorkloadUnavailable(
             f"the local workload manager at {folder} (pid {result.get('pid')}) is of another"
-            f" version ({result.get('version')}, not {VERSION}); it ends by itself when its"
-            " jobs are over and no client is left, or at once on SIGTERM, and is replaced then"
+            f" version ({result.get('version')}, not {PROTOCOL_VERSION}); it ends by itself when"
+            " its jobs are over and no client is left, or at once on SIGTERM, and is replaced then"
         )
     return Hello(int(result["pid"]), str(result["instance"]))
 

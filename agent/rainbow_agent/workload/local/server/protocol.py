@@ -17,7 +17,7 @@ from rainbow_agent.core.model import Origin, TaskKey
 from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 
 #: Both ends must speak the same; raised with every change that an older end would misread.
-VERSION = 1
+PROTOCOL_VERSION = 1
 #: Bytes in one line. Flux's own limit is about the same: a jobspec travels in one message.
 LINE_LIMIT = 16 * 1024 * 1024
 

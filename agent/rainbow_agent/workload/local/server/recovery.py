@@ -12,7 +12,7 @@ from typing import Any
 
 from rainbow_agent.core.errors import Fatal
 from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
-from rainbow_agent.workload.local.server.journal_log import FORMAT
+from rainbow_agent.workload.local.server.journal_log import JOURNAL_FORMAT
 from rainbow_agent.workload.local.server.orphans import ProcessMark
 from rainbow_agent.workload.local.server.protocol import entry_event
 from rainbow_agent.workload.local.server.request import JobRequest, read_jobspec
@@ -94,10 +94,10 @@ def recover(entries: Iterable[Mapping[str, Any]]) -> Recovered:
 
 
 def _read_header(entry: Mapping[str, Any]) -> str:
-    if entry["header"] != FORMAT:
+    if entry["header"] != JOURNAL_FORMAT:
         raise Fatal(
             f"the local workload manager's journal has format {entry['header']}, this program"
-            f" knows {FORMAT}; use the version of rainbow-agent that wrote it"
+            f" knows {JOURNAL_FORMAT}; use the version of rainbow-agent that wrote it"
         )
     return str(entry["instance"])
 

@@ -20,7 +20,7 @@ from rainbow_agent.core.errors import Rejected
 from rainbow_agent.workload.local.server.connection import ClientConnection
 from rainbow_agent.workload.local.server.job_table import Job
 from rainbow_agent.workload.local.server.processes import Processes
-from rainbow_agent.workload.local.server.protocol import VERSION, Op
+from rainbow_agent.workload.local.server.protocol import PROTOCOL_VERSION, Op
 from rainbow_agent.workload.local.server.supervisor import ServerState, Supervisor
 
 #: Turns of asyncio's loop from a connection in the listener's queue to one that we know of: the
@@ -166,7 +166,7 @@ class Server:
             return {}
         if op is Op.SHUTDOWN:
             return self._shut_down(kill=message.get("kill") is True)
-        return {"version": VERSION, "pid": os.getpid(), "instance": self._state.instance}
+        return {"version": PROTOCOL_VERSION, "pid": os.getpid(), "instance": self._state.instance}
 
     def _settle(self, client: ClientConnection, number: Any, turns: int) -> None:
         """Answer once nothing that was sent by now, also by clients that left, can become a job."""

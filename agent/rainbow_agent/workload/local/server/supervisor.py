@@ -12,7 +12,7 @@ from typing import Any
 
 from rainbow_agent.core.workload_values import WorkloadEvent
 from rainbow_agent.workload.local.server.job_table import Job, JobTable
-from rainbow_agent.workload.local.server.journal_log import FORMAT, JournalLog
+from rainbow_agent.workload.local.server.journal_log import JOURNAL_FORMAT, JournalLog
 from rainbow_agent.workload.local.server.machine import Machine
 from rainbow_agent.workload.local.server.orphans import end_orphans
 from rainbow_agent.workload.local.server.processes import Processes, StartFailure
@@ -44,7 +44,7 @@ def restore(machine: Machine, journal: JournalLog, now: float) -> ServerState:
     past = recover(journal.entries())
     instance = past.instance or str(uuid.uuid4())
     if not past.instance:
-        journal.append({"header": FORMAT, "instance": instance})
+        journal.append({"header": JOURNAL_FORMAT, "instance": instance})
     table = JobTable(machine)
     for job_id, ok in past.ended_ok.items():
         table.recall(job_id, ok=ok)
