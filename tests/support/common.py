@@ -119,7 +119,7 @@ class Background:
         """Begin."""
         self._thread.start()
 
-    def end(self, *, seconds: float = 30.0) -> None:
+    def end(self, *, seconds: float = 120.0) -> None:
         """Wait for its end, if it was begun.
 
         Raises:
