@@ -1,8 +1,9 @@
 """Which clusters could run a jobspec: a search for free resources, counted one by one.
 
-Stricter than the Go server, which compares totals: here the cores of a node must be on that node,
-sizes count, a resource is given to one request only, and every `requires` must be met by what
-hangs on the very vertex. It asks whether the cluster is large enough, not whether it is free.
+The Go server compares totals: here the cores of a node must be on that node, a resource is given
+to one request only, and every `requires` must be met by what hangs on the very vertex. More than
+there is found here: slots by `count`, the cluster itself. It asks whether the cluster is large
+enough, not whether it is free.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the scheduler answers: one method a remote procedure, as the Go server answers it.
 
-Same statuses, same texts (pkg/server/endpoint.go), but for what follows, none of which can mislead
-a client that also meets the Go server:
+Same statuses, same texts (pkg/server/endpoint.go). Where it differs on purpose, docs/commands.md
+says so ("How it differs from the Go server"), and tests/contract/test_scheduler_differences.py asks
+both. Of these answers:
 
 - a request is checked before anything is stored, so a bad graph does not burn a cluster's name;
 - a graph without a registration (MemoryGraph.Register asks for no secret) gives way to Register;
