@@ -13,6 +13,7 @@ from rainbow_agent.core.model import TaskChange, TaskKey
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.storage.ledger import SqliteLedger
+from support.shapes import RFC_3339
 from support.web import Shop
 
 pytestmark = pytest.mark.browser
@@ -69,29 +70,202 @@ def test_it_shows_so_many_jobs(browser: Browser, shop: Shop, jobs: int) -> None:
         assert browser.complaints() == []
 
 
+def press(browser: Browser, selector: str) -> None:
+    """Click on what is there."""
+    browser.until(f"return document.querySelector({selector!r})")
+    browser.run("document.querySelector(arguments[0]).click()", selector)
+
+
+def total(browser: Browser, text: str) -> None:
+    """Wait until it says how many jobs are shown."""
+    browser.until(f"return document.getElementById('jobs-total').innerText.startsWith({text!r})")
+
+
+def states(browser: Browser) -> set[str]:
+    """The states of all jobs in the table."""
+    shown = browser.run(
+        "return [...document.querySelectorAll('#jobs .state')].map(e => e.innerText)"
+    )
+    return {state.split()[-1] for state in shown}
+
+
 def test_jobs_are_filtered_by_state_and_by_name(browser: Browser, shop: Shop) -> None:
-    """And the total says how many match."""
+    """Chips have the count of each state, and the total says how many match."""
     shop.fill(40)
     with shop.serving() as url:
         browser.open(url)
-        browser.run(
-            "const s = document.getElementById('filter-state'); s.value = 'failed';"
-            "s.dispatchEvent(new Event('input', {bubbles: true}))"
+        chips = browser.run(
+            "return [...document.querySelectorAll('.chips button')].map(e => e.innerText)"
         )
-        browser.until(
-            "return document.getElementById('jobs-total').innerText.startsWith('10 jobs match')"
-        )
-        states = browser.run(
-            "return [...document.querySelectorAll('#jobs .state')].map(e => e.innerText)"
-        )
-        assert {state.split()[-1] for state in states} == {"failed"}
+        assert [text.split()[-2:] for text in chips] == [
+            ["all", "40"],
+            ["submitted", "10"],
+            ["running", "10"],
+            ["completed", "10"],
+            ["failed", "10"],
+        ]
+        press(browser, "[data-chip=failed]")
+        total(browser, "10 jobs match")
+        assert states(browser) == {"failed"}
+        press(browser, "[data-chip=running]")
+        total(browser, "20 jobs match")
+        assert states(browser) == {"failed", "running"}
+        press(browser, "[data-chip=running]")
+        total(browser, "10 jobs match")
         browser.run(
             "const t = document.getElementById('filter-text'); t.value = 'JOB-1';"
             "t.dispatchEvent(new Event('input', {bubbles: true}))"
         )
-        browser.until(
-            "return document.getElementById('jobs-total').innerText.startsWith('3 jobs match')"
+        total(browser, "3 jobs match")
+
+
+def test_the_address_has_the_filters(browser: Browser, shop: Shop) -> None:
+    """So a link can be sent, and the browser's own way back works."""
+    shop.fill(40)
+    with shop.serving() as url:
+        browser.open(f"{url}?state=failed&state=running&text=job-2")
+        assert browser.text("#jobs-total").startswith("6 jobs match")
+        assert browser.run("return document.getElementById('filter-text').value") == "job-2"
+        chips = "document.querySelectorAll('.chips [aria-pressed=true]')"
+        pressed = f"return [...{chips}].map(e => e.dataset.chip)"
+        assert browser.run(pressed) == ["running", "failed"]
+        press(browser, "[data-chip=all]")
+        total(browser, "11 jobs match")
+        assert browser.run("return location.search") == "?text=job-2"
+        press(browser, "#jobs a")
+        browser.until("return document.querySelector('#tasks tr')")
+        press(browser, "#all-jobs")
+        total(browser, "11 jobs match")
+        browser.driver.back()
+        browser.driver.back()
+        browser.driver.back()
+        total(browser, "6 jobs match")
+        browser.open(f"{url}?state=nonsense&node=x")
+        assert browser.text("#jobs-total").startswith("40 jobs,")
+
+
+def test_a_node_has_its_rank_and_leads_to_its_jobs(browser: Browser, shop: Shop) -> None:
+    """Those that run there now; what the filter is can be seen, and taken away."""
+    shop.fill(12)
+    shop.records.running = {3: [10 * 1000 + 3 * 50 + 7]}
+    with shop.serving() as url:
+        browser.open(url)
+        assert browser.text("#nodes li:nth-child(4)").split("\n")[0].startswith("3 blue-3")
+        assert "down" in browser.text("#nodes li:nth-child(6)")
+        press(browser, "[data-rank='3']")
+        total(browser, "1 job match")
+        assert browser.run("return location.search") == "?node=3"
+        assert browser.run("return document.querySelector('#jobs td').innerText") == "10"
+        assert browser.text("#filter-node") == "running on blue-3 ×"
+        shop.workload_problem = "Flux at local:///x does not answer"
+        browser.until("return !document.getElementById('jobs-problem').hidden")
+        assert browser.text("#jobs-problem").endswith("Flux at local:///x does not answer")
+        assert "working" in browser.text("#state")
+        press(browser, "#filter-node")
+        total(browser, "12 jobs,")
+        assert browser.run("return document.getElementById('jobs-problem').hidden")
+
+
+def test_forty_jobs_are_on_a_screen_of_900_pixels(browser: Browser, shop: Shop) -> None:
+    """Beside the nodes, and below the counts of the states."""
+    shop.fill(5000)
+    with shop.serving() as url:
+        browser.open(url)
+        rows = browser.run(
+            "return [...document.querySelectorAll('#jobs tr')]"
+            ".filter(e => e.getBoundingClientRect().bottom <= 900).length"
         )
+        assert rows >= 40
+
+
+def test_times_are_how_long_ago_and_exact_on_hover(browser: Browser, shop: Shop) -> None:
+    """They go on by themselves, also in a table that does not change."""
+    shop.fill(12)
+    with shop.serving() as url:
+        browser.open(url)
+        assert browser.text("#jobs time") == "10 min ago"
+        titles = browser.run(
+            "return [...document.querySelectorAll('#jobs time')].map(e => e.title)"
+        )
+        assert len(titles) == 12
+        assert all(RFC_3339.fullmatch(title) for title in titles)
+        browser.until("return document.getElementById('live').innerText === '● live, 1 s ago'")
+        said = browser.text("#said")
+        assert said.startswith("rainbow at 127.0.0.1:50051 answered ")
+        assert said.endswith(" · jobs run on flux · rainbow-agent 1.2.3 up 60 min")
+
+
+def test_what_is_wrong_has_its_name_and_what_to_do(browser: Browser, shop: Shop) -> None:
+    """The name is the one that alerts have."""
+    shop.conditions.set(ConditionName.RAINBOW_UNREACHABLE, "rainbow does not answer")
+    with shop.serving() as url:
+        browser.open(url)
+        reason = browser.text("#reasons li")
+        assert reason.startswith("rainbow-unreachable rainbow does not answer (for ")
+        assert reason.endswith("To do: rainbow-agent doctor: name, port, TLS, server")
+        assert browser.text("#reasons .advice code") == "rainbow-agent doctor"
+
+
+def test_commands_can_be_copied(browser: Browser, shop: Shop) -> None:
+    """Into the clipboard; where the browser does not let a page do that, they are marked."""
+    shop.fill(12)
+    with shop.serving() as url:
+        browser.open(f"{url}#job/r1/10")
+        commands = browser.run(
+            "return [...document.querySelectorAll('#job code')].map(e => e.innerText)"
+        )
+        assert commands[:3] == [
+            "rainbow-agent explain 10",
+            "rainbow-agent cancel 10",
+            "rainbow-agent logs 10 solve",
+        ]
+        browser.run("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+        press(browser, "#job-commands .copy")
+        browser.until("return window.copied === 'rainbow-agent explain 10'")
+        browser.run("navigator.clipboard.writeText = async () => { throw new Error('no'); }")
+        press(browser, "#output-note .copy")
+        browser.until("return getSelection().toString() === 'rainbow-agent logs 10 solve'")
+
+
+def test_the_end_of_what_a_task_printed_is_shown(browser: Browser, shop: Shop) -> None:
+    """Of the one that is to blame, or of the one that is asked for; with its exit code."""
+    shop.fill(12)
+    with shop.serving() as url:
+        browser.open(f"{url}#job/r1/9")
+        browser.until("return document.querySelector('#output .stderr')")
+        assert browser.text("#job-reason") == "solve[4]: exit code 3"
+        assert browser.text("#output-title") == "Output of solve[4]"
+        assert browser.text("#output") == "step 1\nstep 2\nsolve: no convergence\n"
+        assert browser.text("#output .stderr") == "solve: no convergence\n"
+        codes = browser.run(
+            "return [...document.querySelectorAll('#tasks tr')].map(e => e.cells[2].innerText)"
+        )
+        assert codes == ["0", "0", "0", "3 (solve[4])", "-", "-"]
+        shop.records.cut = True
+        press(browser, "#tasks tr:nth-child(2) a")
+        browser.until(
+            "return document.getElementById('output-title').innerText === 'Output of build'"
+        )
+        assert browser.run("return location.hash") == "#job/r1/9/build"
+        assert "This is the end of it." in browser.text("#output-note")
+        assert "rainbow-agent logs 9 build" in browser.text("#output-note")
+
+
+def test_who_may_not_read_outputs_gets_the_command(browser: Browser, shop: Shop) -> None:
+    """And everything else of the job; so does who looks while the workload manager is away."""
+    shop.fill(12)
+    shop.owner_asks = False
+    with shop.serving() as url:
+        browser.open(f"{url}#job/r1/9")
+        assert "the agent's own user and root" in browser.text("#output-note")
+        assert "rainbow-agent logs 9" in browser.text("#output-note")
+        assert browser.run("return document.querySelectorAll('#tasks tr').length") == 6
+        shop.owner_asks, shop.workload_problem = True, "Flux does not answer"
+        browser.until(
+            "return document.getElementById('output-note').innerText.includes('Flux does not')"
+        )
+        shop.workload_problem = ""
+        browser.until("return document.querySelector('#output .stderr')")
 
 
 def test_a_job_is_a_graph_a_time_line_a_table_and_a_story(browser: Browser, shop: Shop) -> None:
@@ -104,7 +278,7 @@ def test_a_job_is_a_graph_a_time_line_a_table_and_a_story(browser: Browser, shop
         browser.until("return document.querySelectorAll('#graph g.failed').length === 1")
         assert browser.run("return document.activeElement.id") == "job-title"
         assert browser.text("#job-title").startswith("Job 9: job-9")
-        assert browser.text("#job-reason") == "exit code 3"
+        assert browser.text("#job-reason") == "solve[4]: exit code 3"
         places = {
             name: (x, y)
             for name, x, y in browser.run(
@@ -167,12 +341,23 @@ def test_what_happens_is_shown_without_reloading(browser: Browser, shop: Shop) -
 
 
 def test_an_agent_that_is_gone_is_not_shown_as_well(browser: Browser, shop: Shop) -> None:
-    """The page says since when there is no answer, and recovers by itself."""
+    """Title, badge and icon say it, the page says since when; it recovers by itself."""
     shop.fill(1)
+    icon = "return document.getElementById('icon').href"
     with shop.serving() as url:
         browser.open(url)
-    browser.until("return !document.getElementById('away').hidden")
+        well = browser.run(icon)
+        assert well.startswith("data:image/svg+xml,")
+    browser.until("return document.title === 'blue: no answer'")
+    assert browser.text("#state") == "■ no answer"
+    assert browser.run(icon) != well
     assert "has not answered since" in browser.text("#away")
+    assert browser.text("#live").startswith("■ not live, ")
+    port = int(url.rpartition(":")[2].strip("/"))
+    with shop.serving(port):
+        browser.until("return document.title === 'blue: idle'")
+        assert browser.run("return document.getElementById('away').hidden")
+        assert browser.run(icon) == well
 
 
 def test_nothing_that_a_job_says_of_itself_is_run(browser: Browser, shop: Shop) -> None:
@@ -197,11 +382,22 @@ def test_nothing_that_a_job_says_of_itself_is_run(browser: Browser, shop: Shop) 
         assert any("Content Security Policy" in text for text in browser.complaints())
 
 
-def test_a_job_that_is_not_there_is_said(browser: Browser, shop: Shop) -> None:
-    """An old link, or a typing mistake."""
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("#job/r1/77", "There is no job 77 of registration r1 in the ledger."),
+        ("#job/77", "The address #job/77 names no job."),
+        ("#job/%/1", "The address #job/%/1 names no job."),
+    ],
+)
+def test_a_job_that_is_not_there_is_one_sentence(
+    browser: Browser, shop: Shop, place: str, sentence: str
+) -> None:
+    """An old link, or a typing mistake; and the way to those that are there."""
     with shop.serving() as url:
-        browser.driver.get(f"{url}#job/r1/77")
-        browser.until("return document.getElementById('away').innerText.includes('no job r1/77')")
+        browser.open(url + place)
+        assert browser.text("main") == f"All jobs\n\n{sentence}"
+        assert "idle" in browser.text("#state")
 
 
 @pytest.mark.parametrize(("width", "height", "dark"), DEVICES)

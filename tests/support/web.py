@@ -171,6 +171,7 @@ class Shop:
                 pid=os.getpid(),
                 since=now - 3600,
                 runtime={
+                    "version": "1.2.3",
                     "heartbeat": now,
                     "rainbow": {"reachable": True, "last_contact": now},
                     "workload": {"kind": "flux", "uri": "local:///run/flux", "reachable": True},
@@ -199,8 +200,8 @@ class Shop:
         )
 
     @contextmanager
-    def serving(self) -> Iterator[str]:
-        """The page's URL, for the length of a with block."""
+    def serving(self, port: int = 0) -> Iterator[str]:
+        """The page's URL, for the length of a with block; port 0 is any that is free."""
 
         def open_server(where: Address) -> HttpServer:
             routes = Routes(self.live()).routes()
@@ -209,7 +210,7 @@ class Shop:
 
         stop = Stop()
         serving = HttpThread(
-            address=Address("127.0.0.1", 0),
+            address=Address("127.0.0.1", port),
             open_server=open_server,
             telemetry=self.telemetry,
             stop=stop,

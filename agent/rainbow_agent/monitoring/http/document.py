@@ -17,7 +17,10 @@ from rainbow_agent.monitoring.http.messages import POLICY, Response
 
 #: In the order in which they are put together.
 STYLES: Final = ("page.css",)
-SCRIPTS: Final = ("text.js", "graph.js", "timeline.js", "job.js", "overview.js", "page.js")
+SCRIPTS: Final = (
+    *("text.js", "address.js", "icon.js", "graph.js", "timeline.js"),
+    *("job.js", "overview.js", "page.js"),
+)
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from rainbow_agent.core.model import JobRow, TaskRow
 from rainbow_agent.core.states import FINAL_TASK_STATES, TaskState
+from rainbow_agent.monitoring.remedies import blamed
 from rainbow_agent.monitoring.views import job_view
 from rainbow_agent.runtime.logs import when
 from rainbow_agent.storage.ledger_paging import Listed, Page
@@ -54,6 +55,7 @@ def job_detail(job: JobRow) -> dict[str, Any]:
     found = [_together(rows) for rows in _by_task(job.tasks)]
     return {
         **{name: value for name, value in job_view(job).items() if name != "tasks"},
+        "blamed": blamed(job)[0],
         "tasks": found[:MAX_TASKS_SHOWN],
         "tasks_left_out": max(0, len(found) - MAX_TASKS_SHOWN),
     }

@@ -1,36 +1,55 @@
 // The cluster and its jobs.
 
 const NODES_SHOWN = 200;
+const STATES = ["received", "submitted", "running", "completed", "failed", "canceled", "refused", "lost"];
+const COMMANDS = ["rainbow-agent status", "rainbow-agent doctor", "rainbow-agent drain", "rainbow-agent resume"];
+
+let cluster = "rainbow-agent";
 
 function showStatus(status) {
-  const word = status.state || (status.daemon.running ? "working" : "stopped");
-  document.title = `${status.cluster}: ${word}`;
-  replaceText("cluster", status.cluster);
-  const state = byId("state");
-  if (state.dataset.word !== word) {
-    state.dataset.word = word;
-    state.className = `state ${word}`;
-    state.textContent = `${SIGNS[word] || "·"} ${word}`;
-  }
-  const reasons = (status.reasons || []).map((each) => {
-    const since = each.since ? ` (for ${span(Date.now() - moment(each.since))})` : "";
-    return el("li", {}, `${each.reason}${since}`);
-  });
-  byId("reasons").replaceChildren(...reasons);
-  const rainbow = status.rainbow.reachable ? "reachable" : "not reachable";
-  replaceText("said", `Rainbow at ${status.rainbow.host} is ${rainbow}; jobs run on `
-    + `${status.workload.kind || "an unknown workload manager"}. ${countsOf(status.jobs || {})}`);
+  cluster = plain(status.cluster);
+  replaceText("cluster", cluster);
+  showWord(cluster, status.state);
+  const { daemon, rainbow, workload } = status;
+  const contact = rainbow.reachable ? "answered" : "does not answer; it did";
+  byId("said").replaceChildren(
+    `rainbow at ${plain(rainbow.host)} `,
+    ...(rainbow.last_contact ? [`${contact} `, timeMark(rainbow.last_contact)]
+      : ["has not answered yet"]),
+    ` · jobs run on ${workload.kind || "an unknown workload manager"}`,
+    ` · rainbow-agent ${daemon.version || ""}`,
+    ...(daemon.since ? [" up ", lasting(daemon.since)] : []));
+  onChange("reasons", status.reasons, (reasons) => byId("reasons").replaceChildren(...reasons.map(reasonLine)));
+  onChange("chips", [status.jobs, filters().states], ([jobs, states]) => showChips(jobs || {}, states));
 }
 
-function replaceText(id, text) {
-  const shown = plain(text);
-  if (byId(id).textContent !== shown) byId(id).textContent = shown;
+/** What is wrong: its name for alerts, why, since when, and what to do. */
+function reasonLine(each) {
+  return el("li", {}, el("code", {}, each.name), " ", each.reason, " (for ", lasting(each.since), ")",
+    each.advice ? el("span", { class: "advice" }, "To do: ", ...withCode(each.advice)) : null);
 }
 
-function countsOf(jobs) {
-  const found = Object.entries(jobs).filter(([, n]) => n);
-  if (!found.length) return "No jobs yet.";
-  return `Jobs: ${found.map(([state, n]) => `${n.toLocaleString("en")} ${state}`).join(", ")}.`;
+/** A count for each state that there are jobs of; pressing one shows those. */
+function showChips(jobs, states) {
+  const total = Object.values(jobs).reduce((a, b) => a + b, 0);
+  const seen = STATES.filter((state) => jobs[state] || states.includes(state));
+  const focused = document.activeElement?.dataset?.chip;
+  byId("chips").replaceChildren(
+    chip("all", total, !states.length, () => filterBy({ states: [] })),
+    ...seen.map((state) => {
+      const pressed = states.includes(state);
+      const others = states.filter((each) => each !== state);
+      return chip(state, jobs[state] || 0, pressed, () => filterBy({ states: pressed ? others : [...states, state] }));
+    }));
+  if (focused) document.querySelector(`[data-chip="${focused}"]`)?.focus();
+}
+
+function chip(word, count, pressed, press) {
+  const button = el("button", { type: "button", class: `chip ${word}`, "aria-pressed": pressed, "data-chip": word },
+    SIGNS[word] ? el("span", { "aria-hidden": "true" }, `${SIGNS[word]} `) : null,
+    `${word} ${count.toLocaleString("en")}`);
+  button.addEventListener("click", () => { press(); turnTo(); });
+  return button;
 }
 
 /** What is in use; `nodes` is what the workload manager says of each, which knows those that are out. */
@@ -44,8 +63,9 @@ function showResources(nodes) {
   ];
   byId("resources").replaceChildren(...kinds.filter(([, , , total]) => total)
     .map(([kind, used, there, total]) => {
-      const out = total > there ? `, ${total - there} out` : "";
-      return el("div", {}, el("div", {}, `${used} of ${total} ${kind} in use${out}`), barOf(used, total));
+      const out = total > there ? `, ${(total - there).toLocaleString("en")} out` : "";
+      const text = `${used.toLocaleString("en")} of ${total.toLocaleString("en")} ${kind} in use${out}`;
+      return el("div", {}, el("span", {}, text), barOf(used, total));
     }));
 }
 
@@ -58,14 +78,28 @@ function barOf(used, total) {
 function showNodes(answer) {
   showResources(answer.nodes);
   replaceText("nodes-none", answer.known ? "" : "The workload manager has not said what there is.");
-  byId("nodes").replaceChildren(...answer.nodes.slice(0, NODES_SHOWN).map((node) => {
-    const gpus = node.gpus ? `, ${node.gpus_used} of ${node.gpus} GPUs` : "";
-    const out = node.state === "up" ? null : el("span", { class: "out" }, `✗ ${node.state}: `);
-    return el("li", {}, el("strong", {}, node.name || `rank ${node.rank}`), out,
-      `${node.cores_used} of ${node.cores} cores${gpus} in use`, barOf(node.cores_used, node.cores));
-  }));
+  byId("nodes").replaceChildren(...answer.nodes.slice(0, NODES_SHOWN).map(nodeLine));
   const more = answer.nodes.length - NODES_SHOWN;
   replaceText("nodes-more", more > 0 ? `${counted(more, "node")} more are not shown.` : "");
+  const { node } = filters();
+  const found = answer.nodes.find((each) => String(each.rank) === node);
+  byId("filter-node").hidden = node === null;
+  replaceText("filter-node", node === null ? "" : `running on ${found?.name || `rank ${node}`} ×`);
+}
+
+/** A node: its rank, a link to the jobs that run there, and what of it is in use. */
+function nodeLine(node) {
+  const gpus = node.gpus ? `, ${node.gpus_used} of ${node.gpus} GPUs` : "";
+  const out = node.state === "up" ? null : el("span", { class: "out" }, `✗ ${node.state} `);
+  const link = el("a", { href: `?node=${node.rank}`, "data-rank": node.rank }, node.name || `rank ${node.rank}`);
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    filterBy({ node: String(node.rank), states: [] });
+    turnTo();
+  });
+  return el("li", {}, el("span", { class: "rank", title: "rank" }, String(node.rank)), " ", link,
+    el("span", { class: "use" }, out, `${node.cores_used} of ${node.cores} cores${gpus}`), barOf(node.cores_used, node.cores));
 }
 
 function showJobs(pages, filtered) {
@@ -82,12 +116,15 @@ function showJobs(pages, filtered) {
 
 function jobRow(job) {
   const key = `${job.registration}/${job.id}`;
-  const href = `#job/${encodeURIComponent(job.registration)}/${job.id}`;
+  const name = job.name || "(no name)";
   return el("tr", {},
-    el("td", {}, String(job.id)),
-    el("th", { scope: "row" }, el("a", { href, "data-key": key }, shortened(job.name || "(no name)", 80))),
-    el("td", {}, stateMark(job.state), job.reason ? el("span", { class: "why" }, shortened(job.reason, 160)) : null),
+    el("td", { class: "id" }, String(job.id)),
+    el("th", { scope: "row", title: plain(name) },
+      el("a", { href: jobHref(job.registration, job.id), "data-key": key }, shortened(name, 200)),
+      job.reason ? el("span", { class: "why narrow" }, shortened(job.reason, 160)) : null),
+    el("td", {}, stateMark(job.state)),
+    el("td", { class: "wide", title: plain(job.reason || "") }, shortened(job.reason || "", 300)),
     el("td", { class: "wide" }, `${job.tasks_over} of ${job.tasks}`),
     el("td", { class: "wide" }, timeMark(job.received)),
-    el("td", { class: "wide" }, took(job.started, job.finished)));
+    el("td", { class: "wide" }, tookMark(job.started, job.finished)));
 }

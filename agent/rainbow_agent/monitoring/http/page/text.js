@@ -3,7 +3,7 @@
 const SIGNS = {
   received: "◌", submitted: "◔", running: "▶", completed: "✓", failed: "✗", canceled: "⊘",
   refused: "⊗", lost: "?", pending: "·", submitting: "…",
-  working: "▶", idle: "✓", draining: "◔", degraded: "✗", stopped: "■",
+  working: "▶", idle: "✓", starting: "…", draining: "◔", degraded: "✗", stopped: "■", "no answer": "■",
 };
 
 const byId = (id) => document.getElementById(id);
@@ -55,17 +55,78 @@ function span(ms) {
 
 const moment = (text) => (text ? Date.parse(text) : null);
 
-/** A time, in the reader's time zone; the exact one is there for machines. */
+/** Seconds of difference between this browser's clock and the agent's are not the agent's fault. */
+let clockAhead = 0;
+const agentNow = () => Date.now() - clockAhead;
+
+/** How long ago something was, which goes on; the exact time is there on hover and for machines. */
 function timeMark(text) {
   if (!text) return "-";
-  const shown = new Date(text).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
-  return el("time", { datetime: text }, shown);
+  return el("time", { datetime: text, title: text, "data-ago": "" }, ago(text));
+}
+
+const ago = (text) => `${age(agentNow() - moment(text))} ago`;
+
+/** An age in milliseconds: tenths of a second say nothing of it. */
+const age = (ms) => span(Math.max(0, Math.round(ms / 1000)) * 1000).replace(".0", "");
+
+/** How long something has lasted, which goes on. */
+function lasting(text) {
+  return el("time", { datetime: text, title: text, "data-since": "" }, age(agentNow() - moment(text)));
 }
 
 /** How long something took, or takes so far. */
 function took(from, to) {
   if (!from) return "-";
-  return to ? span(moment(to) - moment(from)) : `${span(Date.now() - moment(from))} so far`;
+  return to ? span(moment(to) - moment(from)) : `${span(agentNow() - moment(from))} so far`;
+}
+
+/** The same as an element that goes on while it is not over. */
+function tookMark(from, to) {
+  return from && !to ? el("span", { "data-from": from }, took(from, null)) : took(from, to);
+}
+
+/** Let what is shown of times go on; whether something lasts is known while there are answers. */
+function moveTimes(live) {
+  for (const each of document.querySelectorAll("time[data-ago]")) each.textContent = ago(each.dateTime);
+  if (!live) return;
+  for (const each of document.querySelectorAll("time[data-since]")) each.textContent = age(agentNow() - moment(each.dateTime));
+  for (const each of document.querySelectorAll("[data-from]")) each.textContent = took(each.dataset.from, null);
+}
+
+/** Text in which `words` are code. */
+function withCode(text) {
+  return text.split("`").map((part, at) => (at % 2 ? el("code", {}, part) : part));
+}
+
+/** A command, with a button that copies it. */
+function commandLine(command) {
+  const button = el("button", { type: "button", class: "copy", "aria-label": `Copy ${command}` }, "copy");
+  button.addEventListener("click", () => copy(command, button));
+  return el("p", { class: "command" }, el("code", {}, command), button);
+}
+
+async function copy(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "copied";
+  } catch {
+    // Without TLS, or where it is not allowed: it is marked, for the keyboard.
+    getSelection().selectAllChildren(button.previousSibling);
+    button.textContent = "marked";
+  }
+  setTimeout(() => { button.textContent = "copy"; }, 2000);
+}
+
+function replaceText(id, text) {
+  const found = plain(text);
+  if (byId(id).textContent !== found) byId(id).textContent = found;
+}
+
+/** Text that is there or not. */
+function showIf(id, text) {
+  byId(id).hidden = !text;
+  replaceText(id, text || "");
 }
 
 function shortened(text, length) {

@@ -9,7 +9,7 @@ function timelineOf(job, available) {
   const begin = moment(job.received);
   const ends = tasks.flatMap((task) => [task.finished, task.started, task.submitted]).filter(Boolean).map(moment);
   const open = tasks.some((task) => !task.finished);
-  const end = Math.max(begin + 1, open ? Date.now() : 0, ...ends);
+  const end = Math.max(begin + 1, open ? agentNow() : 0, ...ends);
   if (!tasks.length) return el("p", { class: "quiet" }, "Nothing has been submitted.");
   const scale = (width - LINE.names - 100) / (end - begin);
   const at = (time) => LINE.names + (Math.min(Math.max(time, begin), end) - begin) * scale;
@@ -17,14 +17,14 @@ function timelineOf(job, available) {
   const words = tasks.map((task) => `${task.name}: ${task.state}, ran ${took(task.started, task.finished)}`);
   return draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img",
     "aria-label": shortened(`From received to ${span(end - begin)} later. ${words.join("; ")}`, 2000) },
-  ...[0, 0.25, 0.5, 0.75, 1].map((part) => tick(begin + (end - begin) * part, begin, at, height)),
+  ...(width < 640 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((part) => tick(begin + (end - begin) * part, begin, at, height)),
   ...tasks.map((task, row) => lineOf(task, LINE.top + row * LINE.height, at, end)));
 }
 
 function tick(time, begin, at, height) {
   const x = at(time);
   return draw("g", {}, draw("line", { class: "grid", x1: x, x2: x, y1: 18, y2: height }),
-    draw("text", { class: "quiet", x, y: 13, "text-anchor": time === begin ? "start" : "middle" }, span(time - begin)));
+    draw("text", { class: "quiet", x, y: 13, "text-anchor": time === begin ? "start" : "middle" }, time === begin ? "0 s" : span(time - begin)));
 }
 
 function lineOf(task, y, at, end) {
