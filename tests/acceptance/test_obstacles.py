@@ -119,13 +119,13 @@ def test_a_flux_without_a_scheduler(site: Site, flux: PrivateFlux) -> None:
     """Jobs are taken and none starts, until one is loaded."""
     with site.program.background("start") as agent:
         is_up(agent, site)
-        flux.run("flux", "module", "remove", "sched-simple")
+        modules = flux.unload_scheduler()
         job = sent(site, "waits")
         says(site, job, "for a scheduler: no scheduler is loaded")
         eventually(lambda: set(reasons(site)) == {"no-scheduler"}, "said", seconds=CONDITION_S)
         assert Visitor(site.program).wrong("/readyz") == ["workload"]
         assert "no-scheduler" in faults(site)
-        flux.run("flux", "module", "load", "sched-simple")
+        flux.load_scheduler(modules)
         completes(site, job)
 
 

@@ -134,7 +134,6 @@ def made_up() -> Iterator[MadeUp]:
         pytest.skip(NO_FLUX)
     wanted = {"nnodes": NODES, "cores-per-node": CORES, "gpus-per-node": GPUS}
     options = [f"--conf=fake-resources.{key}={value}" for key, value in wanted.items()]
-    options.append("--conf=modules.alternatives.sched=sched-simple")
     with (
         private_flux(options=options) as flux,
         closing(FluxWorkload(flux.uri)) as workload,

@@ -29,6 +29,14 @@ _FLUXION_MODULE = "sched-fluxion-qmanager.so"
 #: Names the scheduler of every instance of the tests: `fluxion` or `sched-simple`.
 _SCHEDULER_VARIABLE = "TEST_SCHEDULER"
 
+#: Of sched-simple, and of Fluxion, in the order in which they are loaded.
+SCHEDULER_MODULES = (
+    "sched-simple",
+    "sched-fluxion-resource",
+    "sched-fluxion-feasibility",
+    "sched-fluxion-qmanager",
+)
+
 #: The instance lives until its initial program sees the end of its input.
 _PROGRAM = 'echo "$FLUX_URI" > "$0.new" && mv "$0.new" "$0" && cat > /dev/null'
 _START_SECONDS = 300.0
@@ -52,6 +60,19 @@ class PrivateFlux:
         run = Path(self.uri.removeprefix("local://")).parent
         if run.name.startswith("flux-") and run.parent == Path(tempfile.gettempdir()):
             shutil.rmtree(run, ignore_errors=True)
+
+    def unload_scheduler(self) -> list[str]:
+        """End the scheduler, whichever it is; its modules in the order in which they are loaded."""
+        listed = self.run("flux", "module", "list")
+        modules = [name for name in SCHEDULER_MODULES if name in listed]
+        for name in reversed(modules):
+            self.run("flux", "module", "remove", name)
+        return modules
+
+    def load_scheduler(self, modules: Sequence[str]) -> None:
+        """Load one: SCHEDULER_MODULES of its own."""
+        for name in modules:
+            self.run("flux", "module", "load", name)
 
     def broker(self, rank: int) -> int:
         """The process id of one broker.

@@ -71,6 +71,10 @@ class FakeRecords:
         """Nothing."""
         return []
 
+    def expected_start(self, flux_id: int) -> float | None:
+        """Not known."""
+        return None
+
     def queue(self, flux_id: int) -> str:
         """None."""
         return ""

@@ -17,6 +17,7 @@ from rainbow_agent.monitoring.blocked import (
     Blocked,
     for_answer,
     for_obstacles,
+    for_resources,
     for_submission,
     waiting,
 )
@@ -150,6 +151,9 @@ def _waits(
         if task.key not in events:
             found[task.key] = "to be found again: the workload manager does not know it"
             continue
-        queue = records.queue(task.flux_id) if named and task.flux_id is not None else ""
-        found[task.key] = for_obstacles(queue, obstacles)
+        flux_id = task.flux_id or 0  # it has one: it waits there
+        queue = records.queue(flux_id) if named else ""
+        found[task.key] = for_obstacles(queue, obstacles) or for_resources(
+            records.expected_start(flux_id)
+        )
     return found

@@ -190,6 +190,13 @@ class Records(Protocol):
             WorkloadUnavailable: it cannot be asked.
         """
 
+    def expected_start(self, flux_id: int) -> float | None:
+        """When the scheduler expects a waiting job to start, epoch seconds; None: it does not say.
+
+        Raises:
+            WorkloadUnavailable: it cannot be asked.
+        """
+
     def queue(self, flux_id: int) -> str:
         """The queue that a job is in; "" where it is in none with a name, or is not known.
 

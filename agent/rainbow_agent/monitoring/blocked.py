@@ -10,6 +10,7 @@ from rainbow_agent.core.model import JobRow, TaskKey, TaskRow
 from rainbow_agent.core.obstacles import Obstacle, ObstacleKind
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.runtime.conditions import ConditionName
+from rainbow_agent.runtime.logs import when
 
 #: Conditions under which the agent submits nothing, the first to be named first.
 _NOT_SUBMITTED: Final = (
@@ -73,6 +74,11 @@ def for_obstacles(queue: str, obstacles: Iterable[Obstacle]) -> str:
         if each.kind is ObstacleKind.QUEUE_STOPPED and each.queue in ("", queue):
             return f"for its queue to be started: {each}"
     return ""
+
+
+def for_resources(expected: float | None) -> str:
+    """What a task waits for that the scheduler expects to start then (epoch seconds)."""
+    return f"for free resources, expected to start at {when(expected)}" if expected else ""
 
 
 def by_conditions(job: JobRow, reasons: Mapping[str, str]) -> Blocked:

@@ -329,7 +329,7 @@ def test_what_keeps_jobs_from_starting_is_told(flux: PrivateFlux) -> None:
         kinds = [each.kind for each in workload.obstacles(trial=True)]
         assert kinds == [ObstacleKind.QUEUE_DISABLED, ObstacleKind.REFUSES_ALL]
         flux.run("flux", "queue", "enable")
-        flux.run("flux", "module", "remove", "sched-simple")
+        flux.unload_scheduler()
         # Newer versions then also say that the queue is stopped.
         assert [each.kind for each in workload.obstacles()] == [ObstacleKind.NO_SCHEDULER]
 

@@ -57,6 +57,18 @@ class FluxRecords:
             for entry in _entries(self._look_up(flux_id, "eventlog"))
         ]
 
+    def expected_start(self, flux_id: int) -> float | None:
+        """See ports.Records; Fluxion's policies `easy` and `conservative` say so (RFC 27)."""
+        question = {"id": flux_id, "attrs": ["annotations"]}
+        number = self._connection.request("job-list.list-id", question)
+        answer = self._connection.answer(number, _ANSWER_TIMEOUT_S)
+        if answer is None or answer.error:
+            return None
+        found: Any = json.loads(answer.text)
+        for name in ("job", "annotations", "sched", "t_estimate"):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return float(found) if isinstance(found, int | float) and found > 0 else None
+
     def queue(self, flux_id: int) -> str:
         """See ports.Records."""
         text = self._look_up(flux_id, "jobspec")

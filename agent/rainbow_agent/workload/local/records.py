@@ -44,6 +44,10 @@ class LocalRecords:
             for entry in self._entries(flux_id)
         ]
 
+    def expected_start(self, flux_id: int) -> float | None:  # noqa: ARG002 - as said
+        """See ports.Records: nothing is expected."""
+        return None
+
     def queue(self, flux_id: int) -> str:  # noqa: ARG002 - it has no queues
         """See ports.Records."""
         return ""
