@@ -20,6 +20,8 @@ _END_STREAM, _END_HEADERS = 0x1, 0x4
 _MIB: Final = 1024 * 1024
 #: Seconds after which a connection is given up, so that no test leaves one behind.
 _CONNECTION_S: Final = 20.0
+#: Behaviours of servers that do not acknowledge the client's settings.
+_SILENT: Final = frozenset({"endless_headers_without_settings"})
 
 
 def frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:
@@ -107,6 +109,11 @@ def endless_headers() -> Iterator[bytes]:
         yield frame(_CONTINUATION, 0, 1, block)
 
 
+def endless_headers_without_settings() -> Iterator[bytes]:
+    """Likewise, of a server that never acknowledges the client's limits."""
+    yield from endless_headers()
+
+
 def endless_pings() -> Iterator[bytes]:
     """Each has to be answered."""
     yield _OPEN
@@ -169,6 +176,7 @@ BEHAVIOURS: Final[Mapping[str, Callable[[], Iterator[bytes]]]] = {
         giant_frame,
         giant_message,
         endless_headers,
+        endless_headers_without_settings,
         endless_pings,
         endless_settings,
         compressed_message,
@@ -182,24 +190,28 @@ BEHAVIOURS: Final[Mapping[str, Callable[[], Iterator[bytes]]]] = {
 @contextmanager
 def hostile_server(behaviour: str) -> Iterator[str]:
     """Serve one of BEHAVIOURS to everyone who connects; yields host:port."""
-    make = BEHAVIOURS[behaviour]
+    make, acknowledges = BEHAVIOURS[behaviour], behaviour not in _SILENT
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=_serve, args=(listener, make), daemon=True).start()
+        threading.Thread(target=_serve, args=(listener, make, acknowledges), daemon=True).start()
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-def _serve(listener: socket.socket, make: Callable[[], Iterator[bytes]]) -> None:
+def _serve(
+    listener: socket.socket, make: Callable[[], Iterator[bytes]], acknowledges: bool
+) -> None:
     with suppress(OSError):
         while True:
             connection, _ = listener.accept()
-            threading.Thread(target=_Connection(connection).run, args=(make,), daemon=True).start()
+            serving = _Connection(connection, acknowledges=acknowledges)
+            threading.Thread(target=serving.run, args=(make,), daemon=True).start()
 
 
 class _Connection:
     """Sends what it is given; of data no more than the client's windows allow, as it must."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, *, acknowledges: bool) -> None:
         self._socket = connection
+        self._acknowledges = acknowledges
         self._changed = threading.Condition()
         self._windows = {0: 65535, 1: 65535}
         self._closed = False
@@ -250,7 +262,7 @@ class _Connection:
         with self._changed:
             if kind == _HEADERS:
                 self._asked.set()
-            if kind == _SETTINGS and not flags:
+            if kind == _SETTINGS and not flags and self._acknowledges:
                 self._send(_ACK)
             if kind == _WINDOW and stream in self._windows:
                 self._windows[stream] += int.from_bytes(body, "big")

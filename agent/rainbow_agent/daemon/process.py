@@ -6,7 +6,7 @@ import ctypes
 import gc
 import os
 import resource
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Final
 
 from rainbow_agent.core.errors import UsageError
@@ -25,39 +25,6 @@ def spare() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG)
-
-
-#: Seconds between two times that memory is given back.
-RELEASE_INTERVAL_S: Final = 10.0
-
-
-class MemoryRelease:
-    """Gives memory back to the system when the work that needed it is done.
-
-    What large jobspecs leave behind is a few cycles, which the collector comes to late, and free
-    memory that malloc keeps: 40 rows of 3.5 MB were 500 MiB of a process at rest.
-
-    Args:
-        now: a monotonic clock, in seconds.
-    """
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._owed = False
-        self._last = float("-inf")
-
-    def worked(self) -> None:
-        """Jobs came in."""
-        self._owed = True
-
-    def rested(self) -> None:
-        """Nothing is left to do at present."""
-        if self._owed and self._now() - self._last >= RELEASE_INTERVAL_S:
-            self._owed, self._last = False, self._now()
-            gc.collect()
-            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
-            if trim is not None:
-                trim(0)
 
 
 #: Bytes of address space without which gRPC aborts the process, in the middle of anything.

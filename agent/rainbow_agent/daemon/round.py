@@ -19,10 +19,10 @@ from rainbow_agent.core.errors import (
 )
 from rainbow_agent.core.ports import Clock, StopSignal
 from rainbow_agent.daemon.members import Members
-from rainbow_agent.daemon.process import MemoryRelease
 from rainbow_agent.fleet.session import Session
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.loops import Telemetry
+from rainbow_agent.runtime.memory import MemoryRelease
 
 log = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from rainbow_agent.fleet.grpc.connect import check_tls
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import set_level, set_up, when
 from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry
+from rainbow_agent.runtime.memory import keep_small
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals
 from rainbow_agent.storage import agent_lock, drain_file, log_level, runtime_file, state_dir
@@ -34,6 +35,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     redact = set_up(settings.log_level, settings.log_format)
     redact.add(settings.secret_values)
     expect_address_space()
+    keep_small()
     choice = choose(settings)
     check_tls(settings)
     state_dir.prepare(settings.state_dir)

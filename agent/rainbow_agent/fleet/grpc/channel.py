@@ -20,6 +20,7 @@ from rainbow_agent.fleet.grpc.channel_options import channel_options
 from rainbow_agent.fleet.grpc.quiet_grpc import grpc
 from rainbow_agent.fleet.grpc.rpc import ReplyT, RequestT, Rpc
 from rainbow_agent.fleet.grpc.tls import FileStamps, TlsFiles, speaks_tls
+from rainbow_agent.runtime.memory import trim
 from rainbow_agent.runtime.stop import Deadline, Stop
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,13 @@ log = logging.getLogger(__name__)
 #: between attempts and refuses calls meanwhile; when to try again is the caller's to decide.
 #: DEADLINE_EXCEEDED: the connection may be dead without anyone having said so (a node that
 #: vanished), which TCP would notice in a quarter of an hour; the Go server forbids pings.
+#: RESOURCE_EXHAUSTED: what is left of an answer that is too large would still be read.
 _RECONNECT_AFTER: Final = frozenset(
-    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
 )
 
 #: What is still called after a stop: it reports what was done, and a row is looked at before it is
@@ -46,6 +52,8 @@ _CALLED_AFTER_STOP: Final = frozenset(
 _ANSWERED_ONCE: Final = rainbow_rpc.REGISTER.path
 #: It may take that long at least, however short RAINBOW_TIMEOUT is.
 _MIN_REGISTER_TIMEOUT_S: Final = 30.0
+#: Bytes of a reply for which it is worth a millisecond to have memory given back.
+_LARGE_REPLY_BYTES: Final = 4 * 1024 * 1024
 #: Added to a call's own timeout before it is given up from here.
 _TIMEOUT_MARGIN_S: Final = 1.0
 
@@ -90,14 +98,16 @@ class RainbowChannel:
         """
         if self._stop is not None and self._stop.is_set() and rpc.path not in _CALLED_AFTER_STOP:
             raise Unavailable(f"{rpc} at rainbow {self._host}: not begun, the agent is stopping")
-        began, failure = time.monotonic(), None
+        began = time.monotonic()
         try:
-            return self._call(rpc, request)
+            reply = self._call(rpc, request)
         except Exception as exc:
-            failure = exc
+            # Not kept in a variable: the error would hold this frame and the callers', with all
+            # that they have received, until the garbage collector comes.
+            self._on_call(rpc.name, time.monotonic() - began, exc)
             raise
-        finally:
-            self._on_call(rpc.name, time.monotonic() - began, failure)
+        self._on_call(rpc.name, time.monotonic() - began, None)
+        return reply
 
     def _call(self, rpc: Rpc[RequestT, ReplyT], request: RequestT) -> ReplyT:
         # Read here, not by gRPC, which would write a traceback of what it cannot read into our log.
@@ -108,6 +118,8 @@ class RainbowChannel:
             raw = self._wait(rpc, method, request)
         except grpc.RpcError as exc:
             raise self._failure(rpc, exc.code(), exc.details() or "") from exc
+        if len(raw) >= _LARGE_REPLY_BYTES:
+            trim()  # gRPC had it in pieces of 16 KiB, which malloc would keep beside what follows
         try:
             reply = rpc.reply.FromString(raw)
         except DecodeError as exc:
@@ -177,6 +189,7 @@ class RainbowChannel:
     def _failure(self, rpc: Rpc[Any, Any], code: grpc.StatusCode, text: str) -> Exception:
         if code in _RECONNECT_AFTER:
             self.close()
+            trim()  # a server that means harm may have sent a lot
         if problem := self._tls_problem(code):
             return Unavailable(f"{rpc} at rainbow {self._host}: {problem}")
         where = f"{self._host} (through the proxy {self._proxy})" if self._proxy else self._host

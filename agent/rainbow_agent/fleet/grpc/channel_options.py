@@ -75,6 +75,8 @@ LEFT_AT_DEFAULT: Final[Mapping[str, str]] = {
     "grpc.max_send_message_length": "unlimited: the server's limit of 4 MiB is the one that"
     " counts, and its refusal says so",
     "grpc.http2.max_frame_size": "16 KiB; a larger frame ends the connection",
+    "grpc.http2.settings_timeout": "a minute; a shorter one does not end a connection that sends"
+    " header fields all the time, since the timer has to wait for the reader",
     "grpc.http2.bdp_probe": "on: large answers come faster, and a message's limit holds anyway",
 }
 

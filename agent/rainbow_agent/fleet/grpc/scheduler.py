@@ -20,6 +20,7 @@ from rainbow_agent.fleet.grpc.rpc import ReplyT, RequestT, Rpc
 from rainbow_agent.fleet.grpc.stubs import memory_pb2, rainbow_pb2
 from rainbow_agent.fleet.grpc.tls import TlsFiles
 from rainbow_agent.jobspec import wire
+from rainbow_agent.runtime.memory import trim
 from rainbow_agent.runtime.stop import Stop
 
 #: Bytes of a reply that are taken; gRPC holds it three times over. Its own default is 4 MiB, which
@@ -195,6 +196,7 @@ class RainbowScheduler:
         Raises:
             Rejected: it does not take this one either.
         """
+        trim()  # what the reply before it left
         channel = self._open_channel(max_reply=MAX_ONE_ROW_BYTES)
         try:
             return channel.call(rainbow_rpc.RECEIVE_ROWS, request)

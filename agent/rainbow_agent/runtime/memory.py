@@ -1,0 +1,62 @@
+"""What glibc's malloc keeps of memory that is free, and giving it back; without glibc nothing."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from collections.abc import Callable
+from typing import Final
+
+_MMAP_THRESHOLD: Final = -3  # M_MMAP_THRESHOLD of malloc.h
+_ARENA_MAX: Final = -8  # M_ARENA_MAX
+#: Bytes of a piece of memory that goes back to the system when it is freed.
+_LARGE_BYTES: Final = 256 * 1024
+#: Seconds between two times that memory is given back.
+RELEASE_INTERVAL_S: Final = 10.0
+
+
+def keep_small() -> None:
+    """Have malloc keep little of what is freed; to be called before other threads are started.
+
+    One heap for all threads, which take turns in Python anyway: each would keep what is freed in
+    its own. And pieces that are large are always mapped: malloc raises that limit to 32 MiB by
+    itself, the first time that such a piece is freed, and keeps the next ones in its heap.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_ARENA_MAX, 1)
+        mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def trim() -> None:
+    """Give free memory back to the system."""
+    release = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if release is not None:
+        release(0)
+
+
+class MemoryRelease:
+    """Gives memory back to the system when the work that needed it is done.
+
+    What large jobspecs leave behind is a few cycles, which the collector comes to late, and free
+    memory that malloc keeps: 40 rows of 3.5 MB were 500 MiB of a process at rest.
+
+    Args:
+        now: a monotonic clock, in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._owed = False
+        self._last = float("-inf")
+
+    def worked(self) -> None:
+        """Jobs came in."""
+        self._owed = True
+
+    def rested(self) -> None:
+        """Nothing is left to do at present."""
+        if self._owed and self._now() - self._last >= RELEASE_INTERVAL_S:
+            self._owed, self._last = False, self._now()
+            gc.collect()
+            trim()
