@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from support.common import eventually
+from support.web import Shop
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -55,6 +56,11 @@ class Browser:
         """Wait until a script returns something true."""
         eventually(lambda: self.run(script), script, seconds=seconds)
 
+    def press(self, selector: str) -> None:
+        """Click on what is there, once it is."""
+        self.until(f"return document.querySelector({selector!r})")
+        self.run("document.querySelector(arguments[0]).click()", selector)
+
     def text(self, selector: str) -> str:
         """What a person reads there."""
         return str(self.run("return document.querySelector(arguments[0]).innerText", selector))
@@ -89,6 +95,25 @@ def browser(chromium: Browser) -> Iterator[Browser]:
     chromium.complaints()
     yield chromium
     chromium.driver.get("about:blank")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+def keep(browser: Browser, name: str) -> None:
+    """A picture, for who wants to look: set SCREENSHOTS to a folder."""
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        height = browser.run("return document.documentElement.scrollHeight")
+        width = browser.run("return window.innerWidth")
+        browser.shape(
+            width,
+            min(height, 4000),
+            dark=browser.run("return matchMedia('(prefers-color-scheme: dark)').matches"),
+        )
+        browser.driver.save_screenshot(str(Path(folder) / f"{name}.png"))
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
-from browser.conftest import Browser
+from browser.conftest import Browser, keep
 from rainbow_agent.core.model import TaskChange, TaskKey
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.runtime.conditions import ConditionName
@@ -21,25 +19,6 @@ pytestmark = pytest.mark.browser
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
 #: Each state's colour on its ground, in light and in dark: enough for WCAG 2 AA (4.5 to 1).
 DEVICES = [(1280, 900, False), (1280, 900, True), (390, 844, False), (390, 844, True)]
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
-def keep(browser: Browser, name: str) -> None:
-    """A picture, for who wants to look: set RAINBOW_AGENT_SCREENSHOTS to a folder."""
-    folder = os.environ.get("SCREENSHOTS")
-    if folder:
-        height = browser.run("return document.documentElement.scrollHeight")
-        width = browser.run("return window.innerWidth")
-        browser.shape(
-            width,
-            min(height, 4000),
-            dark=browser.run("return matchMedia('(prefers-color-scheme: dark)').matches"),
-        )
-        browser.driver.save_screenshot(str(Path(folder) / f"{name}.png"))
 
 
 @pytest.mark.parametrize("jobs", [0, 10, 5000])
@@ -70,12 +49,6 @@ def test_it_shows_so_many_jobs(browser: Browser, shop: Shop, jobs: int) -> None:
         assert browser.complaints() == []
 
 
-def press(browser: Browser, selector: str) -> None:
-    """Click on what is there."""
-    browser.until(f"return document.querySelector({selector!r})")
-    browser.run("document.querySelector(arguments[0]).click()", selector)
-
-
 def total(browser: Browser, text: str) -> None:
     """Wait until it says how many jobs are shown."""
     browser.until(f"return document.getElementById('jobs-total').innerText.startsWith({text!r})")
@@ -104,13 +77,13 @@ def test_jobs_are_filtered_by_state_and_by_name(browser: Browser, shop: Shop) ->
             ["completed", "10"],
             ["failed", "10"],
         ]
-        press(browser, "[data-chip=failed]")
+        browser.press("[data-chip=failed]")
         total(browser, "10 jobs match")
         assert states(browser) == {"failed"}
-        press(browser, "[data-chip=running]")
+        browser.press("[data-chip=running]")
         total(browser, "20 jobs match")
         assert states(browser) == {"failed", "running"}
-        press(browser, "[data-chip=running]")
+        browser.press("[data-chip=running]")
         total(browser, "10 jobs match")
         browser.run(
             "const t = document.getElementById('filter-text'); t.value = 'JOB-1';"
@@ -129,12 +102,12 @@ def test_the_address_has_the_filters(browser: Browser, shop: Shop) -> None:
         chips = "document.querySelectorAll('.chips [aria-pressed=true]')"
         pressed = f"return [...{chips}].map(e => e.dataset.chip)"
         assert browser.run(pressed) == ["running", "failed"]
-        press(browser, "[data-chip=all]")
+        browser.press("[data-chip=all]")
         total(browser, "11 jobs match")
         assert browser.run("return location.search") == "?text=job-2"
-        press(browser, "#jobs a")
+        browser.press("#jobs a")
         browser.until("return document.querySelector('#tasks tr')")
-        press(browser, "#all-jobs")
+        browser.press("#all-jobs")
         total(browser, "11 jobs match")
         browser.driver.back()
         browser.driver.back()
@@ -152,7 +125,7 @@ def test_a_node_has_its_rank_and_leads_to_its_jobs(browser: Browser, shop: Shop)
         browser.open(url)
         assert browser.text("#nodes li:nth-child(4)").split("\n")[0].startswith("3 blue-3")
         assert "down" in browser.text("#nodes li:nth-child(6)")
-        press(browser, "[data-rank='3']")
+        browser.press("[data-rank='3']")
         total(browser, "1 job match")
         assert browser.run("return location.search") == "?node=3"
         assert browser.run("return document.querySelector('#jobs td').innerText") == "10"
@@ -161,7 +134,7 @@ def test_a_node_has_its_rank_and_leads_to_its_jobs(browser: Browser, shop: Shop)
         browser.until("return !document.getElementById('jobs-problem').hidden")
         assert browser.text("#jobs-problem").endswith("Flux at local:///x does not answer")
         assert "working" in browser.text("#state")
-        press(browser, "#filter-node")
+        browser.press("#filter-node")
         total(browser, "12 jobs,")
         assert browser.run("return document.getElementById('jobs-problem').hidden")
 
@@ -204,109 +177,6 @@ def test_what_is_wrong_has_its_name_and_what_to_do(browser: Browser, shop: Shop)
         assert reason.startswith("rainbow-unreachable rainbow does not answer (for ")
         assert reason.endswith("To do: rainbow-agent doctor: name, port, TLS, server")
         assert browser.text("#reasons .advice code") == "rainbow-agent doctor"
-
-
-def test_commands_can_be_copied(browser: Browser, shop: Shop) -> None:
-    """Into the clipboard; where the browser does not let a page do that, they are marked."""
-    shop.fill(12)
-    with shop.serving() as url:
-        browser.open(f"{url}#job/r1/10")
-        commands = browser.run(
-            "return [...document.querySelectorAll('#job code')].map(e => e.innerText)"
-        )
-        assert commands[:3] == [
-            "rainbow-agent explain 10",
-            "rainbow-agent cancel 10",
-            "rainbow-agent logs 10 solve",
-        ]
-        browser.run("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
-        press(browser, "#job-commands .copy")
-        browser.until("return window.copied === 'rainbow-agent explain 10'")
-        browser.run("navigator.clipboard.writeText = async () => { throw new Error('no'); }")
-        press(browser, "#output-note .copy")
-        browser.until("return getSelection().toString() === 'rainbow-agent logs 10 solve'")
-
-
-def test_the_end_of_what_a_task_printed_is_shown(browser: Browser, shop: Shop) -> None:
-    """Of the one that is to blame, or of the one that is asked for; with its exit code."""
-    shop.fill(12)
-    with shop.serving() as url:
-        browser.open(f"{url}#job/r1/9")
-        browser.until("return document.querySelector('#output .stderr')")
-        assert browser.text("#job-reason") == "solve[4]: exit code 3"
-        assert browser.text("#output-title") == "Output of solve[4]"
-        assert browser.text("#output") == "step 1\nstep 2\nsolve: no convergence\n"
-        assert browser.text("#output .stderr") == "solve: no convergence\n"
-        codes = browser.run(
-            "return [...document.querySelectorAll('#tasks tr')].map(e => e.cells[2].innerText)"
-        )
-        assert codes == ["0", "0", "0", "3 (solve[4])", "-", "-"]
-        shop.records.cut = True
-        press(browser, "#tasks tr:nth-child(2) a")
-        browser.until(
-            "return document.getElementById('output-title').innerText === 'Output of build'"
-        )
-        assert browser.run("return location.hash") == "#job/r1/9/build"
-        assert "This is the end of it." in browser.text("#output-note")
-        assert "rainbow-agent logs 9 build" in browser.text("#output-note")
-
-
-def test_who_may_not_read_outputs_gets_the_command(browser: Browser, shop: Shop) -> None:
-    """And everything else of the job; so does who looks while the workload manager is away."""
-    shop.fill(12)
-    shop.owner_asks = False
-    with shop.serving() as url:
-        browser.open(f"{url}#job/r1/9")
-        assert "the agent's own user and root" in browser.text("#output-note")
-        assert "rainbow-agent logs 9" in browser.text("#output-note")
-        assert browser.run("return document.querySelectorAll('#tasks tr').length") == 6
-        shop.owner_asks, shop.workload_problem = True, "Flux does not answer"
-        browser.until(
-            "return document.getElementById('output-note').innerText.includes('Flux does not')"
-        )
-        shop.workload_problem = ""
-        browser.until("return document.querySelector('#output .stderr')")
-
-
-def test_a_job_is_a_graph_a_time_line_a_table_and_a_story(browser: Browser, shop: Shop) -> None:
-    """Reached by its link, by keyboard as well; its heading gets the focus."""
-    shop.fill(12)
-    with shop.serving() as url:
-        browser.open(url)
-        browser.run("document.querySelector('[data-key=\"r1/9\"]').focus()")
-        browser.driver.switch_to.active_element.send_keys("\n")
-        browser.until("return document.querySelectorAll('#graph g.failed').length === 1")
-        assert browser.run("return document.activeElement.id") == "job-title"
-        assert browser.text("#job-title").startswith("Job 9: job-9")
-        assert browser.text("#job-reason") == "solve[4]: exit code 3"
-        places = {
-            name: (x, y)
-            for name, x, y in browser.run(
-                "return [...document.querySelectorAll('#graph g[transform]')].map(g => {"
-                "const m = g.transform.baseVal[0].matrix;"
-                "return [g.querySelector('text').textContent, m.e, m.f]})"
-            )
-        }
-        assert set(places) == {"fetch", "build", "mesh", "solve ×16", "plot", "archive"}
-        columns = [places[name][0] for name in ("fetch", "build", "solve ×16", "plot")]
-        assert columns == sorted(set(columns))
-        assert places["build"][0] == places["mesh"][0]
-        assert len(set(places.values())) == 6
-        assert browser.run("return document.querySelectorAll('#graph path.edge').length") == 6
-        assert browser.run("return document.querySelectorAll('#time rect.run').length") == 4
-        assert browser.run("return document.querySelectorAll('#tasks tr').length") == 6
-        assert "cause: task solve[4]: exit code 3" in browser.text("#story")
-        label = browser.run(
-            "return document.querySelector('#graph svg').getAttribute('aria-label')"
-        )
-        assert "solve is failed, after build and mesh" in label
-        keep(browser, "job")
-        browser.driver.back()
-        browser.until(
-            "return !document.getElementById('overview').hidden && "
-            "document.querySelector('#jobs tr')"
-        )
-        assert browser.complaints() == []
 
 
 def test_what_happens_is_shown_without_reloading(browser: Browser, shop: Shop) -> None:
@@ -380,24 +250,6 @@ def test_nothing_that_a_job_says_of_itself_is_run(browser: Browser, shop: Shop) 
         )
         assert browser.run("return document.title") == "blue: degraded"
         assert any("Content Security Policy" in text for text in browser.complaints())
-
-
-@pytest.mark.parametrize(
-    ("place", "sentence"),
-    [
-        ("#job/r1/77", "There is no job 77 of registration r1 in the ledger."),
-        ("#job/77", "The address #job/77 names no job."),
-        ("#job/%/1", "The address #job/%/1 names no job."),
-    ],
-)
-def test_a_job_that_is_not_there_is_one_sentence(
-    browser: Browser, shop: Shop, place: str, sentence: str
-) -> None:
-    """An old link, or a typing mistake; and the way to those that are there."""
-    with shop.serving() as url:
-        browser.open(url + place)
-        assert browser.text("main") == f"All jobs\n\n{sentence}"
-        assert "idle" in browser.text("#state")
 
 
 @pytest.mark.parametrize(("width", "height", "dark"), DEVICES)
