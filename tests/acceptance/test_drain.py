@@ -109,7 +109,7 @@ def test_draining_while_no_daemon_runs(tmp_path: Path) -> None:
             assert agent.stop() == 0
         alone = program.run("drain", "--offline", "--wait")
         assert alone.code == 1
-        assert "no daemon runs" in alone.err
+        assert "no daemon is using" in alone.err
         assert "1 job" in alone.err
         assert program.run("resume", "--offline").code == 0
         assert "was not drained" in program.run("resume", "--offline").out

@@ -50,7 +50,7 @@ def test_a_wish_ends_with_the_daemon(tmp_path: Path) -> None:
             agent.says("level debug")
             agent.kill()
         down = site.program.run("log-level", "debug")
-        assert (down.code, "no daemon runs" in down.err) == (2, True)
+        assert (down.code, "no daemon is using" in down.err) == (2, True)
         with site.program.background("start") as again:
             again.says("Caught up")
             eventually(lambda: not (site.program.state_dir / "log-level").exists(), "it is gone")

@@ -210,7 +210,7 @@ def test_jobs_while_it_is_down(story: Story) -> None:
     assert story.jobs_stopped is not None
     assert story.jobs_stopped.code == 0
     assert len(story.jobs_stopped.value) == SENT
-    assert re.search(r"no daemon runs .* knew \d+ (s|min) ago", story.jobs_stopped.err)
+    assert re.search(r"no daemon is using .* knew \d+ (s|min) ago", story.jobs_stopped.err)
 
 
 def test_the_documented_fields_of_jobs(story: Story) -> None:

@@ -89,7 +89,7 @@ def test_while_it_registers_with_a_server_that_says_nothing(tmp_path: Path) -> N
     """A call that would wait for a minute is given up, since nothing came of it."""
     with silence() as host, running_site(tmp_path, host=host, timeout=60, grace=10) as site:
         with site.program.background("start") as agent:
-            agent.says("graph is sent in form")
+            agent.says("rainbow gets its graph")
             ends_in_time(agent)
         assert not site.program.config.exists()
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.fleet.choosing import NoClusterFits, Selection, preference
+from rainbow_agent.fleet.submission import job_of, send
+from rainbow_agent.jobspec.wire import from_wire
 from support.destinations import ALL, Destinations, job_text
 from support.servers import SchedulerKind, served
 
@@ -32,6 +34,27 @@ def test_a_named_cluster_gets_it_if_it_fits(fleet: Destinations) -> None:
         fleet.send(_ONLY_RED, Selection(cluster="pink"))
     with pytest.raises(NoClusterFits, match="cluster blue does not fit, or rainbow does not know"):
         fleet.send(_PLAIN, Selection(cluster="blue"))
+
+
+def test_a_missing_token_is_said_with_its_file_and_where_tokens_come_from(
+    fleet: Destinations,
+) -> None:
+    """Not only that there is none."""
+    job = job_of(from_wire(_PLAIN), None)
+    with pytest.raises(NoClusterFits) as caught:
+        send(
+            fleet.scheduler,
+            job,
+            Selection(),
+            tokens={"elsewhere": "t"},
+            fallback_token="",
+            config_file="/home/alice/rainbow-config.yaml",
+        )
+    said = str(caught.value)
+    assert "green, pink, red" in said
+    assert "/home/alice/rainbow-config.yaml has a token for none of them" in said
+    assert "it has tokens for: elsewhere" in said
+    assert "copy it from there, or set RAINBOW_TOKEN" in said
 
 
 def _prefer(*texts: str) -> Selection:

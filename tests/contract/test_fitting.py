@@ -197,7 +197,7 @@ def test_resources_that_no_task_uses_are_not_asked_for(fleet: Destinations) -> N
     [
         (
             job_text("{type: node, count: 3}"),
-            "rainbow knows 3, and none has 3 nodes with 1 core each",
+            "rainbow knows 3 clusters, and none has 3 nodes with 1 core each",
         ),
         (
             job_text(_with(_HDF5, _spack("field: ior, min: 4"))),
@@ -212,7 +212,7 @@ def test_resources_that_no_task_uses_are_not_asked_for(fleet: Destinations) -> N
 def test_what_no_cluster_has_is_named(fleet: Destinations, jobspec: str, said: str) -> None:
     """The first thing that is asked for and leaves none."""
     with pytest.raises(NoClusterFits) as caught:
-        find(fleet.scheduler, plan_text(jobspec), fleet.tokens)
+        find(fleet.scheduler, plan_text(jobspec))
     assert said in str(caught.value)
 
 

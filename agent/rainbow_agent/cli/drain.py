@@ -158,7 +158,7 @@ def _wait(
             )
         if not running:
             raise RainbowAgentError(
-                f"no daemon runs on {settings.state_dir}, and {counted(jobs, 'job')} had not"
+                f"no daemon is using {settings.state_dir}, and {counted(jobs, 'job')} had not"
                 " ended: start it (`rainbow-agent start`); it takes no new ones"
             )
         if clock.monotonic() >= end:

@@ -49,15 +49,15 @@ def _no_ledger(settings: Settings) -> str:
 
 
 def warn_if_down(settings: Settings) -> None:
-    """Say on standard error that no daemon runs on the state folder, and since when."""
+    """Say on standard error that no daemon is using the state folder, and since when."""
     if agent_lock.running(settings.state_dir) is not None:
         return
     heartbeat = runtime_file.read_runtime(settings.state_dir).get("heartbeat")
     since = ""
     if heartbeat:
         age = ago(max(SystemClock().now() - heartbeat, 0.0))
-        since = f"; this is what it knew {age} ago"
-    say(f"note: no daemon runs on {settings.state_dir}{since}", err=True)
+        since = f"; this is what the last one knew {age} ago"
+    say(f"note: no daemon is using {settings.state_dir}{since}", err=True)
 
 
 def warn_if_no_ledger(ledger: SqliteLedger | None, settings: Settings) -> None:

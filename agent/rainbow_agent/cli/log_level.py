@@ -26,7 +26,7 @@ def command(level: str, settings: Settings) -> None:
     holder = agent_lock.running(settings.state_dir)
     if holder is None:
         raise UsageError(
-            f"no daemon runs on {settings.state_dir}; for its next start set"
+            f"no daemon is using {settings.state_dir}; for its next start set"
             f" RAINBOW_LOG_LEVEL={level}"
         )
     try:

@@ -16,7 +16,7 @@ from rainbow_agent.cli import VERBS, main
 
 _EXIT = (
     ("0", "success"),
-    ("1", "failure; for status: no daemon is running, or with --check it is degraded"),
+    ("1", "failure; for status: no daemon is running, or with --check it is starting or degraded"),
     ("2", "the arguments, the configuration or a jobspec cannot be used"),
     ("42", "do not restart: a human has to act"),
 )

@@ -68,7 +68,7 @@ def expect_daemon(settings: Settings) -> None:
     """
     if agent_lock.running(settings.state_dir) is None:
         raise UsageError(
-            f"no daemon runs on {settings.state_dir}. Name the state folder of the daemon that runs"
+            f"no daemon is using {settings.state_dir}. Name the state folder of the one you mean"
             f" (--state-dir, RAINBOW_STATE_DIR), or use `{_command()} --offline`, which holds for"
             " the next start"
         )

@@ -43,9 +43,9 @@ _WELL = frozenset({"working", "idle", "draining"})
 def command(*, watch: bool, every: float, check: bool, settings: Settings, output: str) -> None:
     """Show the agent's status, also while it is down.
 
-    The first word is working, idle, draining, degraded or stopped. Then comes what is wrong,
-    and since when. Exits with status 0 if the daemon is running, and with 1 if not; with --check
-    with 1 also if it is degraded.
+    The first word is starting, working, idle, draining, degraded or stopped. Then comes what is
+    wrong, and since when. Exits with status 0 if the daemon is running, and with 1 if not; with
+    --check with 1 also if it is starting or degraded.
 
     Example: rainbow-agent status -o json
     """

@@ -47,13 +47,15 @@ class _Submit(click.Command):
 @click.option(
     "--satisfy-only", is_flag=True, help="Show which clusters could run it; submit nothing."
 )
-@click.option("--cluster", metavar="NAME", help="Send it to this cluster, if it fits.")
+@click.option(
+    "--cluster", metavar="NAME", help="Send it to this cluster, if it fits; default: any."
+)
 @click.option(
     "--prefer",
     multiple=True,
     metavar="KEY[:asc|desc]",
     help="Send it to the cluster that reports the most (asc: the least) of KEY; or least-loaded,"
-    " or cheapest. Where clusters are equal, the next --prefer decides.",
+    " or cheapest. Where clusters are equal, the next --prefer decides; default: as --select.",
 )
 @click.option(
     "--select",
@@ -63,7 +65,7 @@ class _Submit(click.Command):
 @click.option(
     "--once",
     metavar="KEY",
-    help="The job's key: a cluster that has had a job with this key does not run another.",
+    help="The job's key: a cluster that had a job with this key runs no other; default: none.",
 )
 @settings_options("host", "config")
 @output_option
@@ -139,12 +141,17 @@ def _send(
     tokens = {c.name: c.token for c in config.clusters} if config else {}
     with closing(connect(settings)) as scheduler:
         if satisfy_only:
-            found = patiently(lambda: find(scheduler, job.plan, tokens, selection.cluster))
+            found = patiently(lambda: find(scheduler, job.plan, selection.cluster))
             _show_fitting(job, found, output)
             return
         chosen, found = patiently(
             lambda: send(
-                scheduler, job, selection, tokens=tokens, fallback_token=settings.token.reveal()
+                scheduler,
+                job,
+                selection,
+                tokens=tokens,
+                fallback_token=settings.token.reveal(),
+                config_file=str(settings.config),
             )
         )
     _show_sent(job, chosen, found, output)

@@ -16,6 +16,7 @@ from rainbow_agent.monitoring.views import table
 #: Columns that running text uses at most; longer lines are harder to read.
 MAX_TEXT_WIDTH: Final = 100
 _COLOURS: Final = {
+    "starting": "yellow",
     "working": "green",
     "idle": "green",
     "draining": "yellow",

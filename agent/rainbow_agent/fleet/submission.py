@@ -15,6 +15,7 @@ from rainbow_agent.jobspec.once import with_key
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.jobspec.unplaceable import asked
 from rainbow_agent.jobspec.wire import to_wire
+from rainbow_agent.runtime.logs import counted
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,12 @@ def job_of(document: Mapping[str, Any], once: str | None = None) -> Job:
     return Job(str(document.get("name") or "job"), document, plan_text(to_wire(document)))
 
 
-def find(scheduler: Scheduler, plan: Plan, tokens: Mapping[str, str], cluster: str = "") -> Fitting:
+def find(scheduler: Scheduler, plan: Plan, cluster: str = "") -> Fitting:
     """The clusters that can run a job; at least one.
 
     Args:
         scheduler: the rainbow scheduler.
         plan: what a cluster's agent will make of it.
-        tokens: cluster to token, for what is said where none fits.
         cluster: the only one that is wanted; "" for any.
 
     Raises:
@@ -61,7 +61,7 @@ def find(scheduler: Scheduler, plan: Plan, tokens: Mapping[str, str], cluster: s
         )
     found = fitting(scheduler, questions(plan))
     if not found.clusters:
-        raise NoClusterFits(_none_fits(found, tokens))
+        raise NoClusterFits(_none_fits(found))
     if cluster and cluster not in found.clusters:
         raise NoClusterFits(
             f"cluster {cluster} does not fit, or rainbow does not know it; these clusters fit:"
@@ -77,6 +77,7 @@ def send(
     *,
     tokens: Mapping[str, str],
     fallback_token: str,
+    config_file: str = "rainbow-config.yaml",
 ) -> tuple[str, Fitting]:
     """Give a job to one of the clusters that can run it; which one, and which could.
 
@@ -86,18 +87,22 @@ def send(
         selection: how the one is chosen.
         tokens: cluster to token.
         fallback_token: for matching clusters that `tokens` does not have; "" for none.
+        config_file: where the tokens are from, for what is said where one is missing.
 
     Raises:
         NoClusterFits: none fits, none may be used, or none passes the selection.
     """
-    found = find(scheduler, job.plan, tokens, selection.cluster)
+    found = find(scheduler, job.plan, selection.cluster)
     wanted = (selection.cluster,) if selection.cluster else found.clusters
     usable = {c: tokens.get(c, fallback_token) for c in wanted}
     usable = {cluster: token for cluster, token in usable.items() if token}
     if not usable:
         raise NoClusterFits(
-            f"these clusters fit: {', '.join(wanted)}; but there is a token for none of them: add"
-            " it to `clusters` of the config file, or set RAINBOW_TOKEN"
+            f"these clusters fit: {', '.join(wanted)}; but {config_file} has a token for none of"
+            f" them (it has tokens for: {', '.join(sorted(tokens)) or 'none'}). Rainbow gives a"
+            " cluster's token to its agent when it registers, which writes it under `clusters` of"
+            " its own rainbow-config.yaml: copy it from there, or set RAINBOW_TOKEN for all"
+            " clusters that are not listed"
         )
     algorithm, options = selection.algorithm, selection.options
     if selection.on_our_side:
@@ -109,14 +114,10 @@ def send(
     return cluster, found
 
 
-def _none_fits(found: Fitting, tokens: Mapping[str, str]) -> str:
-    known = ", ".join(sorted(tokens)) or "none"
+def _none_fits(found: Fitting) -> str:
     if not found.total:
         return (
             "no cluster fits: rainbow knows no cluster at all (it was restarted, or none has"
-            f" registered yet); the config file has tokens for: {known}"
+            " registered yet)"
         )
-    return (
-        f"no cluster fits: rainbow knows {found.total}, and {found.problem}; the config file has"
-        f" tokens for: {known}"
-    )
+    return f"no cluster fits: rainbow knows {counted(found.total, 'cluster')}, and {found.problem}"

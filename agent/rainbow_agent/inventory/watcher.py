@@ -274,7 +274,7 @@ class NodeWatcher:
     def _publish(self, description: ClusterDescription) -> None:
         graph = description.graph
         log.info(
-            "The cluster has %s; its graph is sent in form %s: %s",
+            "The cluster has %s; rainbow gets its graph in the form %r: %s",
             counted(len(description.survey.counted), "node"),
             graph.form,
             graph.note,

@@ -111,9 +111,9 @@ def _ended(watched: _Watched, event: WorkloadEvent) -> TaskChange:
     code = exit_code(watched.status)
     exception = watched.exception
     if exception is not None:
-        reason = (
-            f"{exception.exception}: {exception.note}" if exception.note else (exception.exception)
-        )
+        reason = ": ".join(part for part in (exception.exception, exception.note) if part)
+        if exception.exception == "cancel" and exception.note.startswith("canceled"):
+            reason = exception.note  # it says that already, as the agent's own notes do
         canceled = exception.exception in ("cancel", "dependency")
         state = TaskState.CANCELED if canceled else TaskState.FAILED
         unsatisfiable = exception.unsatisfiable

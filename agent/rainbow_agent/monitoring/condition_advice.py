@@ -28,6 +28,10 @@ ADVICE: Final[Mapping[ConditionName, str]] = {
         "`flux module load sched-simple`, or Fluxion's modules `sched-fluxion-resource` and "
         "`sched-fluxion-qmanager`; `flux dmesg` may say why it ended"
     ),
+    ConditionName.GPUS_NOT_GIVEN: (
+        "load Fluxion in the place of sched-simple, or run flux-core 0.84 or newer; jobs for GPUs "
+        "are refused until then, the others run"
+    ),
     ConditionName.QUEUE_STOPPED: (
         "the reason has the operator's words; `flux queue start` when it may run again. Only "
         "the queue of jobs that name none counts"

@@ -22,11 +22,12 @@ from rainbow_agent.storage import runtime_file
 
 #: The words, each with what it means (docs/operations.md).
 WORDS: Final[Mapping[str, str]] = {
+    "starting": "the daemon is running and has not registered the cluster for the first time yet",
     "working": "the daemon is running and has unfinished jobs",
     "idle": "the daemon is running and all its jobs are finished",
     "draining": "the daemon is running and takes no new jobs; a line `draining` says until when",
     "degraded": "the daemon is running and something is wrong: each condition, with since when",
-    "stopped": "no daemon is running on this state folder",
+    "stopped": "no daemon is using this state folder",
 }
 #: Seconds without a sign of life after which a daemon is called stuck, where its main loop has no
 #: limit of its own in runtime.json.
@@ -64,6 +65,8 @@ def word_of(found: Sources, reasons: Sequence[Condition]) -> str:
         return "stopped"
     if reasons:
         return "degraded"
+    if found.registration is None:
+        return "starting"
     if found.drain is not None or found.runtime.get("draining"):
         return "draining"
     counts = found.counts or {}

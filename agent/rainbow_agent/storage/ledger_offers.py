@@ -142,7 +142,7 @@ class LedgerOffers(LedgerPart):
             return int(db.execute(_KEPT, (registration,)).fetchone()[0])
 
     def mark_accepted(
-        self, registration: str, ids: Sequence[int], at: float, cause: str = "rainbow was told"
+        self, registration: str, ids: Sequence[int], at: float, cause: str = "told rainbow"
     ) -> None:
         """These jobs are accepted; again, or for unknown ones, changes nothing."""
         with self._connection.write() as db:

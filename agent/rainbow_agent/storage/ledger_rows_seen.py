@@ -70,7 +70,7 @@ def row_digest(offer: Offer) -> bytes:
 
 def received_as(name: str) -> str:
     """The cause of the first event of a job's story, which keeps the name it came with."""
-    return f"rainbow handed it over as {name!r}"
+    return f"from rainbow, as {name!r}"
 
 
 def digest_of(db: sqlite3.Connection, job: int) -> bytes:

@@ -68,7 +68,7 @@ def test_drain_and_resume_are_for_a_daemon_that_runs(
     """Elsewhere it would go unnoticed: only with --offline."""
     found = verb(*words, folder=tmp_path)
     assert found.exit_code == 2
-    assert f"no daemon runs on {tmp_path}" in found.stderr
+    assert f"no daemon is using {tmp_path}" in found.stderr
     assert f"rainbow-agent {words[0]} --offline" in found.stderr
     assert drain_file.read_drain(tmp_path) is None
     assert verb(*words, "--offline", folder=tmp_path).exit_code == 0

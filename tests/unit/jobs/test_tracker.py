@@ -86,6 +86,12 @@ def test_cancel_while_it_runs() -> None:
     assert last.started == 11.0
 
 
+def test_a_cancellation_of_the_agents_is_said_once() -> None:
+    """Its note says that it was canceled: not `cancel: canceled by`."""
+    last = fed(submit(), exception("cancel", "canceled by alice@blue-0"), clean())[-1]
+    assert last.reason == "canceled by alice@blue-0"
+
+
 def test_cancel_before_it_started() -> None:
     """There is no exit code and no start, and it finished when it was cleaned."""
     last = fed(submit(), exception("cancel"), clean())[-1]

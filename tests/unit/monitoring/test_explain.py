@@ -94,7 +94,7 @@ class TestTimeline:
     HISTORY = History(
         FAILED,
         [
-            StoryLine(T0, None, None, None, "received", "rainbow handed it over as 'ior'"),
+            StoryLine(T0, None, None, None, "received", "from rainbow, as 'ior'"),
             StoryLine(T0 + 1, "run", 0, "submitting", "submitted", "submitted"),
         ],
         [
@@ -128,7 +128,7 @@ class TestTimeline:
         """Flux ids, exit codes, how often a report failed, who asked for the end."""
         text = explain_text(explain_view(self.HISTORY, T0 + 100))
         for words in (
-            "\n2024-05-17\n10:00:00.000  agent     received rainbow handed it over as 'ior'",
+            "\n2024-05-17\n10:00:00.000  agent     received from rainbow, as 'ior'",
             "run submitted (f2)",
             "run finish status=32512 (exit code 127)",
             "a report did not reach rainbow (3 times until 2024-05-17T10:00:09.000Z):",

@@ -38,6 +38,8 @@ SAID = (
     ("job 1 of this cluster came first with the key 'k' (attributes.once), so", "another key"),
     ("Queue `batch` is disabled", "queue"),
     ("queue (debug) doesn't exist: unknown queue name", "queue"),
+    ('alloc denied due to type="match error"', "now that the nodes are as they are"),
+    ("unsupported resource type 'gpu'", "a scheduler that gives no GPUs"),
     ("requested duration exceeds policy limit of 1h", "more than the cluster allows"),
     ("job duration (2h) exceeds remaining instance lifetime (1h)", "more than the cluster allows"),
     ("timeout: resource allocation expired", "`duration`"),

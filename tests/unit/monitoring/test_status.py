@@ -282,7 +282,7 @@ def test_no_line_is_longer_than_the_terminal(name: str, reason: str, width: int)
 
 
 class TestTheWord:
-    """working, idle, draining, degraded or stopped; never better than the truth."""
+    """starting, working, idle, draining, degraded or stopped; never better than the truth."""
 
     TROUBLE: ClassVar = [
         {"name": "rainbow-unreachable", "reason": "no answer", "since": NOW - 180.0}
@@ -298,6 +298,14 @@ class TestTheWord:
         assert self.word(settings, found()) == ("working", [])
         over = {**dict.fromkeys(JobState, 0), JobState.COMPLETED: 5, JobState.FAILED: 1}
         assert self.word(settings, replace(found(), counts=over)) == ("idle", [])
+
+    def test_starting_until_the_first_registration(self, settings: Settings) -> None:
+        """Not idle: it cannot get any job yet. What is wrong comes before."""
+        new = replace(found(), registration=None)
+        assert self.word(settings, new) == ("starting", [])
+        assert self.word(settings, replace(new, pid=None))[0] == "stopped"
+        runtime = {**RUNTIME, "conditions": self.TROUBLE}
+        assert self.word(settings, replace(new, runtime=runtime))[0] == "degraded"
 
     def test_draining_by_wish_or_word(self, settings: Settings) -> None:
         """As soon as it is wished, and as long as the daemon says so."""

@@ -86,7 +86,7 @@ def _own_secret(settings: Settings) -> tuple[Secret | None, str]:
 def _daemon(status: Mapping[str, Any]) -> Iterator[Finding]:
     """What the daemon says of itself, and what it cannot say."""
     if status["state"] == "stopped":
-        yield found("daemon-down", "no daemon runs on this state folder")
+        yield found("daemon-down", "no daemon is using this state folder")
         return
     for reason in status["reasons"]:
         stuck = reason["name"] in ("heartbeat-old", "process-stopped")

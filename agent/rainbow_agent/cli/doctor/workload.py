@@ -16,6 +16,7 @@ from rainbow_agent.jobs.run_once import Run
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.jobspec.simple import simple_jobspec
 from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.logs import counted
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage import runtime_file, state_dir
@@ -63,7 +64,8 @@ def _instance(choice: Choice, settings: Settings, *, run_job: bool) -> Iterator[
     try:
         with closing(_open(choice, settings, stop, run_job=run_job)) as workload:
             pool = workload.resources()
-            text = f"{workload.uri}, {len(pool.nodes)} nodes, {pool.totals()['cores_total']} cores"
+            nodes, cores = len(pool.nodes), pool.totals()["cores_total"]
+            text = f"{workload.uri}, {counted(nodes, 'node')}, {counted(cores, 'core')}"
             if isinstance(workload, FluxWorkload):
                 yield _versions(workload)
             yield well("instance", text)
