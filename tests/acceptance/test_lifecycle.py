@@ -167,6 +167,10 @@ def test_deregister_and_come_back(tmp_path: Path) -> None:
         left = site.program.run("deregister")
         assert left.code == 0, left
         assert not site.fleet.credentials.cluster_secret
+        again = site.program.run("deregister")
+        assert again.code == 0, again
+        assert "blue is not registered" in again.out
+        assert "nothing to do" in again.out
         assert site.program.run("register").code == 0
         site.fleet.send(jobspec(task(["true"])))
         site.program.until_idle()

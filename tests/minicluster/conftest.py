@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 
+from rainbow_agent.cli.manifest.minicluster import MiniCluster as Manifest
+from rainbow_agent.cli.manifest.minicluster import manifest
 from support.common import eventually
 from support.flux import NO_FLUX, flux_command
 from support.minicluster import (
@@ -61,11 +64,25 @@ class Fleet:
     clusters: dict[str, MiniCluster] = field(default_factory=dict)
 
     def cluster(
-        self, name: str, *, agent: Path | None = None, view: Path | None = None
+        self,
+        name: str,
+        *,
+        agent: Path | None = None,
+        view: Path | None = None,
+        deregister: bool = False,
     ) -> MiniCluster:
-        """A MiniCluster of the manifests; none of its pods is started."""
+        """A MiniCluster of the manifests; none of its pods is started.
+
+        Args:
+            name: its name.
+            agent: the installed `rainbow-agent`; default: the one of these tests.
+            view: a flux view.
+            deregister: whether it is one that takes the cluster out of rainbow, and ends.
+        """
         image = minicluster_image(agent or Path(sys.executable).with_name("rainbow-agent"))
         document = self.manifests.get("MiniCluster", name)
+        if deregister:
+            document = next(yaml.safe_load_all(manifest(Manifest(name=name, deregister=True))))
         made = MiniCluster(document, self.network, self.volumes, image, view or self.view)
         self.clusters[name] = made
         return made

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rainbow_agent.storage import drain_file
 from support.minicluster import MiniCluster
 
 pytestmark = [
@@ -239,7 +240,34 @@ def test_a_worker_pod_that_is_stopped_drains_nobody(fleet: Any, patiently: Wait)
     pink.start()
     patiently(lambda: nodes_sent(pink) == 2, "it is registered")
     pink.pods[1].output(pink.pre_stop)
-    assert not (pink.state / "drain.json").exists()
+    assert drain_file.read_drain(pink.state) is None
+
+
+def test_a_worker_pod_that_is_deleted_ends_at_once(fleet: Any, patiently: Wait) -> None:
+    """It need not be killed, its container would start again, and its node leaves the graph."""
+    pink = fleet.cluster("pink")
+    pink.start()
+    patiently(lambda: nodes_sent(pink) == 2, "it is registered")
+    assert pink.pods[1].terminate(pre_stop=pink.pre_stop, grace=90) == 1
+    patiently(lambda: nodes_sent(pink) == 1, "the node left")
+    pink.start(1)
+    patiently(lambda: nodes_sent(pink) == 2, "the node is back")
+
+
+def test_a_cluster_is_removed(fleet: Any, patiently: Wait) -> None:
+    """A pod with its volume takes it out of rainbow, and ends with 0; again, that is no error."""
+    pink = fleet.cluster("pink")
+    pink.start()
+    patiently(lambda: nodes_sent(pink) == 2, "it is registered")
+    for pod in pink.pods.values():
+        pod.kill()
+    for said in ("no longer registered", "nothing to do"):
+        leaving = fleet.cluster("pink", deregister=True)
+        leaving.start()
+        patiently(lambda: not leaving.lead.alive(), "the container ended")  # noqa: B023
+        assert leaving.lead.code() == 0, leaving.lead.log()
+        assert said in leaving.lead.log()
+        leaving.lead.kill()
 
 
 def test_an_interactive_cluster(fleet: Any, patiently: Wait) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from functools import cache
@@ -14,12 +15,14 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from rainbow_agent.cli.manifest import command as manifest
 from rainbow_agent.runtime import settings
 
 ROOT = Path(__file__).parents[2]
 CRD = ROOT / "crd"
-MINICLUSTERS = sorted(CRD.glob("minicluster-*.yaml"))
+MINICLUSTERS = sorted(CRD.rglob("minicluster-*.yaml"))
 MANIFESTS = sorted(CRD.rglob("*.yaml"))
 #: Where the operator's own schema is, when it is at hand.
 SCHEMA = Path(
@@ -27,6 +30,11 @@ SCHEMA = Path(
     or ROOT.parent / "shared/data/flux-framework.org_miniclusters.yaml"
 )
 KUBERNETES = "1.31"
+
+
+def relative(path: Path) -> str:
+    """As a test's id."""
+    return str(path.relative_to(CRD))
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -68,12 +76,12 @@ def strict(part: dict[str, Any]) -> dict[str, Any]:
 
 def test_all_are_there() -> None:
     """Blue, pink, interactive, GPU and spack, rainbow's parts, kind's file and kustomizations."""
-    assert {path.stem.removeprefix("minicluster-") for path in MINICLUSTERS} == {
-        "blue",
-        "pink",
-        "interactive",
-        "gpu",
-        "spack",
+    kinds = {path.stem.removeprefix("minicluster-") for path in CRD.glob("minicluster-*.yaml")}
+    assert kinds == {"blue", "pink", "interactive", "gpu", "spack"}
+    assert {path.name for path in (CRD / "small").iterdir()} == {
+        "kustomization.yaml",
+        "minicluster-blue.yaml",
+        "minicluster-pink.yaml",
     }
     assert {path.name for path in (CRD / "rainbow").iterdir()} == {
         "ingress.yaml",
@@ -86,7 +94,18 @@ def test_all_are_there() -> None:
     }
 
 
-@pytest.mark.parametrize("path", MANIFESTS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", MINICLUSTERS, ids=relative)
+def test_each_minicluster_is_what_its_command_writes(path: Path) -> None:
+    """The command at its top writes all that follows: nothing in it is kept by hand."""
+    text = path.read_text()
+    top = text.split("apiVersion")[0]
+    words = re.sub(r"\\\n#", " ", top).partition("rainbow-agent manifest")[2]
+    done = CliRunner().invoke(manifest, shlex.split(words))
+    assert done.exit_code == 0, done.output
+    assert text == top + done.output
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=relative)
 def test_each_says_what_it_is_and_what_to_change(path: Path) -> None:
     """The top of every file has a sentence, the command, and what to change."""
     top = path.read_text().split("apiVersion")[0]
@@ -94,7 +113,7 @@ def test_each_says_what_it_is_and_what_to_change(path: Path) -> None:
     assert "Change:" in top
 
 
-@pytest.mark.parametrize("path", MINICLUSTERS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", MINICLUSTERS, ids=relative)
 def test_a_minicluster_fits_the_operators_schema(path: Path) -> None:
     """Every field is one that the operator's CRD knows, with a value of its type."""
     if SCHEMA.exists():
@@ -105,7 +124,7 @@ def test_a_minicluster_fits_the_operators_schema(path: Path) -> None:
     check_with_sdk(path)
 
 
-@pytest.mark.parametrize("path", MINICLUSTERS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", MINICLUSTERS, ids=relative)
 def test_a_minicluster_fits_the_operators_sdk(path: Path) -> None:
     """The operator's Python SDK (older than its CRD) takes the manifest for a MiniCluster."""
     if importlib.util.find_spec("fluxoperator") is None:
@@ -120,8 +139,9 @@ def check_with_sdk(path: Path) -> None:
     assert spec is not None
     assert spec.origin is not None
     models = Path(spec.origin).parent / "models"
+    spec_of_crd = {k: v for k, v in minicluster(path)["spec"].items() if k != "backoffLimit"}
     for name, part in (
-        ("mini_cluster_spec", minicluster(path)["spec"]),
+        ("mini_cluster_spec", spec_of_crd),
         ("mini_cluster_container", container(path)),
     ):
         known = (models / f"{name}.py").read_text()
@@ -129,7 +149,7 @@ def check_with_sdk(path: Path) -> None:
             assert f"'{key}'" in known or f'"{key}"' in known, (name, key)
 
 
-@pytest.mark.parametrize("path", MINICLUSTERS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", MINICLUSTERS, ids=relative)
 def test_a_typo_in_a_minicluster_would_be_found(path: Path) -> None:
     """The check above is strict: one letter too many is an error."""
     if not SCHEMA.exists():
@@ -141,7 +161,7 @@ def test_a_typo_in_a_minicluster_would_be_found(path: Path) -> None:
 
 
 KUBERNETES_DOCUMENTS = [
-    pytest.param(document, id=f"{path.name}-{document['kind']}-{document['metadata']['name']}")
+    pytest.param(document, id=f"{relative(path)}-{document['kind']}-{document['metadata']['name']}")
     for path in MANIFESTS
     if path.name not in ("kind-config.yaml", "kustomization.yaml")
     for document in documents(path)
@@ -180,6 +200,49 @@ def test_the_kustomization_has_everything(tmp_path: Path) -> None:
     } <= made
 
 
+def cores(quantity: str) -> float:
+    return int(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
+
+
+@pytest.mark.parametrize(("folder", "limit"), [("small", 2.0), (".", 6.1)])
+def test_what_all_pods_ask_for(tmp_path: Path, folder: str, limit: float) -> None:
+    """The small overlay leaves two cores something for Kubernetes itself; it changes no more."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("NO kubectl: nothing was put together")
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(CRD / folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+    )
+    asked = 0.0
+    for made in yaml.safe_load_all(done.stdout):
+        if made["kind"] == "MiniCluster":
+            requests = made["spec"]["containers"][0]["resources"]["requests"]
+            asked += made["spec"]["size"] * cores(requests["cpu"])
+            if SCHEMA.exists():
+                jsonschema.validate(made, schema())
+        elif made["kind"] == "Deployment":
+            (container,) = made["spec"]["template"]["spec"]["containers"]
+            asked += cores(container["resources"]["requests"]["cpu"])
+    assert asked == pytest.approx(limit) if folder == "." else asked < limit / 2
+
+
+@pytest.mark.parametrize("path", MINICLUSTERS, ids=relative)
+def test_a_minicluster_outlives_any_number_of_restarts(path: Path) -> None:
+    """The operator's defaults delete it, with its logs, after 100 restarts or a year."""
+    spec = minicluster(path)["spec"]
+    assert spec["backoffLimit"] == spec["deadlineSeconds"] == 2**31 - 1
+
+
+@pytest.mark.parametrize("path", MINICLUSTERS, ids=relative)
+def test_ports_go_with_run_flux(path: Path) -> None:
+    """Without it the operator asks for a Service without a name, for 34 s, again and again."""
+    assert container(path)["runFlux"] is True
+    assert container(path)["ports"]
+
+
 def test_kustomizations_name_files_that_are_there() -> None:
     """Every resource of a kustomization exists, and rainbow's has every file beside it."""
     for path in CRD.rglob("kustomization.yaml"):
@@ -190,7 +253,7 @@ def test_kustomizations_name_files_that_are_there() -> None:
     assert set(rainbow["resources"]) == beside
 
 
-@pytest.mark.parametrize("path", MINICLUSTERS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", MINICLUSTERS, ids=relative)
 def test_the_agent_understands_every_setting(path: Path) -> None:
     """The environment loads as settings without a word about names that are none."""
     environ = {
@@ -203,7 +266,7 @@ def test_the_agent_understands_every_setting(path: Path) -> None:
     assert loaded.cluster == minicluster(path)["metadata"]["name"]
 
 
-@pytest.mark.parametrize("path", MINICLUSTERS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", MINICLUSTERS, ids=relative)
 def test_where_the_agents_things_are(path: Path) -> None:
     """State is on a claim of its own, secrets come by reference, the port is the HTTP side's."""
     made = container(path)
@@ -227,7 +290,7 @@ def test_where_the_agents_things_are(path: Path) -> None:
     assert made["ports"] == [int(environ["RAINBOW_HTTP"].rpartition(":")[2])]
 
 
-@pytest.mark.parametrize("path", MINICLUSTERS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", MINICLUSTERS, ids=relative)
 def test_a_stop_fits_the_time_that_kubernetes_gives(path: Path) -> None:
     """The hook is one word, which the operator executes; a stop takes less than 30 s."""
     made = container(path)

@@ -27,12 +27,12 @@ RETRY: Final = 2.0
 
 
 class Manifests:
-    """The documents in a folder of manifests, by kind and name."""
+    """The documents in a folder of manifests and in its folder `rainbow`, by kind and name."""
 
     def __init__(self, folder: Path) -> None:
         self._documents = [
             document
-            for path in sorted(folder.rglob("*.yaml"))
+            for path in sorted([*folder.glob("*.yaml"), *folder.glob("rainbow/*.yaml")])
             for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
             if document and "metadata" in document
         ]
@@ -122,7 +122,7 @@ class MiniCluster:
         self._view = view
         (self._container,) = self._spec["containers"]
         self._folder: Path = network.folder / self.name
-        self._folder.mkdir()
+        self._folder.mkdir(exist_ok=True)  # deleted, and applied again
         self._config_map()
 
     @property

@@ -225,6 +225,8 @@ class Pod:
         for path, source in self.container.files.items():
             yield f"install -D -m 0755 {shlex.quote(str(source))} $root{path}"
         for path, source in self.container.links.items():
+            if str(source) == path:
+                continue  # it is there already, as this machine has it
             yield f"mkdir -p $root{os.path.dirname(path)}"  # noqa: PTH120 - text, of another root
             target = str(source.resolve())
             if target != path:  # what stands there on this machine, too, is not linked to itself

@@ -51,6 +51,7 @@ VERBS = (
     "satisfy",
     "scheduler",
     "demo",
+    "manifest",
     "completion",
     "version",
 )
@@ -88,6 +89,7 @@ SHORT_HELP = {
     "demo": (
         "Run scheduler, agent and workload manager on this machine, and two jobs through them."
     ),
+    "manifest": "Write the manifest of a MiniCluster whose agent joins rainbow by itself.",
     "completion": (
         "Print a script for SHELL that completes verbs, options, job ids and task names."
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from functools import partial
 
-from rainbow_agent.core.errors import UsageError
 from rainbow_agent.daemon.lock import lock_for_verb
 from rainbow_agent.fleet.build import FleetBuilder, credential_store, expect_config
 from rainbow_agent.fleet.credentials import registration_id
@@ -59,24 +58,26 @@ def register_once(settings: Settings) -> Session:
             return patiently(lambda: fleet.publish(session))
 
 
-def deregister_once(settings: Settings) -> None:
+def deregister_once(settings: Settings) -> str:
     """Take the cluster out of rainbow and forget its secret.
 
+    Returns:
+        Why there is nothing to do; "" when it is done.
+
     Raises:
-        UsageError: it is not registered, or a daemon runs on this state folder.
+        Fatal: a daemon runs on this state folder.
     """
     expect_config(settings)
     store = credential_store(settings)
-    secret = store.load()
-    if secret is None:
-        raise UsageError(
-            f"cluster {settings.cluster} is not registered: {store.describe()} has no secret"
-        )
     state_dir.prepare(settings.state_dir)
     with ExitStack() as stack:
         lock_for_verb(settings, stack, "deregister")
+        secret = store.load()
+        if secret is None:
+            return f"{store.describe()} has no secret of it"
         scheduler = stack.enter_context(closing(connect(settings)))
         patiently(lambda: scheduler.deregister(settings.cluster, secret.reveal()))
         store.forget()
         ledger = stack.enter_context(closing(SqliteLedger.open(settings.ledger_path)))
         ledger.close_registration(registration_id(secret.reveal()), SystemClock().now())
+    return ""
