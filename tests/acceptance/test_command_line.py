@@ -21,7 +21,7 @@ HEAVY = ("grpc", "google.protobuf", "flux", "_flux", "yaml", "archspec", "watchd
 
 def example_of(verb: str) -> list[str]:
     """The words of the example in a verb's help."""
-    with click.Context(main) as ctx:
+    with click.Context(main, **main.context_settings) as ctx:
         command = main.get_command(ctx, verb)
         assert command is not None
         text = " ".join(str(command.help).split())
@@ -36,7 +36,7 @@ def test_each_verb_shows_an_example_that_parses(verb: str) -> None:
     words = example_of(verb)
     words = words[words.index("rainbow-agent") + 1 :]
     assert words[0] == verb
-    with click.Context(main) as ctx:
+    with click.Context(main, **main.context_settings) as ctx:
         command = main.get_command(ctx, verb)
         assert command is not None
         command.make_context(verb, words[1:], parent=ctx).close()
@@ -45,7 +45,7 @@ def test_each_verb_shows_an_example_that_parses(verb: str) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_list_of_verbs_says_what_their_own_help_says(verb: str) -> None:
     """`--help` knows each verb's first sentence without importing the verb."""
-    with click.Context(main) as ctx:
+    with click.Context(main, **main.context_settings) as ctx:
         command = main.get_command(ctx, verb)
     assert command is not None
     assert SHORT_HELP[verb] == first_sentence(command)

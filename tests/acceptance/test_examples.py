@@ -34,7 +34,7 @@ tasks:
 
 def example_of(verb: str) -> str:
     """The line that a verb's help shows."""
-    with click.Context(main) as ctx:
+    with click.Context(main, **main.context_settings) as ctx:
         command = main.get_command(ctx, verb)
         assert command is not None
     found = re.search(r"Example: (.*)$", " ".join(str(command.help).split()))

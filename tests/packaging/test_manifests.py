@@ -17,7 +17,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from rainbow_agent.cli.manifest import command as manifest
+from rainbow_agent.cli import main
 from rainbow_agent.runtime import settings
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +100,7 @@ def test_each_minicluster_is_what_its_command_writes(path: Path) -> None:
     text = path.read_text()
     top = text.split("apiVersion")[0]
     words = re.sub(r"\\\n#", " ", top).partition("rainbow-agent manifest")[2]
-    done = CliRunner().invoke(manifest, shlex.split(words))
+    done = CliRunner().invoke(main, ["manifest", *shlex.split(words)])
     assert done.exit_code == 0, done.output
     assert text == top + done.output
 

@@ -25,7 +25,7 @@ from rainbow_agent.runtime.memory import keep_small
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals
 from rainbow_agent.storage import agent_lock, drain_file, log_level, runtime_file, state_dir
-from rainbow_agent.workload.choose import choose
+from rainbow_agent.workload.choose import Choice, choose
 
 log = logging.getLogger(__name__)
 
@@ -61,18 +61,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
         if service.watchdog_seconds is not None:
             watchdog = Watchdog(telemetry.loop_health, service.alive, service.watchdog_seconds / 2)
             stack.enter_context(watchdog.watching())
-        log.info(
-            "Starting rainbow-agent %s for cluster %s",
-            __version__,
-            settings.cluster,
-            extra={
-                "action": "starting",
-                "rainbow": settings.host,
-                "workload": choice.kind,
-                "because": choice.why,
-                "state_dir": str(settings.state_dir),
-            },
-        )
+        _say_starting(settings, choice)
         status = StatusWriter(settings, choice, service, since, clock)
         builder = DaemonBuilder(
             settings, choice, redact, service, status, telemetry, until_idle=until_idle
@@ -81,6 +70,21 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
             builder.build, stop=stop, telemetry=telemetry, clock=clock, status=status
         )
         return ends.run(restarts)
+
+
+def _say_starting(settings: Settings, choice: Choice) -> None:
+    log.info(
+        "Starting rainbow-agent %s for cluster %s",
+        __version__,
+        settings.cluster,
+        extra={
+            "action": "starting",
+            "rainbow": settings.host,
+            "workload": choice.kind,
+            "because": choice.why,
+            "state_dir": str(settings.state_dir),
+        },
+    )
 
 
 class _Ends:

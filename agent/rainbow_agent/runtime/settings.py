@@ -32,10 +32,6 @@ _SERVICE_LINKS = re.compile(
     r"RAINBOW_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)$"
 )
 
-#: An index at the end of a host's name, as StatefulSets and MiniClusters count them.
-_ORDINAL = re.compile(r"-\d{1,5}$")
-#: An IPv4 address at the end of a host's name, as EC2 and many DHCP servers write it.
-_ADDRESSED = re.compile(r"(^|-)\d{1,3}(-\d{1,3}){3}$")
 
 #: Where other programs read a proxy from (docs/decisions/0085).
 _PROXY_NAMES = ("grpc_proxy", "https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROXY")
@@ -275,7 +271,7 @@ def _other_sources(
         if text:
             yield name, text, f"file {config}"
     host = (hostname or socket.gethostname()).split(".")[0].lower()
-    yield "cluster", default_cluster(host), f"hostname {host}"
+    yield "cluster", parsing.default_cluster(host), f"hostname {host}"
 
 
 def _check_tls(values: Mapping[str, Any]) -> None:
@@ -345,15 +341,6 @@ def _derive_paths(values: dict[str, Any], environ: Mapping[str, str]) -> None:
         except RuntimeError:  # a pod's user may be in no list of users
             home = values["state_dir"]
         values["subsystems_dir"] = home / ".compspec" / "subsystems"
-
-
-def default_cluster(hostname: str) -> str:
-    """The name of a cluster after one of its hosts: `blue-0` is of `blue`.
-
-    The number at the end stays where it is part of an address (`ip-10-0-1-23`) or of a date
-    (`instance-20260628-063012`): the next host with such a name is not in the same cluster.
-    """
-    return hostname if _ADDRESSED.search(hostname) else _ORDINAL.sub("", hostname)
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:

@@ -72,15 +72,15 @@ def commands(command: click.Command, ctx: click.Context) -> Iterator[click.Comma
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_says_what_holds_without_an_option(verb: str) -> None:
-    """Each option that takes a value has its default there, and its variable if it is a setting."""
-    with click.Context(main) as ctx:
+    """Each option that may be left out has its default there, and its variable if it is a setting."""
+    with click.Context(main, **main.context_settings) as ctx:
         below = main.get_command(ctx, verb)
         assert below is not None
         for command in commands(below, ctx):
             for option in command.params:
-                if not isinstance(option, click.Option) or option.is_flag:
+                if not isinstance(option, click.Option) or option.is_flag or option.required:
                     continue
-                _, text = option.get_help_record(click.Context(command)) or ("", "")
+                _, text = option.get_help_record(click.Context(command, parent=ctx)) or ("", "")
                 assert "default: " in text, option.opts
                 if option.name in _FLAGS and verb != "scheduler":
                     assert f"[env: {env_name(option.name)}; " in text, option.opts

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rainbow_agent.cli.manifest import command
+from rainbow_agent.cli import main
 from rainbow_agent.cli.manifest.minicluster import MiniCluster, manifest, scalar
 from rainbow_agent.runtime import settings
 
@@ -19,14 +19,14 @@ PRINTABLE = st.text(st.characters(exclude_categories=["Cs"]))
 
 def written(*arguments: str) -> list[dict[str, Any]]:
     """The documents."""
-    done = CliRunner().invoke(command, ["--name", "blue", *arguments])
+    done = CliRunner().invoke(main, ["manifest", "--name", "blue", *arguments])
     assert done.exit_code == 0, done.output
     return list(yaml.safe_load_all(done.output))
 
 
 def refused(*arguments: str) -> str:
     """What it says; it has to fail, with status 2, and write nothing."""
-    done = CliRunner().invoke(command, ["--name", "blue", *arguments])
+    done = CliRunner().invoke(main, ["manifest", "--name", "blue", *arguments])
     assert done.exit_code == 2
     assert done.stdout == ""
     return done.stderr

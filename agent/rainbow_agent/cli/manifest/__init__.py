@@ -121,7 +121,9 @@ def _check(environ: Mapping[str, str]) -> None:
     multiple=True,
     help="What each pod may use; default: cpu=4, memory=8Gi.",
 )
-@click.option("--gpus", type=click.IntRange(0), default=0, help="NVIDIA GPUs in each pod.")
+@click.option(
+    "--gpus", type=click.IntRange(0), default=0, help="NVIDIA GPUs in each pod; default: none."
+)
 @click.option("--interactive", is_flag=True, help="People connect to it, and the agent is beside.")
 @click.option(
     "--deregister", is_flag=True, help="It takes the cluster out of rainbow, and ends: one node."
@@ -132,7 +134,7 @@ def _check(environ: Mapping[str, str]) -> None:
     "environ",
     metavar="NAME=VALUE",
     multiple=True,
-    help="A setting of the agent (RAINBOW_...), or any other variable.",
+    help="A setting of the agent (RAINBOW_...), or any other variable; default: none more.",
 )
 @click.option("--storage-class", default="", help="With ReadWriteMany; default: nodes' folders.")
 @click.option(
