@@ -72,7 +72,7 @@ def commands(command: click.Command, ctx: click.Context) -> Iterator[click.Comma
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_says_what_holds_without_an_option(verb: str) -> None:
-    """Each option that may be left out has its default there, and its variable if it is a setting."""
+    """Each option that may be left out has its default there, and its variable if it has one."""
     with click.Context(main, **main.context_settings) as ctx:
         below = main.get_command(ctx, verb)
         assert below is not None

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rainbow_agent.cli.history import JOBS_PER_READ, command
+from rainbow_agent.cli import main
+from rainbow_agent.cli.history import JOBS_PER_READ
 from rainbow_agent.core.model import Refusal
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -30,8 +31,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def export(folder: Path, *arguments: str) -> Result:
-    given = ["export", "--state-dir", str(folder), *arguments]
-    return CliRunner().invoke(command, given, env={"RAINBOW_CLUSTER": "demo"})
+    given = ["history", "export", "--state-dir", str(folder), *arguments]
+    return CliRunner().invoke(main, given, env={"RAINBOW_CLUSTER": "demo"})
 
 
 def test_a_job_a_line(folder: Path) -> None:
