@@ -1,7 +1,10 @@
 """The cluster graph: cluster, node, socket, core; a GPU under its socket, or under its node.
 
+Where the site says which rack a node is in, racks stand between the cluster and the nodes.
+
 Ids: the cluster is "0"; a node is 1 + its rank (its position, when ranks are not known), so that it
-keeps its id when other nodes come and go; what is in the nodes follows after the last node.
+keeps its id when other nodes come and go; what is in the nodes follows after the last node, and
+then come the racks.
 Metadata are those that fluxion reads of a vertex (flux-sched, resource_reader_jgf.cpp); a node is
 named by its hostname there, as it is here.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, Final
 
@@ -51,19 +55,31 @@ class ClusterGraph(Graph):
     shapes: tuple[Shape, ...]  # of `nodes`, one by one
 
     def __len__(self) -> int:
-        return 1 + len(self.nodes) + sum(len(shape.parts) for shape in self.shapes)
+        inside = sum(len(shape.parts) for shape in self.shapes)
+        return 1 + len(self.racks) + len(self.nodes) + inside
 
     def counts(self) -> dict[str, int]:
         """The sum of sizes a type; every vertex here has size 1."""
-        totals = Counter({"cluster": 1, "node": len(self.nodes)})
+        totals = Counter({"cluster": 1, "rack": len(self.racks), "node": len(self.nodes)})
         for shape in self.shapes:
             totals.update(shape.counts)
         return {type_: count for type_, count in totals.items() if count}
 
+    @cached_property
+    def racks(self) -> Mapping[str, str]:
+        """The racks' ids by their names; empty where none is known."""
+        first = max(map(int, self.node_ids), default=0) + 1
+        first += sum(len(shape.parts) for shape in self.shapes)
+        names = sorted({facts.rack for facts in self.nodes if facts.rack})
+        return {name: str(first + place) for place, name in enumerate(names)}
+
     def vertices(self) -> Iterator[Vertex]:
-        """The cluster, its nodes, then what is in them, node by node."""
+        """The cluster, its racks, its nodes, then what is in them, node by node."""
         top = f"/{self.cluster}0"
         yield _vertex(0, "cluster", 0, rank=-1, path=top, basename=self.cluster)
+        for number, (name, rack) in enumerate(self.racks.items()):
+            named = {"name": name}
+            yield _vertex(int(rack), "rack", number, rank=-1, path=f"{top}/{name}", extra=named)
         paths = _node_paths(top, self.nodes)
         for facts, id_, path in zip(self.nodes, self.node_ids, paths, strict=True):
             yield _node_vertex(facts, int(id_), path)
@@ -82,12 +98,18 @@ class ClusterGraph(Graph):
                 )
 
     def edges(self) -> Iterator[Edge]:
-        """From the cluster to its nodes, then within them, node by node."""
-        for id_ in self.node_ids:
-            yield Edge(ROOT, id_)
+        """From the cluster to its racks and nodes, then within the nodes, node by node."""
+        yield from self.edges_above()
         for id_, shape, first in zip(self.node_ids, self.shapes, self._starts(), strict=True):
             for place, part in enumerate(shape.parts, first):
                 yield Edge(id_ if part.parent is None else str(first + part.parent), str(place))
+
+    def edges_above(self) -> Iterator[Edge]:
+        """Those that lead down to the nodes."""
+        for rack in self.racks.values():
+            yield Edge(ROOT, rack)
+        for facts, id_ in zip(self.nodes, self.node_ids, strict=True):
+            yield Edge(self.racks.get(facts.rack, ROOT), id_)
 
     def _starts(self) -> Iterator[int]:
         """The id of the first part in each node."""
@@ -175,7 +197,7 @@ def _part(
 def _node_paths(top: str, nodes: Sequence[NodeFacts]) -> list[str]:
     """Each node's path. Brokers of one host (a test instance) share its name: later ones add -N."""
     later: Counter[str] = Counter()
-    used: set[str] = set()
+    used = {facts.rack for facts in nodes}
     paths = []
     for facts in nodes:
         name = facts.name
@@ -183,7 +205,7 @@ def _node_paths(top: str, nodes: Sequence[NodeFacts]) -> list[str]:
             later[facts.name] += 1
             name = f"{facts.name}-{later[facts.name]}"
         used.add(name)
-        paths.append(f"{top}/{name}")
+        paths.append(f"{top}/{facts.rack}/{name}" if facts.rack else f"{top}/{name}")
     return paths
 
 

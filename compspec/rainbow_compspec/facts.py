@@ -73,6 +73,7 @@ class NodeFacts:
     os: Mapping[str, str] = field(default_factory=dict)  # name, version, release, vendor, kernel
     mpi: Mapping[str, str] = field(default_factory=dict)  # implementation, version
     rank: int | None = None  # the workload manager's number for the node, when it has one
+    rack: str = ""  # where it stands, when the site says so
 
     @property
     def sockets(self) -> tuple[int, ...]:

@@ -61,7 +61,8 @@ def _(graph: ClusterGraph) -> Outline:
         for id_, shape in zip(graph.node_ids, graph.shapes, strict=True)
     ]
     root = Kept(ROOT, "cluster", 1, {})
-    return Outline((root, *nodes), tuple(Edge(ROOT, id_) for id_ in graph.node_ids))
+    racks = [Kept(id_, "rack", 1, {}) for id_ in graph.racks.values()]
+    return Outline((root, *racks, *nodes), tuple(graph.edges_above()))
 
 
 def _below(id_: str, children: Mapping[str, list[str]]) -> set[str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from rainbow_agent.core.errors import GraphExists, Rejected, SubsystemExists, SubsystemMissing
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_compspec.cluster import cluster_graph
+from rainbow_compspec.simulate import Simulation, simulate
+from rainbow_compspec.wire import Form, encode
 from support.servers import JOBSPEC, NODES_FREE, Join, make_graph, make_subsystem
 
 
@@ -129,3 +133,27 @@ def test_restoring_a_graph_that_is_there_is_rejected(
     name, _ = join()
     with pytest.raises(GraphExists):
         scheduler.restore_graph(name, make_graph())
+
+
+@pytest.mark.parametrize("form", [Form.FULL, Form.COMPACT, Form.POOLED])
+def test_racks_are_found_by_those_who_ask_for_them(
+    scheduler: RainbowScheduler, join: Join, form: Form
+) -> None:
+    """As other clients write them; nodes and cores are found below them as well."""
+    made = simulate(Simulation(nodes=4, sockets=1, cores=64))
+    racked = [replace(facts, rack=f"r{place // 2}") for place, facts in enumerate(made)]
+    graph = cluster_graph("blue", racked)
+    limit = 4_000_000
+    while (sent := encode(graph, limit)).form is not form:
+        limit = len(sent.text) - 1
+    name, _ = join(sent.text)
+
+    def fits(racks: int, nodes: int, cores: int) -> bool:
+        node = {"type": "node", "count": nodes, "with": [{"type": "core", "count": cores}]}
+        resource = {"type": "rack", "count": racks, "with": [node]}
+        return name in scheduler.satisfy({"resources": {"r": resource}}).clusters
+
+    assert fits(1, 1, 64)
+    assert fits(2, 2, 64)
+    assert not fits(3, 1, 1)
+    assert not fits(1, 5, 1)

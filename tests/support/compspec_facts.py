@@ -74,6 +74,7 @@ def nodes() -> st.SearchStrategy[NodeFacts]:
         gpus=_gpus,
         memory=st.none() | st.integers(0, 1 << 45),
         packages=_packages,
+        rack=st.sampled_from(["", "", "r1", "r2"]),
         rdma=st.none() | _ports,
         os=st.dictionaries(st.sampled_from(["name", "version", "release"]), _texts),
         mpi=st.dictionaries(st.sampled_from(["implementation", "version"]), _texts),

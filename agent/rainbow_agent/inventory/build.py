@@ -10,6 +10,7 @@ from rainbow_agent.core.ports import Workload
 from rainbow_agent.inventory.description import ClusterDescription
 from rainbow_agent.inventory.extractors import FluxExtractor, LocalExtractor
 from rainbow_agent.inventory.files import CompspecDir
+from rainbow_agent.inventory.racks import read_racks
 from rainbow_agent.inventory.spack_watch import SpackWatch, spack_files
 from rainbow_agent.inventory.survey import Discovery, Extractor
 from rainbow_agent.inventory.user_subsystems import UserSubsystems
@@ -78,6 +79,7 @@ def build_watcher(
         settle=Debounce(clock),
         telemetry=telemetry,
         everywhere=UserSubsystems(settings.subsystems_dir).read,
+        rack_of=read_racks(settings.racks),
         on_description=on_description,
     )
 

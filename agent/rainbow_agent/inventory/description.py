@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 from rainbow_agent.core.errors import NotDescribed
@@ -54,8 +54,15 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def describe_cluster(cluster: str, survey: Survey) -> ClusterDescription:
+def describe_cluster(
+    cluster: str, survey: Survey, rack_of: Callable[[str], str] = lambda _: ""
+) -> ClusterDescription:
     """The graphs of a cluster.
+
+    Args:
+        cluster: its name.
+        survey: of its nodes.
+        rack_of: the rack of the node with a name; "" where it is not known.
 
     Raises:
         NotDescribed: it has no node now; later it may.
@@ -66,7 +73,7 @@ def describe_cluster(cluster: str, survey: Survey) -> ClusterDescription:
         raise NotDescribed(
             f"cluster {cluster} has no node that is up and answers; it is registered when one does"
         )
-    nodes = [_facts(each) for each in counted]
+    nodes = [replace(facts, rack=rack_of(facts.name)) for facts in map(_facts, counted)]
     whole = cluster_graph(cluster, nodes)
     wire = encode(whole)
     described = [

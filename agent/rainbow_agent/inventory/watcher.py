@@ -77,6 +77,7 @@ class NodeWatcher:
         settle: Debounce,
         telemetry: Telemetry | None = None,
         everywhere: Callable[[], Subsystems] = dict,
+        rack_of: Callable[[str], str] = lambda _: "",
         on_description: Callable[[], None] = lambda: None,
     ) -> None:
         self._cluster = cluster
@@ -90,6 +91,7 @@ class NodeWatcher:
         self._end = stop
         self._settle = settle
         self._everywhere = everywhere
+        self._rack_of = rack_of
         self._placed: tuple[ClusterDescription, Subsystems, Site] | None = None
         self._wake = stop.wake_event()
         self._software_changed = threading.Event()
@@ -263,7 +265,7 @@ class NodeWatcher:
             self._telemetry.conditions.clear(ConditionName.CLUSTER_NOT_DESCRIBED)
             return
         try:
-            description = describe_cluster(self._cluster, survey)
+            description = describe_cluster(self._cluster, survey, self._rack_of)
         except (NotDescribed, CompspecError) as exc:
             self._telemetry.conditions.set(ConditionName.CLUSTER_NOT_DESCRIBED, str(exc))
             self._fail(exc)

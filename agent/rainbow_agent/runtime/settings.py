@@ -149,6 +149,9 @@ class Settings:
     extract_timeout: float = _setting(
         parsing.seconds, 10.0, "seconds that a node may take to describe itself"
     )
+    racks: Path | None = _setting(
+        parsing.path, None, "a file that says which nodes are in which rack (docs/compspec.md)"
+    )
     subsystems_dir: Path = _setting(
         parsing.path,
         Path(),

@@ -41,6 +41,7 @@ def test_counts_are_the_sums_of_the_nodes(machine: tuple[NodeFacts, ...]) -> Non
     counts = Counter(cluster_graph("blue", machine).counts())
     assert counts["cluster"] == 1
     assert counts["node"] == len(machine)
+    assert counts["rack"] == len({facts.rack for facts in machine if facts.rack})
     assert counts["core"] == sum(len(facts.cores) for facts in machine)
     assert counts["gpu"] == sum(len(facts.gpus) for facts in machine)
     assert counts["socket"] == sum(len(set(facts.sockets) - {UNKNOWN_SOCKET}) for facts in machine)
@@ -77,6 +78,25 @@ def test_levels_and_places() -> None:
         "/blue0/blue-0/socket1/gpu0",
         "/blue0/blue-0/gpu1",
     ]
+
+
+def test_racks_stand_between_the_cluster_and_its_nodes() -> None:
+    """Where they are known; their ids come last, so that those of the nodes stay."""
+    made = simulate(parse("nodes=3,cores=1"))
+    stands = ("r2", "", "r1")
+    racked = [replace(facts, rack=rack) for facts, rack in zip(made, stands, strict=True)]
+    graph = cluster_graph("blue", racked)
+    paths = {v.id: v.metadata["paths"]["containment"] for v in graph.vertices()}
+    assert graph.node_ids == cluster_graph("blue", made).node_ids
+    assert (paths["1"], paths["2"], paths["3"]) == (
+        f"/blue0/r2/{made[0].name}",
+        f"/blue0/{made[1].name}",
+        f"/blue0/r1/{made[2].name}",
+    )
+    racks = {v.metadata["name"]: v.id for v in graph.vertices() if v.type == "rack"}
+    assert sorted(racks) == ["r1", "r2"]
+    edges = {(edge.source, edge.target) for edge in graph.edges()}
+    assert {(ROOT, racks["r1"]), (racks["r2"], "1"), (racks["r1"], "3"), (ROOT, "2")} <= edges
 
 
 def test_a_node_keeps_its_id_when_another_leaves() -> None:

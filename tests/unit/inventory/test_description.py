@@ -32,6 +32,16 @@ def test_the_graph_has_what_can_be_scheduled() -> None:
     assert [core["id"] for core in cores] == [1, 3]
 
 
+def test_the_sites_racks_are_in_the_graph() -> None:
+    """A rack with its nodes, where the site says where they are."""
+    racks = {"blue-0": "r1", "blue-1": "r1"}
+    graph = describe_cluster("blue", survey_of(views(3)), lambda name: racks.get(name, "")).graph
+    found = vertices(graph)
+    (rack,) = (id_ for id_, metadata in found.items() if metadata["type"] == "rack")
+    edges = {(e["source"], e["target"]) for e in json.loads(graph.text)["graph"]["edges"]}
+    assert {("0", rack), (rack, "1"), (rack, "2"), ("0", "3")} <= edges
+
+
 def test_who_is_down_or_silent_is_left_out() -> None:
     """A node keeps its id, so that the others' do not move."""
     ranks = FakeExtractor()
