@@ -103,8 +103,10 @@ class FluxRecords:
         Flux has no call for the end of an eventlog, and tells how long one is to nobody: all of
         it is read, event by event, and what is too old is dropped at once.
         """
-        if not any(event.name == "start" for event in self.eventlog(flux_id)):
+        names = {event.name for event in self.eventlog(flux_id)}
+        if "start" not in names:
             return OutputTail([], cut=False)  # a watch would wait until it starts
+        runs = "clean" not in names
         self._connection.request(
             EVENTLOG_WATCH,
             {"id": flux_id, "path": _OUTPUT, "flags": 0},
@@ -114,8 +116,8 @@ class FluxRecords:
         kept, heard = _Kept(size), False
         while deadline.left() > 0:
             answers = self._connection.receive(_QUIET_S if heard else deadline.poll_interval())
-            if heard and not answers:
-                return kept.tail()  # it runs, and this is what it wrote so far
+            if heard and runs and not answers:
+                return kept.tail()  # what it wrote so far; of one that is over, the end is said
             for answer in answers:
                 heard = True
                 if answer.error in _OVER:
