@@ -127,6 +127,28 @@ def _(patient: Patient) -> None:
     patient.set(cluster="No Name")
 
 
+def closed(patient: Patient, path: Path) -> None:
+    """As if it were another user's; root may look into everything."""
+    really = os.access
+    patient.monkeypatch.setattr(
+        os, "access", lambda other, mode: other != path and really(other, mode)
+    )
+
+
+@makes("config-other-user")
+def _(patient: Patient) -> None:
+    config = patient.folder / "rainbow-config.yaml"
+    config.write_bytes((patient.state / config.name).read_bytes())
+    config.chmod(0o600)
+    patient.set(config=config)
+    closed(patient, config)
+
+
+@makes("state-other-user")
+def _(patient: Patient) -> None:
+    closed(patient, patient.state)
+
+
 @makes("state-unusable")
 def _(patient: Patient) -> None:
     (patient.folder / "file").touch()

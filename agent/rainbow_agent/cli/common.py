@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
+from rainbow_agent.cli.owners import belongs_to
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings, default_of, env_name, load
@@ -89,10 +90,12 @@ def load_settings(flags: dict[str, str | None]) -> Settings:
 
 def from_config(path: Path) -> Mapping[str, str]:
     """What settings take out of a rainbow-config.yaml, as settings.load wants it."""
-    if is_missing(path):
-        return {}
+    if is_missing(path) or not os.access(path.parent, os.X_OK):
+        return {}  # of a closed state folder each verb says whose it is
     from rainbow_agent.fleet import rainbow_config  # noqa: PLC0415 - yaml only when needed
 
+    if not os.access(path, os.R_OK):
+        raise UsageError(belongs_to(str(path), path))
     config = rainbow_config.load(path)
     if config is None:
         return {}

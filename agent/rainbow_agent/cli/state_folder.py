@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import pwd
 import stat
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
 
+from rainbow_agent.cli.owners import belongs_to, command_typed
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import agent_lock, runtime_file
@@ -34,7 +34,7 @@ def expect_folder(settings: Settings) -> None:
     except OSError as exc:
         raise UsageError(
             f"cannot read state folder {path} (from {source}): {exc.strerror}. Run"
-            f" `{_command()}` as the user that the daemon runs as"
+            f" `{command_typed()}` as the user that the daemon runs as"
         ) from exc
     if not stat.S_ISDIR(facts.st_mode):
         raise UsageError(
@@ -42,7 +42,7 @@ def expect_folder(settings: Settings) -> None:
             " --state-dir or RAINBOW_STATE_DIR"
         )
     if not os.access(path, os.R_OK | os.X_OK):
-        _belongs_to(settings, facts.st_uid)
+        _belongs_to(settings)
 
 
 def expect_own(settings: Settings) -> None:
@@ -57,7 +57,7 @@ def expect_own(settings: Settings) -> None:
     except OSError:
         return  # not there: made when it is needed
     if owner not in (os.geteuid(), 0):
-        _belongs_to(settings, owner)
+        _belongs_to(settings)
 
 
 def expect_daemon(settings: Settings) -> None:
@@ -69,8 +69,8 @@ def expect_daemon(settings: Settings) -> None:
     if agent_lock.running(settings.state_dir) is None:
         raise UsageError(
             f"no daemon is using {settings.state_dir}. Name the state folder of the one you mean"
-            f" (--state-dir, RAINBOW_STATE_DIR), or use `{_command()} --offline`, which holds for"
-            " the next start"
+            f" (--state-dir, RAINBOW_STATE_DIR), or use `{command_typed()} --offline`, which holds"
+            " for the next start"
         )
 
 
@@ -87,18 +87,6 @@ def offline_option(text: str) -> Callable[[Any], Any]:
     return click.option("--offline", is_flag=True, help=text)
 
 
-def _belongs_to(settings: Settings, uid: int) -> NoReturn:
-    try:
-        name, user = pwd.getpwuid(uid).pw_name, pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name, user = f"user {uid}", f"'#{uid}'"
-    raise UsageError(
-        f"state folder {settings.state_dir} belongs to {name}: run"
-        f" `sudo -u {user} {_command()} --state-dir {settings.state_dir}`"
-    )
-
-
-def _command() -> str:
-    """The verb as it was typed, without its arguments."""
-    context = click.get_current_context(silent=True)
-    return context.command_path if context else "rainbow-agent"
+def _belongs_to(settings: Settings) -> NoReturn:
+    folder = settings.state_dir
+    raise UsageError(belongs_to(f"state folder {folder}", folder, f" --state-dir {folder}"))

@@ -67,7 +67,11 @@ def load(path: Path) -> RainbowConfig | None:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as exc:
+    except OSError as exc:
+        raise UsageError(
+            f"{path}: cannot read the rainbow configuration: {exc.strerror or exc}"
+        ) from exc
+    except UnicodeDecodeError as exc:
         raise UsageError(f"{path}: cannot read the rainbow configuration: {exc}") from exc
     try:
         document = yaml.safe_load(text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,6 +122,50 @@ def test_drain_names_the_cluster_of_the_daemon(
     found = verb("drain", folder=tmp_path)
     lock.release()
     assert "Cluster teal takes no new jobs" in found.stdout
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder with a ledger and a configuration that this user may not open."""
+    (tmp_path / "ledger.sqlite").write_text("not to be opened")
+    (tmp_path / "rainbow-config.yaml").write_text("{}")
+    really = os.access
+
+    def access(path: str | Path, mode: int, **kwargs: bool) -> bool:
+        mine = not str(path).startswith(str(tmp_path))
+        return mine and really(path, mode, **kwargs)
+
+    monkeypatch.setattr(os, "access", access)
+    return tmp_path
+
+
+WHOSE = f"belongs to {pwd.getpwuid(os.geteuid()).pw_name}: run `sudo -u "
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["jobs"], ["status"], ["explain", "1"], ["logs", "1"], ["cancel", "1"], ["drain"]],
+)
+def test_another_users_folder_has_one_answer(verb: Verb, words: list[str], closed: Path) -> None:
+    """Whose it is, and the command that works."""
+    found = verb(*words, folder=closed)
+    assert found.exit_code == 2
+    assert f"error: state folder {closed} {WHOSE}" in found.stderr
+    assert f"rainbow-agent {words[0]} --state-dir {closed}`" in found.stderr
+
+
+def test_doctor_looks_at_the_rest_where_the_folder_is_another_users(
+    verb: Verb, closed: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It advises to repair nothing, skips what is in there, and writes its bundle."""
+    bundle = tmp_path_factory.mktemp("bundle") / "b.tar.gz"
+    found = verb("doctor", "--bundle", str(bundle), "-o", "json", folder=closed)
+    lines = {line["check"]: line for line in json.loads(found.stdout)}
+    assert lines["state"]["fault"] == "state-other-user"
+    assert WHOSE in lines["state"]["text"]
+    assert {lines[check]["level"] for check in ("ledger", "clock", "daemon")} == {"skip"}
+    assert "epair" not in str(lines["secrets"])
+    assert bundle.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,9 +125,9 @@ def _bundle(path: Path, findings: list[Finding], flags: Mapping[str, str | None]
         if config is not None:
             secrets |= {config.scheduler_secret, config.cluster_secret}
             secrets |= {cluster.token for cluster in config.clusters}
-        logs = sorted(settings.state_dir.glob("*.log")) + sorted(
-            (settings.state_dir / "workload").glob("*.log")
-        )
+        with suppress(OSError):  # another user's folder, which `state` is about
+            logs = sorted(settings.state_dir.glob("*.log"))
+            logs += sorted((settings.state_dir / "workload").glob("*.log"))
     try:
         names = bundle.write(path, parts, logs, secrets)
     except OSError as exc:

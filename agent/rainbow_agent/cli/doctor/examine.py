@@ -44,19 +44,26 @@ def examine(
         return
     yield from local.settings_lines(findings, settings)
     secret, problem = _own_secret(settings)
-    if problem:
+    if problem and not any(each.fault == "config-other-user" for each in findings):
         findings.append(found("config-broken", problem))
     yield from local.secrets(findings, settings, registered=secret is not None)
     yield from local.name(findings, settings)
-    yield from local.state(settings)
+    (folder,) = local.state(settings)
+    yield folder
     tls = [each for each in findings if each.check == "tls"]
     yield from with_skipped(_rainbow(settings, secret, tls), RAINBOW_LINKS)
     yield from with_skipped(workloads.workload(settings, environ, run_job=run_job), WORKLOAD_LINKS)
-    yield from local.ledger(settings)
+    closed = folder.fault == "state-other-user"
+    yield from _unseen("ledger") if closed else local.ledger(settings)
     yield from local.free_space(settings)
     yield from local.spack(environ)
-    yield from local.clock(settings, SystemClock().now())
-    yield from _daemon(look(settings))
+    yield from _unseen("clock") if closed else local.clock(settings, SystemClock().now())
+    yield from _unseen("daemon") if closed else _daemon(look(settings))
+
+
+def _unseen(check: str) -> Iterator[Finding]:
+    """What is in another user's state folder."""
+    yield Finding(check, Level.SKIP, "not looked at: it needs `state`")
 
 
 def _rainbow(settings: Settings, secret: Secret | None, tls: list[Finding]) -> Iterator[Finding]:

@@ -117,6 +117,19 @@ FAULTS: Final = {
         "Rainbow would reject this cluster name, or misread it.",
         "Set RAINBOW_CLUSTER to 1 to 63 characters of a-z, 0-9 and '-'.",
     ),
+    "config-other-user": Fault(
+        "secrets",
+        _WRONG,
+        "rainbow-config.yaml belongs to another user, who alone may read it.",
+        "Run the command as that user, as the line says.",
+    ),
+    "state-other-user": Fault(
+        "state",
+        _WRONG,
+        "The state folder belongs to another user: what is in it cannot be looked at.",
+        "Run the command as that user, as the line says. Leave the folder to them: the daemon needs"
+        " it.",
+    ),
     "state-unusable": Fault(
         "state",
         _WRONG,

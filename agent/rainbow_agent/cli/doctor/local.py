@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from rainbow_agent.cli.doctor.faults import Finding, found, well
+from rainbow_agent.cli.owners import belongs_to
 from rainbow_agent.core.errors import Fatal, LedgerError, RainbowAgentError, UsageError
 from rainbow_agent.fleet.build import missing_config
 from rainbow_agent.runtime.settings import Settings, load
@@ -67,7 +68,7 @@ def _sorted(text: str) -> Finding:
         return found("tls-file", text)
     if text.startswith("RAINBOW_"):
         return found("setting-unusable", text)
-    return found("config-broken", text)
+    return found("config-other-user" if " belongs to " in text else "config-broken", text)
 
 
 def _drop(text: str, environ: dict[str, str], flags: dict[str, str | None]) -> bool:
@@ -134,6 +135,8 @@ def state(settings: Settings) -> Iterator[Finding]:
         near = near.parent
     if not near.is_dir():
         yield found("state-unusable", f"{near} is not a folder")
+    elif near == folder and not os.access(near, os.R_OK | os.W_OK | os.X_OK):
+        yield found("state-other-user", belongs_to(f"state folder {folder}", folder))
     elif not os.access(near, os.W_OK | os.X_OK):
         yield found("state-unusable", f"{near} is not writable by user {os.getuid()}")
     elif near == folder and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
