@@ -144,15 +144,13 @@ def _send(
             found = patiently(lambda: find(scheduler, job.plan, selection.cluster))
             _show_fitting(job, found, output)
             return
-        chosen, found = patiently(
-            lambda: send(
-                scheduler,
-                job,
-                selection,
-                tokens=tokens,
-                fallback_token=settings.token.reveal(),
-                config_file=str(settings.config),
-            )
+        chosen, found = send(
+            scheduler,
+            job,
+            selection,
+            tokens=tokens,
+            fallback_token=settings.token.reveal(),
+            config_file=str(settings.config),
         )
     _show_sent(job, chosen, found, output)
 

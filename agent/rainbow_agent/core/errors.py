@@ -37,6 +37,10 @@ class Unavailable(Transient):
     """The rainbow scheduler cannot be reached, is slow, or its database is locked."""
 
 
+class DatabaseLocked(Unavailable):
+    """The rainbow scheduler's database is locked: it answered, and did nothing."""
+
+
 class WorkloadUnavailable(Transient):
     """The workload manager (Flux, or the local one) cannot be reached."""
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rainbow_agent.core.errors import DatabaseLocked, Unavailable
 from rainbow_agent.core.model import Plan
 from rainbow_agent.core.ports import Scheduler
 from rainbow_agent.fleet.choosing import NoClusterFits, Selection, choose
 from rainbow_agent.fleet.fitting import Fitting, fitting
+from rainbow_agent.fleet.retry import patiently
 from rainbow_agent.jobspec.asking import questions, unasked
 from rainbow_agent.jobspec.once import with_key
 from rainbow_agent.jobspec.plan import plan_text
@@ -91,8 +93,59 @@ def send(
 
     Raises:
         NoClusterFits: none fits, none may be used, or none passes the selection.
+        Unavailable: rainbow does not answer; where the job may be stored all the same, it says so.
     """
-    found = find(scheduler, job.plan, selection.cluster)
+
+    def ask() -> tuple[Fitting, dict[str, str]]:
+        found = find(scheduler, job.plan, selection.cluster)
+        usable = _usable(found, selection, tokens, fallback_token, config_file)
+        if selection.on_our_side:
+            chosen = choose(scheduler, usable, job.document, selection)
+            usable = {chosen: usable[chosen]}
+        return found, usable
+
+    found, usable = patiently(ask)
+    cluster = patiently(lambda: _hand_over(scheduler, job, selection, usable))
+    if isinstance(cluster, Unavailable):
+        raise cluster
+    return cluster, found
+
+
+def _hand_over(
+    scheduler: Scheduler, job: Job, selection: Selection, usable: Mapping[str, str]
+) -> str | Unavailable:
+    """SubmitJob; or the error after which it must not be called again.
+
+    Raises:
+        Unavailable: it may be called again: nothing was stored, or the job has a key.
+    """
+    own = selection.on_our_side
+    text, algorithm = to_wire(job.document), "random" if own else selection.algorithm
+    options = {} if own else selection.options
+    try:
+        (cluster,) = scheduler.submit(
+            job.name, usable, text, select=algorithm, select_options=options
+        )
+    except DatabaseLocked:
+        raise
+    except Unavailable as exc:
+        if job.plan.once:
+            raise
+        return Unavailable(
+            f"{exc}. It is not known whether rainbow has the job: look for it before you send it"
+            " again. With a key (--once KEY) a job can be sent again, and runs once"
+        )
+    return cluster
+
+
+def _usable(
+    found: Fitting,
+    selection: Selection,
+    tokens: Mapping[str, str],
+    fallback_token: str,
+    config_file: str,
+) -> dict[str, str]:
+    """The clusters that fit and that we have a token for."""
     wanted = (selection.cluster,) if selection.cluster else found.clusters
     usable = {c: tokens.get(c, fallback_token) for c in wanted}
     usable = {cluster: token for cluster, token in usable.items() if token}
@@ -104,14 +157,7 @@ def send(
             " its own rainbow-config.yaml: copy it from there, or set RAINBOW_TOKEN for all"
             " clusters that are not listed"
         )
-    algorithm, options = selection.algorithm, selection.options
-    if selection.on_our_side:
-        chosen = choose(scheduler, usable, job.document, selection)
-        usable, algorithm, options = {chosen: usable[chosen]}, "random", {}
-    (cluster,) = scheduler.submit(
-        job.name, usable, to_wire(job.document), select=algorithm, select_options=options
-    )
-    return cluster, found
+    return usable
 
 
 def _none_fits(found: Fitting) -> str:

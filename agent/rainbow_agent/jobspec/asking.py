@@ -38,7 +38,9 @@ _ANY_NODE: Final[Mapping[str, Any]] = {"type": "node", "count": 1}
 
 def questions(plan: Plan) -> AllOf:
     """The clusters that can run every task of a plan; equal questions are there once."""
-    parts = [part for task in plan.tasks for part in _task(task)]
+    plain = dict.fromkeys(shape_in(task.jobspec) for task in plan.tasks if not task.options)
+    parts = [part for shape in plain for part in _shape(shape)]
+    parts += [part for task in plan.tasks for part in _task(task)]
     return AllOf(_flat(parts))
 
 
@@ -56,11 +58,12 @@ def _of(option: Option) -> Iterator[Need]:
 
 
 def _task(task: PlannedTask) -> Iterator[Question]:
-    """A task, and what the tasks in it require; their shapes lie within the group's."""
+    """A task between whose nodes there is a choice, and what the tasks in it require.
+
+    The shapes of these lie within the group's.
+    """
     if task.options:
         yield _any(_option(option) for option in task.options)
-    else:
-        yield from _shape(shape_in(task.jobspec))
     for inner in task.tasks:
         yield from _inside(inner)
 
@@ -206,8 +209,4 @@ def _flat(parts: Sequence[Question]) -> tuple[Question, ...]:
 
 
 def _distinct(parts: Iterable[Question]) -> tuple[Question, ...]:
-    found: list[Question] = []
-    for part in parts:
-        if part not in found:
-            found.append(part)
-    return tuple(found)
+    return tuple({repr(part): part for part in parts}.values())  # what they hold has no hash

@@ -10,6 +10,7 @@ import pytest
 from rainbow_agent.core.errors import (
     ClusterExists,
     ClusterUnknown,
+    DatabaseLocked,
     GraphExists,
     RainbowAgentError,
     Rejected,
@@ -54,8 +55,8 @@ def test_what_may_pass_is_transient_and_what_will_not_is_not() -> None:
         ("the job asks that its request denied be", Rejected),
         ("subsystem cluster already exists for cluster blue", SubsystemExists),
         ("cluster nodes are required", errors.NodesRequired),
-        ("database is locked", Unavailable),
-        ("database table is locked: jobs", Unavailable),
+        ("database is locked", DatabaseLocked),
+        ("database table is locked: jobs", DatabaseLocked),
         ("unable to open database file: no such file or directory", Unavailable),
         ("database or disk is full", Unavailable),
         ("disk I/O error", Unavailable),

@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from rainbow_agent.core.errors import (
     ClusterExists,
     ClusterUnknown,
+    DatabaseLocked,
     GraphExists,
     RainbowAgentError,
     Rejected,
@@ -93,6 +94,7 @@ _BY_TEXT: Final[Mapping[grpc.StatusCode, tuple[tuple[re.Pattern[str], _ErrorType
         ),
         # Somebody replaces a cluster's graph at this moment: every Satisfy fails meanwhile.
         (re.compile("^the subsystem cluster does not exist$"), Unavailable),
+        (re.compile("database (table )?is locked", re.IGNORECASE), DatabaseLocked),
         (_DATABASE, Unavailable),
         # gRPC's own words when the connection breaks in the middle of an answer.
         (re.compile("stream removed|socket closed|connection reset", re.IGNORECASE), Unavailable),
