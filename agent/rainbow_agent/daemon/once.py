@@ -6,10 +6,11 @@ from contextlib import ExitStack, closing
 from functools import partial
 
 from rainbow_agent.daemon.lock import lock_for_verb
-from rainbow_agent.fleet.build import FleetBuilder, credential_store, expect_config
+from rainbow_agent.fleet.build import FleetBuilder, credential_store
 from rainbow_agent.fleet.credentials import registration_id
 from rainbow_agent.fleet.grpc.connect import connect
 from rainbow_agent.fleet.retry import patiently
+from rainbow_agent.fleet.secret_copy import expect_config
 from rainbow_agent.fleet.session import Session
 from rainbow_agent.inventory.build import build_watcher
 from rainbow_agent.runtime.clock import SystemClock

@@ -16,8 +16,8 @@ from rainbow_agent.daemon.process import expect_address_space, keep_private
 from rainbow_agent.daemon.restart import RestartLoop
 from rainbow_agent.daemon.status_writer import StatusWriter
 from rainbow_agent.daemon.systemd import Watchdog
-from rainbow_agent.fleet.build import expect_config
 from rainbow_agent.fleet.grpc.connect import check_tls
+from rainbow_agent.fleet.secret_copy import expect_config
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import set_level, set_up, when
 from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry

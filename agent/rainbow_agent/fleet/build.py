@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.model import Drain
 from rainbow_agent.core.ports import Clock, Workload
 from rainbow_agent.fleet.contact import Contact
@@ -27,42 +26,6 @@ from rainbow_agent.runtime.loops import Loop, Telemetry
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
-
-
-def missing_config(settings: Settings) -> str:
-    """Why the rainbow-config.yaml that was named cannot be the right one; "" when it may be.
-
-    Without it the agent would register a cluster that is registered: rainbow gives a secret once,
-    and a mistyped name would look like a secret that was lost. The agent's own copy tells
-    (docs/decisions/0087).
-    """
-    named = settings.sources.get("config", "default")
-    if named == "default" or settings.config.exists():
-        return ""
-    kept = SecretCopy(settings.state_dir, cluster=settings.cluster, host=settings.host)
-    known = kept.belongs_to()
-    if known is None:
-        return ""
-    # What the file would have said is unknown now, so only what was given elsewhere tells.
-    another = known[0] != settings.cluster and not settings.sources["cluster"].startswith("host")
-    elsewhere = known[1] != settings.host and settings.sources["host"] != "default"
-    if another or elsewhere:
-        return ""
-    return (
-        f"there is no file {settings.config} ({named} names it), and cluster {known[0]} is"
-        f" registered: its secret is in another rainbow-config.yaml (and its copy in {kept})."
-        " Correct the name; if the file was removed on purpose, remove that copy too"
-    )
-
-
-def expect_config(settings: Settings) -> None:
-    """See that the rainbow-config.yaml that was named is there, if the cluster is registered.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if problem := missing_config(settings):
-        raise UsageError(problem)
 
 
 def credential_store(settings: Settings, redact: Redact | None = None) -> ConfigFileStore:

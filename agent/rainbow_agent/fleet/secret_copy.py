@@ -11,8 +11,10 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from rainbow_agent.core.errors import UsageError
 from rainbow_agent.runtime.files import replacing
 from rainbow_agent.runtime.setting_types import Secret
+from rainbow_agent.runtime.settings import Settings
 
 _COPY_FILE: Final = "cluster-secret.json"
 
@@ -60,3 +62,39 @@ class SecretCopy:
 
     def __str__(self) -> str:
         return str(self._path)
+
+
+def missing_config(settings: Settings) -> str:
+    """Why the rainbow-config.yaml that was named cannot be the right one; "" when it may be.
+
+    Without it the agent would register a cluster that is registered: rainbow gives a secret once,
+    and a mistyped name would look like a secret that was lost. The agent's own copy tells
+    (docs/decisions/0087).
+    """
+    named = settings.sources.get("config", "default")
+    if named == "default" or settings.config.exists():
+        return ""
+    kept = SecretCopy(settings.state_dir, cluster=settings.cluster, host=settings.host)
+    known = kept.belongs_to()
+    if known is None:
+        return ""
+    # What the file would have said is unknown now, so only what was given elsewhere tells.
+    another = known[0] != settings.cluster and not settings.sources["cluster"].startswith("host")
+    elsewhere = known[1] != settings.host and settings.sources["host"] != "default"
+    if another or elsewhere:
+        return ""
+    return (
+        f"there is no file {settings.config} ({named} names it), and cluster {known[0]} is"
+        f" registered: its secret is in another rainbow-config.yaml (and its copy in {kept})."
+        " Correct the name; if the file was removed on purpose, remove that copy too"
+    )
+
+
+def expect_config(settings: Settings) -> None:
+    """See that the rainbow-config.yaml that was named is there, if the cluster is registered.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if problem := missing_config(settings):
+        raise UsageError(problem)

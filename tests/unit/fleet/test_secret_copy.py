@@ -10,9 +10,8 @@ import pytest
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.model import Credentials
 from rainbow_agent.fleet import rainbow_config
-from rainbow_agent.fleet.build import expect_config
 from rainbow_agent.fleet.credentials import ConfigFileStore
-from rainbow_agent.fleet.secret_copy import SecretCopy
+from rainbow_agent.fleet.secret_copy import SecretCopy, expect_config
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import load
 

@@ -13,7 +13,7 @@ from typing import Final
 from rainbow_agent.cli.doctor.faults import Finding, found, well
 from rainbow_agent.cli.owners import belongs_to
 from rainbow_agent.core.errors import Fatal, LedgerError, RainbowAgentError, UsageError
-from rainbow_agent.fleet.build import missing_config
+from rainbow_agent.fleet.secret_copy import missing_config
 from rainbow_agent.runtime.settings import Settings, load
 from rainbow_agent.storage import disk, runtime_file
 from rainbow_agent.storage.ledger import SqliteLedger

@@ -12,9 +12,6 @@ from rainbow_agent.core.errors import Fatal, RainbowAgentError, UsageError
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.obstacles import ObstacleKind
 from rainbow_agent.core.ports import Workload
-from rainbow_agent.jobs.run_once import Run
-from rainbow_agent.jobspec.plan import plan_text
-from rainbow_agent.jobspec.simple import simple_jobspec
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import counted
 from rainbow_agent.runtime.settings import Settings
@@ -126,6 +123,10 @@ def _versions(workload: FluxWorkload) -> Finding:
 
 def _job(workload: Workload, stop: Stop) -> Finding:
     """One core, `true`, through the same planner and dispatcher's order as every job."""
+    from rainbow_agent.jobs.run_once import Run  # noqa: PLC0415 - the planner: only when it is used
+    from rainbow_agent.jobspec.plan import plan_text  # noqa: PLC0415 - likewise
+    from rainbow_agent.jobspec.simple import simple_jobspec  # noqa: PLC0415 - likewise
+
     clock = SystemClock()
     plan = plan_text(json.dumps(simple_jobspec(["true"], name="doctor")))
     key = JobKey("doctor", int(clock.now() * 1000))
