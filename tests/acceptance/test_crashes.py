@@ -17,6 +17,7 @@ from rainbow_agent.runtime.fault_injection import CrashPoint
 from support.common import eventually
 from support.crash_disk import LET_GO, OFFERED, ON_DISK
 from support.crashes import Ground, diamond, grouped, long, set_up
+from support.desk import Desk
 from support.servers import SchedulerKind
 from support.site import missing_parts
 from support.tiers import sample
@@ -280,6 +281,24 @@ def a_loss(ground: Ground, point: CrashPoint, folder: Path) -> None:
         stage.tells_all()
 
 
+# -- what its sender is told ----------------------------------------------------------------------
+
+
+def news(ground: Ground, point: CrashPoint, folder: Path) -> None:
+    """Killed while the sender of a job is told of its end: in the end they know it, once."""
+    with set_up(folder, ground.kind, flux=ground.flux) as stage:
+        desk = Desk(stage.site, folder / "sender")
+        desk.make_inbox()
+        handle = desk.submit("true")
+        stage.dies_at(point)
+        stage.finishes("true")
+        stage.tells_all()
+        (job,) = desk.sender.show("status", handle)
+        assert (job["state"], job["tasks"][0]["exit_code"]) == ("completed", 0)
+        assert job["id"] == stage.row("true").key.id
+        assert stage.site.fleet.waiting() == []
+
+
 Story = Callable[[Ground, CrashPoint, Path], None]
 STORIES: dict[CrashPoint, Story] = {
     **dict.fromkeys(ON_DISK, a_job),
@@ -291,6 +310,9 @@ STORIES: dict[CrashPoint, Story] = {
     CrashPoint.REPORT_MADE: a_report,
     CrashPoint.REPORTED: a_report,
     CrashPoint.REPORT_NOTED: a_report,
+    CrashPoint.NEWS_MADE: news,
+    CrashPoint.NEWS_TOLD: news,
+    CrashPoint.NEWS_NOTED: news,
     CrashPoint.HISTORY_READ: a_start,
     CrashPoint.HISTORY_WRITTEN: a_start,
     CrashPoint.RECOVERED: a_start,

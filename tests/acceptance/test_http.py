@@ -19,7 +19,7 @@ from support.http import Visitor
 from support.servers import SchedulerKind
 from support.site import Site, missing_parts, running_site
 
-LOOPS = ("main", "journal", "reporter", "lookout", "http")
+LOOPS = ("main", "journal", "reporter", "messenger", "lookout", "http")
 PLACES = [
     pytest.param(SchedulerKind.EMBEDDED, False, id="embedded"),
     pytest.param(

@@ -182,6 +182,27 @@ STEPS: Final = (
         "has nothing left to do for the job",
     ),
     Step(
+        CrashPoint.NEWS_MADE,
+        "a message to the sender of a job with a handle is made",
+        "the job's state; not that its sender knows it",
+        "the inbox has nothing new",
+        "tells it",
+    ),
+    Step(
+        CrashPoint.NEWS_TOLD,
+        "the message's SubmitJob was answered",
+        "the job's state; not that its sender knows it",
+        "the message waits in the inbox",
+        "tells it again: each message has all of the job's state, and only the last one counts",
+    ),
+    Step(
+        CrashPoint.NEWS_NOTED,
+        "that is written",
+        "that the sender knows the state",
+        "the message waits in the inbox",
+        "tells what comes later",
+    ),
+    Step(
         CrashPoint.HISTORY_READ,
         "a start has read the journal's history",
         "what was there before",

@@ -27,6 +27,7 @@ from rainbow_agent.fleet.contact import Contact
 from rainbow_agent.fleet.fleet import Fleet, SessionErrors
 from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.intake import Intake
+from rainbow_agent.fleet.messages.messenger import Messenger
 from rainbow_agent.fleet.ownership import Ownership
 from rainbow_agent.fleet.ownership_messages import AgentIdentity, OwnershipRecord
 from rainbow_agent.fleet.registration import Registrar
@@ -314,6 +315,7 @@ class Agent:
                 scheduler=world.rainbow, ledger=ledger, clock=clock, max_jobs=world.max_jobs
             ),
             reporter=reporter,
+            messenger=self._messenger(registrar),
             contact=contact,
             session_errors=session_errors,
             credentials=NoToken(),
@@ -338,6 +340,17 @@ class Agent:
             clock=SystemClock(),
             graph_events=publisher,
             ownership=ownership,
+        )
+
+    def _messenger(self, registrar: Registrar) -> Messenger:
+        return Messenger(
+            session=lambda: registrar.session,
+            open_scheduler=lambda: self.world.rainbow,
+            open_ledger=lambda: SqliteLedger.open(self.world.path),
+            keep=3600.0,
+            clock=SystemClock(),
+            stop=self.stop,
+            telemetry=self.telemetry,
         )
 
     def _jobs(self, ledger: SqliteLedger) -> Jobs:

@@ -214,6 +214,9 @@ class FakeScheduler:
                 found = self._clusters.get(cluster)
                 if found is None or found.credentials.token != token:
                     raise RequestDenied("request denied")
+            for cluster in clusters:
+                if cluster not in self._graphs:
+                    raise ClusterUnknown(f"cluster {cluster} does not exist")
             if satisfy_only:
                 return sorted(clusters)
             chosen = min(clusters)

@@ -40,6 +40,8 @@ VERBS = (
     "doctor",
     "config",
     "submit",
+    "wait",
+    "inbox",
     "receive",
     "drain",
     "resume",
@@ -70,6 +72,8 @@ SHORT_HELP = {
     "doctor": "Check the whole chain, from the settings to a running job, and say what to do.",
     "config": "Show the settings in this shell: each value, and where it comes from.",
     "submit": "Submit a job to the fleet: a jobspec, or a plain command after `--`.",
+    "wait": "Wait for the end of jobs that were sent from here, and exit as they did.",
+    "inbox": "Make the inbox in which a sender hears of the jobs that they send.",
     "receive": (
         "Show the jobs that are waiting for this cluster in rainbow, without accepting any."
     ),

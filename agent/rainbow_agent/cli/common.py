@@ -39,6 +39,12 @@ _FLAGS: Final = {
         "The file of secrets and tokens.",
         "rainbow-config.yaml in the state folder",
     ),
+    "sent_dir": (
+        "DIR",
+        "What you keep of the jobs that you sent.",
+        "~/.local/state/rainbow-agent",
+    ),
+    "inbox": ("FILE", "The inbox's file; auto makes one, off uses none.", "inbox.yaml there"),
     "workload": ("KIND", "Where tasks run: auto, flux or local.", ""),
     "subsystems_dir": ("DIR", "The user's own subsystems.", "~/.compspec/subsystems"),
 }

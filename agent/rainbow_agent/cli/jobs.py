@@ -12,6 +12,7 @@ from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, say, settings_options
 from rainbow_agent.cli.job_tables import jobs_table, tasks_table
 from rainbow_agent.cli.ledger import find_job, reading, warn_if_down, warn_if_no_ledger
+from rainbow_agent.cli.sent import show_all
 from rainbow_agent.cli.watching import Picture, every_option, watch
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.model import WARNING, JobKey, JobRow
@@ -62,7 +63,8 @@ class _Wanted:
 @click.option("--name", metavar="PATTERN", help="Only jobs with this name (`ior-*`); default: all.")
 @click.option("--watch", "watching", is_flag=True, help="Keep the list up to date; ^C ends it.")
 @every_option
-@settings_options("cluster", "state_dir")
+@click.option("--sent", is_flag=True, help="List the jobs that were sent from here instead.")
+@settings_options("cluster", "state_dir", "host", "config", "sent_dir")
 @output_option
 @reports_errors
 def command(
@@ -74,16 +76,26 @@ def command(
     name: str | None,
     watching: bool,
     every: float,
+    sent: bool,
     settings: Settings,
     output: str,
 ) -> None:
     """List the jobs that this cluster received, or show the tasks of each JOB as a tree.
 
     JOB is rainbow's id, or REGISTRATION/ID where rainbow used the same id twice (because it lost
-    its database). `rainbow-agent explain JOB` tells a job's story.
+    its database). `rainbow-agent explain JOB` tells a job's story. With --sent: the jobs that were
+    sent from here, on all clusters, as they told last.
 
     Example: rainbow-agent jobs --state active --since 2h -o json
     """
+    if sent:
+        if jobs or states or since or name or watching:
+            raise UsageError(
+                "--sent lists all jobs that were sent from here; only --limit goes with it."
+                " `rainbow-agent status HANDLE` shows one of them"
+            )
+        show_all(settings, limit or (None if output == "json" else DEFAULT_MAX_JOBS), output)
+        return
     if jobs and (states or since or name or limit):
         raise UsageError(
             "a JOB is shown whatever its state: leave JOB out to choose with --state, --since,"

@@ -14,6 +14,7 @@ from rainbow_agent.cli.common import (
     say,
     settings_options,
 )
+from rainbow_agent.cli.sent import show_handle
 from rainbow_agent.cli.state_folder import expect_folder
 from rainbow_agent.cli.terminal import paint, text_columns
 from rainbow_agent.cli.watching import every_option
@@ -28,6 +29,7 @@ _WELL = frozenset({"working", "idle", "draining"})
 
 
 @click.command(name="status")
+@click.argument("handle", required=False)
 @click.option(
     "--watch", is_flag=True, help="Keep the display up to date, with the running jobs; ^C ends it."
 )
@@ -37,18 +39,32 @@ _WELL = frozenset({"working", "idle", "draining"})
     is_flag=True,
     help="For scripts: one line, and status 0 only if nothing is wrong.",
 )
-@settings_options("host", "cluster", "state_dir", "config")
+@settings_options("host", "cluster", "state_dir", "config", "sent_dir")
 @output_option
 @reports_errors
-def command(*, watch: bool, every: float, check: bool, settings: Settings, output: str) -> None:
+def command(
+    *,
+    handle: str | None,
+    watch: bool,
+    every: float,
+    check: bool,
+    settings: Settings,
+    output: str,
+) -> None:
     """Show the agent's status, also while it is down.
 
     The first word is starting, working, idle, draining, degraded or stopped. Then comes what is
     wrong, and since when. Exits with status 0 if the daemon is running, and with 1 if not; with
-    --check with 1 also if it is starting or degraded.
+    --check with 1 also if it is starting or degraded. With HANDLE: a job that was sent from here,
+    as its cluster told last.
 
     Example: rainbow-agent status -o json
     """
+    if handle is not None:
+        if watch or check:
+            raise UsageError("--watch and --check are about the agent: `rainbow-agent wait HANDLE`")
+        show_handle(handle, settings, output)
+        return
     if watch and check:
         raise UsageError("--check looks once, --watch goes on: use one of them")
     expect_folder(settings)

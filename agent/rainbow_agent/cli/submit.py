@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from rainbow_agent.cli.common import (
     say,
     settings_options,
 )
+from rainbow_agent.cli.sending import sending
 from rainbow_agent.core.errors import JobspecError, UsageError
 from rainbow_agent.runtime.settings import Settings
 
@@ -67,7 +70,8 @@ class _Submit(click.Command):
     metavar="KEY",
     help="The job's key: a cluster that had a job with this key runs no other; default: none.",
 )
-@settings_options("host", "config")
+@click.option("--wait", is_flag=True, help="Wait for its end, and exit as the job did.")
+@settings_options("host", "config", "inbox", "sent_dir")
 @output_option
 @reports_errors
 def command(
@@ -81,7 +85,8 @@ def command(
     """Submit a job to the fleet: a jobspec, or a plain command after `--`.
 
     Rainbow is asked which clusters can run it, and it goes to one of them: to the one that is
-    named or preferred, or to one that rainbow selects. JOBSPEC `-` is standard input.
+    named or preferred, or to one that rainbow selects. JOBSPEC `-` is standard input. Where there
+    is an inbox, it prints a handle, by which `status` and `wait` know the job from here.
 
     Example: rainbow-agent submit -N 2 -t 10 -- hostname
     """
@@ -127,6 +132,7 @@ def _send(
     select: str | None,
     once: str | None,
     satisfy_only: bool,
+    wait: bool,
     output: str,
 ) -> None:
     """Ask rainbow, and say what came of it."""
@@ -139,20 +145,27 @@ def _send(
     config = rainbow_config.load(settings.config)
     selection = _selection(config, cluster, prefer, select, job.plan.once)
     tokens = {c.name: c.token for c in config.clusters} if config else {}
-    with closing(connect(settings)) as scheduler:
-        if satisfy_only:
+    if wait and satisfy_only:
+        raise UsageError("--satisfy-only submits nothing that --wait could wait for")
+    if satisfy_only:
+        with closing(connect(settings)) as scheduler:
             found = patiently(lambda: find(scheduler, job.plan, selection.cluster))
-            _show_fitting(job, found, output)
-            return
-        chosen, found = send(
-            scheduler,
-            job,
-            selection,
-            tokens=tokens,
-            fallback_token=settings.token.reveal(),
-            config_file=str(settings.config),
-        )
-    _show_sent(job, chosen, found, output)
+        _show_fitting(job, found, output)
+        return
+    with sending(job.document, settings, needed=wait) as sent:
+        with closing(connect(sent.settings)) as scheduler:
+            chosen, found = send(
+                scheduler,
+                replace(job, document=sent.document),
+                selection,
+                tokens=tokens,
+                fallback_token=settings.token.reveal(),
+                config_file=str(settings.config),
+            )
+        sent.assigned(chosen)
+        _show_sent(job, chosen, found, output, sent.handle)
+        if wait:
+            sys.exit(sent.wait())
 
 
 def _selection(
@@ -188,20 +201,28 @@ def _show_fitting(job: Job, found: Fitting, output: str) -> None:
         say(f"These clusters fit: {', '.join(found.clusters)}")
 
 
-def _show_sent(job: Job, chosen: str, found: Fitting, output: str) -> None:
+def _show_sent(job: Job, chosen: str, found: Fitting, output: str, handle: str | None) -> None:
     if output == "json":
-        _echo(job, chosen, (chosen,), found)
+        _echo(job, chosen, (chosen,), found, handle)
     else:
         say(
             f"Submitted {job.name} to cluster {chosen}"
             f" ({len(found.clusters)} of {found.total} clusters fit)"
+            + (f" as {handle}" if handle else "")
         )
 
 
-def _echo(job: Job, chosen: str | None, clusters: tuple[str, ...], found: Fitting) -> None:
+def _echo(
+    job: Job,
+    chosen: str | None,
+    clusters: tuple[str, ...],
+    found: Fitting,
+    handle: str | None = None,
+) -> None:
     echo_json(
         {
             "name": job.name,
+            "handle": handle,
             "cluster": chosen,
             "clusters": list(clusters),
             "total_clusters": found.total,

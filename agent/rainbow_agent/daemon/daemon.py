@@ -139,6 +139,7 @@ class Daemon:
         self._fleet.resume()  # a stop may come at once, and has a last report to make
         self.threads.start("journal", self._jobs.journal.run)
         self.threads.start("reporter", self._fleet.reporter.run)
+        self.threads.start("messenger", self._fleet.messenger.run)
         self.threads.start("lookout", self.members.nodes.run)
         self.threads.start("history", self.members.history.run)
         if self.members.monitoring.http is not None:
@@ -158,6 +159,7 @@ class Daemon:
         self._jobs.close()
         if self.stop.exit_code == 0:
             self._fleet.reporter.report_last()
+            self._fleet.messenger.tell_last()
         self._write_status(force=True)
         self.resources.close()
 

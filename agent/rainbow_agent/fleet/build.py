@@ -15,6 +15,7 @@ from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.grpc.connect import connect
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.fleet.intake import Intake
+from rainbow_agent.fleet.messages.messenger import Messenger
 from rainbow_agent.fleet.ownership import Ownership
 from rainbow_agent.fleet.ownership_file import OwnershipFile, identify
 from rainbow_agent.fleet.registration import Registrar
@@ -93,6 +94,7 @@ class FleetBuilder:
             ownership=ownership,
             intake=self._intake(scheduler, ownership),
             reporter=self._reporter(registrar, ownership, session_errors),
+            messenger=self._messenger(registrar, ownership),
             contact=contact,
             session_errors=session_errors,
             credentials=store,
@@ -144,6 +146,18 @@ class FleetBuilder:
             conditions=self.telemetry.conditions,
             counters=self.telemetry.counters,
             jobs_among=ownership.answer_questions,
+        )
+
+    def _messenger(self, registrar: Registrar, ownership: Ownership) -> Messenger:
+        settings, telemetry = self.settings, self.telemetry
+        return Messenger(
+            session=lambda: registrar.session if ownership.held else None,
+            open_scheduler=lambda: connect(settings, stop=self.stop, on_call=telemetry.called),
+            open_ledger=self.open_ledger,
+            keep=settings.keep_news,
+            clock=self.clock,
+            stop=self.stop,
+            telemetry=telemetry,
         )
 
     def _reporter(

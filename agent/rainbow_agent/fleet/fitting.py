@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from rainbow_agent.core.handles import is_inbox
 from rainbow_agent.core.ports import Scheduler
 from rainbow_agent.jobspec.questions import AllOf, AnyOf, Ask, IfStated, Question, Versions
 
@@ -33,7 +34,9 @@ def fitting(scheduler: Scheduler, questions: AllOf) -> Fitting:
     first = [part for part in questions.parts if isinstance(part, Ask)]
     found = matcher.fit(questions, matcher.ask(first))
     problem = "" if found or not matcher.total else matcher.problem(questions)
-    return Fitting(tuple(sorted(found)), matcher.total, problem)
+    # What asks for nothing fits an inbox too, which runs nothing.
+    clusters = sorted(name for name in found if not is_inbox(name))
+    return Fitting(tuple(clusters), matcher.total, problem)
 
 
 class _Matcher:

@@ -17,6 +17,7 @@ from rainbow_agent.core.ports import Scheduler
 from rainbow_agent.fleet.contact import Contact
 from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.intake import Intake
+from rainbow_agent.fleet.messages.messenger import Messenger
 from rainbow_agent.fleet.ownership import Ownership
 from rainbow_agent.fleet.ports import Handover
 from rainbow_agent.fleet.registration import Registrar
@@ -74,6 +75,7 @@ class Fleet:
         ownership: Ownership,
         intake: Intake,
         reporter: Reporter,
+        messenger: Messenger,
         contact: Contact,
         session_errors: SessionErrors,
         credentials: KnowsToken,
@@ -90,6 +92,8 @@ class Fleet:
         self._scheduler = scheduler
         #: The thread that reports; `run` is its loop.
         self.reporter = reporter
+        #: The thread that tells the senders of jobs; `run` is its loop.
+        self.messenger = messenger
         #: How rainbow answers; read by any thread.
         self.contact = contact
 
@@ -106,6 +110,7 @@ class Fleet:
     def changed(self) -> None:
         """There is something to report; from any thread."""
         self.reporter.changed()
+        self.messenger.changed()
 
     # -- the membership ------------------------------------------------------------------------
 
@@ -177,12 +182,13 @@ class Fleet:
         rotate_secret(self._ownership, self._registrar, self._ledger, self._credentials)
 
     def all_reported(self) -> bool:
-        """Whether rainbow let go of every job that is here, and knows how each is."""
+        """Whether rainbow let go of every job that is here, and all know how each is."""
         session = self.session
         return (
             session is not None
             and not self._ledger.unaccepted(session.registration)
             and self.reporter.flushed.is_set()
+            and self.messenger.flushed.is_set()
         )
 
     def facts(self) -> dict[str, Any]:

@@ -7,14 +7,16 @@ older copy. So only a row that rainbow has just listed, and that is in the ledge
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple
 
+from rainbow_agent.core.handles import Handle
 from rainbow_agent.core.model import JobKey, Listing, Offer, Refusal
 from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet.ports import Offers
 from rainbow_agent.fleet.reused_numbers import ReusedNumbers
 from rainbow_agent.fleet.session import Session
+from rainbow_agent.jobspec.handle import find
 from rainbow_agent.runtime.conditions import Conditions
 from rainbow_agent.runtime.counters import Counters
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
@@ -138,6 +140,7 @@ class Intake:
         problems = {offer.id: offer.problem for offer in offers if offer.problem}
         with self._ledger.transaction():
             new = self._ledger.record_offers(session.registration, offers, at)
+            self._ledger.record_handles(_handles(session.registration, offers, new))
             refused = [Refusal(key, problems[key.id]) for key in new if key.id in problems]
             self._ledger.record_plans([], refused, at)
         for refusal in refused:
@@ -188,3 +191,16 @@ class Intake:
             session.registration, [offer for offer in known if offer.id in again]
         )
         self._scheduler.accept(session.cluster, session.secret.reveal(), sorted(again))
+
+
+def _handles(
+    registration: str, offers: Iterable[Offer], new: Iterable[JobKey]
+) -> dict[JobKey, Handle]:
+    """The handles in rows; a job that was found in the workload manager gets its with its row."""
+    keys = {key.id: key for key in new}
+    found = ((offer.id, find(offer.jobspec)) for offer in offers)
+    return {
+        keys.get(number) or JobKey(registration, number): handle
+        for number, handle in found
+        if handle is not None
+    }

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from rainbow_agent.core.handles import Handle
 from rainbow_agent.core.model import (
     Credentials,
     JobKey,
@@ -21,6 +22,7 @@ from rainbow_agent.core.model import (
 )
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.runtime.setting_types import Secret
+from rainbow_agent.storage.ledger_handles import Untold
 
 
 class Notes(Protocol):
@@ -49,6 +51,8 @@ class Offers(Protocol):
     def record_offers(
         self, registration: str, offers: Sequence[Offer], at: float
     ) -> list[JobKey]: ...
+
+    def record_handles(self, handles: Mapping[JobKey, Handle]) -> None: ...
 
     def record_plans(
         self, planned: Sequence[PlannedJob], refused: Sequence[Refusal], at: float
@@ -97,6 +101,16 @@ class Reports(Protocol):
     def find_jobs(self, job_id: int) -> list[JobKey]: ...
 
     def rows(self, keys: Sequence[JobKey]) -> list[JobRow]: ...
+
+    def close(self) -> None: ...
+
+
+class HandleNews(Protocol):
+    """For the messenger: what the senders of jobs do not know yet."""
+
+    def untold(self, limit: int, besides: Collection[str] = ()) -> list[Untold]: ...
+
+    def mark_told(self, told: Sequence[tuple[JobKey, str, int]]) -> None: ...
 
     def close(self) -> None: ...
 

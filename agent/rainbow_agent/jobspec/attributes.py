@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from rainbow_agent.jobspec.composer import ListNode, Node, ScalarNode
 from rainbow_agent.jobspec.document import NO_ATTRIBUTES, Attributes, Reference, Requirement
+from rainbow_agent.jobspec.handle import ATTRIBUTE as HANDLE_ATTRIBUTE
 from rainbow_agent.jobspec.once import ATTRIBUTE as ONCE
 from rainbow_agent.jobspec.reading import (
     Faults,
@@ -89,6 +90,8 @@ def _read_attributes(parent: Fields) -> Attributes:
             continue
         if key.text in KNOWN_ATTRIBUTES:
             values[key.text] = (value, path)
+        elif key.text == HANDLE_ATTRIBUTE:
+            continue  # of the text's last line, where it is one (jobspec/handle.py)
         elif (reference := faults.attempt(_unknown, key, path)) is not None:
             unknown.append(reference)
 

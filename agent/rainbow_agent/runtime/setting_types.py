@@ -97,6 +97,14 @@ def age_or_all(value: str) -> float | None:
     return float(found[1]) * _UNITS[found[2]]
 
 
+def age(value: str) -> float:
+    """Seconds, from a number with a unit (30d, 12h, 90m, 45s)."""
+    found = None if value.lower() == "all" else age_or_all(value)
+    if found is None:
+        raise ValueError("must be a time like 30d, 12h, 90m or 45s")
+    return found
+
+
 def age_text(seconds: float | None) -> str:
     """What age_or_all() reads as this, in the largest unit that leaves a whole number."""
     if seconds is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,10 @@ from rainbow_agent.core.errors import UsageError
 from rainbow_agent.runtime import fault_injection
 from rainbow_agent.runtime import setting_types as parsing
 from rainbow_agent.runtime.addresses import Address
+from rainbow_agent.runtime.setting_defaults import (
+    default_sent_dir,
+    default_state_dir,
+)
 from rainbow_agent.runtime.setting_types import Secret
 
 PREFIX = "RAINBOW_"
@@ -31,7 +34,6 @@ COMPSPEC_PREFIX = "RAINBOW_COMPSPEC_"
 _SERVICE_LINKS = re.compile(
     r"RAINBOW_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)$"
 )
-
 
 #: Where other programs read a proxy from (docs/decisions/0085).
 _PROXY_NAMES = ("grpc_proxy", "https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROXY")
@@ -74,6 +76,22 @@ class Settings:
         parsing.seconds,
         3.0,
         "seconds to wait for the state folder while another agent has it (rainbow-pod-start: 120)",
+    )
+    sent_dir: Path = _setting(
+        parsing.path, Path(), "what a sender of jobs keeps: inbox.yaml, keys, handles"
+    )
+    inbox: str = _setting(
+        parsing.text, "", "the inbox of jobs that are sent: a file, auto to make one, or off"
+    )
+    reply_within: float = _setting(
+        parsing.seconds,
+        60.0,
+        "seconds until a cluster that tells nothing of a job is called silent",
+    )
+    keep_news: float = _setting(
+        parsing.age,
+        7 * 86400.0,
+        "how long after its end a job's sender is told of it: 7d, 12h, 30m",
     )
     poll_min: float = _setting(parsing.seconds, 0.25, "seconds between polls while there is work")
     poll_max: float = _setting(parsing.seconds, 5.0, "seconds between polls when idle")
@@ -334,6 +352,8 @@ def _put(
 def _derive_paths(values: dict[str, Any], environ: Mapping[str, str]) -> None:
     if "state_dir" not in values:
         values["state_dir"] = default_state_dir(environ)
+    if "sent_dir" not in values:
+        values["sent_dir"] = default_sent_dir(environ, values["state_dir"])
     if "config" not in values:
         values["config"] = values["state_dir"] / "rainbow-config.yaml"
     if "compspec_dir" not in values:
@@ -344,26 +364,6 @@ def _derive_paths(values: dict[str, Any], environ: Mapping[str, str]) -> None:
         except RuntimeError:  # a pod's user may be in no list of users
             home = values["state_dir"]
         values["subsystems_dir"] = home / ".compspec" / "subsystems"
-
-
-def default_state_dir(environ: Mapping[str, str]) -> Path:
-    """The unit's StateDirectory, else /var/lib for root, else the user's state folder.
-
-    Raises:
-        UsageError: this user has no home.
-    """
-    if environ.get("STATE_DIRECTORY"):
-        return Path(environ["STATE_DIRECTORY"].split(":")[0])
-    if os.geteuid() == 0:
-        return Path("/var/lib/rainbow-agent")
-    base = environ.get("XDG_STATE_HOME") or "~/.local/state"
-    try:
-        return Path(base).expanduser() / "rainbow-agent"
-    except RuntimeError as exc:
-        raise UsageError(
-            f"there is no home folder for the state: HOME is not set, and user id {os.geteuid()} is"
-            " in no list of users; set RAINBOW_STATE_DIR"
-        ) from exc
 
 
 def _operator_state(environ: Mapping[str, str]) -> dict[str, float | str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from rainbow_agent.storage.ledger_cancellations import LedgerCancellations
 from rainbow_agent.storage.ledger_denials import LedgerDenials
 from rainbow_agent.storage.ledger_file import connect, connect_readonly
+from rainbow_agent.storage.ledger_handles import LedgerHandles
 from rainbow_agent.storage.ledger_offers import LedgerOffers
 from rainbow_agent.storage.ledger_plans import LedgerPlans
 from rainbow_agent.storage.ledger_registrations import LedgerNotes, LedgerRegistrations
@@ -29,6 +30,7 @@ class SqliteLedger(
     LedgerDenials,
     LedgerReports,
     LedgerCancellations,
+    LedgerHandles,
     JobViews,
 ):
     """The agent's memory, over one connection, which belongs to the thread that opened it.

@@ -24,7 +24,7 @@ ACCEPTED: Final = "accepted"
 OFFERED_AGAIN: Final = "offered again"
 _TABLES: Final = (
     *("registration", "job", "offer", "task", "replica", "event", "note"),
-    *("report", "told", "cancellation", "removed", "tally", "once"),
+    *("report", "told", "cancellation", "removed", "tally", "once", "handle"),
 )
 
 
@@ -56,6 +56,12 @@ _SENSE: Final = {
         *_are("text null", "reason"),
         *_are(_TIME, "received"),
         *_are(f"{_TIME} null", "accepted", "finished"),
+        f"told IS NULL OR {_one_of('told', ['', *_JOB_STATES])}",
+    ],
+    "handle": [
+        *_are("text", "id", "inbox", "token"),
+        *_are("blob", "verify", "seal", "nonce"),
+        *_are("integer", "keep", "turn"),
     ],
     "offer": [*_are("text", "cluster", "jobspec"), *_are("blob null", "digest")],
     "task": [

@@ -35,6 +35,7 @@ _REMOVABLE = """
 SELECT j.seq FROM job AS j JOIN registration AS r ON r.id = j.registration
 WHERE j.finished IS NOT NULL AND j.accepted IS NOT NULL
     AND (j.state IS j.reported OR r.closed IS NOT NULL)
+    AND (j.told IS NULL OR j.told = j.state)
     AND NOT EXISTS (SELECT 1 FROM cancellation AS c WHERE c.job = j.seq AND c.done IS NULL)
     AND j.seq <> (SELECT max(seq) FROM job)
     AND j.seq IS NOT (SELECT job FROM event ORDER BY seq DESC LIMIT 1)
@@ -54,6 +55,7 @@ _REMOVE: Final = (
     "DELETE FROM replica WHERE task IN (SELECT seq FROM task WHERE job = ?)",
     "DELETE FROM task WHERE job = ?",
     "DELETE FROM told WHERE job = ?",
+    "DELETE FROM handle WHERE job = ?",
     "DELETE FROM cancellation WHERE job = ?",
     "DELETE FROM offer WHERE job = ?",
     "DELETE FROM job WHERE seq = ?",

@@ -238,7 +238,10 @@ def test_an_error_of_ours_in_a_thread_has_its_own_exit_code(
     assert (agent.exit_code, agent.stop.reason) == (code, str(error))
 
 
-@pytest.mark.parametrize("loop", ["main", "journal", "reporter"])
+LOOPS = ("main", "journal", "reporter", "messenger")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 def test_a_loop_that_is_held_up_is_the_one_that_is_named(
     world: World, loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,9 +252,9 @@ def test_a_loop_that_is_held_up_is_the_one_that_is_named(
     monkeypatch.setattr("rainbow_agent.runtime.fault_injection._installed", hooks)
     world.registered()
     agent = world.agent()
-    agent.telemetry = Telemetry(SystemClock(), dict.fromkeys(("main", "journal", "reporter"), 2.0))
+    agent.telemetry = Telemetry(SystemClock(), dict.fromkeys(LOOPS, 2.0))
     agent.start()
-    eventually(lambda: len(agent.telemetry.loop_health.ages()) == 3, "all are there")
+    eventually(lambda: len(agent.telemetry.loop_health.ages()) == len(LOOPS), "all are there")
     (folder / loop).touch()
     eventually(lambda: agent.telemetry.loop_health.stuck() == [loop], f"{loop} is stuck, no other")
     assert f"loop-stuck-{loop}" in [c.name for c in agent.telemetry.troubles()]
@@ -292,7 +295,7 @@ def test_loops_and_conditions_are_told_to_status(world: World) -> None:
     agent.telemetry.conditions.set(ConditionName.DISK_NEARLY_FULL, "1 MiB is free")
     agent.start()
     eventually(lambda: world.statuses, "the status is written")
-    assert set(world.statuses[0]["loops"]) == {"main", "journal", "reporter"}
+    assert set(world.statuses[0]["loops"]) == set(LOOPS)
     assert world.statuses[0]["loops"]["main"]["limit"] == MAX_TURN_S
     assert world.statuses[0]["conditions"][0]["reason"] == "1 MiB is free"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import UsageError
+from rainbow_agent.runtime.setting_defaults import default_state_dir
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import (
     Settings,
-    default_state_dir,
     env_name,
     load,
     unknown_names,

@@ -38,13 +38,14 @@ _RECONNECT_AFTER: Final = frozenset(
     }
 )
 
-#: What is still called after a stop: it reports what was done, and a row is looked at before it is
-#: accepted. All else is new work.
+#: What is still called after a stop: it reports what was done, to rainbow or (as rows) to those who
+#: sent jobs, and a row is looked at before it is accepted. All else is new work.
 _CALLED_AFTER_STOP: Final = frozenset(
     procedure.path
     for procedure in (
         rainbow_rpc.ACCEPT_JOBS,
         rainbow_rpc.RECEIVE_ROWS,
+        rainbow_rpc.SUBMIT_JOB,
         rainbow_rpc.UPDATE_STATE,
     )
 )

@@ -1,0 +1,215 @@
+"""From the ledger to the inboxes of those who sent jobs: a thread that tells them of each change.
+
+Each message has all of a job's state, so only the last one counts: one that is sent again after a
+crash, or comes late, changes nothing. What could not be told stays in the ledger and is told later.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from rainbow_agent.core.errors import LedgerBlocked, LedgerError, Refused, Transient
+from rainbow_agent.core.model import JobKey
+from rainbow_agent.core.packed_jobs import pack_job
+from rainbow_agent.core.ports import Clock, Scheduler
+from rainbow_agent.fleet.messages import rows
+from rainbow_agent.fleet.messages.keys import mac
+from rainbow_agent.fleet.messages.post import send
+from rainbow_agent.fleet.ports import HandleNews
+from rainbow_agent.fleet.session import Session
+from rainbow_agent.runtime.backoff import Backoff
+from rainbow_agent.runtime.fault_injection import CrashPoint, reach
+from rainbow_agent.runtime.loops import Telemetry
+from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.storage.ledger_handles import Untold
+from rainbow_agent.storage.ledger_unwritable import cannot_write
+
+log = logging.getLogger(__name__)
+
+#: Seconds in which changes are gathered: one row for many jobs, and the daemon's other threads go
+#: first.
+GATHER_S: Final = 0.3
+#: Jobs that are read at once; those of one inbox go into one row.
+MAX_JOBS: Final = 500
+#: Bytes of bodies in one row, about: rainbow takes 4 MiB.
+MAX_ROW_BYTES: Final = 1_000_000
+#: A message, and what is noted of its jobs once it is sent: the job, its state, the turn.
+_Row = tuple[rows.Message, list[tuple[JobKey, str, int]]]
+#: Seconds between attempts while rainbow does not take messages, at least and at most.
+MIN_RETRY_S: Final = 1.0
+MAX_RETRY_S: Final = 60.0
+
+
+class Messenger:
+    """The thread. `changed()` may be called from any thread.
+
+    Args:
+        session: this cluster's; None while it has none, or while others may own it.
+        open_scheduler: opens the thread's connection to rainbow.
+        open_ledger: opens the thread's ledger.
+        keep: seconds after a job's end for which its sender is told of it at most.
+        clock: for the times.
+        stop: ends it.
+        telemetry: loops, conditions and counters.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: Callable[[], Session | None],
+        open_scheduler: Callable[[], Scheduler],
+        open_ledger: Callable[[], HandleNews],
+        keep: float,
+        clock: Clock,
+        stop: Stop,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        self._session = session
+        self._open_scheduler = open_scheduler
+        self._open_ledger = open_ledger
+        self._keep = keep
+        self._clock = clock
+        self._telemetry = telemetry or Telemetry(clock)
+        self._stop = self._telemetry.loop("messenger", stop)
+        self._wake = stop.wake_event()
+        self._changed = threading.Event()
+        self._denied: dict[str, str] = {}  # what was last said of an inbox that takes nothing
+        self._closed: dict[str, float] = {}  # inboxes that take nothing: when to try again
+        #: Set while all that can be told was told.
+        self.flushed = threading.Event()
+
+    def changed(self) -> None:
+        """A job moved."""
+        self.flushed.clear()
+        self._changed.set()
+        self._wake.set()
+
+    def run(self) -> None:
+        """Tell until the stop."""
+        ledger, scheduler = self._open_ledger(), self._open_scheduler()
+        backoff = Backoff(MIN_RETRY_S, MAX_RETRY_S)
+        try:
+            while True:
+                self._wake.clear()  # before the stop is looked at, which sets it too
+                if self._stop.wait(GATHER_S):
+                    break
+                try:
+                    more = self.tell(ledger, scheduler)
+                    backoff.worked(self._clock.monotonic())
+                except LedgerBlocked as exc:
+                    cannot_write(self._telemetry.conditions, exc)
+                    self._telemetry.counters.errors.add(exc.kind)
+                    self._stop.wait(MIN_RETRY_S)
+                    continue
+                except (Transient, Refused) as exc:
+                    self._telemetry.counters.errors.add(exc.kind)
+                    self._telemetry.counters.retries.add("tell")
+                    backoff.failed()
+                    self._stop.wait(backoff.wait())
+                    continue
+                if not more:
+                    self._stop.wait_for(self._wake, MAX_RETRY_S)
+            self._telemetry.ended("messenger")
+        finally:
+            scheduler.close()
+            ledger.close()
+
+    def tell_last(self) -> None:
+        """Tell once more, after all other threads ended; what cannot be told is told later."""
+        try:
+            ledger, scheduler = self._open_ledger(), self._open_scheduler()
+            try:
+                while self.tell(ledger, scheduler):
+                    pass
+            finally:
+                scheduler.close()
+                ledger.close()
+        except (LedgerError, Transient, Refused) as exc:
+            log.warning("Not all senders of jobs were told; the next start does: %s", exc)
+
+    def tell(self, ledger: HandleNews, scheduler: Scheduler) -> bool:
+        """Tell what is not told; whether there may be more at once.
+
+        Raises:
+            Transient, Refused: rainbow takes nothing now.
+            LedgerError: the ledger cannot be read or written.
+        """
+        session = self._session()
+        if session is None:
+            return False
+        self._changed.clear()
+        now = self._clock.monotonic()
+        self._closed = {inbox: until for inbox, until in self._closed.items() if until > now}
+        untold = ledger.untold(MAX_JOBS, besides=self._closed)
+        over = [each for each in untold if self._is_over(each)]
+        ledger.mark_told([(each.job.key, each.job.state.value, each.turn) for each in over])
+        addressed: dict[tuple[str, str], list[Untold]] = {}
+        for each in untold:
+            if each not in over:
+                addressed.setdefault((each.handle.inbox, each.handle.token), []).append(each)
+        for (inbox, token), jobs in addressed.items():
+            portions = self._portions(inbox, session.cluster, jobs)
+            self._tell_inbox(ledger, scheduler, token, portions)
+        if not untold and not self._changed.is_set():
+            self.flushed.set()
+        return bool(untold)
+
+    def _is_over(self, each: Untold) -> bool:
+        """Whether the time is over for which its sender wants to hear of the job."""
+        finished = each.job.finished
+        return finished is not None and self._clock.now() > finished + min(
+            each.handle.keep, self._keep
+        )
+
+    def _portions(self, inbox: str, cluster: str, jobs: Sequence[Untold]) -> list[_Row]:
+        """What an inbox is told of jobs, as rows, and what is noted of each once it is sent."""
+        at = self._clock.now()
+        # Never less than before, also where the ledger was put back to an older copy.
+        turns = [max(each.turn + 1, int(at * 1000)) for each in jobs]
+        parts = [_state(cluster, each, turn, at) for each, turn in zip(jobs, turns, strict=True)]
+        notes = iter(
+            (each.job.key, each.job.state.value, turn)
+            for each, turn in zip(jobs, turns, strict=True)
+        )
+        return [
+            (rows.Message(inbox, cluster, portion), [next(notes) for _ in portion])
+            for portion in rows.portions(parts, MAX_JOBS, MAX_ROW_BYTES)
+        ]
+
+    def _tell_inbox(
+        self, ledger: HandleNews, scheduler: Scheduler, token: str, portions: Sequence[_Row]
+    ) -> None:
+        for message, notes in portions:
+            reach(CrashPoint.NEWS_MADE)
+            try:
+                send(scheduler, token, message)
+            except Refused as exc:
+                self._refused(message.to, exc)
+                return
+            reach(CrashPoint.NEWS_TOLD)
+            ledger.mark_told(notes)
+            reach(CrashPoint.NEWS_NOTED)
+            self._denied.pop(message.to, None)
+
+    def _refused(self, inbox: str, exc: Refused) -> None:
+        """The inbox is gone, or was made anew: its jobs run as all others do."""
+        if self._denied.get(inbox) != str(exc):
+            log.warning(
+                "Nothing can be told to %s; it is tried again, until the sender's time is over: %s",
+                inbox,
+                exc,
+                extra={"action": "inbox_denied", "inbox": inbox},
+            )
+        self._denied[inbox] = str(exc)
+        self._closed[inbox] = self._clock.monotonic() + MAX_RETRY_S
+
+
+def _state(cluster: str, each: Untold, turn: int, at: float) -> rows.Part:
+    """How a job is, for the one who sent it."""
+    body = rows.pack({"turn": turn, "at": at, "job": pack_job(each.job)})
+    handle = each.handle
+    proof = rows.signed(handle.inbox, cluster, rows.Kind.STATE, handle.id, body)
+    return rows.Part(rows.Kind.STATE, handle.id, body, mac(handle.nonce, proof))

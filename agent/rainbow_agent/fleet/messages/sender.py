@@ -1,0 +1,102 @@
+"""The sender's side: handles for the jobs that are sent, and what is told of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rainbow_agent.core.handles import Handle, handle_id
+from rainbow_agent.core.packed_jobs import unpack_job
+from rainbow_agent.core.ports import Clock, Scheduler
+from rainbow_agent.fleet.messages import rows
+from rainbow_agent.fleet.messages.keys import PublicKeys, has_mac
+from rainbow_agent.fleet.messages.sender_files import InboxAccess
+from rainbow_agent.jobspec.handle import attach
+from rainbow_agent.storage.sent_store import SentStore
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was in the inbox."""
+
+    news: int  # states that were not known
+    jobs: tuple[str, ...]  # names of jobs that somebody sent to the inbox, which runs none
+
+
+class Sender:
+    """A sender with an inbox.
+
+    Args:
+        inbox: theirs.
+        store: what they remember.
+        clock: for the times.
+    """
+
+    def __init__(self, inbox: InboxAccess, store: SentStore, clock: Clock) -> None:
+        self.inbox = inbox
+        self.store = store
+        self._clock = clock
+
+    def prepare(
+        self, document: Mapping[str, Any], name: str, public: PublicKeys, keep: float
+    ) -> tuple[str, dict[str, Any]]:
+        """A jobspec with a handle of its own, which is remembered before the job is sent.
+
+        Args:
+            document: the jobspec.
+            name: the job's.
+            public: the sender's keys.
+            keep: seconds after its end for which the sender wants to be told of it.
+
+        Returns:
+            The handle, and the jobspec to send.
+        """
+        handle = Handle(
+            id=handle_id(os.urandom(10)),
+            inbox=self.inbox.name,
+            token=self.inbox.token,
+            verify=public.verify,
+            seal=public.seal,
+            nonce=os.urandom(32),
+            keep=int(keep),
+        )
+        self.store.add(handle.id, name, self.inbox.host, handle.nonce, self._clock.now())
+        return handle.id, attach(document, handle)
+
+    def take(self, scheduler: Scheduler) -> Taken:
+        """Take what is in the inbox: it is stored, then it is taken off rainbow's list.
+
+        Only what is authentic, about a job that was sent from here, and newer than what is known
+        counts; all else is taken off as well, or it would be in every answer.
+
+        Raises:
+            Transient, Refused: rainbow does not answer, or denies the inbox.
+        """
+        offers = scheduler.receive(self.inbox.name, self.inbox.secret, 0)
+        news, jobs = 0, []
+        for offer in offers:
+            message = rows.read(offer.name, offer.jobspec)
+            if message is None:
+                jobs.append(offer.name)
+            elif message.to == self.inbox.name:
+                news += sum(self._take_part(message, part) for part in message.parts)
+        scheduler.accept(self.inbox.name, self.inbox.secret, sorted(offer.id for offer in offers))
+        return Taken(news, tuple(jobs))
+
+    def _take_part(self, message: rows.Message, part: rows.Part) -> bool:
+        """Whether it was news."""
+        sent = self.store.job(part.handle)
+        if sent is None or part.kind is not rows.Kind.STATE:
+            return False
+        signed = rows.signed(message.to, message.by, part.kind, part.handle, part.body)
+        if not has_mac(sent.nonce, signed, part.proof):
+            return False
+        try:
+            content = rows.unpack(part.body)
+            turn, job = int(content["turn"]), content["job"]
+            unpack_job(job)
+        except (ValueError, KeyError, TypeError):
+            return False  # of another version of the agent
+        return self.store.hear(part.handle, message.by, turn, job, self._clock.now())

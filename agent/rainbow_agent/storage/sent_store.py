@@ -1,0 +1,187 @@
+"""What a sender remembers of the jobs that they sent: a sqlite file in their own folder.
+
+Several processes may have it open at once; each call is one transaction, durable when it returns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.core.model import JobRow
+from rainbow_agent.core.packed_jobs import left_out, unpack_job
+
+_FILE: Final = "sent.sqlite"
+_VERSION: Final = 1
+_BUSY_S: Final = 10.0
+_SCHEMA: Final = """
+CREATE TABLE sent (
+    seq INTEGER PRIMARY KEY,
+    handle TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    host TEXT NOT NULL, -- of the rainbow that it was sent to
+    nonce BLOB NOT NULL,
+    at REAL NOT NULL,
+    cluster TEXT, -- NULL: SubmitJob was not answered
+    heard REAL, -- when its cluster told something of it last, by the clock here
+    turn INTEGER NOT NULL DEFAULT 0, -- of the last state that was told
+    job TEXT, -- that state: core/packed_jobs.py
+    counter INTEGER NOT NULL DEFAULT 0 -- of the last thing that was asked
+);
+-- When a cluster's agent told anything last.
+CREATE TABLE cluster (name TEXT PRIMARY KEY, heard REAL NOT NULL) WITHOUT ROWID;
+"""
+_COLUMNS: Final = "handle, name, host, nonce, at, cluster, heard, turn, job"
+
+
+@dataclass(frozen=True)
+class SentJob:
+    """A job that was sent, and what is known of it."""
+
+    handle: str
+    name: str
+    host: str
+    nonce: bytes = field(repr=False)
+    at: float  # epoch seconds
+    cluster: str | None  # None: it is not known whether, or to which cluster, it went
+    heard: float | None  # epoch seconds: when its cluster told something of it last
+    turn: int
+    job: JobRow | None  # None: nothing was told
+    hidden_tasks: int = 0  # that the job has and that are not told
+
+
+class SentStore:
+    """The file in a sender's folder.
+
+    Args:
+        folder: made if it is not there, mode 0700.
+
+    Raises:
+        RainbowAgentError: it cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _FILE
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._db = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
+            self._prepare()
+        except (OSError, sqlite3.Error) as exc:
+            raise RainbowAgentError(
+                f"{self._path}: cannot use what is known of the jobs that were sent: {exc}; see"
+                " RAINBOW_SENT_DIR"
+            ) from exc
+
+    def _prepare(self) -> None:
+        with self._writing() as db:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > _VERSION:
+                raise RainbowAgentError(
+                    f"{self._path} is of a newer rainbow-agent: install that one"
+                )
+            if version < _VERSION:
+                for statement in _SCHEMA.split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def add(self, handle: str, name: str, host: str, nonce: bytes, at: float) -> None:
+        """A job is about to be sent."""
+        with self._writing() as db:
+            db.execute(
+                "INSERT INTO sent (handle, name, host, nonce, at) VALUES (?, ?, ?, ?, ?)",
+                (handle, name, host, nonce, at),
+            )
+
+    def assigned(self, handle: str, cluster: str) -> None:
+        """SubmitJob was answered."""
+        with self._writing() as db:
+            db.execute("UPDATE sent SET cluster = ? WHERE handle = ?", (cluster, handle))
+
+    def forget(self, handle: str) -> None:
+        """It was not sent after all."""
+        with self._writing() as db:
+            db.execute("DELETE FROM sent WHERE handle = ?", (handle,))
+
+    def hear(self, handle: str, by: str, turn: int, job: dict[str, Any], at: float) -> bool:
+        """Keep what a cluster told of a job; False where it is older than what is known.
+
+        Also False where it is of another registration than what was told first: one job has one.
+        """
+        with self._writing() as db:
+            known = self._one(db, handle)
+            if known is None or turn <= known.turn or known.cluster not in (None, by):
+                return False
+            if known.job is not None and known.job.key != unpack_job(job).key:
+                return False
+            db.execute(
+                "UPDATE sent SET cluster = ?, heard = ?, turn = ?, job = ? WHERE handle = ?",
+                (by, at, turn, json.dumps(job), handle),
+            )
+            db.execute("INSERT OR REPLACE INTO cluster (name, heard) VALUES (?, ?)", (by, at))
+            return True
+
+    def job(self, handle: str) -> SentJob | None:
+        """A job that was sent; None where it is not known here."""
+        with self._reading() as db:
+            return self._one(db, handle)
+
+    def jobs(self, limit: int | None = None) -> list[SentJob]:
+        """The jobs that were sent, the last `limit` of them, oldest first."""
+        query = f"SELECT {_COLUMNS} FROM sent ORDER BY seq DESC LIMIT ?"  # noqa: S608 - columns
+        with self._reading() as db:
+            rows = db.execute(query, (-1 if limit is None else limit,)).fetchall()
+        return [_sent(row) for row in reversed(rows)]
+
+    def cluster_heard(self, cluster: str) -> float | None:
+        """When any job's state was told by this cluster last, epoch seconds; None: never."""
+        with self._reading() as db:
+            row = db.execute("SELECT heard FROM cluster WHERE name = ?", (cluster,)).fetchone()
+        return row[0] if row else None
+
+    @staticmethod
+    def _one(db: sqlite3.Connection, handle: str) -> SentJob | None:
+        query = f"SELECT {_COLUMNS} FROM sent WHERE handle = ?"  # noqa: S608 - columns
+        row = db.execute(query, (handle,)).fetchone()
+        return _sent(row) if row else None
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._in_words():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._in_words():
+            yield self._db
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as exc:
+            raise RainbowAgentError(f"{self._path}: {exc}; free space or look at the disk") from exc
+
+
+def _sent(row: tuple[Any, ...]) -> SentJob:
+    told = json.loads(row[-1]) if row[-1] else None
+    facts = [*row[:-1], unpack_job(told) if told else None, left_out(told) if told else 0]
+    return SentJob(*facts)

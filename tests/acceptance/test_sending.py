@@ -1,0 +1,132 @@
+"""A sender with an inbox: what they see of their jobs from another folder than the cluster's."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from support.common import eventually
+from support.desk import Desk
+from support.servers import SchedulerKind
+from support.site import running_site
+
+
+@pytest.fixture
+def desk(kind: SchedulerKind, tmp_path: Path) -> Iterator[Desk]:
+    with running_site(tmp_path, kind) as site:
+        assert site.program.run("register").code == 0
+        yield Desk(site, tmp_path / "sender")
+
+
+def test_a_sender_sees_what_becomes_of_their_jobs(desk: Desk) -> None:
+    """From submit to the exit code, in the words and with the JSON of the cluster."""
+    path = desk.make_inbox()
+    assert path.stat().st_mode & 0o777 == 0o600
+    with desk.site.program.background("start"):
+        answer = desk.sender.run("submit", "--wait", "--", "sh", "-c", "exit 3")
+        assert answer.code == 3, answer
+        assert "on blue: failed: exit code 3" in answer.out
+        good = desk.submit("true")
+        bad = desk.submit("sh", "-c", "exit 4")
+        waited = desk.sender.run("wait", good, bad)
+        assert waited.code == 4, waited
+        assert desk.sender.run("wait", good).code == 0
+        on_cluster = {job["id"]: job for job in desk.site.program.show("jobs")}
+        sent = desk.sender.show("jobs", "--sent")
+        assert [job["state"] for job in sent] == ["failed", "completed", "failed"]
+        for job in sent:
+            there = on_cluster[job["id"]]
+            same = ("name", "state", "reason", "received", "finished", "tasks", "registration")
+            assert {key: job[key] for key in same} == {key: there[key] for key in same}
+            assert job["cluster"] == "blue"
+        (one,) = desk.sender.show("status", good)
+        assert one == sent[1]
+        assert good in desk.sender.run("jobs", "--sent").out
+        shown = desk.sender.run("status", bad)
+        assert "exit code 4" in shown.out
+        assert shown.code == 0
+
+
+def test_a_sender_who_was_away_learns_all_of_it(desk: Desk) -> None:
+    """What was told waits in rainbow; from a copy of the folder it is read as well."""
+    desk.make_inbox()
+    handle = desk.submit("true")
+    assert [job["state"] for job in desk.sender.show("jobs", "--sent")] == ["sent"]
+    desk.site.program.until_idle()
+    desk.site.scheduler.restart(keep_db=True)
+    (job,) = desk.sender.show("status", handle)
+    assert (job["state"], job["tasks"][0]["exit_code"]) == ("completed", 0)
+
+
+def test_without_an_inbox_nothing_is_added_to_a_job(desk: Desk) -> None:
+    """Its jobspec is as it was, and the ledger has no handle."""
+    answer = desk.sender.run("submit", "-o", "json", "--", "true")
+    assert answer.value["handle"] is None
+    (offer,) = desk.site.fleet.waiting()
+    assert "rainbow-agent" not in offer.jobspec
+    desk.site.program.until_idle()
+    with closing(sqlite3.connect(desk.site.program.state_dir / "ledger.sqlite")) as db:
+        assert db.execute("SELECT count(*) FROM handle").fetchone() == (0,)
+        assert db.execute("SELECT DISTINCT told FROM job").fetchall() == [(None,)]
+
+
+def test_verbs_of_a_sender_say_what_is_missing(desk: Desk) -> None:
+    """An inbox, the registration secret, a handle that is one."""
+    for words in (
+        ("jobs", "--sent"),
+        ("status", "rb-aaaaaaaaaaaaaaaa"),
+        ("submit", "--wait", "--", "x"),
+    ):
+        answer = desk.sender.run(*words)
+        assert answer.code == 2
+        assert "inbox create" in answer.err
+    answer = desk.sender.run("submit", "--inbox", "auto", "--", "true")
+    assert (answer.code, "registration secret" in answer.err) == (2, True)
+    answer = desk.sender.run("submit", "--inbox", "nowhere.yaml", "--", "true")
+    assert (answer.code, "nowhere.yaml" in answer.err) == (2, True)
+    assert desk.sender.run("wait", "7").code == 2
+    desk.make_inbox()
+    answer = desk.sender.run("status", "rb-aaaaaaaaaaaaaaaa")
+    assert (answer.code, "jobs --sent" in answer.err) == (1, True)
+    assert desk.sender.run("inbox", "create", "alice", secret=desk.site.scheduler.secret).code == 2
+
+
+def test_an_inbox_is_made_on_the_way_where_the_secret_is_there(desk: Desk) -> None:
+    """--inbox auto: once, and then it is the sender's."""
+    secret = desk.site.scheduler.secret
+    first = desk.sender.run("submit", "--inbox", "auto", "-o", "json", "--", "true", secret=secret)
+    assert "Made the inbox inbox-" in first.err
+    again = desk.sender.run("submit", "--inbox", "auto", "-o", "json", "--", "true")
+    assert (again.code, again.err) == (0, "")
+    desk.site.program.until_idle()
+    handles = [first.value["handle"], again.value["handle"]]
+    assert desk.sender.run("wait", *handles).code == 0
+
+
+def test_a_cluster_that_does_not_report_back_is_called_so(desk: Desk) -> None:
+    """After a time, with what is known; nobody waits for ever."""
+    desk.make_inbox()
+    handle = desk.submit("true")
+    answer = desk.sender.run("wait", handle, reply_within=0.1)
+    assert answer.code == 1
+    assert "cluster blue does not report back" in answer.err
+    (job,) = json.loads(desk.sender.run("status", handle, "-o", "json", reply_within=0.1).out)
+    assert job["state"] == "silent"
+    assert "does not report back" in job["reason"]
+    assert desk.sender.run("wait", handle, "--timeout", "0.2").code == 124
+    with desk.site.program.background("start"):
+        eventually(
+            lambda: desk.sender.show("status", handle)[0]["state"] == "completed", "it is told"
+        )
+
+
+def test_a_job_that_was_not_sent_has_no_handle(desk: Desk) -> None:
+    """No cluster fits it, so there is nothing to ask about."""
+    desk.make_inbox()
+    assert desk.sender.run("submit", "--nodes", "9999", "--", "true").code == 1
+    assert desk.sender.show("jobs", "--sent") == []

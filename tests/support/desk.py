@@ -1,0 +1,30 @@
+"""For tests: the shell of somebody who sends jobs to a site's cluster, and has an inbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.program import Program
+from support.site import Site
+
+
+class Desk:
+    """A cluster, and a shell of a sender elsewhere."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        folder.mkdir()
+        self.site = site
+        token = site.fleet.credentials.token_of("blue")
+        self.sender = Program(folder, host=site.scheduler.host, token=token, reply_within=60)
+
+    def make_inbox(self) -> Path:
+        """By whoever has the registration secret; where its file is."""
+        answer = self.sender.run("inbox", "create", "alice", secret=self.site.scheduler.secret)
+        assert answer.code == 0, answer
+        return self.sender.folder / ".local" / "state" / "rainbow-agent" / "inbox.yaml"
+
+    def submit(self, *command: str) -> str:
+        """Submit a command; its handle."""
+        answer = self.sender.run("submit", "-o", "json", "--", *command)
+        assert answer.code == 0, answer
+        return str(answer.value["handle"])

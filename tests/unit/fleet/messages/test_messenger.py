@@ -1,0 +1,197 @@
+"""What agents tell the senders of jobs, when, and what happens when it cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rainbow_agent.core.errors import Rejected, Unavailable
+from rainbow_agent.core.model import JobKey, JobRow
+from rainbow_agent.core.packed_jobs import unpack_job
+from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.fleet.messages import messenger as module
+from rainbow_agent.fleet.messages import rows
+from rainbow_agent.fleet.messages.graph import INBOX_GRAPH
+from rainbow_agent.fleet.messages.keys import has_mac
+from rainbow_agent.fleet.messages.messenger import Messenger
+from rainbow_agent.fleet.session import Session
+from rainbow_agent.runtime.setting_types import Secret
+from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.storage.ledger import SqliteLedger
+from support.common import Background, FakeClock, eventually
+from support.ledger import REGISTRATION, add_job, checked_ledger, news
+from support.scheduler import REGISTRATION_SECRET, FakeScheduler
+from support.senders import make_handle
+
+
+class World:
+    """A messenger between a ledger and a rainbow with an inbox."""
+
+    def __init__(self, path: Path, ledger: SqliteLedger) -> None:
+        self.ledger, self.rainbow = ledger, FakeScheduler()
+        self.clock, self.stop = FakeClock(2000.0), Stop()
+        self.access = self.rainbow.register("inbox-alice", REGISTRATION_SECRET, INBOX_GRAPH)
+        self.session: Session | None = Session("blue", Secret("s"), REGISTRATION.id)
+        self.messenger = Messenger(
+            session=lambda: self.session,
+            open_scheduler=lambda: self.rainbow,
+            open_ledger=lambda: SqliteLedger.open(path),
+            keep=1000.0,
+            clock=self.clock,
+            stop=self.stop,
+        )
+
+    def add(self, number: int, *, keep: int = 5000, inbox: str = "inbox-alice") -> JobKey:
+        """A job with a handle of its own."""
+        key = add_job(self.ledger, number, "t")
+        handle = make_handle(number, keep=keep, inbox=inbox, token=self.access.token)
+        self.ledger.record_handles({key: handle})
+        return key
+
+    def tell(self) -> bool:
+        """One turn."""
+        return self.messenger.tell(self.ledger, self.rainbow)
+
+    def told(self, inbox: str = "inbox-alice") -> list[tuple[int, JobRow]]:
+        """Turn and job of each part that is in the inbox, in order; each is authentic."""
+        found = []
+        for offer in self.rainbow.receive(inbox, self.access.secret, 0):
+            message = rows.read(offer.name, offer.jobspec)
+            assert message is not None
+            for part in message.parts:
+                content = rows.unpack(part.body)
+                job = unpack_job(content["job"])
+                handle = make_handle(job.key.id)
+                signed = rows.signed(inbox, "blue", part.kind, handle.id, part.body)
+                assert has_mac(handle.nonce, signed, part.proof)
+                found.append((content["turn"], job))
+        return found
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    path = tmp_path / "ledger.sqlite"
+    with checked_ledger(path) as ledger:
+        ledger.open_registration(REGISTRATION)
+        yield World(path, ledger)
+
+
+def test_a_job_without_a_handle_is_told_to_no_one(world: World) -> None:
+    """Rainbow is not even asked for anything."""
+    add_job(world.ledger, 1)
+    before = world.rainbow.calls.copy()
+    assert not world.tell()
+    assert world.rainbow.calls == before
+    assert world.messenger.flushed.is_set()
+
+
+def test_each_state_of_a_job_is_told_once(world: World) -> None:
+    """As the ledger has it, with a turn that grows."""
+    key = world.add(1)
+    assert world.tell()
+    assert not world.tell()
+    world.ledger.apply([news(key, "t", TaskState.RUNNING)])
+    world.clock.advance(-500)  # a clock that is set back does not make an older turn
+    assert world.tell()
+    (first, received), (second, running) = world.told()
+    assert (received.state, running.state) == (JobState.RECEIVED, JobState.RUNNING)
+    assert running == world.ledger.job(key)
+    assert second > first
+
+
+def test_many_jobs_are_told_in_one_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And in several where they do not fit: none is left out."""
+    keys = [world.add(number) for number in range(1, 8)]
+    monkeypatch.setattr(module, "MAX_JOBS", 3)
+    while world.tell():
+        pass
+    assert [job.key for _, job in world.told()] == keys
+    assert len(world.rainbow.waiting("inbox-alice")) == 3
+
+
+def test_what_rainbow_did_not_take_is_told_later(world: World) -> None:
+    """Also where it took it and the answer was lost: told twice, and the sender takes the newer."""
+    world.add(1)
+    for after in (False, True):
+        world.rainbow.fail("submit", Unavailable("away"), after=after)
+        with pytest.raises(Unavailable):
+            world.tell()
+    assert not world.messenger.flushed.is_set()
+    assert world.tell()
+    turns = [turn for turn, _ in world.told()]
+    assert len(turns) == 2
+    assert not world.tell()
+
+
+def test_a_rainbow_that_lost_the_inboxs_graph_gets_it_back(world: World) -> None:
+    """The sender need not be there for that."""
+    world.add(1)
+    world.rainbow.restart(keep_database=True)
+    assert world.tell()
+    assert world.rainbow.has_graph("inbox-alice")
+    assert len(world.told()) == 1
+
+
+def test_an_inbox_that_is_gone_keeps_no_other_from_its_news(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again later, and given up when the sender's time is over."""
+    monkeypatch.setattr(module, "MAX_JOBS", 1)
+    gone = world.add(1, keep=100, inbox="inbox-gone")
+    world.add(2)
+    world.ledger.apply([news(gone, "t", TaskState.COMPLETED, finished=2000.0)])
+    while world.tell():
+        pass
+    assert [job.key.id for _, job in world.told()] == [2]
+    assert [each.job.key for each in world.ledger.untold(9)] == [gone]
+    world.clock.advance(module.MAX_RETRY_S + 1)
+    asked = world.rainbow.calls["submit"]
+    assert world.tell()
+    assert world.rainbow.calls["submit"] == asked + 1
+    world.clock.advance(5000)
+    world.tell()
+    assert world.ledger.untold(9) == []
+
+
+def test_the_operators_time_counts_where_it_is_less(world: World) -> None:
+    """RAINBOW_KEEP_NEWS is 1000 s here, and the sender wants more."""
+    key = world.add(1, keep=10**6)
+    world.ledger.apply([news(key, "t", TaskState.COMPLETED, finished=2000.0)])
+    world.clock.advance(1001)
+    world.tell()
+    assert world.told() == []
+    assert world.ledger.untold(9) == []
+
+
+def test_nothing_is_told_while_others_may_own_the_cluster(world: World) -> None:
+    """It waits in the ledger."""
+    world.add(1)
+    world.session = None
+    assert not world.tell()
+    assert len(world.ledger.untold(9)) == 1
+
+
+def test_a_row_that_comes_twice_has_one_handle(world: World) -> None:
+    """The second job of the same handle is told of to no one: the sender sent one."""
+    key = world.add(1)
+    twin = add_job(world.ledger, 2)
+    world.ledger.record_handles({twin: make_handle(1)})
+    assert [each.job.key for each in world.ledger.untold(9)] == [key]
+
+
+def test_the_thread_tells_and_ends_on_the_stop(world: World) -> None:
+    """Woken by a change; what rainbow refuses meanwhile does not end it."""
+    world.rainbow.fail("submit", Rejected("no"))
+    world.add(1)
+    thread = Background(world.messenger.run)
+    thread.start()
+    eventually(lambda: world.rainbow.calls["submit"] > 0, "it tries")
+    world.add(2)
+    world.clock.advance(module.MAX_RETRY_S + 1)
+    world.messenger.changed()
+    eventually(lambda: len(world.told()) >= 2, "both are told")
+    world.stop.set("the test is over")
+    thread.end()
+    world.messenger.tell_last()

@@ -1,0 +1,198 @@
+"""What a sender believes: authentic, of the right cluster and registration, and the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rainbow_agent.core.errors import UsageError
+from rainbow_agent.core.states import JobState
+from rainbow_agent.fleet.messages import rows
+from rainbow_agent.fleet.messages.graph import INBOX_GRAPH
+from rainbow_agent.fleet.messages.inboxes import create_inbox, inbox_name
+from rainbow_agent.fleet.messages.sender_files import (
+    InboxAccess,
+    load_inbox,
+    save_inbox,
+    sender_keys,
+)
+from rainbow_agent.jobspec.handle import find
+from rainbow_agent.jobspec.wire import to_wire
+from support.scheduler import REGISTRATION_SECRET, FakeScheduler
+from support.senders import CLUSTER, KEYS, make_handle, make_job, make_sender, state_part
+
+RUNNING = replace(make_job(), state=JobState.RUNNING, finished=None)
+
+
+class World:
+    """A sender, their inbox in a rainbow, and one job that was sent to CLUSTER."""
+
+    def __init__(self, folder: Path) -> None:
+        self.rainbow = FakeScheduler()
+        given = self.rainbow.register("inbox-alice", REGISTRATION_SECRET, INBOX_GRAPH)
+        inbox = InboxAccess("inbox-alice", "rainbow:1", given.secret, given.token)
+        self.sender = make_sender(folder, inbox)
+        document = {"version": 1, "tasks": []}
+        self.id, prepared = self.sender.prepare(document, "job", KEYS.public(), 60.0)
+        handle = find(to_wire(prepared))
+        assert handle is not None
+        self.handle = handle
+        self.sender.store.assigned(self.id, CLUSTER)
+
+    def put(self, *parts: rows.Part, by: str = CLUSTER, to: str = "inbox-alice") -> None:
+        """A row in the inbox."""
+        text = rows.write(rows.Message(to, by, parts))
+        self.rainbow.put("inbox-alice", text, rows.ROW_NAME)
+
+    def take(self) -> int:
+        """Take what is there; how much was news. Nothing is left."""
+        news = self.sender.take(self.rainbow).news
+        assert self.rainbow.waiting("inbox-alice") == []
+        return news
+
+    @property
+    def state(self) -> JobState | None:
+        """What the sender knows."""
+        sent = self.sender.store.job(self.id)
+        return sent.job.state if sent and sent.job else None
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    found = World(tmp_path)
+    yield found
+    found.sender.store.close()
+
+
+def test_what_the_cluster_tells_is_known_from_then_on(world: World) -> None:
+    """The job as it is there; the row is gone from rainbow only when it is stored."""
+    world.put(state_part(world.handle, make_job(), 5))
+    assert world.take() == 1
+    sent = world.sender.store.job(world.id)
+    assert sent is not None
+    assert (sent.job, sent.cluster, sent.turn) == (make_job(), CLUSTER, 5)
+    assert world.sender.store.cluster_heard(CLUSTER) == sent.heard
+
+
+def test_doubled_late_and_reordered_messages_change_nothing(world: World) -> None:
+    """The newest turn counts, in whatever order they come."""
+    world.put(state_part(world.handle, make_job(), 9))
+    world.put(state_part(world.handle, RUNNING, 5))
+    world.put(state_part(world.handle, make_job(), 9))
+    assert world.take() == 1
+    world.put(state_part(world.handle, RUNNING, 9))
+    assert world.take() == 0
+    assert world.state is JobState.COMPLETED
+
+
+@pytest.mark.parametrize("nonce", [bytes(32), b"", make_handle(77).nonce])
+def test_a_forged_message_changes_nothing(world: World, nonce: bytes) -> None:
+    """Who does not know the job's nonce tells nothing of it."""
+    world.put(state_part(world.handle, make_job(), 5, nonce=nonce))
+    assert world.take() == 0
+    assert world.state is None
+
+
+def test_a_message_of_another_cluster_changes_nothing(world: World) -> None:
+    """Also with the nonce: the job was assigned to this one."""
+    world.put(state_part(world.handle, make_job(), 5, by="green"), by="green")
+    world.put(state_part(world.handle, make_job(), 5, by="green"))  # said to be of the right one
+    world.put(state_part(world.handle, make_job(), 5), by="green")
+    assert world.take() == 0
+    assert world.state is None
+
+
+def test_a_message_for_another_inbox_changes_nothing(world: World) -> None:
+    """A row that somebody copied from there."""
+    other = replace(world.handle, inbox="inbox-bob")
+    world.put(state_part(other, make_job(), 5), to="inbox-bob")
+    world.put(state_part(other, make_job(), 5))
+    assert world.take() == 0
+
+
+def test_a_message_of_another_registration_changes_nothing(world: World) -> None:
+    """A job is one job: what was told first says which."""
+    world.put(state_part(world.handle, RUNNING, 5))
+    world.put(state_part(world.handle, make_job(registration="other"), 6))
+    world.put(state_part(world.handle, make_job(number=8), 7))
+    assert world.take() == 1
+    assert world.state is JobState.RUNNING
+
+
+def test_an_unknown_handle_and_a_broken_body_change_nothing(world: World) -> None:
+    """Rows that belong to a folder that is gone, or to an agent of another version."""
+    broken = rows.Part(rows.Kind.STATE, world.id, b"x", b"y")
+    world.put(state_part(make_handle(99), make_job(), 5), broken)
+    assert world.take() == 0
+
+
+def test_a_job_that_was_sent_to_the_inbox_is_named(world: World) -> None:
+    """It runs nowhere, and that is not kept from anybody."""
+    world.rainbow.put("inbox-alice", "version: 1", "stray")
+    assert world.sender.take(world.rainbow).jobs == ("stray",)
+
+
+def test_the_cluster_of_a_job_whose_submission_was_not_answered_tells_who_it_is(
+    world: World,
+) -> None:
+    """It was assigned all the same."""
+    document = {"version": 1}
+    lost, prepared = world.sender.prepare(document, "lost", KEYS.public(), 60.0)
+    handle = find(to_wire(prepared))
+    assert handle is not None
+    world.put(state_part(handle, RUNNING, 5, by="green"), by="green")
+    assert world.take() == 1
+    found = world.sender.store.job(lost)
+    assert found is not None
+    assert found.cluster == "green"
+    assert [job.handle for job in world.sender.store.jobs()] == [world.id, lost]
+    assert [job.handle for job in world.sender.store.jobs(1)] == [lost]
+
+
+def test_an_inboxs_file_is_private_and_comes_back(tmp_path: Path) -> None:
+    """And it is never written over: rainbow gives its secret once."""
+    path, rainbow = tmp_path / "deep" / "inbox.yaml", FakeScheduler()
+    assert load_inbox(path) is None
+    made = create_inbox(
+        rainbow, inbox_name("alice"), host="h:1", secret=REGISTRATION_SECRET, path=path
+    )
+    assert made.name == "inbox-alice"
+    assert load_inbox(path) == made
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(UsageError, match="there is an inbox's file already"):
+        create_inbox(rainbow, "inbox-bob", host="h:1", secret=REGISTRATION_SECRET, path=path)
+    assert not rainbow.has_graph("inbox-bob")
+
+
+@pytest.mark.parametrize("text", ["", "inbox: 5", "{", "inbox: {name: blue, host: h, secret: s}"])
+def test_a_file_that_is_no_inboxs_says_how_to_make_one(tmp_path: Path, text: str) -> None:
+    """And so does one of a cluster that is no inbox."""
+    path = tmp_path / "inbox.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="inbox create"):
+        load_inbox(path)
+    save_inbox(path, InboxAccess("blue", "h:1", "s", "t"))
+    with pytest.raises(UsageError, match="not an inbox's name"):
+        load_inbox(path)
+
+
+@pytest.mark.parametrize("name", ["", "A", "-", "a" * 58, "a_b", 'a"'])
+def test_a_name_that_rainbow_cannot_hold_is_refused(name: str) -> None:
+    """Before anything is registered."""
+    with pytest.raises(UsageError, match="inbox name"):
+        inbox_name(name)
+
+
+def test_a_senders_keys_are_made_once_and_private(tmp_path: Path) -> None:
+    """The same from then on; a file that holds none is an error that says so."""
+    first = sender_keys(tmp_path / "new").public()
+    assert sender_keys(tmp_path / "new").public() == first
+    (path,) = (tmp_path / "new").iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    for text in ("", "zz", "00"):
+        path.write_text(text)
+        with pytest.raises(UsageError, match="holds no key"):
+            sender_keys(tmp_path / "new")
