@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from rainbow_agent.runtime.log_dedup import Repeats
 
@@ -76,21 +76,34 @@ class TextFormatter(logging.Formatter):
         return "\n".join([line, *traceback])
 
 
+#: What stands in the place of a secret.
+_MASK: Final = "[secret]"
+#: Characters from which on a secret is looked for within a text. Shorter ones are words, too:
+#: rainbow's own default token is `rainbow`.
+MIN_SECRET_LENGTH: Final = 8
+
+
 class Redact(logging.Filter):
-    """The last guard: a known secret never leaves through a log line, wherever it hides."""
+    """The last guard: a known secret never leaves through a log line, wherever it hides.
+
+    One shorter than MIN_SECRET_LENGTH is masked only where it is all of an argument or field.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._secrets: tuple[str, ...] = ()  # the longest first; replaced, never changed
+        self._short: frozenset[str] = frozenset()
 
     def add(self, secrets: Collection[str]) -> None:
         """Texts that must not appear from now on."""
-        more = {s for s in secrets if len(s) >= 4}  # shorter ones would blank prose
+        more = {s for s in secrets if len(s) >= MIN_SECRET_LENGTH}
         self._secrets = tuple(sorted({*self._secrets, *more}, key=len, reverse=True))
+        self._short |= {s for s in secrets if s} - more
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Replace secrets in the message and its fields; never drops a record."""
-        if self._secrets:
+        if self._secrets or self._short:
+            record.args = self._without_short(record.args)
             record.msg, record.args = self._hide(record.getMessage()), None
             for name, value in _fields(record).items():
                 setattr(record, name, self._hide_in(value))
@@ -104,11 +117,17 @@ class Redact(logging.Filter):
             return {self._hide(str(k)): self._hide_in(v) for k, v in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
             return [self._hide_in(v) for v in value]
-        return self._hide(str(value))
+        return _MASK if str(value) in self._short else self._hide(str(value))
+
+    def _without_short(self, args: Any) -> Any:
+        """A message's arguments; one that is a short secret, and nothing else, is masked."""
+        if not isinstance(args, tuple):
+            return args
+        return tuple(_MASK if isinstance(a, str) and a in self._short else a for a in args)
 
     def _hide(self, text: str) -> str:
         for secret in self._secrets:
-            text = text.replace(secret, "[secret]")
+            text = text.replace(secret, _MASK)
         return text
 
 

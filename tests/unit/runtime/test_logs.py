@@ -174,6 +174,16 @@ def test_very_short_secrets_do_not_blank_the_prose() -> None:
     assert "a sentence" in redacted(record("a sentence"), "e")
 
 
+def test_a_secret_that_is_a_word_is_hidden_by_its_place() -> None:
+    """Rainbow's default token is `rainbow`: no line loses its words, no field shows a token."""
+    made = record("Registered %s with rainbow, token %s", "blue", "rainbow", token="rainbow")
+    shown = redacted(made, "rainbow")
+    assert "Registered blue with rainbow, token [secret]" in shown
+    assert '"token": "[secret]"' in shown
+    whole = redacted(record("rainbow at %s does not answer", "rainbow.org:8080"), "rainbow")
+    assert "rainbow at rainbow.org:8080 does not answer" in whole
+
+
 def test_set_up_chooses_json_where_nobody_looks(root: logging.Logger) -> None:
     """`auto` is JSON in a file or pipe, and the level applies."""
     stream = io.StringIO()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rainbow_agent import __version__
+from rainbow_agent.runtime.logs import MIN_SECRET_LENGTH
 
 #: Distributions whose versions matter.
 _DISTRIBUTIONS = (
@@ -23,8 +24,6 @@ _DISTRIBUTIONS = (
     "flux-python",
     "archspec",
 )
-#: Secrets shorter than this also turn up in innocent text.
-_MIN_SECRET_LENGTH = 4
 #: Bytes of a log that go in, from its end.
 MAX_LOG_BYTES = 256 * 1024
 
@@ -79,7 +78,7 @@ def write(
 
 def _without(text: str, secrets: Collection[str]) -> str:
     for secret in sorted(
-        (s for s in secrets if len(s) >= _MIN_SECRET_LENGTH), key=len, reverse=True
+        (s for s in secrets if len(s) >= MIN_SECRET_LENGTH), key=len, reverse=True
     ):
         # As it is, and as JSON writes it.
         for form in {secret, json.dumps(secret)[1:-1]}:
