@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 import click
 
-from rainbow_compspec import jgf
+from rainbow_compspec import fluxion, jgf
 from rainbow_compspec.cli.source import nodes_from, source_options
 from rainbow_compspec.cluster import cluster_graph
 from rainbow_compspec.errors import CompspecError
@@ -22,6 +23,13 @@ from rainbow_compspec.subsystems import SUBSYSTEMS, subsystem_graph
 from rainbow_compspec.wire import encode
 
 _OUT = click.Path(dir_okay=False, path_type=Path)
+_format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["rainbow", "fluxion"]),
+    default="rainbow",
+    help="Who is to read it; rainbow's is JSON Graph Format 2. Default: rainbow.",
+)
 _WIRE = "Write what rainbow would get: the fullest form that fits into one message."
 
 
@@ -35,6 +43,17 @@ def create() -> None:
 @source_options
 @click.option("--nodes-output", type=_OUT, help="Write here, not to stdout.")
 @click.option("--wire", is_flag=True, help=_WIRE)
+@_format_option
+@click.option(
+    "--nodes-per-rack",
+    type=click.IntRange(min=1),
+    help="For Fluxion: racks of so many nodes, in their order; without it there are none.",
+)
+@click.option(
+    "--sockets",
+    is_flag=True,
+    help="For Fluxion: with sockets, for jobspecs that ask for some; others then find no cores.",
+)
 def nodes(
     *,
     cluster_name: str,
@@ -42,10 +61,22 @@ def nodes(
     simulate: str | None,
     nodes_output: Path | None,
     wire: bool,
+    form: str,
+    nodes_per_rack: int | None,
+    sockets: bool,
 ) -> None:
     """The cluster graph (options as in compspec-go)."""
     graph = cluster_graph(cluster_name, nodes_from(node_dir, simulate, cluster_name))
-    _save(graph, nodes_output, wire)
+    if form == "fluxion":
+        if wire:
+            raise click.UsageError("--wire is rainbow's form; leave it out, or --format=fluxion")
+        racked = fluxion.in_racks(graph, nodes_per_rack or 0)
+        whole = racked if sockets else fluxion.WithoutSockets(racked)
+        _save(nodes_output, lambda stream: fluxion.write(whole, stream))
+        return
+    if nodes_per_rack or sockets:
+        raise click.UsageError("--nodes-per-rack and --sockets go with --format=fluxion")
+    _save(nodes_output, _writer(graph, wire=wire))
 
 
 @create.command()
@@ -60,6 +91,7 @@ def nodes(
 )
 @click.option("--output", "--nodes-output", "output", type=_OUT, help="Write here, not to stdout.")
 @click.option("--wire", is_flag=True, help=_WIRE)
+@_format_option
 def subsystem(
     *,
     name: str,
@@ -69,9 +101,18 @@ def subsystem(
     nodes_file: Path | None,
     output: Path | None,
     wire: bool,
+    form: str,
 ) -> None:
-    """The graph of one subsystem."""
+    """The graph of one subsystem; for Fluxion that of spack only, as a tree of its own."""
     found = nodes_from(node_dir, simulate, cluster_name)
+    if form == "fluxion":
+        if name != "spack" or wire or nodes_file is not None:
+            raise click.UsageError(
+                "--format=fluxion is a tree of spack's packages alone, without --wire and --nodes"
+            )
+        tree = fluxion.software_tree(cluster_name, found)
+        _save(output, lambda stream: fluxion.write(tree, stream))
+        return
     if nodes_file is None:
         ids = cluster_graph(cluster_name, found).node_ids
     else:
@@ -79,7 +120,7 @@ def subsystem(
     graph = subsystem_graph(name, found, ids)
     if graph.empty:
         raise CompspecError(f"no node has anything of {name}, so there is no graph of it")
-    _save(graph, output, wire)
+    _save(output, _writer(graph, wire=wire))
 
 
 def _ids_in(path: Path, cluster: str, nodes: tuple[NodeFacts, ...]) -> tuple[str, ...]:
@@ -100,15 +141,15 @@ def _ids_in(path: Path, cluster: str, nodes: tuple[NodeFacts, ...]) -> tuple[str
     return tuple(ids[facts.name] for facts in nodes)
 
 
-def _save(graph: Graph, path: Path | None, wire: bool) -> None:
-    """Writes the graph in one step, so that no one reads half of it."""
+def _save(path: Path | None, write: Callable[[TextIO], None]) -> None:
+    """Writes a graph in one step, so that no one reads half of it."""
     if path is None:
-        _write(graph, sys.stdout, wire)
+        write(sys.stdout)
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="ascii") as stream:
-            _write(graph, stream, wire)
+            write(stream)
         temporary.replace(path)
     except OSError as exc:
         with suppress(OSError):
@@ -116,8 +157,13 @@ def _save(graph: Graph, path: Path | None, wire: bool) -> None:
         raise CompspecError(f"{path}: cannot be written: {exc.strerror}") from exc
 
 
-def _write(graph: Graph, stream: TextIO, wire: bool) -> None:
-    if wire:
-        stream.write(encode(graph).text + "\n")
-    else:
-        jgf.write(graph, stream)
+def _writer(graph: Graph, *, wire: bool) -> Callable[[TextIO], None]:
+    """What writes a graph for rainbow."""
+
+    def write(stream: TextIO) -> None:
+        if wire:
+            stream.write(encode(graph).text + "\n")
+        else:
+            jgf.write(graph, stream)
+
+    return write
