@@ -22,6 +22,7 @@ from rainbow_agent.core.errors import Rejected, SubsystemExists, SubsystemMissin
 from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet.ports import Notes
 from rainbow_agent.fleet.renewal import Renewal
+from rainbow_agent.fleet.sent_graphs import DOMINANT, SentGraphs
 from rainbow_agent.fleet.session import Session
 from rainbow_agent.inventory.description import ClusterDescription, Sendable, digest
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
@@ -30,11 +31,13 @@ from rainbow_compspec.subsystems import SUBSYSTEMS
 
 log = logging.getLogger(__name__)
 
-#: The server's name for the cluster graph among the subsystems.
-DOMINANT: Final = "cluster"
 #: Seconds between two renewals of the cluster graph at least: nodes that come and go must not
 #: have the fleet's scheduler load graphs all the time.
 RENEW_INTERVAL_S: Final = 30.0
+#: Seconds after a start for which nodes that were there before may be absent, and rainbow keeps the
+#: graph that has them: a lead that was replaced is there before the others have found it. The
+#: Flux operator's script has a worker try again 15 s after it lost the lead.
+RETURN_WAIT_S: Final = 20.0
 #: Seconds until a subsystem that the server refused is offered again: at first, and at most. It may
 #: have been something between us that refused, or another server takes its place.
 RETRY_PAUSES_S: Final = (2.0, 600.0)
@@ -109,31 +112,34 @@ class GraphPublisher:
         self._clock = clock
         self._description = description
         self._sent: PublishedGraph | None = None
-        self._before_loss: PublishedGraph | None = None
+        self._shown = SentGraphs.from_note(ledger.note(_NOTE))
+        self._before_loss: tuple[PublishedGraph, SentGraphs] | None = None
+        self._begun = clock.monotonic()
         self._complete_for: tuple[ClusterDescription, str] | None = (
             None  # what needs no sending any more
         )
         self._refused: dict[str, RefusedSubsystem] = {}  # by digest
         self._renewed = float("-inf")
         self._replace_pause = 0.0  # seconds, after the server refused a replacement
-        self._times: dict[str, float] = {}  # name -> when it was sent, epoch seconds
 
     # -- the registrar says what happens to the graph (ports.GraphEvents) ------------------
 
     def placed(self, registration: str, graph: str) -> None:
         """The server has this graph now, and no subsystem on it."""
+        self._shown = self._shown.graph(graph, self._description(), self._clock.now())
         self._remember(PublishedGraph(registration, digest(graph)))
-        self._times = {DOMINANT: self._clock.now()}
 
     def lost(self, registration: str) -> None:
         """The server says that it has no graph; another is on its way."""
-        self._before_loss = self._known(registration)
+        self._before_loss = self._known(registration), self._shown
+        self._shown = SentGraphs({})
         self._remember(PublishedGraph(registration))
 
     def kept(self) -> None:
         """It has the graph after all."""
         if self._before_loss is not None:
-            self._remember(self._before_loss)
+            sent, self._shown = self._before_loss
+            self._remember(sent)
 
     # -- the main loop ----------------------------------------------------------------------------
 
@@ -157,6 +163,8 @@ class GraphPublisher:
             return
         sent = self._known(session.registration)
         if not self._fits(sent, description):
+            if sent.graph is not None and self._nodes_may_return(description):
+                return
             since = self._clock.monotonic() - self._renewed
             if since < RENEW_INTERVAL_S:
                 return
@@ -173,18 +181,22 @@ class GraphPublisher:
 
     def facts(self) -> dict[str, Any] | None:
         """The `graph` object of `status`; None while nothing is known."""
-        description = self._description()
-        if description is None:
-            return None
-        return {
-            **self._part_facts(description.graph),
-            "nodes": len(description.survey.counted),
-            "subsystems": {part.name: self._part_facts(part) for part in description.subsystems},
-        }
+        description, sent = self._description(), self._sent
+        if description is None or sent is None:
+            return self._shown.view(description, () if self._shown.parts else [DOMINANT])
+        unsent = [
+            part.name
+            for part in description.subsystems
+            if (there := sent.subsystems.get(part.name)) is None or there.digest != part.digest
+        ]
+        if sent.graph != description.graph.digest:
+            unsent.append(DOMINANT)
+        return self._shown.view(description, unsent)
 
-    def _part_facts(self, part: Sendable) -> dict[str, Any]:
-        sent = self._times.get(part.name)
-        return {"form": part.form, "note": part.note, "bytes": len(part.text), "sent": sent}
+    def _nodes_may_return(self, description: ClusterDescription) -> bool:
+        """Whether nodes that a daemon before this one described are still to be waited for."""
+        missing = any(node.past is not None for node in description.survey.nodes)
+        return missing and self._clock.monotonic() - self._begun < RETURN_WAIT_S
 
     def _fits(self, sent: PublishedGraph, description: ClusterDescription) -> bool:
         """Whether the server's graph can stay, with at most single subsystems replaced on it."""
@@ -230,6 +242,7 @@ class GraphPublisher:
         for name in {*SUBSYSTEMS, *(part.name for part in description.subsystems)}:
             self._drop(session, name)
         sent = PublishedGraph(session.registration, description.graph.digest)
+        self._shown = self._shown.graph(description.graph.text, description, self._clock.now())
         self._remember(sent)
         return sent
 
@@ -308,10 +321,12 @@ class GraphPublisher:
         self._scheduler.register_subsystem(
             session.cluster, session.secret.reveal(), part.name, part.text
         )
-        self._times[part.name] = self._clock.now()
+        if part.name != DOMINANT:
+            self._shown = self._shown.subsystem(part, self._clock.now())
 
     def _drop(self, session: Session, name: str) -> None:
         """Remove a subsystem; one that is not there is as good."""
+        self._shown = self._shown.without([name])
         try:
             self._scheduler.delete_subsystem(session.cluster, session.secret.reveal(), name)
         except SubsystemMissing:
@@ -331,7 +346,7 @@ class GraphPublisher:
 
     def _remember(self, sent: PublishedGraph) -> None:
         self._sent, self._complete_for = sent, None
-        self._ledger.put_note(_NOTE, sent.to_note())
+        self._ledger.put_note(_NOTE, {**sent.to_note(), "sent": self._shown.parts})
 
     def _log_renewal(self, description: ClusterDescription) -> None:
         log.info(

@@ -130,10 +130,16 @@ def _nodes(nodes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _graph(graph: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
     if graph is None:
         return
-    sent = f"sent {graph['sent']}" if graph["sent"] else "not sent by this daemon"
+    following = graph.get("next")
+    sent = "not sent yet" if following else "sent by an older version of the agent"
+    if graph["sent"]:
+        sent = f"sent {graph['sent']}"
     size = f"{counted(graph.get('nodes') or 0, 'node')}, {graph.get('bytes')} bytes"
     known = ", ".join(graph["subsystems"]) or "no subsystem"
     yield "graph", f"{graph.get('form')}, {size}, {sent}; {known}"
+    if following:
+        what = ", ".join(following["parts"])
+        yield "to send", f"{what}: {counted(following['nodes'], 'node')}"
 
 
 def _jobs(jobs: Mapping[str, int] | None) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from rainbow_agent.core.errors import Rejected
-from rainbow_agent.fleet.graph_publisher import RETRY_PAUSES_S
+from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.fleet.graph_publisher import RENEW_INTERVAL_S, RETRY_PAUSES_S, RETURN_WAIT_S
+from rainbow_agent.inventory.description import describe_cluster
+from rainbow_agent.inventory.survey import Discovery
+from rainbow_agent.runtime.stop import Stop
 from support.graph_publisher import OWN_TOKEN, Harness
 from support.ledger import checked_ledger
-from support.nodes import views
+from support.nodes import FakeExtractor, changed, views
 
 
 @pytest.fixture
@@ -119,7 +123,7 @@ def test_a_graph_that_is_half_replaced_is_not_left_so(harness: Harness) -> None:
 
 
 def test_facts_tell_form_size_and_time(harness: Harness) -> None:
-    """For `status`; what an earlier daemon sent has no time."""
+    """For `status`: what rainbow has, also when an earlier daemon sent it."""
     harness.sync()
     facts = harness.graph_publisher.facts()
     assert facts is not None
@@ -127,16 +131,82 @@ def test_facts_tell_form_size_and_time(harness: Harness) -> None:
     assert facts["subsystems"]["hardware"]["form"] == "shared"
     harness.restart()
     harness.sync()
-    again = harness.graph_publisher.facts()
-    assert again is not None
-    assert again["sent"] is None
+    assert harness.graph_publisher.facts() == facts
+
+
+def test_facts_are_of_what_rainbow_has(harness: Harness) -> None:
+    """Not of what is going to be sent, which is beside it until it is."""
+    first = harness.graph_publisher.facts()
+    assert first is not None
+    assert (first["sent"], first["next"]["parts"]) == (None, ["cluster"])
+    harness.sync()
+    facts = harness.graph_publisher.facts()
+    assert facts is not None
+    assert facts["next"] is None
+    harness.is_now(views(3))
+    changed = harness.graph_publisher.facts()
+    assert changed is not None
+    assert {**changed, "next": None} == facts
+    assert changed["next"]["nodes"] == 3
+    assert "cluster" in changed["next"]["parts"]
+    harness.clock.advance(RENEW_INTERVAL_S)
+    harness.sync()
+    facts = harness.graph_publisher.facts()
+    assert facts is not None
+    assert (facts["nodes"], facts["next"]) == (3, None)
+
+
+def test_facts_of_what_an_older_version_sent(harness: Harness) -> None:
+    """It kept no more than digests: form and size are known from what they match."""
+    harness.sync()
+    note = dict(harness.ledger.note("published"))
+    del note["sent"]
+    harness.ledger.put_note("published", note)
+    harness.restart()
+    harness.sync()
+    facts = harness.graph_publisher.facts()
+    assert facts is not None
+    assert (facts["nodes"], facts["sent"], facts["next"]) == (2, None, None)
+
+
+def test_nodes_that_come_back_after_a_start_are_waited_for(harness: Harness) -> None:
+    """A lead that was replaced is there first: rainbow keeps the graph with all nodes."""
+    files: dict[int, str] = {}
+    discovery = Discovery(
+        extractor=FakeExtractor(),
+        keep=files.__setitem__,
+        clock=harness.clock,
+        recall=files.get,
+    )
+
+    def is_now(nodes: Sequence[NodeView]) -> None:
+        survey = discovery.survey(PoolView(tuple(nodes)), Stop())
+        harness.description = describe_cluster("blue", survey)
+
+    is_now(views(3))
+    harness.sync()
+    harness.sent()
+    harness.restart()
+    is_now(changed(changed(views(3), 1, up=False), 2, up=False))
+    harness.sync()
+    assert harness.sent() == {}
+    is_now(views(3))
+    harness.sync()
+    assert harness.sent() == {}, "all are back: nothing was sent, and nothing has to be"
+    harness.restart()
+    is_now(changed(views(3), 2, up=False))
+    harness.clock.advance(RETURN_WAIT_S)
+    harness.sync()
+    assert harness.sent(), "one does not come back: rainbow hears it"
+    assert harness.is_true()
 
 
 def test_before_the_first_survey_nothing_is_sent(harness: Harness) -> None:
     """A start with a stored secret continues with jobs at once."""
     session = harness.sync()
+    facts = harness.graph_publisher.facts()
     harness.restart()
     harness.description = None
     harness.sent()
     harness.graph_publisher.sync(session, harness.renew)
-    assert (harness.sent(), harness.graph_publisher.facts()) == ({}, None)
+    assert (harness.sent(), harness.graph_publisher.facts()) == ({}, facts)

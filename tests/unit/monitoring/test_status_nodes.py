@@ -23,6 +23,7 @@ RUNTIME: dict[str, Any] = {
         ],
     },
     "graph": {
+        "next": {"nodes": 4, "bytes": 5000, "parts": ["cluster", "spack"]},
         "form": "full",
         "note": "every vertex",
         "bytes": 1234,
@@ -56,6 +57,7 @@ def test_both_are_in_the_text() -> None:
     assert "blue-1 (rank 1) silent: no \\x1b[31manswer" in text
     assert "blue-2 (rank 2) drained" in text
     assert "graph      full, 3 nodes, 1234 bytes, sent 2024-05-17T10:00:00.000Z; spack" in text
+    assert "to send    cluster, spack: 4 nodes" in text
 
 
 def test_before_the_first_survey_neither_is_known() -> None:
