@@ -10,6 +10,8 @@
 #   REQUIREMENT  further packages, for example flux-python==0.88.0 if Flux's bindings are for
 #                another Python
 set -eu
+# The service runs as another user.
+umask 022
 
 wheel=$1
 prefix=$2
@@ -28,6 +30,9 @@ unset PYTHONPATH PYTHONHOME
 "$python" -m venv "$prefix"
 "$prefix/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check \
     "$wheel" "$@"
+# pip leaves a version that is there already; this wheel may be another build of it.
+"$prefix/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check \
+    --no-deps --force-reinstall "$wheel"
 
 # A broken installation should fail here, not in a pod.
 "$prefix/bin/rainbow-agent" version

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from rainbow_agent.core.states import JobState, TaskState
+from rainbow_agent.workload.local.server import folder as folders
 from support.common import eventually
 from support.fleet import jobspec, task
 from support.program import Running
@@ -224,3 +225,25 @@ def test_jobs_are_canceled_where_that_is_wanted(canceling_site: Site) -> None:
     assert site.fleet.state_holds("jobs_canceled == 2 && jobs_running == 0")
     assert site.fleet.waiting() == []
     assert site.written() == []
+
+
+@pytest.mark.full
+def test_a_workload_manager_that_ends_with_it_is_not_started_again(tmp_path: Path) -> None:
+    """As systemd stops a unit: all of its processes at once. The next start runs what waited."""
+    with running_site(tmp_path, local_cores=1) as site:
+        assert site.program.run("register").code == 0
+        with site.program.background("start") as agent:
+            site.fleet.send(sleeper("runs"))
+            site.fleet.send(jobspec(task(site.writes("x")), name="waits"))
+            eventually(lambda: states(site, "runs")[TaskState.RUNNING], "the first one runs")
+            eventually(lambda: states(site, "waits")[TaskState.SUBMITTED], "the other waits")
+            lock = site.program.state_dir / "workload" / folders.LOCK
+            server = psutil.Process(int(lock.read_text()))
+            agent.signal()
+            server.kill()
+            assert agent.wait() == 0, agent.log()
+            server.wait()
+        assert not psutil.pid_exists(int(lock.read_text()))
+        assert site.written() == []
+        with site.program.background("start"):
+            eventually(site.written, "the one that waited runs", seconds=60)

@@ -13,7 +13,8 @@ import pytest
 
 from rainbow_agent.runtime import settings
 
-SYSTEMD = Path(__file__).parents[2] / "systemd"
+ROOT = Path(__file__).parents[2]
+SYSTEMD = ROOT / "systemd"
 UNIT = SYSTEMD / "rainbow-agent.service"
 DROP_IN = SYSTEMD / "rainbow-agent.service.d/flux.conf"
 #: Of 100; systemd calls up to 20 OK.
@@ -74,9 +75,27 @@ def test_what_the_unit_promises() -> None:
     assert unit["StateDirectory"] == ["rainbow-agent"]
     grace = settings.load({}, hostname="blue").grace
     assert int(unit["TimeoutStopSec"][0]) > grace
-    for name in ("secret", "token"):
-        assert any(c.startswith(f"{name}:") for c in unit["LoadCredential"])
-        assert f"RAINBOW_{name.upper()}_FILE=%d/{name}" in unit["Environment"]
+    assert unit["LoadCredential"] == ["secret:/etc/rainbow-agent/secret"]
+    assert "RAINBOW_SECRET_FILE=%d/secret" in unit["Environment"]
+
+
+def test_the_unit_needs_nothing_that_only_submit_uses() -> None:
+    """A token that is not there must not keep the agent from starting, nor be there for jobs."""
+    for path in (*SYSTEMD.rglob("*.*"), ROOT / "docs/minicluster.md"):
+        if path.is_file():
+            assert "/etc/rainbow-agent/token" not in path.read_text(), path
+
+
+def test_no_job_runs_in_the_unit() -> None:
+    """Under its limits it would fail, and end with it; so without Flux the agent does not start."""
+    unit = values(UNIT)
+    assert "RAINBOW_WORKLOAD=flux" in unit["Environment"]
+    assert unit["SystemCallErrorNumber"] == ["EPERM"]
+
+
+def test_the_log_level_can_be_changed_by_a_reload() -> None:
+    """`systemctl reload` sends what `rainbow-agent log-level` sends."""
+    assert values(UNIT)["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
 
 
 def test_the_drop_in_ties_it_to_flux() -> None:
@@ -109,7 +128,10 @@ def test_folders_and_user_are_made(tmp_path: Path, tool: str, file: str) -> None
     if shutil.which(tool) is None:
         pytest.skip(f"NO {tool}: its file was not tried")
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    users = "root:x:0:0:root:/root:/bin/sh\n"
+    if tool == "systemd-tmpfiles":  # which comes after systemd-sysusers
+        users += "flux:x:900:900::/var/lib/flux:/bin/sh\n"
+    (tmp_path / "etc/passwd").write_text(users)
     (tmp_path / "etc/group").write_text("root:x:0:\nflux:x:900:\n")
     extra = ["--create"] if tool == "systemd-tmpfiles" else []
     done = subprocess.run(
@@ -123,5 +145,6 @@ def test_folders_and_user_are_made(tmp_path: Path, tool: str, file: str) -> None
     assert done.returncode == 0, done.stderr
     if tool == "systemd-tmpfiles":
         assert (tmp_path / "etc/rainbow-agent").stat().st_mode & 0o777 == 0o750
+        assert (tmp_path / "var/lib/flux").stat().st_mode & 0o777 == 0o755
     else:
         assert re.search(r"^flux:", (tmp_path / "etc/passwd").read_text(), re.MULTILINE)

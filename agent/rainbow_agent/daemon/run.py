@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     """Run the daemon in this process; its exit code."""
-    redact = set_up(settings.log_level, settings.log_format)
+    redact = set_up(settings.log_level, settings.log_format, environ=os.environ)
     redact.add(settings.secret_values)
     expect_address_space()
     keep_small()

@@ -34,6 +34,13 @@ _NOT_FOR_JOBS = (
     "INVOCATION_ID",
     "JOURNAL_STREAM",
     "CREDENTIALS_DIRECTORY",
+    "SYSTEMD_EXEC_PID",
+    "MANAGERPID",
+    "MAINPID",
+    "MEMORY_PRESSURE_*",
+    "FDSTORE",
+    "TRIGGER_*",
+    *(f"{kind}_DIRECTORY" for kind in ("STATE", "RUNTIME", "CACHE", "LOGS", "CONFIGURATION")),
 )
 #: Secrets shorter than this also turn up in innocent values ("1", "yes"): only whole values
 #: count for them, while longer ones are looked for anywhere in a value.

@@ -7,8 +7,10 @@ import logging
 import sys
 from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from rainbow_agent.runtime.journald import PriorityFormatter, leads_to_journal
 from rainbow_agent.runtime.log_dedup import Repeats
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -156,13 +158,19 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel(level.upper())
 
 
-def set_up(level: str, form: str, stream: TextIO | None = None) -> Redact:
+def set_up(
+    level: str,
+    form: str,
+    stream: TextIO | None = None,
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> Redact:
     """Configure the root logger, once a process.
 
     Args:
         level: debug, info, warning or error.
         form: auto (text on a terminal, JSON otherwise), text or json.
         stream: where to; standard error when None.
+        environ: of this process: what systemd says of the journal.
 
     Returns:
         The filter that hides secrets: add to it what becomes known later.
@@ -170,7 +178,9 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> Redact:
     out = stream or sys.stderr
     text = form == "text" or (form == "auto" and out.isatty())
     handler = _Handler(out)
-    handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    formatter = TextFormatter() if text else JsonFormatter()
+    journal = leads_to_journal(out, environ)
+    handler.setFormatter(PriorityFormatter(formatter) if journal else formatter)
     redact = Redact()
     handler.addFilter(redact)  # first: what is kept to be counted has no secret in it either
     handler.addFilter(handler.repeats)

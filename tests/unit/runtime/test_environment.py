@@ -37,6 +37,9 @@ def test_the_operators_environment_is_handed_on() -> None:
         "WATCHDOG_USEC",
         "LISTEN_FDS",
         "CREDENTIALS_DIRECTORY",
+        "STATE_DIRECTORY",
+        "SYSTEMD_EXEC_PID",
+        "MEMORY_PRESSURE_WATCH",
     ],
 )
 def test_what_is_the_agents_own_is_not(name: str) -> None:

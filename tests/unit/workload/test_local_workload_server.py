@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from rainbow_agent.core.errors import Rejected, UsageError, WorkloadUnavailable
 from rainbow_agent.core.workload_values import EventKind
+from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.workload.local.server import folder as folders
 from rainbow_agent.workload.local.workload import LocalWorkload, shut_down
 from support.common import eventually, helper_environment
@@ -40,6 +42,26 @@ def test_the_servers_own_environment_holds_no_secret(
         assert client.workload.resources().nodes[0].cores >= 1
     pid = int((folder / folders.LOCK).read_text())
     assert b"do-not-tell" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def test_none_is_started_after_a_stop_began(tmp_path: Path) -> None:
+    """A service manager would end it with the agent, and the jobs that it has just begun."""
+    folder, stop = tmp_path / "workload", Stop()
+    stop.set("the test")
+    with (
+        closing(LocalWorkload(folder, stop=stop)) as workload,
+        pytest.raises(WorkloadUnavailable, match="none is started after a stop began"),
+    ):
+        workload.resources()
+    assert not (folder / folders.LOCK).exists()
+
+
+def test_one_that_runs_is_used_after_a_stop_began(folder: Path) -> None:
+    """What the stop cancels is canceled there."""
+    stop = Stop()
+    stop.set("the test")
+    with watching(folder), closing(LocalWorkload(folder, stop=stop)) as workload:
+        assert workload.resources().nodes
 
 
 def test_jobs_outlive_the_client(folder: Path) -> None:

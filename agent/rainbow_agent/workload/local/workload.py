@@ -164,7 +164,7 @@ class LocalWorkload:
         Raises:
             WorkloadUnavailable: no server can be reached.
         """
-        channel, _ = reach(self._folder, self._launch)
+        channel, _ = reach(self._folder, self._launch, self._stop)
         try:
             return LocalJournal(channel, self._folder, follow)
         except WorkloadUnavailable:
@@ -205,7 +205,7 @@ class LocalWorkload:
 
     def _connected(self) -> Channel:
         if self._channel is None:
-            self._channel, self._hello = reach(self._folder, self._launch)
+            self._channel, self._hello = reach(self._folder, self._launch, self._stop)
         return self._channel
 
     def _do(self, action: Callable[[Channel], Any]) -> Any:

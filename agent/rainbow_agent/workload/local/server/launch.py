@@ -17,6 +17,7 @@ from threading import Event
 from typing import Any
 
 from rainbow_agent.core.errors import Fatal, UsageError, WorkloadUnavailable
+from rainbow_agent.core.ports import StopSignal
 from rainbow_agent.runtime import fault_injection
 from rainbow_agent.runtime.own_program import own_program
 from rainbow_agent.workload.local.server import folder as folders
@@ -59,12 +60,16 @@ class Hello:
     instance: str  # differs when the folder was made anew
 
 
-def reach(folder: Path, launch: Launch | None) -> tuple[Channel, Hello]:
+def reach(
+    folder: Path, launch: Launch | None, stop: StopSignal | None = None
+) -> tuple[Channel, Hello]:
     """A connection to the server of a folder.
 
     Args:
         folder: the server's folder.
         launch: how to start a server if there is none; None to be content without.
+        stop: once it is set none is started: a service manager would end it with the agent, and
+            with it the jobs that it has just begun.
 
     Raises:
         WorkloadUnavailable: there is none, and none could be started in time.
@@ -76,9 +81,11 @@ def reach(folder: Path, launch: Launch | None) -> tuple[Channel, Hello]:
         try:
             return _greet(folder)
         except (OSError, WorkloadUnavailable) as exc:
-            if launch is None or time.monotonic() > deadline:
+            stopping = stop is not None and stop.is_set()
+            if launch is None or stopping or time.monotonic() > deadline:
+                because = " (none is started after a stop began)" if stopping else ""
                 raise WorkloadUnavailable(
-                    f"no local workload manager answers at {folder}: {exc}; its log is"
+                    f"no local workload manager answers at {folder}{because}: {exc}; its log is"
                     f" {folder / folders.LOG}"
                 ) from exc
         if not _start(folder, launch):
