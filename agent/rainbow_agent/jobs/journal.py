@@ -30,6 +30,7 @@ from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.jobs.denials import in_order
 from rainbow_agent.jobs.ports import Followed
 from rainbow_agent.jobs.tracker import Tracker
+from rainbow_agent.jobs.unwritten_news import UnwrittenNews
 from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach_if
@@ -90,6 +91,7 @@ class JournalFollower:
         self.adopt_partly = threading.Event()
         #: How often the history was read in full.
         self.generation = 0
+        self._unwritten = UnwrittenNews()
         self._resync = threading.Event()
         #: Guards caught_up and _resync together: a history that was begun before a resync was
         #: asked for does not count.
@@ -121,7 +123,7 @@ class JournalFollower:
                     self._telemetry.conditions.set(ConditionName.WORKLOAD_UNREACHABLE, str(exc))
                     self._telemetry.counters.errors.add(exc.kind)
                 except LedgerBlocked as exc:
-                    # What could not be written is in the history, which is read again.
+                    # What could not be written is kept, and in the history, which is read again.
                     cannot_write(self._telemetry.conditions, exc)
                     self._telemetry.counters.errors.add(exc.kind)
                 self._telemetry.counters.retries.add("journal")
@@ -137,6 +139,7 @@ class JournalFollower:
         with self._sync:
             self.caught_up.clear()
             self._resync.clear()
+        self._apply(ledger, [])
         workload = self._open_workload()
         try:
             if ledger.tasks_in({TaskState.SUBMITTING}):
@@ -155,7 +158,7 @@ class JournalFollower:
                 held: dict[int | None, TaskChange] = {}
                 while not (self._stop.is_set() or self._resync.is_set()):
                     news = _news(tracker, self._gather(journal))
-                    self._apply(ledger, [*_in_company(news, held)])
+                    self._apply_or_keep(ledger, [*_in_company(news, held)])
             finally:
                 journal.close()
         finally:
@@ -296,11 +299,19 @@ class JournalFollower:
         if (ledger.note(STRAYS) or []) != noted:
             ledger.put_note(STRAYS, noted)
 
+    def _apply_or_keep(self, ledger: Followed, news: list[TaskChange]) -> None:
+        try:
+            self._apply(ledger, news)
+        except LedgerBlocked as exc:
+            if not self._unwritten.whole:
+                raise
+            cannot_write(self._telemetry.conditions, exc)
+
     def _apply(self, ledger: Followed, news: list[TaskChange]) -> None:
-        if news:
+        if news or self._unwritten:
             reach_if(CrashPoint.START_HEARD, lambda: _tells(news, _RUNS))
             reach_if(CrashPoint.END_HEARD, lambda: _tells(news, FINAL_TASK_STATES))
-            changes = ledger.apply(news)
+            changes = self._unwritten.write(ledger, news)
             reach_if(CrashPoint.START_NOTED, lambda: _tells(news, _RUNS))
             reach_if(CrashPoint.END_NOTED, lambda: _tells(news, FINAL_TASK_STATES))
             if changes:
