@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,15 +114,26 @@ def age_text(seconds: float | None) -> str:
     return f"{seconds:.3f}s"
 
 
-def one_of(*names: str) -> Callable[[str], str]:
+@dataclass(frozen=True)
+class OneOf:
     """A parser of one of these words, in any case."""
 
-    def parse(value: str) -> str:
-        if value.lower() not in names:
-            raise ValueError(f"must be one of {', '.join(names)}")
+    names: tuple[str, ...]
+
+    def __call__(self, value: str) -> str:
+        """The word.
+
+        Raises:
+            ValueError: it is none of them.
+        """
+        if value.lower() not in self.names:
+            raise ValueError(f"must be one of {', '.join(self.names)}")
         return value.lower()
 
-    return parse
+
+def one_of(*names: str) -> OneOf:
+    """A parser of one of these words, in any case."""
+    return OneOf(names)
 
 
 def host(value: str) -> str:

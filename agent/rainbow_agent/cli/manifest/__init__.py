@@ -16,7 +16,7 @@ from rainbow_agent.runtime import setting_types, settings
 _QUANTITY: Final = re.compile(r"\d+(\.\d+)?([munkMGTPE]|[KMGTPE]i)?")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: What goes together with other lines of the manifest.
-_FIXED: Final = {
+FIXED: Final = {
     "RAINBOW_CLUSTER": "--name gives it",
     "RAINBOW_HOST": "--rainbow gives it",
     "RAINBOW_STATE_DIR": "it is where the volume is",
@@ -77,8 +77,8 @@ def _variables(texts: Sequence[str]) -> dict[str, str]:
     for name in given:
         if not _VARIABLE.fullmatch(name):
             raise click.BadParameter(f"{name!r} is not a name of a variable", param_hint="--env")
-        if name in _FIXED:
-            raise click.BadParameter(f"{name} cannot be set: {_FIXED[name]}", param_hint="--env")
+        if name in FIXED:
+            raise click.BadParameter(f"{name} cannot be set: {FIXED[name]}", param_hint="--env")
     return given
 
 
