@@ -93,7 +93,7 @@ def test_a_stopped_queue(site: Site, flux: PrivateFlux) -> None:
     """In the operator's words; a queue that only one job names is that job's affair."""
     with site.program.background("start") as agent:
         is_up(agent, site)
-        flux.run("flux", "queue", "stop", "-m", "maintenance until noon", "batch")
+        flux.queue("stop", "batch", "maintenance until noon")
         job = sent(site, "waits")
         says(site, job, "maintenance until noon")
         eventually(lambda: "queue-stopped" in reasons(site), "a condition", seconds=CONDITION_S)
@@ -102,9 +102,9 @@ def test_a_stopped_queue(site: Site, flux: PrivateFlux) -> None:
         story = Visitor(site.program).get(f"/api/jobs/{registration(site)}/{job}/explain").text
         assert "maintenance until noon" in story
         assert "maintenance until noon" in faults(site)["queue-stopped"]
-        flux.run("flux", "queue", "start", "batch")
+        flux.queue("start", "batch")
         completes(site, job)
-        flux.run("flux", "queue", "stop", "debug")
+        flux.queue("stop", "debug")
         one = sent(site, "names-debug", "debug")
         says(site, one, "the queue debug is stopped")
         assert set(faults(site)) == set()
@@ -133,13 +133,13 @@ def test_a_disabled_queue(site: Site, flux: PrivateFlux) -> None:
     """No job is taken: it waits in the agent, which says for what, and is not refused."""
     with site.program.background("start") as agent:
         is_up(agent, site)
-        flux.run("flux", "queue", "disable", "-m", "moving house", "batch")
+        flux.queue("disable", "batch", "moving house")
         job = sent(site, "waits", state=JobState.RECEIVED)
         says(site, job, "for the agent to submit it: ")
         eventually(lambda: "queue-disabled" in reasons(site), "said", seconds=CONDITION_S)
         assert "moving house" in reasons(site)["queue-disabled"]
         assert {"queue-disabled"} <= set(faults(site))
-        flux.run("flux", "queue", "enable", "batch")
+        flux.queue("enable", "batch")
         completes(site, job)
 
 
@@ -147,13 +147,13 @@ def test_a_held_job(site: Site, flux: PrivateFlux) -> None:
     """The instance's owner holds it: it waits to be released, with all cores free."""
     with site.program.background("start") as agent:
         is_up(agent, site)
-        flux.run("flux", "queue", "stop", "batch")
+        flux.queue("stop", "batch")
         job = sent(site, "kept")
         (row,) = [row for row in site.program.rows() if row.key.id == job]
         flux_id = row.tasks[0].flux_id
         assert flux_id is not None
         flux.run("flux", "job", "urgency", f58(flux_id), "hold")
-        flux.run("flux", "queue", "start", "batch")
+        flux.queue("start", "batch")
         says(site, job, "to be released: it is held")
         flux.run("flux", "job", "urgency", f58(flux_id), "default")
         completes(site, job)

@@ -231,7 +231,7 @@ def test_a_task_that_was_purged_runs_once_also_where_flux_is_restarted(tmp_path:
     with running_site(tmp_path, workload="flux", on_lost="resubmit") as site:
         with private_flux(options=options) as flux:
             site.program.environ["FLUX_URI"] = flux.uri
-            flux.run("flux", "queue", "stop")  # so the agent dies with it submitted, not started
+            flux.queue("stop")  # so the agent dies with it submitted, not started
             with site.program.background("start") as agent:
                 is_up(agent, site)
                 site.fleet.send(jobspec(task(site.writes("ran"), "ran"), name="once"))
@@ -243,8 +243,8 @@ def test_a_task_that_was_purged_runs_once_also_where_flux_is_restarted(tmp_path:
                     "it is submitted",
                 )
                 agent.kill()
-            flux.run("flux", "queue", "start")
-            flux.run("flux", "queue", "drain")
+            flux.queue("start")
+            flux.queue("drain")
             assert site.written() == ["ran"]
             assert "purged 1 " in flux.run("flux", "job", "purge", "--force", "--num-limit=0")
         with private_flux(options=options) as flux:

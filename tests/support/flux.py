@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 import psutil
+import pytest
 
 from support.common import kill_tree
 
@@ -29,6 +31,8 @@ _FLUXION_MODULE = "sched-fluxion-qmanager.so"
 #: Names the scheduler of every instance of the tests: `fluxion` or `sched-simple`.
 _SCHEDULER_VARIABLE = "TEST_SCHEDULER"
 
+#: The version since which `flux queue VERB` takes a queue and `-m`, not `-q` and a message.
+_QUEUE_WORDS_SINCE = (0, 73)
 #: Of sched-simple, and of Fluxion, in the order in which they are loaded.
 SCHEDULER_MODULES = (
     "sched-simple",
@@ -60,6 +64,14 @@ class PrivateFlux:
         run = Path(self.uri.removeprefix("local://")).parent
         if run.name.startswith("flux-") and run.parent == Path(tempfile.gettempdir()):
             shutil.rmtree(run, ignore_errors=True)
+
+    def queue(self, verb: str, name: str = "", reason: str = "") -> None:
+        """`flux queue enable`, `disable`, `start` or `stop`, in this version's words."""
+        if version() < _QUEUE_WORDS_SINCE:
+            words = [*(["-q", name] if name else []), *([reason] if reason else [])]
+        else:
+            words = [*(["-m", reason] if reason else []), *([name] if name else [])]
+        self.run("flux", "queue", verb, *words)
 
     def unload_scheduler(self) -> list[str]:
         """End the scheduler, whichever it is; its modules in the order in which they are loaded."""
@@ -135,6 +147,7 @@ def fluxion_environ() -> Mapping[str, str] | None:
     return {} if found else None
 
 
+@cache
 def version() -> tuple[int, ...]:
     """Of the flux-core that is tested with: (0, 88, 0)."""
     command = flux_command()
@@ -145,6 +158,40 @@ def version() -> tuple[int, ...]:
     if found is None:
         raise RuntimeError(f"`flux version` says {done.stdout!r}")
     return tuple(map(int, found.groups()))
+
+
+#: Versions since which `flux start` takes `-S`, `--conf`, and `--conf=fake-resources.*`.
+_ATTRIBUTES_SINCE, _CONF_SINCE, FAKE_RESOURCES_SINCE = (0, 69), (0, 84), (0, 86)
+
+
+def needs_version(since: tuple[int, int], what: str) -> pytest.MarkDecorator:
+    """Skips a test where there is a Flux that is older, and says so by version."""
+    old = flux_command() is not None and version() < since
+    return pytest.mark.skipif(old, reason=f"FLUX-CORE BEFORE {since[0]}.{since[1]}: no {what}")
+
+
+def _as_this_version_takes(options: Sequence[str], folder: Path) -> list[str]:
+    """Options as a `flux start` without `--conf` and `-S` takes them: for the broker.
+
+    Args:
+        options: in the form of the newest version.
+        folder: where a configuration goes.
+    """
+    found, lines = [], []
+    for option in options:
+        if option.startswith("--conf=") and version() < _CONF_SINCE:
+            name, _, value = option.removeprefix("--conf=").partition("=")
+            plain = value[:1] in ("{", "[", '"') or value in ("true", "false") or value.isdigit()
+            lines.append(f"{name} = {value if plain else json.dumps(value)}\n")
+        elif option.startswith("-S") and version() < _ATTRIBUTES_SINCE:
+            found.append(f"-o,{option}")
+        else:
+            found.append(option)
+    if lines:
+        (folder / "config").mkdir()
+        (folder / "config" / "test.toml").write_text("".join(lines), encoding="utf-8")
+        found.append(f"-o,--config-path={folder / 'config'}")
+    return found
 
 
 def _with_scheduler(scheduler: str) -> tuple[list[str], Mapping[str, str]]:
@@ -186,12 +233,13 @@ def private_flux(
     more, variables = _with_scheduler(scheduler or os.environ.get(_SCHEDULER_VARIABLE, ""))
     clean |= variables
     folder = Path(tempfile.mkdtemp(prefix="flux-test-"))
+    options = _as_this_version_takes([*more, *options], folder)
     uri_file = folder / "uri"
     program = ["sh", "-c", _PROGRAM, str(uri_file)]
     with (
         nullcontext() if log is None else log.open("ab") as output,
         subprocess.Popen(
-            [command, "start", f"--test-size={size}", *more, *options, *program],
+            [command, "start", f"--test-size={size}", *options, *program],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,

@@ -197,17 +197,13 @@ def test_a_restart_with_state_keeps_the_lineage(flux: PrivateFlux, tmp_path: Pat
 @needs_flux
 def test_a_closed_instance_holds_every_job(flux: PrivateFlux) -> None:
     """The operator stopped submission for a while: no job is lost for that."""
-    closed = ["flux", "queue", "disable"]
-    try:
-        flux.run(*closed, "-m", "for maintenance")
-    except AssertionError:  # 0.62 takes the reason as an argument
-        flux.run(*closed, "for maintenance")
+    flux.queue("disable", reason="for maintenance")
     with closing(FluxWorkload(flux.uri)) as workload:
         workload.start_submit(submission())
         (held,) = outcomes(workload, 1)
         assert isinstance(held, SubmitHeld)
         assert "disabled: for maintenance" in held.reason
-        flux.run("flux", "queue", "enable")
+        flux.queue("enable")
         workload.start_submit(submission())
         assert isinstance(outcomes(workload, 1)[0], Submitted)
 
@@ -306,11 +302,11 @@ def test_a_job_for_a_queue_that_is_not_there_is_refused(queues: PrivateFlux) -> 
 @needs_flux
 def test_a_queue_of_the_agents_that_is_closed_holds_every_job(queues: PrivateFlux) -> None:
     """`flux queue disable batch` passes: no job is lost for it."""
-    queues.run("flux", "queue", "disable", "batch")
+    queues.queue("disable", "batch")
     with closing(FluxWorkload(queues.uri, queue="batch")) as workload:
         workload.start_submit(submission())
         assert isinstance(outcomes(workload, 1)[0], SubmitHeld)
-        queues.run("flux", "queue", "enable", "batch")
+        queues.queue("enable", "batch")
         workload.start_submit(submission())
         assert isinstance(outcomes(workload, 1)[0], Submitted)
 
@@ -321,14 +317,14 @@ def test_what_keeps_jobs_from_starting_is_told(flux: PrivateFlux) -> None:
     """A stopped or disabled queue with the operator's words, and a scheduler that is not loaded."""
     with closing(FluxWorkload(flux.uri)) as workload:
         assert workload.obstacles(trial=True) == []
-        flux.run("flux", "queue", "stop", "-m", "until noon")
+        flux.queue("stop", reason="until noon")
         (stopped,) = workload.obstacles(trial=True)
         assert str(stopped) == "the queue is stopped, so no job of it starts: until noon"
-        flux.run("flux", "queue", "start")
-        flux.run("flux", "queue", "disable", "-m", "moving")
+        flux.queue("start")
+        flux.queue("disable", reason="moving")
         kinds = [each.kind for each in workload.obstacles(trial=True)]
         assert kinds == [ObstacleKind.QUEUE_DISABLED, ObstacleKind.REFUSES_ALL]
-        flux.run("flux", "queue", "enable")
+        flux.queue("enable")
         flux.unload_scheduler()
         # Newer versions then also say that the queue is stopped.
         assert [each.kind for each in workload.obstacles()] == [ObstacleKind.NO_SCHEDULER]
@@ -338,7 +334,7 @@ def test_what_keeps_jobs_from_starting_is_told(flux: PrivateFlux) -> None:
 @needs_flux
 def test_queues_without_a_default_are_told_by_a_trial(queues: PrivateFlux) -> None:
     """Nothing is stopped, and yet no job is taken; with a queue that is named it is."""
-    queues.run("flux", "queue", "stop", "debug")
+    queues.queue("stop", "debug")
     with closing(FluxWorkload(queues.uri)) as workload:
         stopped, refused = workload.obstacles(trial=True)
         assert (stopped.kind, stopped.queue) == (ObstacleKind.QUEUE_STOPPED, "debug")
