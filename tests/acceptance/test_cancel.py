@@ -131,7 +131,7 @@ def test_output_of_its_tasks(site: Site, tmp_path: Path) -> None:
     site.program.until_idle()
     silent = site.program.run("logs", str(job(site, "silent")["id"]))
     assert (silent.code, silent.out) == (0, "")
-    assert silent.err == "note: quiet is completed and wrote nothing\n"
+    assert silent.err == "note: quiet completed and wrote nothing\n"
     wrong = site.program.run("logs", number, "c")
     assert wrong.code == 1
     assert "it has: a, b" in wrong.err

@@ -76,6 +76,9 @@ def test_what_tasks_print_is_shown(program: Program) -> None:
     assert "bad\n" in answer.err
     assert answer.err.startswith("Running alone (1 task) on ")
     assert (f"local workload manager in {program.state_dir}" in answer.err) or "Flux" in answer.err
+    again = jobspec(task(["echo", "x"], "twice", replicas=2), name="again")
+    answer = program.run("run", write(program, again))
+    assert sorted(answer.out.splitlines()) == ["twice[0]: x", "twice[1]: x"]
     several = jobspec(
         task(["echo", "one"], "first"), task(["echo", "two"], "second"), name="several"
     )

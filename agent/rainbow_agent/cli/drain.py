@@ -162,7 +162,9 @@ def _wait(
                 " ended: start it (`rainbow-agent start`); it takes no new ones"
             )
         if clock.monotonic() >= end:
-            left = f"{counted(jobs, 'job')} still open" if jobs else "the daemon has not read it"
+            left = "the daemon has not read it"
+            if jobs:
+                left = f"{counted(jobs, 'job')} still open; `rainbow-agent jobs --state active`"
             say(f"error: not drained within {timeout:g} s: {left}", err=True)
             sys.exit(TIMED_OUT)
         if jobs != shown:

@@ -39,4 +39,5 @@ def command(level: str, settings: Settings) -> None:
         raise RainbowAgentError(
             f"cannot signal the daemon (pid {holder.pid}): {exc.strerror}; run this as its user"
         ) from exc
-    say(f"The daemon (pid {holder.pid}) logs at level {level} from now on.")
+    what = "the level that it started with" if level == "default" else f"level {level}"
+    say(f"The daemon (pid {holder.pid}) logs at {what} from now on.")

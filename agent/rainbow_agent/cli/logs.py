@@ -155,7 +155,11 @@ def _chosen(row: JobRow, text: str | None) -> Sequence[TaskRow]:
     if not row.tasks:
         because = f": {row.reason}" if row.reason else ""
         raise RainbowAgentError(f"job {row.key.id} has no tasks; it is {row.state.value}{because}")
-    found = [each for each in row.tasks if text in (None, each.key.task, task_name(each))]
+    found = [
+        each
+        for each in row.tasks
+        if text in (None, each.key.task, f"{each.key.task}[{each.key.replica}]")
+    ]
     if not found:
         names = ", ".join(dict.fromkeys(each.key.task for each in row.tasks))
         raise RainbowAgentError(f"job {row.key.id} has no task {text!r}; it has: {names}")

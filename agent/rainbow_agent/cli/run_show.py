@@ -59,7 +59,7 @@ def following(tasks: Sequence[TaskRow], choice: Choice, *, as_it_is: bool) -> It
     if len(tops) > MAX_FOLLOWED:
         say(f"note: the output of the first {MAX_FOLLOWED} tasks is shown", err=True)
     alone = as_it_is and len(tasks) == 1
-    labelled = Labelled(all_to_stderr=not as_it_is)
+    labelled = Labelled(tops, all_to_stderr=not as_it_is)
     stop = Stop()
     by_id = {task.flux_id: task for task in tops[:MAX_FOLLOWED] if task.flux_id is not None}
 

@@ -70,7 +70,7 @@ def _outcome(verdict: Verdict) -> str:
     from rainbow_agent.core.notation import idset  # noqa: PLC0415 - only here
 
     if verdict.problem:
-        return f"no: {verdict.problem}"
+        return verdict.problem
     named = f"{verdict.option.resources}: " if verdict.option.resources else ""
     ranks = idset(node.rank for node in verdict.nodes)
     wait = "" if verdict.now else "; not before more of them are up"

@@ -30,12 +30,13 @@ def shower(
         return Inner(inner, json_lines=json_lines)
     if json_lines:
         return as_json
-    return raw if len(tops) == 1 and not inner else Labelled()
+    return raw if len(tops) == 1 and not inner else Labelled(tops)
 
 
-def task_name(task: TaskRow) -> str:
-    """`build`, or `build[2]` for a further replica."""
-    return f"{task.key.task}[{task.key.replica}]" if task.key.replica else task.key.task
+def task_name(task: TaskRow, *, replicated: bool = False) -> str:
+    """`build`, or `build[2]` for a replica; the first of several has its number, too."""
+    numbered = replicated or task.key.replica
+    return f"{task.key.task}[{task.key.replica}]" if numbered else task.key.task
 
 
 def raw(_task: TaskRow | None, piece: OutputPiece) -> None:
@@ -65,14 +66,16 @@ def as_json(task: TaskRow | None, piece: OutputPiece) -> None:
 class Labelled:
     """Whole lines, each behind its task's name; what has no newline yet waits for it."""
 
-    def __init__(self, *, all_to_stderr: bool = False) -> None:
+    def __init__(self, tasks: Sequence[TaskRow] = (), *, all_to_stderr: bool = False) -> None:
+        self._replicated = {task.key.task for task in tasks if task.key.replica}
         self._all_to_stderr = all_to_stderr
         self._rest: dict[tuple[str, str, str], str] = {}
         self._decoders: dict[tuple[str, str, str], codecs.IncrementalDecoder] = {}
 
     def __call__(self, task: TaskRow, piece: OutputPiece) -> None:
         """Show the lines that a piece completes."""
-        source = (task_name(task), piece.stream, piece.rank)
+        name = task_name(task, replicated=task.key.task in self._replicated)
+        source = (name, piece.stream, piece.rank)
         decoder = self._decoders.setdefault(
             source, codecs.getincrementaldecoder("utf-8")(errors="replace")
         )

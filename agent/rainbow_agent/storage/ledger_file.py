@@ -103,8 +103,9 @@ def connect_readonly(path: Path) -> LedgerConnection:
             version = _version(connection, path)
             if version != newest_version():
                 raise Fatal(
-                    f"{path} is a ledger of version {version}, this rainbow-agent reads "
-                    f"{newest_version()}: start the agent, which brings it up to date"
+                    f"{path} is a ledger of version {version}, this rainbow-agent reads"
+                    f" {newest_version()}: start the agent in this version, which brings it up to"
+                    " date; one of another version that runs has to be stopped first"
                 )
     return LedgerConnection(connection, path)
 
