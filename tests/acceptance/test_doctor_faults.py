@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,7 @@ from rainbow_agent.fleet.secret_copy import SecretCopy
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.storage import disk, runtime_file
-from rainbow_agent.storage.ledger import SqliteLedger
-from rainbow_agent.workload.local.workload import shut_down
-from support.doctor import Patient, hold, pretend_flux, registered_site
-from support.ledger import add_job
+from support.doctor import Patient, hold, pretend_flux, registered_site, well_patient
 from support.site import Site
 from support.tls import Pki
 
@@ -40,27 +38,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def patient(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Patient]:
-    patient = Patient(tmp_path, site.scheduler, monkeypatch)
-    patient.state.mkdir(mode=0o700)
-    config = patient.state / "rainbow-config.yaml"
-    config.write_bytes(site.program.config.read_bytes())
-    config.chmod(0o600)
-    with closing(SqliteLedger.open(patient.state / "ledger.sqlite")) as ledger:
-        add_job(ledger, 1, "a")
-    patient.environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    patient.set(
-        state_dir=patient.state,
-        host=site.scheduler.host,
-        cluster="blue",
-        secret=site.scheduler.secret,
-        workload="local",
-        local_cores=2,
-    )
-    yield patient
-    for heal in patient.heals:
-        heal()
-    if (patient.state / "workload").is_dir():
-        shut_down(patient.state / "workload")
+    with well_patient(site, tmp_path, monkeypatch) as patient:
+        yield patient
 
 
 def unregistered(patient: Patient) -> None:
@@ -278,34 +257,19 @@ def _(patient: Patient) -> None:
     pretend_flux(patient, error=Fatal("it belongs to alice (user id 1000)"))
 
 
-@makes("no-scheduler")
-def _(patient: Patient) -> None:
-    pretend_flux(patient, version="0.88.0", obstacles=[Obstacle(ObstacleKind.NO_SCHEDULER)])
-
-
-@makes("queue-stopped")
-def _(patient: Patient) -> None:
-    stopped = Obstacle(ObstacleKind.QUEUE_STOPPED, reason="maintenance until noon")
-    pretend_flux(patient, version="0.88.0", obstacles=[stopped])
-
-
-@makes("gpus-not-given")
-def _(patient: Patient) -> None:
-    withheld = Obstacle(ObstacleKind.GPUS_NOT_GIVEN, reason="Unsupported resource type 'gpu'")
-    pretend_flux(patient, version="0.88.0", obstacles=[withheld])
-
-
-@makes("queue-disabled")
-def _(patient: Patient) -> None:
-    disabled = Obstacle(ObstacleKind.QUEUE_DISABLED, "batch", "moving")
-    refused = Obstacle(ObstacleKind.REFUSES_ALL, reason="job submission to batch is disabled")
-    pretend_flux(patient, version="0.88.0", obstacles=[disabled, refused])
-
-
-@makes("takes-no-jobs")
-def _(patient: Patient) -> None:
-    refused = Obstacle(ObstacleKind.REFUSES_ALL, reason="no queue specified")
-    pretend_flux(patient, version="0.88.0", obstacles=[refused])
+#: Faults that Flux itself names.
+OBSTACLES = {
+    "no-scheduler": [Obstacle(ObstacleKind.NO_SCHEDULER)],
+    "queue-stopped": [Obstacle(ObstacleKind.QUEUE_STOPPED, reason="maintenance until noon")],
+    "gpus-not-given": [Obstacle(ObstacleKind.GPUS_NOT_GIVEN, reason="resource type 'gpu'")],
+    "queue-disabled": [
+        Obstacle(ObstacleKind.QUEUE_DISABLED, "batch", "moving"),
+        Obstacle(ObstacleKind.REFUSES_ALL, reason="job submission to batch is disabled"),
+    ],
+    "takes-no-jobs": [Obstacle(ObstacleKind.REFUSES_ALL, reason="no queue specified")],
+}
+for name, found in OBSTACLES.items():
+    makes(name)(partial(pretend_flux, version="0.88.0", obstacles=found))
 
 
 @makes("job-failed")

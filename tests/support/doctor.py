@@ -22,7 +22,10 @@ from rainbow_agent.monitoring.status_sources import look
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import agent_lock, runtime_file
+from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.workload.flux import bindings as flux_bindings
+from rainbow_agent.workload.local.workload import shut_down
+from support.ledger import add_job
 from support.servers import SchedulerProcess, make_graph
 from support.site import Site, running_site
 
@@ -126,3 +129,29 @@ def pretend_flux(
 
     patient.monkeypatch.setattr(workloads, "FluxWorkload", Pretended)
     patient.monkeypatch.setattr(workloads, "_open", lambda *_, **__: Pretended())
+
+
+@contextmanager
+def well_patient(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Patient]:
+    """A registered cluster with one job, in a folder of its own; what was done to it is undone."""
+    patient = Patient(tmp_path, site.scheduler, monkeypatch)
+    patient.state.mkdir(mode=0o700)
+    config = patient.state / "rainbow-config.yaml"
+    config.write_bytes(site.program.config.read_bytes())
+    config.chmod(0o600)
+    with closing(SqliteLedger.open(patient.state / "ledger.sqlite")) as ledger:
+        add_job(ledger, 1, "a")
+    patient.environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    patient.set(
+        state_dir=patient.state,
+        host=site.scheduler.host,
+        cluster="blue",
+        secret=site.scheduler.secret,
+        workload="local",
+        local_cores=2,
+    )
+    yield patient
+    for heal in patient.heals:
+        heal()
+    if (patient.state / "workload").is_dir():
+        shut_down(patient.state / "workload")

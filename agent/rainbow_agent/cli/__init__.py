@@ -87,9 +87,7 @@ SHORT_HELP = {
     "run": "Run JOBSPEC directly on the local Flux, in dependency order, and watch it.",
     "validate": "Check jobspec files, without a cluster; `-` is standard input.",
     "satisfy": "Say whether this cluster can run JOBSPEC, and why, without running it.",
-    "scheduler": (
-        "Run a rainbow-compatible scheduler, for a first look, for tests, for small fleets."
-    ),
+    "scheduler": ("Run a rainbow-compatible scheduler, for a first look, tests and small fleets."),
     "demo": (
         "Run scheduler, agent and workload manager on this machine, and two jobs through them."
     ),

@@ -22,7 +22,7 @@ _OPTIONS: Final = (
         "--tasks",
         "--ntasks",
         type=_COUNT,
-        help="How often COMMAND runs, spread evenly over the nodes; default: once on each node.",
+        help="How many times COMMAND runs, spread evenly over the nodes; default: once on each.",
     ),
     click.option(
         "-c", "--cores", type=_COUNT, help="Cores for each time that COMMAND runs; default: 1."

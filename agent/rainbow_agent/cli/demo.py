@@ -22,6 +22,7 @@ from rainbow_agent.core.model import JobRow
 from rainbow_agent.core.states import FINAL_JOB_STATES
 from rainbow_agent.monitoring.views import table, task_view
 from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.logs import counted
 from rainbow_agent.runtime.own_program import own_program
 
 #: Seconds until the demo gives up.
@@ -68,7 +69,7 @@ def command() -> None:
         stack.enter_context(_agent(folder, environ))
         status = _wait_registered(folder, environ)
         cores = status["resources"]["cores_total"]
-        say(f"agent       registered this machine as cluster demo: {cores} cores")
+        say(f"agent       registered this machine as cluster demo: {counted(cores, 'core')}")
         jobspec = folder / "jobspec-spack.yaml"
         jobspec.write_text(JOBSPEC.format(cores=min(10, cores)))
         for arguments in ([str(jobspec)], ["--name", "hello", "--", "echo", "hello from rainbow"]):

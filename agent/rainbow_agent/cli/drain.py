@@ -45,7 +45,7 @@ POLL_INTERVAL_S: Final = 0.2
     is_flag=True,
     help="For the stop of the daemon: its next start takes new jobs again.",
 )
-@offline_option("Drain although no daemon runs, before its next start.")
+@offline_option("Drain although no daemon is running, before its next start.")
 @settings_options("cluster", "state_dir")
 @reports_errors
 def command(
@@ -150,7 +150,7 @@ def _wait(
         known = _known_to_daemon(settings, drain) or not running
         jobs = _open_jobs(settings)
         if known and not jobs:
-            click.echo("No job runs.")
+            click.echo("No job is running.")
             return
         if stopping is not None and not running:
             raise RainbowAgentError(

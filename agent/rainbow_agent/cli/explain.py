@@ -22,7 +22,7 @@ def command(jobs: tuple[str, ...], settings: Settings, output: str) -> None:
     """Tell each JOB's whole story: why it is in its state, and what to do next.
 
     One timeline of what rainbow sent, what the agent did with it, what the workload manager says
-    about each task, and what was reported to rainbow. As JSON: an object, of several JOBs a list.
+    about each task, and what was reported to rainbow. As JSON: an object; for several JOBs, a list.
 
     Example: rainbow-agent explain 7
     """

@@ -50,7 +50,7 @@ def command(job: str, task: str | None, follow: bool, settings: Settings, output
     TASK is a task's name, or `name[2]` for one replica. JOB may also be an id of the workload
     manager (f7CygchD), as `jobs JOB` and `run` show them. The output of one task is shown
     unchanged, standard error on standard error. With several tasks, each line begins with the
-    task's name. As JSON: one object for each piece. Of tasks in groups only what `watch: true`
+    task's name. As JSON: one object for each piece. Of tasks in groups, only what `watch: true`
     keeps is there.
 
     Example: rainbow-agent logs 7 build --follow

@@ -11,7 +11,7 @@ from rainbow_agent.storage import agent_lock, drain_file
 
 
 @click.command(name="resume")
-@offline_option("Resume although no daemon runs, before its next start.")
+@offline_option("Resume although no daemon is running, before its next start.")
 @settings_options("cluster", "state_dir")
 @reports_errors
 def command(*, offline: bool, settings: Settings) -> None:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 def command(jobspec: str, no_wait: bool, dry_run: bool, settings: Settings, output: str) -> None:
     """Run JOBSPEC directly on the local Flux, in dependency order, and watch it.
 
-    Shows what the tasks print, and on standard error how they are. Exits with status 0 when every
+    Shows what the tasks print and, on standard error, their states. Exits with status 0 when every
     task completed. An interrupt cancels what is unfinished. With -o json, standard output is one
     object at the end. With --dry-run it shows the order, each Flux jobspec, and the nodes that it
     may run on; the nodes are queried only if the jobspec has requirements.

@@ -67,7 +67,7 @@ def command(
     cert: Path | None,
     key: Path | None,
 ) -> None:
-    """Run a rainbow-compatible scheduler, for a first look, for tests, for small fleets.
+    """Run a rainbow-compatible scheduler, for a first look, tests and small fleets.
 
     The flags are the Go server's. Prints `listening on HOST:PORT` when ready; SIGTERM stops it.
 

@@ -21,15 +21,15 @@ ADVICE: Final[Mapping[ConditionName, str]] = {
         "`flux resource list` in the instance; `rainbow-agent doctor`"
     ),
     ConditionName.WORKLOAD_TAKES_NO_JOBS: (
-        "`flux queue status`, then `flux queue enable`; with queues and no default one set "
-        "`RAINBOW_QUEUE`. Jobs wait, and one is tried from time to time"
+        "`flux queue status`, then `flux queue enable`; where there are queues but no default one, "
+        "set `RAINBOW_QUEUE`. Jobs wait, and one is tried from time to time"
     ),
     ConditionName.NO_SCHEDULER: (
         "`flux module load sched-simple`, or Fluxion's modules `sched-fluxion-resource` and "
         "`sched-fluxion-qmanager`; `flux dmesg` may say why it ended"
     ),
     ConditionName.GPUS_NOT_GIVEN: (
-        "load Fluxion in the place of sched-simple, or run flux-core 0.84 or newer; jobs for GPUs "
+        "load Fluxion instead of sched-simple, or run flux-core 0.84 or newer; jobs for GPUs "
         "are refused until then, the others run"
     ),
     ConditionName.QUEUE_STOPPED: (
@@ -50,7 +50,7 @@ ADVICE: Final[Mapping[ConditionName, str]] = {
     ConditionName.SUBSYSTEM_REFUSED: (
         "the reason has rainbow's message; jobs without `requires` are not affected"
     ),
-    ConditionName.DISK_NEARLY_FULL: "free some; on a full disk no jobs are received",
+    ConditionName.DISK_NEARLY_FULL: "free some space; on a full disk no jobs are received",
     ConditionName.HTTP_NOT_SERVED: "another process uses the port; choose another one, or `off`",
     ConditionName.HEARTBEAT_OLD: "look at the log, then restart, which loses nothing",
     ConditionName.PROCESS_STOPPED: "`kill -CONT PID`",

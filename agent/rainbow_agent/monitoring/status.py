@@ -26,7 +26,7 @@ WORDS: Final[Mapping[str, str]] = {
     "working": "the daemon is running and has unfinished jobs",
     "idle": "the daemon is running and all its jobs are finished",
     "draining": "the daemon is running and takes no new jobs; a line `draining` says until when",
-    "degraded": "the daemon is running and something is wrong: each condition, with since when",
+    "degraded": "the daemon is running and something is wrong; the conditions say what",
     "stopped": "no daemon is using this state folder",
 }
 #: Seconds without a sign of life after which a daemon is called stuck, where its main loop has no

@@ -109,7 +109,7 @@ def test_an_alert_says_how_bad_it_is_where_and_what_to_do(rule: dict[str, Any]) 
     page = (DOCS.parent / place).read_text(encoding="utf-8")
     wait = f", after {rule['for'].replace('m', ' min')}" if "for" in rule else ""
     assert page.startswith(f"# {rule['alert']}\n\nSeverity: {severity}{wait}. ")
-    for heading in ("What it means", "What goes on meanwhile", "Where to look", "What to do"):
+    for heading in ("What it means", "What continues meanwhile", "Where to look", "What to do"):
         assert f"\n## {heading}\n\n" in page
     assert set(re.findall(r"\brainbow-agent ([a-z]+)", page)) <= set(VERBS)
 

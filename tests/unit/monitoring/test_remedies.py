@@ -47,6 +47,8 @@ SAID = (
     ("dependency: dependency after-success=f2 can never be satisfied", "did not complete"),
     ("dependency: afterok: job f2 failed or was canceled", "did not complete"),
     ("cancel: wrong input", "on request"),
+    ("alloc: Unsupported resource type 'gpu'", "gives no GPUs"),
+    ('alloc: alloc denied due to type="unsatisfiable"', "as they are"),
     ("cancel", "on request"),
     (
         "exec: the workload manager was restarted while the job ran; its exit status is lost",

@@ -274,13 +274,13 @@ FAULTS: Final = {
         _WARNING,
         "Nodes have GPUs, and Flux's scheduler gives them to no job: jobs for GPUs are refused.",
         "Load a scheduler that gives GPUs: Fluxion's `sched-fluxion-resource` and"
-        " `sched-fluxion-qmanager` in the place of sched-simple, or run flux-core 0.84 or newer.",
+        " `sched-fluxion-qmanager` instead of sched-simple, or run flux-core 0.84 or newer.",
     ),
     "takes-no-jobs": Fault(
         "job",
         _WRONG,
         "Flux refuses every job, also the plainest: one core for a second. Jobs wait meanwhile.",
-        "With queues and no default one set RAINBOW_QUEUE to the one that jobs are to go to;"
+        "Where there are queues but no default one, set RAINBOW_QUEUE;"
         " otherwise the line has the words of Flux, or of a plugin of the site.",
     ),
     "job-failed": Fault(

@@ -14,6 +14,7 @@ from rainbow_agent.cli.doctor.faults import Finding, found, well
 from rainbow_agent.cli.owners import belongs_to
 from rainbow_agent.core.errors import Fatal, LedgerError, RainbowAgentError, UsageError
 from rainbow_agent.fleet.secret_copy import missing_config
+from rainbow_agent.runtime.logs import counted
 from rainbow_agent.runtime.settings import Settings, load
 from rainbow_agent.storage import disk, runtime_file
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -168,7 +169,7 @@ def ledger(settings: Settings) -> Iterator[Finding]:
             yield found("ledger-damaged", f"{path}: {problem}")
         else:
             read = "whole" if size <= MAX_READ_BYTES else _NOT_READ.format(size // 2**20)
-            yield well("ledger", f"{path}, {jobs} jobs, {read}")
+            yield well("ledger", f"{path}, {counted(jobs, 'job')}, {read}")
 
 
 def free_space(settings: Settings) -> Iterator[Finding]:
@@ -201,7 +202,7 @@ def spack(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield found("spack-unreadable", reading.reason)
     elif reading.values.get("tree"):
         count = reading.values.get("count", "0")
-        yield well("spack", f"{count} packages in {reading.values['tree']}")
+        yield well("spack", f"{counted(int(count), 'package')} in {reading.values['tree']}")
     else:
         yield well("spack", "not installed here; nothing is reported of it")
 
