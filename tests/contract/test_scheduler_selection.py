@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rainbow_agent.core.errors import Rejected
+from rainbow_agent.core.states import JobState
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_agent.fleet.reporter import state_payload
 from support.servers import JOBSPEC, NODES_FREE, Join, make_graph, make_subsystem
 
 
@@ -94,3 +96,34 @@ def test_requires_looks_at_subsystems(
     scheduler.register_subsystem(name, given.secret, "spack", graph)
     need = {"type": "node", "count": 1, "requires": [{"name": "spack", **entry}]}
     assert (name in scheduler.satisfy({"resources": {"r": need}}).clusters) is matches
+
+
+def test_the_filter_for_clusters_that_take_jobs_works_over_both(
+    scheduler: RainbowScheduler, join: Join
+) -> None:
+    """`taking` is a number or a text (fleet.reporter): what docs/commands.md gives to others."""
+    tokens = {}
+    for draining in (False, True):
+        name, given = join()
+        state = state_payload(
+            pool=None,
+            memory_per_node=None,
+            counts=dict.fromkeys(JobState, 0),
+            recent=[],
+            operator={},
+            at=1.0,
+            draining=draining,
+        )
+        scheduler.update_state(name, given.secret, state)
+        tokens[name] = given.token
+    takes, _ = tokens
+    priorities = "- priority: 1\n  steps:\n  - filter: 'taking > 0'\n  - select: random\n"
+    for order in (tokens, dict(reversed(tokens.items()))):
+        chosen = scheduler.submit(
+            "job",
+            order,
+            JOBSPEC,
+            select="constraint",
+            select_options={"priorities": priorities},
+        )
+        assert chosen == [takes]

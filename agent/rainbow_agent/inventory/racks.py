@@ -73,7 +73,8 @@ def _load(path: Path) -> Mapping[Any, Any]:
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"{path}: cannot read the racks (RAINBOW_RACKS): {exc}") from exc
     except (yaml.YAMLError, RecursionError) as exc:
-        raise UsageError(f"{path}: the racks (RAINBOW_RACKS) are not YAML: {exc}") from exc
+        said = " ".join(str(exc).split())
+        raise UsageError(f"{path}: the racks (RAINBOW_RACKS) are not YAML: {said}") from exc
     if not isinstance(document, dict):
         raise UsageError(
             f"{path}: write racks with their hosts, such as `r1: [blue-0, 'blue-[1-7]']`"
