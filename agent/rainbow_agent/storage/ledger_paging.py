@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,20 +39,24 @@ class Page:
     more: bool  # older ones match
 
 
-_MATCH = """
-(:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
-AND (:on IS NULL OR seq IN (
+#: Conditions, by what is asked for; one that is not asked for costs nothing.
+_OF_STATE = "+state IN (SELECT value FROM json_each(:states))"
+_RUNS_AS = """
+seq IN (
     SELECT job FROM replica
     WHERE state = 'running' AND in_group = 0 AND flux_id IN (SELECT value FROM json_each(:on))
-))
-AND (:text = '' OR instr(lower(name), lower(:text)) > 0 OR CAST(id AS TEXT) = :text)
+)
 """
-_PAGE = f"""
-SELECT seq, registration, id, name, state, reason, received, finished FROM job
-WHERE (:before IS NULL OR seq < :before) AND {_MATCH}
-ORDER BY seq DESC LIMIT :limit
-"""  # noqa: S608 - two constants
-_TOTAL = f"SELECT count(*) FROM job WHERE {_MATCH}"  # noqa: S608 - likewise
+_NAMED = "(name LIKE :pattern ESCAPE '\\' OR id = :number)"
+_NAMED_AT_LENGTH = "instr(lower(name), lower(:text)) > 0"
+#: Characters of a text that LIKE looks for; sqlite refuses some 50,000.
+_MAX_PATTERN = 1000
+#: A number as it is printed, which sqlite can hold.
+_ID = re.compile("0|-?[1-9][0-9]{0,17}")
+_BEFORE = "seq < :before"
+_COLUMNS = "seq, registration, id, name, state, reason, received, finished"
+#: Where so few jobs are in the states that are asked for, they are found by them and not by place.
+_FEW = 20_000
 _STATES = "SELECT state, jobs FROM tally"
 _TASKS = """
 SELECT
@@ -94,14 +99,20 @@ class LedgerPages(LedgerPart):
                 manager; None: all.
         """
         asked = {
-            "states": json.dumps([state.value for state in states]) if states else None,
+            "states": json.dumps([state.value for state in states]),
             "before": before,
             "text": text,
-            "on": None if running_as is None else json.dumps(list(running_as)),
+            "pattern": f"%{_escaped(text)}%",
+            "number": int(text) if _ID.fullmatch(text) else None,
+            "on": json.dumps(list(running_as or ())),
             "limit": limit + 1,  # one more says whether there are more
         }
+        match = _conditions(states=bool(states), on=running_as is not None, text=text)
         with self._connection.read() as db:
-            rows = db.execute(_PAGE, asked).fetchall()
+            counts = {JobState(state): n for state, n in db.execute(_STATES)}
+            of_states = sum(n for state, n in counts.items() if not states or state in states)
+            few = " INDEXED BY job_by_state" if states and of_states <= _FEW else ""
+            rows = db.execute(_page(match, few, before), asked).fetchall()
             shown = rows[:limit]
             tasks = {
                 job: facts
@@ -109,13 +120,43 @@ class LedgerPages(LedgerPart):
                     _TASKS, (_OVER, json.dumps([row[0] for row in shown]))
                 )
             }
-            if text or running_as is not None:
-                (total,) = db.execute(_TOTAL, asked).fetchone()
+            if not text and running_as is None:
+                total = of_states
+            elif before is None and len(rows) <= limit:
+                total = len(rows)
             else:
-                counts = {JobState(state): n for state, n in db.execute(_STATES)}
-                total = sum(n for state, n in counts.items() if not states or state in states)
+                (total,) = db.execute(_total(match, few), asked).fetchone()
         jobs = [_listed(*row, *tasks.get(row[0], (0, 0, None))) for row in shown]
         return Page(jobs, total, more=len(rows) > limit)
+
+
+def _conditions(*, states: bool, on: bool, text: str) -> list[str]:
+    named = _NAMED if len(text) <= _MAX_PATTERN else _NAMED_AT_LENGTH
+    asked = ((states, _OF_STATE), (on, _RUNS_AS), (bool(text), named))
+    return [condition for wanted, condition in asked if wanted]
+
+
+def _page(match: Sequence[str], index: str, before: int | None) -> str:
+    where = _where([*match, _BEFORE] if before is not None else match, index)
+    return f"SELECT {_COLUMNS} FROM job{index} {where} ORDER BY seq DESC LIMIT :limit"  # noqa: S608
+
+
+def _total(match: Sequence[str], index: str) -> str:
+    return f"SELECT count(*) FROM job{index} {_where(match, index)}"  # noqa: S608 - constants
+
+
+def _where(conditions: Sequence[str], index: str) -> str:
+    where = " AND ".join(conditions)
+    if index:  # a plus keeps sqlite from using one
+        where = where.replace("+state", "state")
+    return f"WHERE {where}" if where else ""
+
+
+def _escaped(text: str) -> str:
+    """The text as it stands, for LIKE."""
+    for special in ("\\", "%", "_"):
+        text = text.replace(special, "\\" + special)
+    return text
 
 
 def _listed(  # noqa: PLR0917 - a row

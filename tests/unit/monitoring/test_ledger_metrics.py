@@ -153,3 +153,7 @@ def test_pages_are_of_a_state_or_a_name_or_an_id(ledger: SqliteLedger, path: Pat
         assert [found.key.id for found in by_id.jobs] == [13]
         assert pages.page(states=(), before=None, text="JOB", limit=2).total == 3
         assert pages.page(states=(), before=None, text="%", limit=2).total == 0
+        for text in ("_", "\\", "x" * 60_000, "9" * 40, "013", "-13"):
+            assert pages.page(states=(), before=None, text=text, limit=2).total == 0, text[:9]
+        failed = pages.page(states=(JobState.FAILED,), before=None, text="job", limit=2)
+        assert (failed.total, failed.jobs) == (0, [])
