@@ -299,6 +299,21 @@ def news(ground: Ground, point: CrashPoint, folder: Path) -> None:
         assert stage.site.fleet.waiting() == []
 
 
+def a_question(ground: Ground, point: CrashPoint, folder: Path) -> None:
+    """Killed while the sender of a job asks for its end: it is canceled, and they are told."""
+    with set_up(folder, ground.kind, flux=ground.flux) as stage:
+        desk = Desk(stage.site, folder / "sender")
+        desk.make_inbox()
+        handle = desk.submit("sleep", "600")
+        assert desk.sender.run("cancel", handle, "--no-wait").code == 124
+        stage.dies_at(point)
+        stage.finishes("sleep")
+        stage.tells_all()
+        (job,) = desk.sender.show("status", handle)
+        assert job["state"] == "canceled"
+        assert stage.site.fleet.waiting() == []
+
+
 Story = Callable[[Ground, CrashPoint, Path], None]
 STORIES: dict[CrashPoint, Story] = {
     **dict.fromkeys(ON_DISK, a_job),
@@ -313,6 +328,8 @@ STORIES: dict[CrashPoint, Story] = {
     CrashPoint.NEWS_MADE: news,
     CrashPoint.NEWS_TOLD: news,
     CrashPoint.NEWS_NOTED: news,
+    CrashPoint.ASKED: a_question,
+    CrashPoint.ASKED_DONE: a_question,
     CrashPoint.HISTORY_READ: a_start,
     CrashPoint.HISTORY_WRITTEN: a_start,
     CrashPoint.RECOVERED: a_start,

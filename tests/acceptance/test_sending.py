@@ -130,3 +130,40 @@ def test_a_job_that_was_not_sent_has_no_handle(desk: Desk) -> None:
     desk.make_inbox()
     assert desk.sender.run("submit", "--nodes", "9999", "--", "true").code == 1
     assert desk.sender.show("jobs", "--sent") == []
+
+
+def test_a_sender_cancels_a_job_and_nobody_else_does(desk: Desk) -> None:
+    """Signed with their key; another sender with a token, and the same inbox's file, cannot."""
+    desk.make_inbox()
+    with desk.site.program.background("start"):
+        handle = desk.submit("sleep", "600")
+        eventually(
+            lambda: desk.sender.show("status", handle)[0]["state"] == "running", "the job runs"
+        )
+        key = next(desk.sender.folder.rglob("sender.key"))
+        own = key.read_text()
+        key.write_text("ab" * 32)
+        answer = desk.sender.run("cancel", handle, "--timeout", "1")
+        assert (answer.code, "is still running" in answer.out) == (124, True)
+        key.write_text(own)
+        answer = desk.sender.run("cancel", handle, "--reason", "wrong input")
+        assert (answer.code, answer.out) == (0, f"job {handle} (sleep) is canceled\n"), answer
+        (job,) = desk.sender.show("status", handle)
+        assert job["reason"] == f"canceled by the sender of {handle}: wrong input"
+        assert desk.sender.run("cancel", handle).code == 1
+    assert desk.sender.run("cancel", handle, "7").code == 2
+
+
+def test_a_job_is_canceled_before_its_cluster_takes_it(desk: Desk) -> None:
+    """The request waits in rainbow behind the job, and in the ledger of a drained cluster."""
+    desk.make_inbox()
+    handle = desk.submit("sleep", "600")
+    assert desk.site.program.run("drain", "--offline").code == 0
+    answer = desk.sender.run("cancel", handle, "--no-wait")
+    assert (answer.code, "was not told of yet" in answer.out) == (124, True)
+    with desk.site.program.background("start"):
+        eventually(lambda: len(desk.site.fleet.waiting()) == 1, "the request is taken")
+        assert desk.site.program.run("resume").code == 0
+        assert desk.sender.run("wait", handle).code == 1
+    (job,) = desk.sender.show("status", handle)
+    assert job["state"] == "canceled"

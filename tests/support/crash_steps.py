@@ -203,6 +203,20 @@ STEPS: Final = (
         "tells what comes later",
     ),
     Step(
+        CrashPoint.ASKED,
+        "what the sender of a job asks is written",
+        "the question, not looked into",
+        "rainbow has the row that asks",
+        "looks into it, once, and takes it off rainbow's list",
+    ),
+    Step(
+        CrashPoint.ASKED_DONE,
+        "it is carried out in the ledger, or dropped",
+        "what follows from it (a cancellation), and its counter",
+        "rainbow has let the row go",
+        "goes on with what follows; the question, should it come again, changes nothing",
+    ),
+    Step(
         CrashPoint.HISTORY_READ,
         "a start has read the journal's history",
         "what was there before",

@@ -28,6 +28,7 @@ from rainbow_agent.fleet.fleet import Fleet, SessionErrors
 from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.intake import Intake
 from rainbow_agent.fleet.messages.messenger import Messenger
+from rainbow_agent.fleet.messages.requests import Requests
 from rainbow_agent.fleet.ownership import Ownership
 from rainbow_agent.fleet.ownership_messages import AgentIdentity, OwnershipRecord
 from rainbow_agent.fleet.registration import Registrar
@@ -315,7 +316,10 @@ class Agent:
                 scheduler=world.rainbow, ledger=ledger, clock=clock, max_jobs=world.max_jobs
             ),
             reporter=reporter,
-            messenger=self._messenger(registrar),
+            messenger=(messenger := self._messenger(registrar)),
+            requests=Requests(
+                scheduler=world.rainbow, ledger=ledger, clock=clock, messenger=messenger
+            ),
             contact=contact,
             session_errors=session_errors,
             credentials=NoToken(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rainbow_agent.core.handles import Handle, handle_id
 from rainbow_agent.core.model import JobKey, JobRow, TaskKey, TaskRow
@@ -74,3 +75,19 @@ def make_sender(folder: Path, inbox: InboxAccess | None = None) -> Sender:
     """A sender with a folder of their own; the caller closes its store."""
     access = inbox or InboxAccess("inbox-alice", "rainbow:1", "secret", "inbox-token")
     return Sender(access, SentStore(folder), FakeClock())
+
+
+def ask_part(
+    handle: Handle, content: dict[str, Any], *, to: str = CLUSTER, keys: SenderKeys = KEYS
+) -> rows.Part:
+    """What a sender asks of a job.
+
+    Args:
+        handle: the job's.
+        content: what is asked.
+        to: the cluster that is asked.
+        keys: with others than the sender's, it is forged.
+    """
+    body = rows.pack(content)
+    signed = rows.signed(to, handle.inbox, rows.Kind.ASK, handle.id, body)
+    return rows.Part(rows.Kind.ASK, handle.id, body, keys.sign(signed))

@@ -22,6 +22,7 @@ from rainbow_agent.cli.common import (
 from rainbow_agent.cli.ledger import find_job, reading
 from rainbow_agent.cli.state_folder import expect_own
 from rainbow_agent.core.errors import Fatal, RainbowAgentError, Refused, Transient, UsageError
+from rainbow_agent.core.handles import is_handle
 from rainbow_agent.core.model import Cancellation, JobKey
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.jobs.cancel import Canceler
@@ -55,7 +56,7 @@ POLL_INTERVAL_S = 0.2
     metavar="SECONDS",
     help="How long to wait at most; then it exits with status 124, and the request stays.",
 )
-@settings_options("cluster", "state_dir", "workload")
+@settings_options("cluster", "state_dir", "workload", "host", "config", "sent_dir")
 @reports_errors
 def command(
     *, jobs: tuple[str, ...], reason: str, no_wait: bool, timeout: float, settings: Settings
@@ -64,10 +65,15 @@ def command(
 
     What depends on a task or is nested in it is canceled, too. The request is kept in the ledger:
     it holds even if the daemon is down, or is killed before it has carried it out. If one of the
-    JOBs is not in the ledger, none is canceled.
+    JOBs is not in the ledger, none is canceled. JOB may be the handle of a job that was sent from
+    here: its cluster is asked, which carries out what is signed with the sender's key.
 
     Example: rainbow-agent cancel 7 --reason "wrong input"
     """
+    if any(is_handle(job) for job in jobs):
+        from rainbow_agent.cli.cancel_sent import cancel_sent  # noqa: PLC0415 - only for this
+
+        sys.exit(cancel_sent(jobs, reason, None if no_wait else timeout, settings))
     expect_own(settings)
     with reading(settings) as readable:
         keys = _find(readable, jobs, settings)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from rainbow_agent.cli.asking import Asker
 from rainbow_agent.cli.common import TIMED_OUT, reports_errors, say, settings_options
 from rainbow_agent.cli.sent import at_inbox, find_sent, sender_of, take, view_of
-from rainbow_agent.core.errors import Transient, UsageError
+from rainbow_agent.core.errors import RainbowAgentError, Transient, UsageError
 from rainbow_agent.core.handles import is_handle
 from rainbow_agent.monitoring.sent_views import SILENT, exit_status, is_over
 from rainbow_agent.runtime.clock import SystemClock
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 #: Seconds between looks into the inbox: after news, and at most.
 MIN_LOOK_S: Final = 0.25
 MAX_LOOK_S: Final = 1.0
+#: Seconds after which a job that is waited for is asked about, and how many at once.
+ASK_AGAIN_S: Final = 120.0
+MAX_ASKED: Final = 20
 
 
 @click.command(name="wait")
@@ -59,39 +63,66 @@ def wait_for(
     Raises:
         RainbowAgentError: one is not known, or rainbow denies the inbox.
     """
-    from rainbow_agent.fleet.grpc.connect import connect  # noqa: PLC0415 - grpc
-    from rainbow_agent.runtime.backoff import Backoff  # noqa: PLC0415 - with the others
-    from rainbow_agent.runtime.stop import stop_on_signals  # noqa: PLC0415 - likewise
+    waiting = _Waiting(sender, handles, settings, quiet=False)
+    stopped = waiting.until_over(timeout)
+    if not waiting.open:
+        return next((waiting.statuses[each] for each in handles if waiting.statuses[each]), 0)
+    if stopped:
+        say("error: interrupted; the jobs go on", err=True)
+        return 1
+    say(f"error: {len(waiting.open)} of {len(handles)} jobs are not over", err=True)
+    return TIMED_OUT
 
-    clock, looks = SystemClock(), Backoff(MIN_LOOK_S, MAX_LOOK_S)
-    end = None if timeout is None else clock.monotonic() + timeout
-    waiting = _Waiting(sender, handles, settings)
-    with stop_on_signals() as stop, closing(connect(at_inbox(settings, sender.inbox))) as scheduler:
-        while True:
-            news = waiting.look(scheduler)
-            if not waiting.open:
-                return next(
-                    (waiting.statuses[each] for each in handles if waiting.statuses[each]), 0
-                )
-            if end is not None and clock.monotonic() > end:
-                say(f"error: {len(waiting.open)} of {len(handles)} jobs are not over", err=True)
-                return TIMED_OUT
-            (looks.worked if news else looks.idled)(clock.monotonic())
-            if stop.wait(looks.wait()):
-                say("error: interrupted; the jobs go on", err=True)
-                return 1
+
+def wait_quietly(
+    sender: Sender, handles: Sequence[str], settings: Settings, timeout: float
+) -> None:
+    """Wait until all are over, or the time is up; nothing is said of how they ended.
+
+    Raises:
+        RainbowAgentError: one is not known, or rainbow denies the inbox.
+    """
+    _Waiting(sender, handles, settings, quiet=True).until_over(timeout)
 
 
 class _Waiting:
     """Jobs that are waited for."""
 
-    def __init__(self, sender: Sender, handles: Sequence[str], settings: Settings) -> None:
-        self._sender, self._settings = sender, settings
+    def __init__(
+        self, sender: Sender, handles: Sequence[str], settings: Settings, *, quiet: bool
+    ) -> None:
+        self._sender, self._settings, self._quiet = sender, settings, quiet
         #: Handles of those that are not over.
         self.open = [job.handle for job in find_sent(sender.store, handles, settings)]
         #: What each of the others ended with.
         self.statuses: dict[str, int] = {}
         self._problem = ""
+        self._clock = SystemClock()
+        self._asked: dict[str, float] = {}  # by the monotonic clock: when each was asked about
+
+    def until_over(self, timeout: float | None) -> bool:
+        """Look until none is open, or the time is up; whether a signal ended it before.
+
+        Raises:
+            RainbowAgentError: rainbow denies the inbox.
+        """
+        from rainbow_agent.fleet.grpc.connect import connect  # noqa: PLC0415 - grpc
+        from rainbow_agent.runtime.backoff import Backoff  # noqa: PLC0415 - with the others
+        from rainbow_agent.runtime.stop import stop_on_signals  # noqa: PLC0415 - likewise
+
+        clock, looks = self._clock, Backoff(MIN_LOOK_S, MAX_LOOK_S)
+        end = None if timeout is None else clock.monotonic() + timeout
+        with (
+            stop_on_signals() as stop,
+            closing(connect(at_inbox(self._settings, self._sender.inbox))) as scheduler,
+        ):
+            while True:
+                news = self.look(scheduler)
+                if not self.open or (end is not None and clock.monotonic() > end):
+                    return False
+                (looks.worked if news else looks.idled)(clock.monotonic())
+                if stop.wait(looks.wait()):
+                    return True
 
     def look(self, scheduler: Scheduler) -> int:
         """Look into the inbox, and say what ended; how many states were news.
@@ -107,16 +138,40 @@ class _Waiting:
                 say(f"note: {exc}; it is tried again", err=True)
             self._problem = str(exc)
         self._settle()
+        if not news:
+            self._ask_again(scheduler)
         return news
+
+    def _ask_again(self, scheduler: Scheduler) -> None:
+        """What was told may be gone: taken by another copy of the folder, or rainbow lost it.
+
+        So jobs of which nothing was heard for long are asked about, a few at a time.
+        """
+        now = self._clock.monotonic()
+        due = [
+            handle
+            for handle in self.open
+            if now - self._asked.setdefault(handle, now) > ASK_AGAIN_S
+        ][:MAX_ASKED]
+        if not due:
+            return
+        try:
+            asker = Asker(self._sender, self._settings)
+            for job in find_sent(self._sender.store, due, self._settings):
+                self._asked[job.handle] = now
+                asker.ask(scheduler, job, {"ask": "state"})
+        except (RainbowAgentError, Transient) as exc:
+            say(f"note: cannot ask how the jobs are: {exc}", err=True)
 
     def _settle(self) -> None:
         for job in find_sent(self._sender.store, self.open, self._settings):
             view = view_of(job, self._sender.store, self._settings)
             if job.job is not None and is_over(job):
                 reason = f": {view['reason']}" if view["reason"] else ""
-                say(f"{job.handle} ({job.name}) on {job.cluster}: {view['state']}{reason}")
+                if not self._quiet:
+                    say(f"{job.handle} ({job.name}) on {job.cluster}: {view['state']}{reason}")
                 self.statuses[job.handle] = exit_status(job.job)
-            elif view["state"] == SILENT:
+            elif view["state"] == SILENT and not self._quiet:
                 say(f"error: {job.handle}: {view['reason']}", err=True)
                 self.statuses[job.handle] = 1
         self.open = [handle for handle in self.open if handle not in self.statuses]

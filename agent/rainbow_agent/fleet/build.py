@@ -16,6 +16,7 @@ from rainbow_agent.fleet.grpc.connect import connect
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.fleet.intake import Intake
 from rainbow_agent.fleet.messages.messenger import Messenger
+from rainbow_agent.fleet.messages.requests import Requests
 from rainbow_agent.fleet.ownership import Ownership
 from rainbow_agent.fleet.ownership_file import OwnershipFile, identify
 from rainbow_agent.fleet.registration import Registrar
@@ -88,13 +89,18 @@ class FleetBuilder:
         )
         registrar = self._registrar(scheduler, store, publisher, ownership)
         session_errors = SessionErrors(self.wake)
+        messenger = self._messenger(registrar, ownership)
+        requests = Requests(
+            scheduler=scheduler, ledger=self.ledger, clock=self.clock, messenger=messenger
+        )
         return Fleet(
             registrar=registrar,
             publisher=publisher,
             ownership=ownership,
-            intake=self._intake(scheduler, ownership),
+            intake=self._intake(scheduler, ownership, requests),
             reporter=self._reporter(registrar, ownership, session_errors),
-            messenger=self._messenger(registrar, ownership),
+            messenger=messenger,
+            requests=requests,
             contact=contact,
             session_errors=session_errors,
             credentials=store,
@@ -137,7 +143,9 @@ class FleetBuilder:
             ownership=ownership,
         )
 
-    def _intake(self, scheduler: RainbowScheduler, ownership: Ownership) -> Intake:
+    def _intake(
+        self, scheduler: RainbowScheduler, ownership: Ownership, requests: Requests
+    ) -> Intake:
         return Intake(
             scheduler=scheduler,
             ledger=self.ledger,
@@ -145,7 +153,10 @@ class FleetBuilder:
             max_jobs=self.settings.max_jobs,
             conditions=self.telemetry.conditions,
             counters=self.telemetry.counters,
-            jobs_among=ownership.answer_questions,
+            jobs_among=lambda session, offers: requests.jobs_among(
+                session, ownership.answer_questions(session, offers)
+            ),
+            stored=requests.carry_out,
         )
 
     def _messenger(self, registrar: Registrar, ownership: Ownership) -> Messenger:

@@ -18,6 +18,7 @@ from rainbow_agent.fleet.contact import Contact
 from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.intake import Intake
 from rainbow_agent.fleet.messages.messenger import Messenger
+from rainbow_agent.fleet.messages.requests import Requests
 from rainbow_agent.fleet.ownership import Ownership
 from rainbow_agent.fleet.ports import Handover
 from rainbow_agent.fleet.registration import Registrar
@@ -76,6 +77,7 @@ class Fleet:
         intake: Intake,
         reporter: Reporter,
         messenger: Messenger,
+        requests: Requests,
         contact: Contact,
         session_errors: SessionErrors,
         credentials: KnowsToken,
@@ -86,6 +88,7 @@ class Fleet:
         self._publisher = publisher
         self._ownership = ownership
         self._intake = intake
+        self._requests = requests
         self._session_errors = session_errors
         self._credentials = credentials
         self._ledger = ledger
@@ -174,8 +177,10 @@ class Fleet:
         self.contact.gives_jobs()
 
     def answer_other_agents(self, session: Session) -> None:
-        """While no jobs are asked for: answer another agent that asks who receives them."""
-        self._ownership.look_for_questions(session)
+        """While no jobs are asked for: answer agents that ask who receives them, and senders."""
+        others = self._ownership.look_for_questions(session)
+        self._requests.jobs_among(session, others)
+        self._requests.carry_out(session)
 
     def rotate_secret(self) -> None:
         """When nothing waits: see to it that no other agent has our secret."""

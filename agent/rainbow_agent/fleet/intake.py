@@ -60,9 +60,11 @@ class Intake:
         conditions: Conditions | None = None,
         counters: Counters | None = None,
         jobs_among: Callable[[Session, list[Offer]], list[Offer]] = lambda _, offers: offers,
+        stored: Callable[[Session], None] = lambda _: None,
     ) -> None:
-        """`jobs_among` takes all rows and returns the jobs (Ownership.answer_questions)."""
+        """`jobs_among` takes all rows and returns the jobs; `stored`: these are in the ledger."""
         self._jobs_among = jobs_among
+        self._stored = stored
         self._reused = ReusedNumbers(clock, conditions or Conditions(clock), counters or Counters())
         self._scheduler = scheduler
         self._ledger = ledger
@@ -120,6 +122,7 @@ class Intake:
             new = self._write(session, offers)
             reach(CrashPoint.WRITTEN)
             self._reused.say_reused([k for k in new if k.registration != session.registration])
+        self._stored(session)
         stored = frozenset(offer.id for offer in offers)
         others = frozenset(offer.id for offer in listing) - stored
         self._listed = _Listed(session.registration, at, stored, others, listing.whole)

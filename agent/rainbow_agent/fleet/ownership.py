@@ -266,16 +266,16 @@ class Ownership:
                 log.warning("Another agent asks who receives these jobs; no answer yet: %s", exc)
         return jobs
 
-    def look_for_questions(self, session: Session) -> None:
-        """While no jobs are asked for: look whether somebody asks, now and then."""
+    def look_for_questions(self, session: Session) -> list[Offer]:
+        """While no jobs are asked for: look whether somebody asks, now and then; the jobs seen."""
         if not self.held or self._clock.monotonic() - self._looked_at < QUESTION_INTERVAL_S:
-            return
+            return []
         self._looked_at = self._clock.monotonic()
         try:
             rows = self._scheduler.receive(session.cluster, session.secret.reveal(), 0)
         except (Transient, Refused):
-            return  # the next call that is needed reports it
-        self.answer_questions(session, rows)
+            return []  # the next call that is needed reports it
+        return self.answer_questions(session, rows)
 
     def _reply(self, session: Session, questions: Sequence[OwnershipQuestion]) -> None:
         for asked in questions:

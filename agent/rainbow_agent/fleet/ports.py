@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from rainbow_agent.core.handles import Handle
 from rainbow_agent.core.model import (
+    Cancellation,
     Credentials,
     JobKey,
     JobRow,
@@ -22,6 +23,7 @@ from rainbow_agent.core.model import (
 )
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.runtime.setting_types import Secret
+from rainbow_agent.storage.ledger_asked import Asked
 from rainbow_agent.storage.ledger_handles import Untold
 
 
@@ -113,6 +115,26 @@ class HandleNews(Protocol):
     def mark_told(self, told: Sequence[tuple[JobKey, str, int]]) -> None: ...
 
     def close(self) -> None: ...
+
+
+class Questions(Protocol):
+    """For what the senders of jobs ask."""
+
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+    def keep_asked(self, asked: Sequence[Asked]) -> None: ...
+
+    def asked(self) -> list[Asked]: ...
+
+    def drop_asked(self, seqs: Collection[int]) -> None: ...
+
+    def job_of_handle(self, handle: str) -> tuple[JobKey, Handle] | None: ...
+
+    def count_asked(self, handle: str, counter: int) -> bool: ...
+
+    def ask_cancel(self, cancellation: Cancellation) -> bool: ...
+
+    def tell_again(self, key: JobKey) -> None: ...
 
 
 class CredentialStore(Protocol):

@@ -71,6 +71,9 @@ class CrashPoint(str, Enum):
     NEWS_MADE = "news-made"  # a message with its state is made, not sent
     NEWS_TOLD = "news-told"  # rainbow has it in the inbox's list, the ledger does not know
     NEWS_NOTED = "news-noted"  # the ledger knows it
+    # Its sender asks for something.
+    ASKED = "asked"  # that is in the ledger, and still in rainbow's list
+    ASKED_DONE = "asked-done"  # it is carried out, or dropped, in the ledger
     # What a start does first.
     HISTORY_READ = "history-read"  # the journal's history is read, nothing of it is written
     HISTORY_WRITTEN = "history-written"  # it is written; what it does not have is not sorted out

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rainbow_agent.storage.ledger_asked import LedgerAsked
 from rainbow_agent.storage.ledger_cancellations import LedgerCancellations
 from rainbow_agent.storage.ledger_denials import LedgerDenials
 from rainbow_agent.storage.ledger_file import connect, connect_readonly
@@ -31,6 +32,7 @@ class SqliteLedger(
     LedgerReports,
     LedgerCancellations,
     LedgerHandles,
+    LedgerAsked,
     JobViews,
 ):
     """The agent's memory, over one connection, which belongs to the thread that opened it.

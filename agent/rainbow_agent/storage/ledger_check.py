@@ -24,7 +24,7 @@ ACCEPTED: Final = "accepted"
 OFFERED_AGAIN: Final = "offered again"
 _TABLES: Final = (
     *("registration", "job", "offer", "task", "replica", "event", "note"),
-    *("report", "told", "cancellation", "removed", "tally", "once", "handle"),
+    *("report", "told", "cancellation", "removed", "tally", "once", "handle", "asked"),
 )
 
 
@@ -61,8 +61,9 @@ _SENSE: Final = {
     "handle": [
         *_are("text", "id", "inbox", "token"),
         *_are("blob", "verify", "seal", "nonce"),
-        *_are("integer", "keep", "turn"),
+        *_are("integer", "keep", "turn", "counter"),
     ],
+    "asked": [*_are("text", "handle", "inbox"), *_are("blob", "body", "proof"), *_are(_TIME, "at")],
     "offer": [*_are("text", "cluster", "jobspec"), *_are("blob null", "digest")],
     "task": [
         _one_of("kind", [kind.value for kind in TaskKind]),

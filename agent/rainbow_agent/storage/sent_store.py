@@ -132,6 +132,14 @@ class SentStore:
             db.execute("INSERT OR REPLACE INTO cluster (name, heard) VALUES (?, ?)", (by, at))
             return True
 
+    def count(self, handle: str, at: float) -> int:
+        """A counter for something that is asked: above all before, also in a copy of the folder."""
+        with self._writing() as db:
+            (last,) = db.execute("SELECT counter FROM sent WHERE handle = ?", (handle,)).fetchone()
+            counter = max(int(last) + 1, int(at * 1000))
+            db.execute("UPDATE sent SET counter = ? WHERE handle = ?", (counter, handle))
+        return counter
+
     def job(self, handle: str) -> SentJob | None:
         """A job that was sent; None where it is not known here."""
         with self._reading() as db:

@@ -11,10 +11,11 @@ from rainbow_agent.core.handles import Handle, handle_id
 from rainbow_agent.core.packed_jobs import unpack_job
 from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet.messages import rows
-from rainbow_agent.fleet.messages.keys import PublicKeys, has_mac
+from rainbow_agent.fleet.messages.keys import PublicKeys, SenderKeys, has_mac
+from rainbow_agent.fleet.messages.post import send
 from rainbow_agent.fleet.messages.sender_files import InboxAccess
 from rainbow_agent.jobspec.handle import attach
-from rainbow_agent.storage.sent_store import SentStore
+from rainbow_agent.storage.sent_store import SentJob, SentStore
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,42 @@ class Sender:
         )
         self.store.add(handle.id, name, self.inbox.host, handle.nonce, self._clock.now())
         return handle.id, attach(document, handle)
+
+    def ask(
+        self,
+        scheduler: Scheduler,
+        keys: SenderKeys,
+        sent: SentJob,
+        token: str,
+        content: Mapping[str, Any],
+        *,
+        lasting: float,
+    ) -> None:
+        """Ask something of a job, of the cluster that has it.
+
+        Args:
+            scheduler: the rainbow that both are in.
+            keys: the sender's.
+            sent: the job, whose cluster is known.
+            token: submits to that cluster.
+            content: what is asked.
+            lasting: seconds after which it is too late to do it.
+
+        Raises:
+            Transient, Refused: rainbow does not take it.
+        """
+        now, cluster = self._clock.now(), str(sent.cluster)
+        body = rows.pack(
+            {
+                **content,
+                "counter": self.store.count(sent.handle, now),
+                "until": now + lasting,
+                "registration": sent.job.key.registration if sent.job else None,
+            }
+        )
+        signed = rows.signed(cluster, self.inbox.name, rows.Kind.ASK, sent.handle, body)
+        part = rows.Part(rows.Kind.ASK, sent.handle, body, keys.sign(signed))
+        send(scheduler, token, rows.Message(cluster, self.inbox.name, (part,)))
 
     def take(self, scheduler: Scheduler) -> Taken:
         """Take what is in the inbox: it is stored, then it is taken off rainbow's list.
