@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -234,6 +235,33 @@ def test_a_pod_that_is_stopped_drains(fleet: Any, patiently: Wait) -> None:
     assert state(pink, "long") == "completed"
     assert submit(pink, "--name", "after", "--", "true") == "pink"
     patiently(lambda: state(pink, "after") == "completed", "it takes jobs again")
+
+
+def test_the_next_lead_pod_starts_while_the_old_one_stops(fleet: Any, patiently: Wait) -> None:
+    """As in Kubernetes: it waits; what came meanwhile waited in rainbow, and runs once, with it."""
+    pink = fleet.cluster("pink")
+    pink.start(POD_DRAIN_SECONDS="150")
+    patiently(lambda: nodes_sent(pink) == 2, "it is registered")
+    gate = "while [ ! -e /var/lib/rainbow-agent/gate ]; do sleep 0.1; done"
+    assert submit(pink, "--name", "long", "--", "sh", "-c", gate) == "pink"
+    patiently(lambda: state(pink, "long") == "running", "the job runs")
+    old, names = pink.lead, ("one", "two", "three", "four")
+    with ThreadPoolExecutor(1) as kubelet:
+        ended = kubelet.submit(old.terminate, pre_stop=pink.pre_stop, grace=200)
+        patiently(lambda: drain_file.read_drain(pink.state), "the old one drains")
+        pink.start(0)
+        patiently(lambda: "waiting for it" in pink.lead.log(), "the new one waits")
+        for name in names:
+            append = ["sh", "-c", f"echo {name} >> /var/lib/rainbow-agent/ran"]
+            assert submit(pink, "--name", name, "--", *append) == "pink"
+        assert jobs(pink).keys() == {"long"}
+        (pink.state / "gate").touch()
+        assert ended.result() == 1
+    patiently(lambda: all(state(pink, name) == "completed" for name in names), "all ran")
+    assert sorted((pink.state / "ran").read_text().split()) == sorted(names)
+    assert state(pink, "long") == "completed"
+    assert drain_file.read_drain(pink.state) is None
+    assert pink.lead.alive()
 
 
 def test_a_worker_pod_that_is_stopped_drains_nobody(fleet: Any, patiently: Wait) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,8 +228,9 @@ class MiniCluster:
 
     def _empty(self, name: str) -> Path:
         """The empty volume of a new pod, after the view's container filled it."""
-        flux = self._network.folder / f"{name}-flux"
-        shutil.rmtree(flux, ignore_errors=True)
+        # Of its own: the pod before it may still be stopping.
+        flux = Path(tempfile.mkdtemp(prefix=f"{name}-flux-", dir=self._network.folder))
+        flux.chmod(0o755)
         system = flux / "config/etc/flux/system"
         for folder in (system, flux / "config/etc/flux/config", flux / "config/run/flux"):
             folder.mkdir(parents=True)

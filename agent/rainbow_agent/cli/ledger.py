@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Digits of a job's id; every number with so many fits into 64 bits.
 _MAX_ID_DIGITS: Final = 18
+#: Jobs of one name that an error lists.
+_MAX_NAMED: Final = 10
 
 
 @contextmanager
@@ -70,14 +72,13 @@ def find_job(ledger: SqliteLedger | None, text: str, settings: Settings) -> JobK
     """The job that a person means; the settings say whose ledger it is looked for in.
 
     Raises:
-        UsageError: the text is not a job id.
         RainbowAgentError: there is no such job, or more than one, or no ledger.
     """
-    registration, _, number = text.rpartition("/")
-    if not number.isascii() or not number.removeprefix("-").isdigit():
-        raise UsageError(f"{text[:40]!r} is not a job id: use the number in `rainbow-agent jobs`")
     if ledger is None:
         raise RainbowAgentError(_no_ledger(settings))
+    registration, _, number = text.rpartition("/")
+    if not number.isascii() or not number.removeprefix("-").isdigit():
+        return _named(ledger, text, settings)
     keys = ledger.find_jobs(int(number)) if len(number) <= _MAX_ID_DIGITS else []
     if registration:
         keys = [key for key in keys if key.registration == registration]
@@ -90,3 +91,22 @@ def find_job(ledger: SqliteLedger | None, text: str, settings: Settings) -> JobK
         names = ", ".join(str(key) for key in keys)
         raise RainbowAgentError(f"rainbow gave id {number} more than once; choose one of: {names}")
     return keys[0]
+
+
+def _named(ledger: SqliteLedger, text: str, settings: Settings) -> JobKey:
+    """The one job of this name.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    keys = ledger.find_named(text, limit=_MAX_NAMED + 1)
+    if len(keys) == 1:
+        return keys[0]
+    if not keys:
+        raise UsageError(
+            f"{text[:40]!r} is neither the id nor the name of a job in the ledger of"
+            f" {settings.state_dir}; `rainbow-agent jobs` lists all that are there"
+        )
+    ids = ", ".join(str(key.id) for key in keys[:_MAX_NAMED])
+    more = ", ..." if len(keys) > _MAX_NAMED else ""
+    raise UsageError(f"more than one job is called {text[:40]!r}; choose one of: {ids}{more}")

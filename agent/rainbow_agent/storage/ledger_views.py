@@ -21,6 +21,9 @@ _COUNT_IN = "SELECT total(jobs) FROM tally WHERE state IN (SELECT value FROM jso
 _FIND = """
 SELECT registration, id FROM job WHERE id = ? ORDER BY received DESC, seq DESC
 """
+_FIND_NAMED = """
+SELECT registration, id FROM job WHERE name = ? ORDER BY received DESC, seq DESC LIMIT ?
+"""
 _OPEN_STATES = json.dumps([state.value for state in JobState if state not in FINAL_JOB_STATES])
 
 
@@ -102,6 +105,11 @@ class JobViews(LedgerPart):
         """Jobs with this rainbow id, the last received first."""
         with self._connection.read() as db:
             return [JobKey(*row) for row in db.execute(_FIND, (job_id,))]
+
+    def find_named(self, name: str, *, limit: int) -> list[JobKey]:
+        """Jobs of this name, the last received first; `limit` of them at most."""
+        with self._connection.read() as db:
+            return [JobKey(*row) for row in db.execute(_FIND_NAMED, (name, limit))]
 
     def first_received(self) -> float | None:
         """When the first of the jobs that are here came, epoch seconds; None: there is none."""
