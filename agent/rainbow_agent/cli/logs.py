@@ -55,7 +55,9 @@ def command(job: str, task: str | None, follow: bool, settings: Settings, output
 
     Example: rainbow-agent logs 7 build --follow
     """
-    if (flux_id := _flux_id(job)) is not None:
+    with reading(settings) as ledger:
+        named = ledger is not None and bool(ledger.find_named(job, limit=1))
+    if not named and (flux_id := _flux_id(job)) is not None:
         _of_id(flux_id, settings, output, follow=follow)
         return
     with reading(settings) as ledger:
