@@ -17,11 +17,11 @@ import grpc
 import pytest
 import yaml
 
-from rainbow_agent.cli.doctor import workload as workloads
 from rainbow_agent.cli.doctor.faults import CHECKS, FAULTS, Level
 from rainbow_agent.core.errors import Fatal
 from rainbow_agent.core.obstacles import Obstacle, ObstacleKind
 from rainbow_agent.fleet.secret_copy import SecretCopy
+from rainbow_agent.jobspec import simple
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.storage import disk, runtime_file
@@ -276,7 +276,7 @@ for name, found in OBSTACLES.items():
 def _(patient: Patient) -> None:
     patient.run_job = True
     patient.monkeypatch.setattr(
-        workloads, "simple_jobspec", lambda *_, **__: SIMPLE | {"tasks": [FAILING]}
+        simple, "simple_jobspec", lambda *_, **__: SIMPLE | {"tasks": [FAILING]}
     )
 
 

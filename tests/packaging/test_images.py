@@ -85,7 +85,7 @@ def test_the_agents_install(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     found = {path.name for path in on_path.iterdir()}
