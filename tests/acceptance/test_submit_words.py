@@ -118,7 +118,13 @@ def test_flags_of_flux_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("a/sweep.yaml", "sweep"), ("x.tar.gz", "x"), (".hidden", ".hidden"), ("-", "")],
+    [
+        ("a/sweep.yaml", "sweep"),
+        ("my.job.v2.yml", "my.job.v2"),
+        ("x.tar", "x.tar"),
+        (".hidden", ".hidden"),
+        ("-", ""),
+    ],
 )
 def test_a_job_without_a_name_is_called_as_its_file(file: str, name: str) -> None:
     """So that ten files are not ten times `job`."""

@@ -14,6 +14,8 @@ from rainbow_agent.core.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: What jobspec files end in, which is no part of a job's name.
+_ENDS: Final = (".yaml", ".yml", ".json")
 _COUNT: Final = click.IntRange(min=1)
 _OPTIONS: Final = (
     click.option("-N", "--nodes", type=_COUNT, help="Nodes for COMMAND; default: 1."),
@@ -108,5 +110,6 @@ def default_name(file: str) -> str:
     """What a job is called whose jobspec has no name: as its file; "" for standard input."""
     from rainbow_agent.jobspec.reading import MAX_NAME  # noqa: PLC0415 - yaml
 
-    stem = "" if file == "-" else Path(file).name.partition(".")[0] or Path(file).name
+    path = Path(file)
+    stem = "" if file == "-" else path.stem if path.suffix in _ENDS else path.name
     return "".join(c if c.isprintable() else "_" for c in stem)[:MAX_NAME]

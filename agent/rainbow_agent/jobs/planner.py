@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 
@@ -33,6 +34,10 @@ log = logging.getLogger(__name__)
 #: larger portions: smaller ones keep it from ever having a burst.
 FIRST_PORTION = 128
 MAX_PORTION = 1024
+
+#: A place in a jobspec by path and line. Senders write a jobspec anew (`submit` in a form that
+#: rainbow can store), so its lines here are not those of anybody's file; its paths are.
+_LINES = re.compile(r"(\S) \(line \d+, column \d+\):")
 
 #: Plans with the rows of their tasks.
 Planned = dict[JobKey, tuple[Plan, list[TaskRow]]]
@@ -105,7 +110,7 @@ class Planner:
                     known[text] = self._plan(text)
                 planned.append(PlannedJob(key, known[text]))
             except JobspecError as exc:
-                refused.append(Refusal(key, str(exc)))
+                refused.append(Refusal(key, _LINES.sub(r"\1:", str(exc))))
                 _log_refusal(refused[-1])
         with self._ledger.transaction():
             again = self._ledger.record_plans(planned, refused, self._clock.now())
