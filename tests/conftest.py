@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 
 import pytest
@@ -28,6 +29,17 @@ PARTS = {
     "browser": "a browser",
     "minicluster": "a MiniCluster of namespaces",
 }
+
+
+def pytest_configure() -> None:
+    """Programs that tests start end on signals, also where nohup(1) or a shell's `&` ignores them.
+
+    What is ignored here would be ignored in all of them.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            interrupt = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if interrupt else signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,6 @@ def hung_up(*_, **__):
 
 click.Group.main = hung_up
 sys.argv = ["rainbow-agent", sys.argv[1]]
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup(1) ignores it, for all that it starts
 cli.main()
 """
 
