@@ -88,7 +88,7 @@ def command(
     named or preferred, or to one that rainbow selects. JOBSPEC `-` is standard input. Where there
     is an inbox, it prints a handle, by which `status` and `wait` know the job from here.
 
-    Example: rainbow-agent submit -N 2 -t 10 -- hostname
+    Example: rainbow-agent submit -N 1 -t 10 -- hostname
     """
     if click.get_current_context().meta["is_command"]:
         document: Mapping[str, Any] = command_jobspec(words, name=name, asked=asked)
