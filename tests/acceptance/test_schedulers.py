@@ -76,8 +76,8 @@ def test_schedulers_change_under_waiting_jobs(swapped: tuple[Site, Flux]) -> Non
     assert sorted(site.written()) == sorted(sent)
 
 
-def test_explain_says_when_a_job_is_expected_to_start(tmp_path: Path) -> None:
-    """Fluxion reserves, by its policy `easy`, and says when."""
+def test_when_a_job_is_expected_to_start(tmp_path: Path) -> None:
+    """Fluxion reserves, by its policy `easy`; explain says when, and rainbow can ask for it."""
     need_parts(fluxion=True)
     policy = ["--conf=sched-fluxion-qmanager.queue-policy=easy"]
     with (
@@ -100,5 +100,8 @@ def test_explain_says_when_a_job_is_expected_to_start(tmp_path: Path) -> None:
             expected = "for free resources, expected to start at 20"
             eventually(
                 lambda: any(each.startswith(expected) for each in waits()), "", seconds=LIMIT_S
+            )
+            eventually(
+                lambda: site.fleet.state_holds("expected_wait_s > 10"), "reported", seconds=LIMIT_S
             )
             assert agent.stop() == 0

@@ -68,6 +68,7 @@ class PrivateFlux:
     def queue(self, verb: str, name: str = "", reason: str = "") -> None:
         """`flux queue enable`, `disable`, `start` or `stop`, in this version's words."""
         if version() < _QUEUE_WORDS_SINCE:
+            reason = reason or ("a test" if verb == "disable" else "")  # which it requires
             words = [*(["-q", name] if name else []), *([reason] if reason else [])]
         else:
             words = [*(["-m", reason] if reason else []), *([name] if name else [])]

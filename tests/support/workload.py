@@ -60,6 +60,8 @@ class FakeWorkload:
         self.refuse: Callable[[Submission], str | None] = lambda _: None
         #: Why it takes no job at all; None when it does.
         self.held: str | None = None
+        #: Seconds until what waits has started; None: not known.
+        self.expected_wait: float | None = None
         #: What keeps its jobs from being taken or started.
         self.obstacles: list[Obstacle] = []
         #: How often each task became a job in this instance: what "nothing runs twice" means.

@@ -77,6 +77,10 @@ class FakeConnection(Link):
             self._expect_alive()
             return self._server.lineage
 
+    def expected_wait(self) -> float | None:
+        """As the test says."""
+        return self._server.expected_wait
+
     def resources(self) -> PoolView:
         """One node with the server's cores."""
         with self._server.changed:

@@ -142,6 +142,12 @@ class Workload(Protocol):
     def resources(self) -> PoolView:
         """What it can schedule, and what of that is free now."""
 
+    def expected_wait(self) -> float | None:
+        """Seconds until all waiting jobs have started of which the scheduler says when.
+
+        None: it says so of none.
+        """
+
     def obstacles(self, *, trial: bool = False) -> list[Obstacle]:
         """What keeps jobs from being taken or started now.
 

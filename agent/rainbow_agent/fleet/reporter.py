@@ -56,6 +56,7 @@ def state_payload(
     operator: Mapping[str, float | str],
     at: float,
     draining: bool = False,
+    expected_wait: float | None = None,
 ) -> dict[str, Any]:
     """The state that is reported (docs/commands.md lists the keys).
 
@@ -67,6 +68,7 @@ def state_payload(
         operator: the operator's own values; they win over the agent's.
         at: epoch seconds.
         draining: whether the cluster takes no new jobs; a number, so that a selection can ask.
+        expected_wait: seconds until what waits is expected to have started; None: not known.
     """
     state: dict[str, Any] = {"agent_version": __version__, "reported": round(at, 3)}
     state["draining"] = int(draining)
@@ -74,6 +76,7 @@ def state_payload(
     state["taking"] = "no, draining" if draining else 1
     if pool is not None:
         state.update(pool.totals())
+    state["expected_wait_s"] = round(expected_wait or 0.0)
     if memory_per_node is not None:
         state["memory_per_node"] = memory_per_node
         state["memory_gb_per_node"] = round(memory_per_node / 1e9, 3)
@@ -125,6 +128,7 @@ class Reporter:
         self._seen = 0  # the last event of the ledger that was looked at
         #: The last answer of the workload manager.
         self.pool: PoolView | None = None
+        self._expected_wait: float | None = None
         #: When that was, by the monotonic clock; None: never.
         self.looked: float | None = None
         #: When rainbow took a report last, epoch seconds.
@@ -270,6 +274,7 @@ class Reporter:
         try:
             if self._workload is None:
                 self._workload = self._open_workload()
+            self._expected_wait = self._workload.expected_wait()
             return self._asked(self._workload.resources())
         except WorkloadUnavailable:
             if self._workload is not None:
@@ -290,6 +295,7 @@ class Reporter:
             operator=self._operator,
             at=self._clock.now(),
             draining=self._draining(),
+            expected_wait=self._expected_wait,
         )
 
 

@@ -33,7 +33,9 @@ def test_a_report_has_flat_numbers_that_expressions_can_use() -> None:
         recent=[],
         operator={},
         at=1715940000.12345,
+        expected_wait=61.4,
     )
+    assert state["expected_wait_s"] == 61
     assert state["agent_version"] == __version__
     assert state["reported"] == 1715940000.123
     assert (state["nodes_total"], state["nodes_free"]) == (3, 1)

@@ -13,6 +13,8 @@ from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection
 
 #: Seconds for a scheduler to answer; one that is busy with large jobs is there all the same.
 _SCHEDULER_ANSWER_S = 2.0
+#: Waiting jobs that are asked for an estimate, the first to start first.
+_MAX_WAITING = 100
 #: A job for one GPU, to ask about.
 _ONE_GPU: Mapping[str, Any] = {
     "version": 1,
@@ -58,6 +60,33 @@ def _has_scheduler(connection: Connection) -> bool:
         return True
     # The broker knows no such service; a module that is there and has no such method says this.
     return "service method" in answer.text
+
+
+def expected_wait(connection: Connection, now: float) -> float | None:
+    """See ports.Workload; an estimate is an annotation of Fluxion's (RFC 27).
+
+    Args:
+        connection: to Flux.
+        now: epoch seconds.
+
+    Raises:
+        WorkloadUnavailable: the connection is gone.
+    """
+    question = {
+        "max_entries": _MAX_WAITING,
+        "since": 0.0,
+        "attrs": ["annotations"],
+        "constraint": {"states": ["sched"]},
+    }
+    request = connection.request("job-list.list", question)
+    answer = connection.answer(request, _SCHEDULER_ANSWER_S)
+    if answer is None or answer.error:
+        return None
+    waiting: Any = (job.get("annotations") for job in json.loads(answer.text)["jobs"])
+    scheds = (each.get("sched") for each in waiting if isinstance(each, Mapping))
+    known = [each.get("t_estimate") for each in scheds if isinstance(each, Mapping)]
+    times = [each for each in known if isinstance(each, int | float) and each > 0]
+    return max(0.0, max(times) - now) if times else None
 
 
 def gpus_refused(connection: Connection) -> str:

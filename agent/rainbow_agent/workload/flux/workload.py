@@ -135,6 +135,15 @@ class FluxWorkload:
                 raise
         return self._gpus_refused[1]
 
+    def expected_wait(self) -> float | None:
+        """See ports.Workload."""
+        connection = self._open()
+        try:
+            return flux_obstacles.expected_wait(connection, time.time())
+        except WorkloadUnavailable:
+            self._forget()
+            raise
+
     def obstacles(self, *, trial: bool = False) -> list[Obstacle]:
         """See ports.Workload."""
         connection = self._open()

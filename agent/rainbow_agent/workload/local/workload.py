@@ -94,6 +94,10 @@ class LocalWorkload:
         """
         return Lineage(self.instance, 0)
 
+    def expected_wait(self) -> float | None:
+        """See ports.Workload: nothing is expected."""
+        return None
+
     def resources(self) -> PoolView:
         """The machine as one node.
 
