@@ -226,6 +226,12 @@ def checkpoint(path: Path) -> None:
         assert db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
 
 
+def checkpoint_if_free(path: Path) -> None:
+    """Have as much of the log written into the file as can be now."""
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
 class TestKeeper:
     """The thread that removes."""
 
@@ -258,6 +264,35 @@ class TestKeeper:
         assert path.stat().st_size < before / 2
         watch.look()
         assert len(ledger.jobs()) == 1
+
+    def test_the_watch_knows_it_before_the_file_can_become_shorter(
+        self, path: Path, ledger: SqliteLedger, history: LedgerHistory
+    ) -> None:
+        """Another connection may write the log into the file as soon as it is committed."""
+        for n in range(1, 101):
+            over(ledger, n, 1000.0 + n)
+        checkpoint(path)
+        watch, least = LedgerWatch(path), list[int]()
+
+        def before(size: int) -> None:
+            least.append(size)
+            checkpoint_if_free(path)
+            watch.look()  # not shorter yet
+            watch.shrunk(size)
+
+        while history.remove(NOTHING, 1e9):
+            pass
+        history.shrink(before)
+        checkpoint(path)
+        assert path.stat().st_size == least[0]
+        for n in range(200, 300):
+            over(ledger, n, 3000.0 + n)
+        while history.remove(NOTHING, 1e9):
+            pass
+        history.shrink(before)
+        watch.look()
+        checkpoint(path)
+        watch.look()
 
     def test_a_ledger_that_others_hold_is_left_for_later(
         self, path: Path, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch

@@ -27,7 +27,7 @@ class HistoryKeeper:
         keep: what is kept.
         clock: for ages.
         stop: ends the thread.
-        on_shrink: called with the bytes that the ledger's file has at least from now on.
+        on_shrink: called before the ledger's file may become shorter, with its bytes then.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class HistoryKeeper:
             with closing(self._open()) as history:
                 while removed := history.remove(self._keep, self._clock.now()):
                     total += removed
-                    self._on_shrink(history.shrink())
+                    history.shrink(self._on_shrink)
                     if removed < PORTION or self._stop.wait(PORTION_INTERVAL_S):
                         break
         except LedgerBlocked as exc:  # the part that has to write reports it

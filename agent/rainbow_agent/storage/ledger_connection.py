@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -123,21 +123,30 @@ class LedgerConnection:
             self._connection.execute("VACUUM INTO ?", (str(copy),))
         copy.chmod(0o600)
 
-    def shrink(self, pages: int) -> int:
+    def shrink(self, pages: int, before: Callable[[int], None]) -> None:
         """Give so many free pages back to the file system.
 
-        Returns:
-            Bytes that the database has now.
+        Args:
+            pages: how many.
+            before: called with the bytes that the database is about to have. Once this is
+                committed, any connection may make the file that short.
 
         Raises:
             LedgerBlocked: it cannot be written now.
         """
         with errors_in_words(self._path):
-            # One page a step, and execute() takes only the first.
-            self._connection.executescript(f"PRAGMA incremental_vacuum({pages});")
-            (count,) = self._connection.execute("PRAGMA page_count").fetchone()
-            (size,) = self._connection.execute("PRAGMA page_size").fetchone()
-        return int(count) * int(size)
+            try:
+                # One page a step, and execute() takes only the first.
+                self._connection.executescript(
+                    f"BEGIN IMMEDIATE; PRAGMA incremental_vacuum({pages});"
+                )
+                (count,) = self._connection.execute("PRAGMA page_count").fetchone()
+                (size,) = self._connection.execute("PRAGMA page_size").fetchone()
+                before(int(count) * int(size))
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """End the connection; again is allowed."""

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 
 from rainbow_agent.core.errors import Fatal, LedgerDamaged, UsageError
@@ -110,14 +111,19 @@ def connect_readonly(path: Path) -> LedgerConnection:
     return LedgerConnection(connection, path)
 
 
-def scripts() -> list[tuple[int, str]]:
-    """The migrations: number and SQL text, in order."""
-    return [(number, path.read_text(encoding="utf-8")) for number, path in _numbered()]
+@cache
+def scripts() -> Sequence[tuple[int, str]]:
+    """The migrations: number and SQL text, in order.
+
+    Read once: the files may become those of another version while this process runs, and a daemon
+    that opens its ledger again then must not bring it up to what it does not know.
+    """
+    return tuple((number, path.read_text(encoding="utf-8")) for number, path in _numbered())
 
 
 def newest_version() -> int:
     """The version that the migrations lead to."""
-    return _numbered()[-1][0]
+    return scripts()[-1][0]
 
 
 def migrate(

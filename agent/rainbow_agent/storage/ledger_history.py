@@ -8,6 +8,7 @@ workload manager may offer it again when they are put back to an older copy (led
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -129,13 +130,13 @@ class LedgerHistory(LedgerPart):
             put_note(db, NOTE, {"removed": total, "at": now, "remembered": remembered})
         return len(jobs)
 
-    def shrink(self) -> int:
+    def shrink(self, before: Callable[[int], None]) -> None:
         """Give some of the pages that are free now back to the file system.
 
-        Returns:
-            Bytes that the file has when all of the log is in it.
+        Args:
+            before: called with the bytes that the file may have from then on.
         """
-        return self._connection.shrink(MAX_PAGES)
+        self._connection.shrink(MAX_PAGES, before)
 
     def _removable(self, keep: Keep, now: float) -> list[int]:
         with self._connection.read() as db:

@@ -33,12 +33,14 @@ class LedgerWatch:
     def shrunk(self, size: int) -> None:
         """The agent itself gives space back: from now on the file may become as short as this.
 
-        It does once the log is written into it, which is later; from any thread.
+        To be called before that is committed: another connection may write the log into the file
+        at once, or much later. From any thread.
 
         Args:
             size: bytes.
         """
-        self._shrunk_to = size
+        before = self._shrunk_to
+        self._shrunk_to = size if before is None else min(before, size)
 
     def look(self) -> None:
         """Look once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def test_a_ledger_is_never_seen_half_made(tmp_path: Path, monkeypatch: pytest.Mo
     there = []
     scripts = ledger_file.scripts
 
-    def looking() -> list[tuple[int, str]]:
+    def looking() -> Sequence[tuple[int, str]]:
         there.append(path.exists())
         return scripts()
 
