@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import sqlite3
 import stat
 import threading
@@ -385,18 +384,3 @@ def catch_and_go_on(ledger: SqliteLedger) -> None:
         with suppress(LedgerError), ledger._connection.write() as db:
             db.execute("ROLLBACK")  # as sqlite does by itself
         ledger.put_note("after", 1)
-
-
-def test_a_version_that_is_installed_while_we_run_is_not_applied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The files are another version's by then; the ledger stays what this process knows."""
-    newest = ledger_file.newest_version()
-    scripts = shutil.copytree(ledger_file._SCRIPTS, tmp_path / "sql")
-    (scripts / f"{newest + 1:04}_next.sql").write_text("CREATE TABLE later (x);")
-    monkeypatch.setattr(ledger_file, "_SCRIPTS", scripts)
-    path = tmp_path / "ledger.sqlite"
-    for _ in range(2):
-        SqliteLedger.open(path).close()
-    with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (newest,)
