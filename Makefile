@@ -10,7 +10,7 @@ LOCK ?= requirements-dev.lock
 WORKERS ?= 3
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 REAL := flux or rainbow or kubernetes
-ELSEWHERE := browser or minicluster
+ELSEWHERE := browser or minicluster or systemd
 # COVERAGE=1: `make test` says which lines of both packages its own process ran. What only the
 # installed program ran, as a process of its own, does not count. The floor is in percent.
 COVERAGE ?=
@@ -19,7 +19,7 @@ SEED ?= 1
 MINUTES ?= 10
 PARTS ?= embedded
 
-.PHONY: help demo test test-full test-rest test-real test-chaos test-browser test-minicluster \
+.PHONY: help demo test test-full test-rest test-real test-chaos test-browser test-minicluster test-systemd \
 	coverage lint check bench bench-quick reliability wheel dist lock release-check clean
 .DEFAULT_GOAL := help
 
@@ -31,6 +31,7 @@ help:
 	@echo "make test-real         the tests over a real Flux and a real rainbow, if on PATH"
 	@echo "make test-browser      the page in Chromium"
 	@echo "make test-minicluster  MiniClusters in namespaces: as root, with both real parts"
+	@echo "make test-systemd      the unit under a real systemd, in a container: as root"
 	@echo "make test-chaos        a storm: SEED=1 MINUTES=10 PARTS=embedded, or PARTS=real"
 	@echo "make coverage          make test, and which lines it runs"
 	@echo "make bench             measure speed and size; make bench-quick: in two minutes"
@@ -75,6 +76,9 @@ test-browser: $(VENV)/.dev build/axe.min.js
 
 test-minicluster: $(VENV)/.dev
 	$(BIN)/pytest -m minicluster tests/minicluster
+
+test-systemd: $(VENV)/.dev
+	$(BIN)/pytest -m systemd tests/systemd
 
 test-chaos: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m chaos --seed $(SEED) --minutes $(MINUTES) --parts $(PARTS)

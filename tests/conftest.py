@@ -28,6 +28,7 @@ PARTS = {
     "kubernetes": "a Kubernetes cluster",
     "browser": "a browser",
     "minicluster": "a MiniCluster of namespaces",
+    "systemd": "a systemd that boots",
 }
 
 

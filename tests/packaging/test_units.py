@@ -95,7 +95,7 @@ def test_no_job_runs_in_the_unit() -> None:
 
 def test_the_log_level_can_be_changed_by_a_reload() -> None:
     """`systemctl reload` sends what `rainbow-agent log-level` sends."""
-    assert values(UNIT)["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+    assert values(UNIT)["ExecReload"] == ["/bin/sh -c 'kill -HUP ${MAINPID}'"]
 
 
 def test_the_drop_in_ties_it_to_flux() -> None:
