@@ -17,7 +17,7 @@ from rainbow_agent.runtime.fault_injection import CrashPoint
 from support.common import eventually
 from support.crash_disk import LET_GO, OFFERED, ON_DISK
 from support.crashes import Ground, diamond, grouped, long, set_up
-from support.desk import Desk
+from support.crashes_of_senders import a_question, an_answer, news
 from support.servers import SchedulerKind
 from support.site import missing_parts
 from support.tiers import sample
@@ -281,39 +281,6 @@ def a_loss(ground: Ground, point: CrashPoint, folder: Path) -> None:
         stage.tells_all()
 
 
-# -- what its sender is told ----------------------------------------------------------------------
-
-
-def news(ground: Ground, point: CrashPoint, folder: Path) -> None:
-    """Killed while the sender of a job is told of its end: in the end they know it, once."""
-    with set_up(folder, ground.kind, flux=ground.flux) as stage:
-        desk = Desk(stage.site, folder / "sender")
-        desk.make_inbox()
-        handle = desk.submit("true")
-        stage.dies_at(point)
-        stage.finishes("true")
-        stage.tells_all()
-        (job,) = desk.sender.show("status", handle)
-        assert (job["state"], job["tasks"][0]["exit_code"]) == ("completed", 0)
-        assert job["id"] == stage.row("true").key.id
-        assert stage.site.fleet.waiting() == []
-
-
-def a_question(ground: Ground, point: CrashPoint, folder: Path) -> None:
-    """Killed while the sender of a job asks for its end: it is canceled, and they are told."""
-    with set_up(folder, ground.kind, flux=ground.flux) as stage:
-        desk = Desk(stage.site, folder / "sender")
-        desk.make_inbox()
-        handle = desk.submit("sleep", "600")
-        assert desk.sender.run("cancel", handle, "--no-wait").code == 124
-        stage.dies_at(point)
-        stage.finishes("sleep")
-        stage.tells_all()
-        (job,) = desk.sender.show("status", handle)
-        assert job["state"] == "canceled"
-        assert stage.site.fleet.waiting() == []
-
-
 Story = Callable[[Ground, CrashPoint, Path], None]
 STORIES: dict[CrashPoint, Story] = {
     **dict.fromkeys(ON_DISK, a_job),
@@ -330,6 +297,7 @@ STORIES: dict[CrashPoint, Story] = {
     CrashPoint.NEWS_NOTED: news,
     CrashPoint.ASKED: a_question,
     CrashPoint.ASKED_DONE: a_question,
+    CrashPoint.ANSWERED: an_answer,
     CrashPoint.HISTORY_READ: a_start,
     CrashPoint.HISTORY_WRITTEN: a_start,
     CrashPoint.RECOVERED: a_start,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -167,3 +168,40 @@ def test_a_job_is_canceled_before_its_cluster_takes_it(desk: Desk) -> None:
         assert desk.sender.run("wait", handle).code == 1
     (job,) = desk.sender.show("status", handle)
     assert job["state"] == "canceled"
+
+
+def test_a_sender_reads_what_their_job_wrote(desk: Desk) -> None:
+    """As on the cluster, also while it is written; rainbow's database does not have it."""
+    desk.make_inbox()
+    script = "echo secret-words; echo oh >&2; while [ ! -e gate ]; do sleep 0.1; done; echo end"
+    with desk.site.program.background("start"):
+        handle = desk.submit("sh", "-c", script)
+        eventually(
+            lambda: desk.sender.show("status", handle)[0]["state"] == "running", "the job runs"
+        )
+        (job,) = desk.sender.show("status", handle)
+        with desk.sender.background("logs", handle, "--follow") as follower:
+            follower.says("secret-words")
+            (desk.site.program.folder / "gate").touch()
+            assert follower.wait() == 0
+            assert follower.log().splitlines()[-1] == "end"
+        assert desk.sender.run("wait", handle).code == 0
+        there = desk.site.program.run("logs", str(job["id"]))
+        here = desk.sender.run("logs", handle)
+        assert (here.code, here.out, here.err) == (0, there.out, there.err)
+        assert here.out == "secret-words\nend\n"
+        db = desk.site.scheduler.db
+        raw = b"".join(path.read_bytes() for path in db.parent.glob(f"{db.name}*"))
+        for encoded in (b"secret-words\nend", base64.b64encode(b"secret-words\n")):
+            assert encoded not in raw
+        story = desk.sender.show("explain", handle)
+        same = desk.site.program.show("explain", str(job["id"]))
+        assert story["summary"] == same["summary"]
+        assert story["job"] == same["job"]
+        failed = desk.submit("sh", "-c", "exit 5")
+        assert desk.sender.run("wait", failed).code == 5
+        assert f"rainbow-agent logs {failed}" in desk.sender.run("explain", failed).out
+        assert {e["event"] for e in story["timeline"]} == {e["event"] for e in same["timeline"]}
+    answer = desk.sender.run("logs", handle, reply_within=0.5)
+    assert (answer.code, "has not answered" in answer.err) == (1, True)
+    assert desk.sender.run("explain", handle, "7").code == 2

@@ -217,6 +217,13 @@ STEPS: Final = (
         "goes on with what follows; the question, should it come again, changes nothing",
     ),
     Step(
+        CrashPoint.ANSWERED,
+        "an answer's SubmitJob was answered",
+        "the question, still open",
+        "the answer waits in the inbox",
+        "answers again; the sender reads one",
+    ),
+    Step(
         CrashPoint.HISTORY_READ,
         "a start has read the journal's history",
         "what was there before",

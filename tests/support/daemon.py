@@ -352,6 +352,7 @@ class Agent:
             open_scheduler=lambda: self.world.rainbow,
             open_ledger=lambda: SqliteLedger.open(self.world.path),
             keep=3600.0,
+            answer=lambda _key, _asked: {},
             clock=SystemClock(),
             stop=self.stop,
             telemetry=self.telemetry,

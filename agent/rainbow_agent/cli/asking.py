@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from rainbow_agent.cli.sent import take
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
+from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from rainbow_agent.core.ports import Scheduler
     from rainbow_agent.fleet.messages.sender import Sender
+    from rainbow_agent.runtime.stop import Stop
     from rainbow_agent.storage.sent_store import SentJob
 
 #: Seconds for which a question is worth an answer.
 LASTING_S: Final = 86400.0
+#: Seconds between looks for an answer.
+LOOK_S: Final = 0.3
 
 
 class Asker:
@@ -33,8 +38,8 @@ class Asker:
         self._keys = sender_keys(settings.sent_dir)
         self._config = rainbow_config.load(settings.config)
 
-    def ask(self, scheduler: Scheduler, job: SentJob, content: Mapping[str, Any]) -> None:
-        """Ask something of a job.
+    def ask(self, scheduler: Scheduler, job: SentJob, content: Mapping[str, Any]) -> int:
+        """Ask something of a job; the counter, by which the answer is known.
 
         Raises:
             UsageError: there is no token for its cluster.
@@ -51,4 +56,35 @@ class Asker:
                 f"there is no token for cluster {job.cluster}, which has {job.handle}: add it to"
                 f" `clusters` of {self._settings.config}, or set RAINBOW_TOKEN"
             )
-        self._sender.ask(scheduler, self._keys, job, token, content, lasting=LASTING_S)
+        return self._sender.ask(scheduler, self._keys, job, token, content, lasting=LASTING_S)
+
+    def answer(
+        self, scheduler: Scheduler, job: SentJob, content: Mapping[str, Any], stop: Stop
+    ) -> dict[str, Any]:
+        """Ask something of a job, and wait for the answer.
+
+        Raises:
+            RainbowAgentError: there is none in time, or it is an error; or as ask().
+        """
+        from rainbow_agent.fleet.retry import patiently  # noqa: PLC0415 - stamina
+
+        clock, wait = SystemClock(), self._settings.reply_within
+        counter = patiently(lambda: self.ask(scheduler, job, content))
+        end = clock.monotonic() + wait
+        while True:
+            patiently(lambda: take(self._sender, scheduler))
+            try:
+                answer = self._sender.answer(self._keys, job.handle, counter)
+            except ValueError as exc:
+                raise RainbowAgentError(f"{job.handle}: the answer cannot be read: {exc}") from exc
+            if answer is not None and not answer.get("error"):
+                return answer
+            if answer is not None:
+                raise RainbowAgentError(f"cluster {job.cluster}: {answer['error']}")
+            if clock.monotonic() > end:
+                raise RainbowAgentError(
+                    f"cluster {job.cluster} has not answered for {wait:g} s: its agent is down, or"
+                    " cannot reach rainbow; RAINBOW_REPLY_WITHIN is how long to wait"
+                )
+            if stop.wait(LOOK_S):
+                raise RainbowAgentError("interrupted")

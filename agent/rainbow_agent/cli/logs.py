@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import click
 
 from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import output_option, reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading
-from rainbow_agent.cli.records import records_of
 from rainbow_agent.cli.task_output import Inner, Labelled, as_json, raw, shower, task_name
 from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.core.handles import is_handle
 from rainbow_agent.core.model import JobRow, TaskKind, TaskRow
 from rainbow_agent.core.notation import f58, parse_f58
 from rainbow_agent.core.states import FINAL_TASK_STATES, TaskState
+from rainbow_agent.core.workload_values import OutputPiece
+from rainbow_agent.monitoring.records import records_of
 from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals
+
+
+class _Reads(Protocol):
+    """Records.output()."""
+
+    def __call__(self, flux_ids: Sequence[int], /, *, follow: bool) -> Iterator[OutputPiece]: ...
+
 
 #: Tasks without output that are named.
 MAX_SILENT_NAMED = 5
@@ -41,7 +51,7 @@ _WROTE = {
 @click.argument("job", shell_complete=completing.jobs)
 @click.argument("task", required=False, shell_complete=completing.tasks)
 @click.option("-f", "--follow", is_flag=True, help="Follow the output until all tasks are over.")
-@settings_options("cluster", "state_dir", "workload")
+@settings_options("cluster", "state_dir", "workload", "host", "config", "sent_dir")
 @output_option
 @reports_errors
 def command(job: str, task: str | None, follow: bool, settings: Settings, output: str) -> None:
@@ -51,10 +61,17 @@ def command(job: str, task: str | None, follow: bool, settings: Settings, output
     manager (f7CygchD), as `jobs JOB` and `run` show them. The output of one task is shown
     unchanged, standard error on standard error. With several tasks, each line begins with the
     task's name. As JSON: one object for each piece. Of tasks in groups, only what `watch: true`
-    keeps is there.
+    keeps is there. JOB may be the handle of a job that was sent from here: its cluster is asked.
 
     Example: rainbow-agent logs 7 build --follow
     """
+    if is_handle(job):
+        from rainbow_agent.cli.asked_records import asked_records  # noqa: PLC0415 - only for this
+
+        with stop_on_signals() as stop, asked_records(job, settings, stop) as asked:
+            assert asked.job.job is not None  # noqa: S101 - asked_records() saw to it
+            _show(asked.job.job, task, asked.output, output, follow=follow)
+        return
     with reading(settings) as ledger:
         named = ledger is not None and bool(ledger.find_named(job, limit=1))
     if not named and (flux_id := _flux_id(job)) is not None:
@@ -65,6 +82,12 @@ def command(job: str, task: str | None, follow: bool, settings: Settings, output
         assert ledger is not None  # noqa: S101 - find_job() has found a job in it
         row = ledger.job(key)
     assert row is not None  # noqa: S101 - likewise
+    with stop_on_signals() as stop, records_of(settings, stop) as records:
+        _show(row, task, records.output, output, follow=follow)
+
+
+def _show(row: JobRow, task: str | None, read: _Reads, output: str, *, follow: bool) -> None:
+    """Show what the tasks that are meant have written, and say why there is nothing."""
     tasks = _chosen(row, task)
     # An id of a task in a group is one of the group's own instance, and says nothing out here:
     # what is kept of its output is in that of the outermost group, behind its name.
@@ -77,10 +100,9 @@ def command(job: str, task: str | None, follow: bool, settings: Settings, output
     by_id = {each.flux_id: each for each in asked if each.flux_id is not None}
     show = shower(tops, inner, json_lines=output == "json")
     silent = dict(by_id)
-    with stop_on_signals() as stop, records_of(settings, stop) as records:
-        for piece in records.output(list(by_id), follow=follow):
-            silent.pop(piece.flux_id, None)
-            show(by_id[piece.flux_id], piece)
+    for piece in read(list(by_id), follow=follow):
+        silent.pop(piece.flux_id, None)
+        show(by_id[piece.flux_id], piece)
     if tops and len(silent) == len(by_id):
         for each in list(silent.values())[:MAX_SILENT_NAMED]:
             # Followed to its end, whatever it was when that began.

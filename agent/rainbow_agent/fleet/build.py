@@ -15,6 +15,7 @@ from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.grpc.connect import connect
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.fleet.intake import Intake
+from rainbow_agent.fleet.messages.answers import Answers
 from rainbow_agent.fleet.messages.messenger import Messenger
 from rainbow_agent.fleet.messages.requests import Requests
 from rainbow_agent.fleet.ownership import Ownership
@@ -166,6 +167,7 @@ class FleetBuilder:
             open_scheduler=lambda: connect(settings, stop=self.stop, on_call=telemetry.called),
             open_ledger=self.open_ledger,
             keep=settings.keep_news,
+            answer=Answers(settings, self.open_ledger, self.clock).answer,
             clock=self.clock,
             stop=self.stop,
             telemetry=telemetry,

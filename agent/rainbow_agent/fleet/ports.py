@@ -23,7 +23,7 @@ from rainbow_agent.core.model import (
 )
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.runtime.setting_types import Secret
-from rainbow_agent.storage.ledger_asked import Asked
+from rainbow_agent.storage.ledger_asked import Asked, Request
 from rainbow_agent.storage.ledger_handles import Untold
 
 
@@ -114,6 +114,10 @@ class HandleNews(Protocol):
 
     def mark_told(self, told: Sequence[tuple[JobKey, str, int]]) -> None: ...
 
+    def requests(self, limit: int) -> list[Request]: ...
+
+    def end_request(self, seq: int) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -135,6 +139,8 @@ class Questions(Protocol):
     def ask_cancel(self, cancellation: Cancellation) -> bool: ...
 
     def tell_again(self, key: JobKey) -> None: ...
+
+    def add_request(self, key: JobKey, counter: int, content: Mapping[str, Any]) -> None: ...
 
 
 class CredentialStore(Protocol):

@@ -74,6 +74,7 @@ class CrashPoint(str, Enum):
     # Its sender asks for something.
     ASKED = "asked"  # that is in the ledger, and still in rainbow's list
     ASKED_DONE = "asked-done"  # it is carried out, or dropped, in the ledger
+    ANSWERED = "answered"  # rainbow has the answer in the inbox's list, the ledger does not know
     # What a start does first.
     HISTORY_READ = "history-read"  # the journal's history is read, nothing of it is written
     HISTORY_WRITTEN = "history-written"  # it is written; what it does not have is not sorted out

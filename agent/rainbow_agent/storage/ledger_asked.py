@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from rainbow_agent.core.handles import Handle
 from rainbow_agent.core.model import JobKey
@@ -23,6 +24,15 @@ SELECT j.registration, j.id, h.id, h.inbox, h.token, h.verify, h.seal, h.nonce, 
 FROM handle AS h JOIN job AS j ON j.seq = h.job WHERE h.id = ?
 """
 _COUNT = "UPDATE handle SET counter = ? WHERE id = ? AND counter < ?"
+_SEQ = "SELECT seq FROM job WHERE registration = ? AND id = ?"
+_REQUEST = "INSERT INTO request (job, counter, content) VALUES (?, ?, ?)"
+_BOUND_REQUESTS = "DELETE FROM request WHERE seq <= (SELECT max(seq) FROM request) - ?"
+_REQUESTS = """
+SELECT q.seq, q.counter, q.content, j.registration, j.id,
+    h.id, h.inbox, h.token, h.verify, h.seal, h.nonce, h.keep
+FROM request AS q JOIN job AS j ON j.seq = q.job JOIN handle AS h ON h.job = q.job
+ORDER BY q.seq LIMIT ?
+"""
 _AGAIN = """
 UPDATE job SET told = '' WHERE registration = ? AND id = ? AND told IS NOT NULL
 """
@@ -38,6 +48,17 @@ class Asked:
     proof: bytes
     at: float  # epoch seconds: when it came
     seq: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the sender of a job asked, and waits for an answer to."""
+
+    seq: int
+    counter: int
+    content: Mapping[str, Any]
+    job: JobKey
+    handle: Handle
 
 
 class LedgerAsked(LedgerPart):
@@ -75,3 +96,23 @@ class LedgerAsked(LedgerPart):
         """The job's sender is told its state, also if they were told before."""
         with self._connection.write() as db:
             db.execute(_AGAIN, (key.registration, key.id))
+
+    def add_request(self, key: JobKey, counter: int, content: Mapping[str, Any]) -> None:
+        """This is to be answered; of more than MAX_ASKED requests the oldest are not."""
+        with self._connection.write() as db:
+            (job,) = db.execute(_SEQ, (key.registration, key.id)).fetchone()
+            db.execute(_REQUEST, (job, counter, json.dumps(dict(content))))
+            db.execute(_BOUND_REQUESTS, (MAX_ASKED,))
+
+    def requests(self, limit: int) -> list[Request]:
+        """What is to be answered, oldest first, at most so many."""
+        with self._connection.read() as db:
+            return [
+                Request(seq, counter, json.loads(content), JobKey(*rest[:2]), Handle(*rest[2:]))
+                for seq, counter, content, *rest in db.execute(_REQUESTS, (limit,))
+            ]
+
+    def end_request(self, seq: int) -> None:
+        """It is answered, or cannot be."""
+        with self._connection.write() as db:
+            db.execute("DELETE FROM request WHERE seq = ?", (seq,))

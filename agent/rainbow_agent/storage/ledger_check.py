@@ -24,7 +24,7 @@ ACCEPTED: Final = "accepted"
 OFFERED_AGAIN: Final = "offered again"
 _TABLES: Final = (
     *("registration", "job", "offer", "task", "replica", "event", "note"),
-    *("report", "told", "cancellation", "removed", "tally", "once", "handle", "asked"),
+    *("report", "told", "cancellation", "removed", "tally", "once", "handle", "asked", "request"),
 )
 
 
@@ -63,6 +63,7 @@ _SENSE: Final = {
         *_are("blob", "verify", "seal", "nonce"),
         *_are("integer", "keep", "turn", "counter"),
     ],
+    "request": ["json_type(content) = 'object'", *_are("integer", "counter")],
     "asked": [*_are("text", "handle", "inbox"), *_are("blob", "body", "proof"), *_are(_TIME, "at")],
     "offer": [*_are("text", "cluster", "jobspec"), *_are("blob null", "digest")],
     "task": [

@@ -56,6 +56,7 @@ _REMOVE: Final = (
     "DELETE FROM replica WHERE task IN (SELECT seq FROM task WHERE job = ?)",
     "DELETE FROM task WHERE job = ?",
     "DELETE FROM told WHERE job = ?",
+    "DELETE FROM request WHERE job = ?",
     "DELETE FROM handle WHERE job = ?",
     "DELETE FROM cancellation WHERE job = ?",
     "DELETE FROM offer WHERE job = ?",

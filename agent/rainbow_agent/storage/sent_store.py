@@ -19,9 +19,10 @@ from rainbow_agent.core.model import JobRow
 from rainbow_agent.core.packed_jobs import left_out, unpack_job
 
 _FILE: Final = "sent.sqlite"
-_VERSION: Final = 1
 _BUSY_S: Final = 10.0
-_SCHEMA: Final = """
+#: What each version of the file adds to the one before; a new one is put at the end.
+_SCHEMAS: Final = (
+    """
 CREATE TABLE sent (
     seq INTEGER PRIMARY KEY,
     handle TEXT NOT NULL UNIQUE,
@@ -37,7 +38,20 @@ CREATE TABLE sent (
 );
 -- When a cluster's agent told anything last.
 CREATE TABLE cluster (name TEXT PRIMARY KEY, heard REAL NOT NULL) WITHOUT ROWID;
-"""
+""",
+    """
+-- What clusters answered, sealed, until whoever asked has read it.
+CREATE TABLE answer (
+    handle TEXT NOT NULL,
+    counter INTEGER NOT NULL,
+    at REAL NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (handle, counter)
+);
+""",
+)
+#: Seconds for which an answer that nobody reads is kept.
+_KEEP_ANSWERS_S: Final = 3600.0
 _COLUMNS: Final = "handle, name, host, nonce, at, cluster, heard, turn, job"
 
 
@@ -83,14 +97,14 @@ class SentStore:
     def _prepare(self) -> None:
         with self._writing() as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version > _VERSION:
+            if version > len(_SCHEMAS):
                 raise RainbowAgentError(
                     f"{self._path} is of a newer rainbow-agent: install that one"
                 )
-            if version < _VERSION:
-                for statement in _SCHEMA.split(";"):
+            for schema in _SCHEMAS[version:]:
+                for statement in schema.split(";"):
                     db.execute(statement)
-                db.execute(f"PRAGMA user_version = {_VERSION}")
+            db.execute(f"PRAGMA user_version = {len(_SCHEMAS)}")
 
     def close(self) -> None:
         """Close the file."""
@@ -139,6 +153,22 @@ class SentStore:
             counter = max(int(last) + 1, int(at * 1000))
             db.execute("UPDATE sent SET counter = ? WHERE handle = ?", (counter, handle))
         return counter
+
+    def put_answer(self, handle: str, counter: int, body: bytes, at: float) -> None:
+        """Keep what a cluster answered; what nobody read for an hour is removed."""
+        with self._writing() as db:
+            db.execute("DELETE FROM answer WHERE at < ?", (at - _KEEP_ANSWERS_S,))
+            values = (handle, counter, at, body)
+            db.execute("INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?)", values)
+
+    def take_answer(self, handle: str, counter: int) -> bytes | None:
+        """What was answered, once; None where nothing was."""
+        query = "DELETE FROM answer WHERE handle = ? AND counter = ?"
+        find = "SELECT body FROM answer WHERE handle = ? AND counter = ?"
+        with self._writing() as db:
+            row = db.execute(find, (handle, counter)).fetchone()
+            db.execute(query, (handle, counter))
+        return bytes(row[0]) if row else None
 
     def job(self, handle: str) -> SentJob | None:
         """A job that was sent; None where it is not known here."""

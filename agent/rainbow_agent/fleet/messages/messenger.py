@@ -15,7 +15,8 @@ from rainbow_agent.core.errors import LedgerBlocked, LedgerError, Refused, Trans
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.packed_jobs import pack_job
 from rainbow_agent.core.ports import Clock, Scheduler
-from rainbow_agent.fleet.messages import rows
+from rainbow_agent.fleet.messages import answers, rows
+from rainbow_agent.fleet.messages.answers import Answer
 from rainbow_agent.fleet.messages.keys import mac
 from rainbow_agent.fleet.messages.post import send
 from rainbow_agent.fleet.ports import HandleNews
@@ -24,6 +25,7 @@ from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.storage.ledger_asked import Request
 from rainbow_agent.storage.ledger_handles import Untold
 from rainbow_agent.storage.ledger_unwritable import cannot_write
 
@@ -51,6 +53,7 @@ class Messenger:
         open_scheduler: opens the thread's connection to rainbow.
         open_ledger: opens the thread's ledger.
         keep: seconds after a job's end for which its sender is told of it at most.
+        answer: makes the answer to what a sender asks of a job.
         clock: for the times.
         stop: ends it.
         telemetry: loops, conditions and counters.
@@ -63,6 +66,7 @@ class Messenger:
         open_scheduler: Callable[[], Scheduler],
         open_ledger: Callable[[], HandleNews],
         keep: float,
+        answer: Answer,
         clock: Clock,
         stop: Stop,
         telemetry: Telemetry | None = None,
@@ -71,6 +75,7 @@ class Messenger:
         self._open_scheduler = open_scheduler
         self._open_ledger = open_ledger
         self._keep = keep
+        self._answer = answer
         self._clock = clock
         self._telemetry = telemetry or Telemetry(clock)
         self._stop = self._telemetry.loop("messenger", stop)
@@ -153,9 +158,28 @@ class Messenger:
         for (inbox, token), jobs in addressed.items():
             portions = self._portions(inbox, session.cluster, jobs)
             self._tell_inbox(ledger, scheduler, token, portions)
-        if not untold and not self._changed.is_set():
+        requests = ledger.requests(1)
+        for request in requests:
+            self._answer_one(ledger, scheduler, session.cluster, request)
+        if not untold and not requests and not self._changed.is_set():
             self.flushed.set()
-        return bool(untold)
+        return bool(untold or requests)
+
+    def _answer_one(
+        self, ledger: HandleNews, scheduler: Scheduler, cluster: str, request: Request
+    ) -> None:
+        """Answer something; an inbox that takes nothing gets no answer: its sender asks again."""
+        handle = request.handle
+        content = self._answer(request.job, request.content)
+        body = answers.seal_answer(handle, request.counter, rows.pack(content))
+        signed = rows.signed(handle.inbox, cluster, rows.Kind.ANSWER, handle.id, body)
+        part = rows.Part(rows.Kind.ANSWER, handle.id, body, mac(handle.nonce, signed))
+        try:
+            send(scheduler, handle.token, rows.Message(handle.inbox, cluster, (part,)))
+        except Refused as exc:
+            self._refused(handle.inbox, exc)
+        reach(CrashPoint.ANSWERED)
+        ledger.end_request(request.seq)
 
     def _is_over(self, each: Untold) -> bool:
         """Whether the time is over for which its sender wants to hear of the job."""

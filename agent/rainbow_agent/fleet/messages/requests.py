@@ -27,7 +27,11 @@ log = logging.getLogger(__name__)
 #: What can be asked.
 CANCEL: Final = "cancel"
 STATE: Final = "state"
-_KNOWN: Final = frozenset({CANCEL, STATE})
+EXPLAIN: Final = "explain"
+LOGS: Final = "logs"
+#: Of these, what is answered; what comes of the others is told as the job's state.
+_ANSWERED: Final = frozenset({EXPLAIN, LOGS})
+_KNOWN: Final = frozenset({CANCEL, STATE, *_ANSWERED})
 #: Seconds for which a question waits for its job to come.
 JOB_WAIT_S: Final = 86400.0
 #: Characters of a reason that are kept.
@@ -130,6 +134,9 @@ class Requests:
 
     def _do(self, key: JobKey, handle: Handle, content: dict[str, Any]) -> None:
         """In the transaction that counts it."""
+        if content["ask"] in _ANSWERED:
+            self._ledger.add_request(key, content["counter"], content)
+            return
         if content["ask"] == CANCEL:
             why = clean(str(content.get("reason") or ""))[:_MAX_REASON]
             who = f"the sender of {handle.id}"

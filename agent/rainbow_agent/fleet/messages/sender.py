@@ -11,6 +11,7 @@ from rainbow_agent.core.handles import Handle, handle_id
 from rainbow_agent.core.packed_jobs import unpack_job
 from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet.messages import rows
+from rainbow_agent.fleet.messages.answers import counter_of, open_answer
 from rainbow_agent.fleet.messages.keys import PublicKeys, SenderKeys, has_mac
 from rainbow_agent.fleet.messages.post import send
 from rainbow_agent.fleet.messages.sender_files import InboxAccess
@@ -22,7 +23,7 @@ from rainbow_agent.storage.sent_store import SentJob, SentStore
 class Taken:
     """What was in the inbox."""
 
-    news: int  # states that were not known
+    news: int  # states that were not known, and answers
     jobs: tuple[str, ...]  # names of jobs that somebody sent to the inbox, which runs none
 
 
@@ -75,7 +76,7 @@ class Sender:
         content: Mapping[str, Any],
         *,
         lasting: float,
-    ) -> None:
+    ) -> int:
         """Ask something of a job, of the cluster that has it.
 
         Args:
@@ -86,14 +87,18 @@ class Sender:
             content: what is asked.
             lasting: seconds after which it is too late to do it.
 
+        Returns:
+            The counter, by which the answer is known.
+
         Raises:
             Transient, Refused: rainbow does not take it.
         """
         now, cluster = self._clock.now(), str(sent.cluster)
+        counter = self.store.count(sent.handle, now)
         body = rows.pack(
             {
                 **content,
-                "counter": self.store.count(sent.handle, now),
+                "counter": counter,
                 "until": now + lasting,
                 "registration": sent.job.key.registration if sent.job else None,
             }
@@ -101,6 +106,16 @@ class Sender:
         signed = rows.signed(cluster, self.inbox.name, rows.Kind.ASK, sent.handle, body)
         part = rows.Part(rows.Kind.ASK, sent.handle, body, keys.sign(signed))
         send(scheduler, token, rows.Message(cluster, self.inbox.name, (part,)))
+        return counter
+
+    def answer(self, keys: SenderKeys, handle: str, counter: int) -> dict[str, Any] | None:
+        """The answer to something that was asked, once; None where there is none.
+
+        Raises:
+            ValueError: it was sealed for other keys than these.
+        """
+        sealed = self.store.take_answer(handle, counter)
+        return None if sealed is None else rows.unpack(open_answer(keys, handle, sealed))
 
     def take(self, scheduler: Scheduler) -> Taken:
         """Take what is in the inbox: it is stored, then it is taken off rainbow's list.
@@ -125,11 +140,15 @@ class Sender:
     def _take_part(self, message: rows.Message, part: rows.Part) -> bool:
         """Whether it was news."""
         sent = self.store.job(part.handle)
-        if sent is None or part.kind is not rows.Kind.STATE:
+        if sent is None or part.kind is rows.Kind.ASK or sent.cluster not in (None, message.by):
             return False
         signed = rows.signed(message.to, message.by, part.kind, part.handle, part.body)
         if not has_mac(sent.nonce, signed, part.proof):
             return False
+        if part.kind is rows.Kind.ANSWER:
+            counter = counter_of(part.body)
+            self.store.put_answer(part.handle, counter, part.body, self._clock.now())
+            return True
         try:
             content = rows.unpack(part.body)
             turn, job = int(content["turn"]), content["job"]

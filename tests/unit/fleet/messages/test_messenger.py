@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from rainbow_agent.core.packed_jobs import unpack_job
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.fleet.messages import messenger as module
 from rainbow_agent.fleet.messages import rows
+from rainbow_agent.fleet.messages.answers import counter_of, open_answer
 from rainbow_agent.fleet.messages.graph import INBOX_GRAPH
 from rainbow_agent.fleet.messages.keys import has_mac
 from rainbow_agent.fleet.messages.messenger import Messenger
@@ -23,7 +25,7 @@ from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import Background, FakeClock, eventually
 from support.ledger import REGISTRATION, add_job, checked_ledger, news
 from support.scheduler import REGISTRATION_SECRET, FakeScheduler
-from support.senders import make_handle
+from support.senders import KEYS, make_handle
 
 
 class World:
@@ -39,9 +41,14 @@ class World:
             open_scheduler=lambda: self.rainbow,
             open_ledger=lambda: SqliteLedger.open(path),
             keep=1000.0,
+            answer=self.answer,
             clock=self.clock,
             stop=self.stop,
         )
+
+    def answer(self, key: JobKey, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """As Answers.answer."""
+        return {"about": key.id, **asked}
 
     def add(self, number: int, *, keep: int = 5000, inbox: str = "inbox-alice") -> JobKey:
         """A job with a handle of its own."""
@@ -61,6 +68,8 @@ class World:
             message = rows.read(offer.name, offer.jobspec)
             assert message is not None
             for part in message.parts:
+                if part.kind is not rows.Kind.STATE:
+                    continue
                 content = rows.unpack(part.body)
                 job = unpack_job(content["job"])
                 handle = make_handle(job.key.id)
@@ -179,6 +188,38 @@ def test_a_row_that_comes_twice_has_one_handle(world: World) -> None:
     twin = add_job(world.ledger, 2)
     world.ledger.record_handles({twin: make_handle(1)})
     assert [each.job.key for each in world.ledger.untold(9)] == [key]
+
+
+def test_what_a_sender_asked_is_answered(world: World) -> None:
+    """Sealed, and with a MAC; where the answer got lost, the question is answered again."""
+    key = world.add(1)
+    world.tell()
+    world.ledger.add_request(key, 77, {"ask": "logs"})
+    world.rainbow.fail("submit", Unavailable("away"), after=True)
+    with pytest.raises(Unavailable):
+        world.tell()
+    assert world.tell()
+    assert not world.tell()
+    handle, found = make_handle(1), []
+    for offer in world.rainbow.receive("inbox-alice", world.access.secret, 0):
+        message = rows.read(offer.name, offer.jobspec)
+        assert message is not None
+        for part in message.parts:
+            if part.kind is rows.Kind.ANSWER:
+                signed = rows.signed("inbox-alice", "blue", part.kind, handle.id, part.body)
+                assert has_mac(handle.nonce, signed, part.proof)
+                assert counter_of(part.body) == 77
+                found.append(rows.unpack(open_answer(KEYS, handle.id, part.body)))
+    assert found == [{"about": 1, "ask": "logs"}] * 2
+
+
+def test_an_inbox_that_is_gone_gets_no_answer(world: World) -> None:
+    """And the question does not stay for ever."""
+    key = world.add(1, inbox="inbox-gone")
+    world.ledger.add_request(key, 77, {"ask": "logs"})
+    while world.tell():
+        pass
+    assert world.ledger.requests(9) == []
 
 
 def test_the_thread_tells_and_ends_on_the_stop(world: World) -> None:

@@ -99,6 +99,19 @@ def test_a_sender_who_only_asks_is_told_again(world: World) -> None:
     assert not world.canceled
 
 
+@pytest.mark.parametrize("ask", ["logs", "explain"])
+def test_what_takes_an_answer_is_kept_for_it(world: World, ask: str) -> None:
+    """With its counter, by which the sender knows the answer; nothing is told beside it."""
+    world.put(ask_part(world.handle, world.content(9, ask=ask)))
+    world.poll()
+    (request,) = world.ledger.requests(9)
+    assert (request.job, request.counter, request.content["ask"]) == (world.key, 9, ask)
+    assert request.handle == world.handle
+    assert world.ledger.untold(9) == []
+    world.ledger.end_request(request.seq)
+    assert world.ledger.requests(9) == []
+
+
 def test_a_job_that_is_over_is_told_as_it_is(world: World) -> None:
     """The request changes nothing of it."""
     world.ledger.apply([news(world.key, "t", TaskState.COMPLETED, finished=1002.0)])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rainbow_agent.core.errors import UsageError
+from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.core.states import JobState
 from rainbow_agent.fleet.messages import rows
+from rainbow_agent.fleet.messages.answers import seal_answer
 from rainbow_agent.fleet.messages.graph import INBOX_GRAPH
 from rainbow_agent.fleet.messages.inboxes import create_inbox, inbox_name
+from rainbow_agent.fleet.messages.keys import has_signature, mac
 from rainbow_agent.fleet.messages.sender_files import (
     InboxAccess,
     load_inbox,
@@ -127,6 +131,62 @@ def test_an_unknown_handle_and_a_broken_body_change_nothing(world: World) -> Non
     broken = rows.Part(rows.Kind.STATE, world.id, b"x", b"y")
     world.put(state_part(make_handle(99), make_job(), 5), broken)
     assert world.take() == 0
+
+
+def answer_part(world: World, counter: int, *, nonce: bytes | None = None) -> rows.Part:
+    body = seal_answer(world.handle, counter, rows.pack({"text": "hello"}))
+    signed = rows.signed("inbox-alice", CLUSTER, rows.Kind.ANSWER, world.id, body)
+    proof = mac(world.handle.nonce if nonce is None else nonce, signed)
+    return rows.Part(rows.Kind.ANSWER, world.id, body, proof)
+
+
+def test_an_answer_is_read_once_by_whoever_asked(world: World) -> None:
+    """One that was not asked for, or is not the cluster's, is none."""
+    world.put(answer_part(world, 5), answer_part(world, 6, nonce=bytes(32)))
+    world.put(answer_part(world, 7), by="green")
+    assert world.take() == 1
+    assert [world.sender.answer(KEYS, world.id, n) for n in (4, 6, 7)] == [None] * 3
+    assert world.sender.answer(KEYS, world.id, 5) == {"text": "hello"}
+    assert world.sender.answer(KEYS, world.id, 5) is None
+
+
+def test_what_is_asked_is_signed_and_counted(world: World) -> None:
+    """Each time with a higher counter, and known by it."""
+    given = world.rainbow.register(CLUSTER, REGISTRATION_SECRET, "{}")
+    sent = world.sender.store.job(world.id)
+    assert sent is not None
+    counters = [
+        world.sender.ask(world.rainbow, KEYS, sent, given.token, {"ask": "state"}, lasting=9)
+        for _ in range(2)
+    ]
+    assert counters[0] < counters[1]
+    asked = []
+    for offer in world.rainbow.receive(CLUSTER, given.secret, 0):
+        message = rows.read(offer.name, offer.jobspec)
+        assert message is not None
+        (part,) = message.parts
+        signed = rows.signed(CLUSTER, "inbox-alice", part.kind, world.id, part.body)
+        assert has_signature(KEYS.public().verify, signed, part.proof)
+        asked.append(rows.unpack(part.body)["counter"])
+    assert asked == counters
+
+
+def test_a_folder_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    """Its file gets what is missing, and keeps what is there; a newer one is refused."""
+    sender = make_sender(tmp_path)
+    sender.store.add("rb-aaaaaaaaaaaaaaaa", "job", "h:1", b"n", 1.0)
+    sender.store.close()
+    path = tmp_path / "sent.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("DROP TABLE answer; PRAGMA user_version = 1;")
+    again = make_sender(tmp_path)
+    again.store.put_answer("rb-aaaaaaaaaaaaaaaa", 1, b"x", 1.0)
+    assert [job.name for job in again.store.jobs()] == ["job"]
+    again.store.close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(RainbowAgentError, match="newer"):
+        make_sender(tmp_path)
 
 
 def test_a_job_that_was_sent_to_the_inbox_is_named(world: World) -> None:
