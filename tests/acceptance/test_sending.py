@@ -58,10 +58,14 @@ def test_a_sender_who_was_away_learns_all_of_it(desk: Desk) -> None:
     desk.make_inbox()
     handle = desk.submit("true")
     assert [job["state"] for job in desk.sender.show("jobs", "--sent")] == ["sent"]
+    (waiting,) = desk.site.program.show("receive")
+    assert waiting["jobspec"].endswith(f"  rainbow-agent: {handle}\n"), "no secret is shown of it"
     desk.site.program.until_idle()
     desk.site.scheduler.restart(keep_db=True)
     (job,) = desk.sender.show("status", handle)
     assert (job["state"], job["tasks"][0]["exit_code"]) == ("completed", 0)
+    exported = json.loads(desk.site.program.run("history", "export").out)
+    assert exported["jobspec"] == waiting["jobspec"]
 
 
 def test_without_an_inbox_nothing_is_added_to_a_job(desk: Desk) -> None:

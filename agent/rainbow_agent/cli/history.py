@@ -13,6 +13,7 @@ import click
 from rainbow_agent.cli.common import reports_errors, say, settings_options
 from rainbow_agent.cli.ledger import reading, warn_if_no_ledger
 from rainbow_agent.core.errors import UsageError
+from rainbow_agent.jobspec.handle import without_handle
 from rainbow_agent.monitoring.views import TASK_COLUMNS, job_view, story_view, task_rows
 from rainbow_agent.runtime.logs import counted
 from rainbow_agent.runtime.settings import Settings
@@ -79,7 +80,8 @@ def _lines(ledger: SqliteLedger | None) -> Iterator[str]:
             story = ledger.story(job.key) if ledger else []
             view: dict[str, Any] = job_view(job)
             view["story"] = [story_view(line) for line in story]
-            view["jobspec"] = texts.get(job.key)
+            text = texts.get(job.key)
+            view["jobspec"] = None if text is None else without_handle(text)
             yield json.dumps(view, ensure_ascii=False) + "\n"
 
 

@@ -9,6 +9,7 @@ import click
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
 from rainbow_agent.cli.terminal import fitted
 from rainbow_agent.core.errors import UsageError
+from rainbow_agent.jobspec.handle import without_handle
 from rainbow_agent.runtime.settings import Settings
 
 
@@ -41,7 +42,8 @@ def command(max_jobs: int, settings: Settings, output: str) -> None:
     with closing(connect(settings)) as scheduler:
         offers = patiently(lambda: scheduler.receive(settings.cluster, secret.reveal(), max_jobs))
     if output == "json":
-        echo_json([{"id": o.id, "name": o.name, "jobspec": o.jobspec} for o in offers])
+        shown = [(o.id, o.name, without_handle(o.jobspec)) for o in offers]
+        echo_json([{"id": id_, "name": name, "jobspec": text} for id_, name, text in shown])
     elif offers:
         lines = [[str(o.id), o.name, f"{len(o.jobspec)} characters"] for o in offers]
         click.echo(fitted(["ID", "NAME", "JOBSPEC"], lines, yielding=("NAME",)))
