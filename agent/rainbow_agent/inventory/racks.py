@@ -72,9 +72,13 @@ def _load(path: Path) -> Mapping[Any, Any]:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"{path}: cannot read the racks (RAINBOW_RACKS): {exc}") from exc
+    except yaml.MarkedYAMLError as exc:
+        line = f"line {exc.problem_mark.line + 1}: " if exc.problem_mark else ""
+        raise UsageError(
+            f"{path}: {line}the racks (RAINBOW_RACKS) are not YAML: {exc.problem}"
+        ) from exc
     except (yaml.YAMLError, RecursionError) as exc:
-        said = " ".join(str(exc).split())
-        raise UsageError(f"{path}: the racks (RAINBOW_RACKS) are not YAML: {said}") from exc
+        raise UsageError(f"{path}: the racks (RAINBOW_RACKS) are not YAML") from exc
     if not isinstance(document, dict):
         raise UsageError(
             f"{path}: write racks with their hosts, such as `r1: [blue-0, 'blue-[1-7]']`"

@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from rainbow_agent.core.errors import Rejected, RequestDenied, Unavailable, UsageError
+from rainbow_agent.core.errors import DatabaseLocked, Rejected, RequestDenied, UsageError
 from rainbow_agent.fleet.grpc import rpc as rainbow_rpc
 from rainbow_agent.fleet.grpc.errors import sort_failure
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
@@ -207,4 +207,4 @@ def test_a_locked_database_is_refused_in_sqlites_words(tmp_path: Path) -> None:
             store.add_job("blue", "job", "version: 1")
         other.execute("ROLLBACK")
         assert store.add_job("blue", "job", "version: 1") == 1
-    assert sort_failure(grpc.StatusCode.UNKNOWN, str(caught.value)) is Unavailable
+    assert sort_failure(grpc.StatusCode.UNKNOWN, str(caught.value)) is DatabaseLocked
