@@ -154,7 +154,7 @@ def test_the_ledger_breaks_while_the_daemon_runs(site: Site, tmp_path: Path, how
 
 @pytest.mark.full
 def test_writes_fail_for_a_while(site: Site, tmp_path: Path) -> None:
-    """Writing fails as it does on a bad disk: the daemon stays, and continues when it is over."""
+    """At a limit of its files' size the daemon waits as on a full disk, and then continues."""
     gate = tmp_path / "gate"
     with site.program.background("start") as agent:
         one_job_done_and_one_runs(site, gate, agent)

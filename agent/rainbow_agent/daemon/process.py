@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import math
 import os
 import resource
 from collections.abc import Iterable, MutableMapping
@@ -29,21 +30,40 @@ def spare() -> None:
 
 #: Bytes of address space without which gRPC aborts the process, in the middle of anything.
 MIN_ADDRESS_SPACE: Final = 512 * 2**20
+#: Open files: 43 at rest over Flux, and more while nodes are looked at and probes answered.
+MIN_OPEN_FILES: Final = 64
+#: Bytes that the ledger or its log may come to soon; a hundred thousand jobs take twice as much.
+MIN_FILE_SIZE: Final = 64 * 2**20
 
 
-def expect_address_space() -> None:
-    """See that what the agent loads and starts fits.
+def expect_limits() -> None:
+    """See that the limits of this process (setrlimit(2)) let the agent do its work.
 
     Raises:
-        UsageError: the limit is too low.
+        UsageError: one is too low.
     """
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < MIN_ADDRESS_SPACE:
+    if (limit := _limit(resource.RLIMIT_AS)) < MIN_ADDRESS_SPACE:
         raise UsageError(
-            f"the address space of this process is limited to {limit // 2**20} MiB (`ulimit -v`,"
-            f" RLIMIT_AS, LimitAS=), and the agent needs {MIN_ADDRESS_SPACE // 2**20} MiB, of which"
-            " it uses a tenth: raise that limit, and limit the memory with a cgroup instead"
+            f"the address space of this process is limited to {limit // 2**20:.0f} MiB (`ulimit"
+            f" -v`, RLIMIT_AS, LimitAS=), and the agent needs {MIN_ADDRESS_SPACE // 2**20} MiB, of"
+            " which it uses a tenth: raise that limit, and limit the memory with a cgroup instead"
         )
+    if (limit := _limit(resource.RLIMIT_NOFILE)) < MIN_OPEN_FILES:
+        raise UsageError(
+            f"this process may have {limit} open files (`ulimit -n`, RLIMIT_NOFILE, LimitNOFILE=),"
+            f" and the agent needs {MIN_OPEN_FILES}: raise that limit"
+        )
+    if (limit := _limit(resource.RLIMIT_FSIZE)) < MIN_FILE_SIZE:
+        raise UsageError(
+            f"files of this process are limited to {limit // 2**10:.0f} KiB (`ulimit -f`,"
+            f" RLIMIT_FSIZE, LimitFSIZE=), and the ledger needs {MIN_FILE_SIZE // 2**20} MiB:"
+            " raise that limit"
+        )
+
+
+def _limit(which: int) -> float:
+    soft, _ = resource.getrlimit(which)
+    return math.inf if soft == resource.RLIM_INFINITY else soft
 
 
 _PR_SET_DUMPABLE: Final = 4  # linux/prctl.h

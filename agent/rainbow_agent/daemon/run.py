@@ -12,7 +12,7 @@ from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.daemon import systemd
 from rainbow_agent.daemon.build import DaemonBuilder
 from rainbow_agent.daemon.lock import lock
-from rainbow_agent.daemon.process import expect_address_space, keep_private
+from rainbow_agent.daemon.process import expect_limits, keep_private
 from rainbow_agent.daemon.restart import RestartLoop
 from rainbow_agent.daemon.status_writer import StatusWriter
 from rainbow_agent.daemon.systemd import Watchdog
@@ -34,7 +34,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     """Run the daemon in this process; its exit code."""
     redact = set_up(settings.log_level, settings.log_format, environ=os.environ)
     redact.add(settings.secret_values)
-    expect_address_space()
+    expect_limits()
     keep_small()
     choice = choose(settings)
     check_tls(settings)

@@ -5,7 +5,9 @@ A connection belongs to one thread; each thread and each process opens its own.
 
 from __future__ import annotations
 
+import os
 import re
+import resource
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,9 +22,9 @@ from rainbow_agent.core.errors import (
 )
 
 #: What passes while a connection is open: it is waited for. All else needs another connection.
-_PASSES = ("disk is full", "locked")
+_PASSES = ("disk is full", "locked", "file size limit")
 #: What may pass and needs another connection: no damage, and no reason to stay down.
-_MOMENTARY = ("disk I/O error", "out of memory")
+_MOMENTARY = ("disk I/O error", "out of memory", "cannot be opened now")
 #: What to do, by a piece of sqlite's own message (it has no codes in Python 3.10).
 _CURES = (
     (
@@ -39,6 +41,11 @@ _CURES = (
         ),
     ),
     ("readonly", "make the file and its folder writable for the user that runs the agent"),
+    (
+        "file size limit",
+        "raise it (`ulimit -f`, RLIMIT_FSIZE, LimitFSIZE=); a running agent then continues",
+    ),
+    ("cannot be opened now", "see the limit of open files (`ulimit -n`), and the disk (`dmesg`)"),
     ("unable to open", "make the file and its folder accessible to the user that runs the agent"),
 )
 #: Damage of the file itself, in sqlite's words; all else may be the disk's or the moment's.
@@ -112,6 +119,15 @@ class LedgerConnection:
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+
+    def checkpoint(self) -> None:
+        """Write the log into the file as far as no reader needs it, so that it has not to grow.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        with errors_in_words(self._path):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def save(self, copy: Path) -> None:
         """Write the database into a new file (VACUUM INTO), mode 0600.
@@ -225,13 +241,42 @@ def _sense(path: Path) -> Iterator[None]:
         raise damaged(path, f"malformed value: {exc}") from exc
 
 
+#: Bytes below the limit at which the next write of sqlite may be beyond it.
+_WRITTEN_AT_ONCE = 128 * 1024
+
+
+def _files(path: Path) -> list[Path]:
+    """What there is of a ledger, found without opening any of it."""
+    return [each for end in ("", "-wal", "-shm") if (each := Path(f"{path}{end}")).exists()]
+
+
+def _reached_size_limit(path: Path) -> bool:
+    """Whether a write fails because of RLIMIT_FSIZE, which sqlite does not tell from a bad disk."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit == resource.RLIM_INFINITY:
+        return False
+    return any(each.stat().st_size + _WRITTEN_AT_ONCE > limit for each in _files(path))
+
+
+def _accessible(path: Path) -> bool:
+    """Whether file modes are no reason that a ledger cannot be opened."""
+    files = _files(path)
+    return os.access(path.parent, os.R_OK | os.W_OK | os.X_OK) and all(
+        each.is_file() and os.access(each, os.R_OK | os.W_OK) for each in files
+    )
+
+
 def damaged(path: Path, what: str) -> LedgerError:
     """The error that names a ledger, what is wrong with it in sqlite's words, and the cure."""
+    if "disk I/O error" in what and _reached_size_limit(path):
+        what = "a file of it has reached the file size limit of this process"
+    if "unable to open" in what and _accessible(path):
+        what = f"{what}: it is accessible, and cannot be opened now"
     cure = next((cure for piece, cure in _CURES if piece in what), None)
     kind: type[LedgerError] = LedgerDamaged
     if any(piece in what for piece in _PASSES):
         kind = LedgerBlocked
-    if any(piece in what for piece in _MOMENTARY):
+    elif any(piece in what for piece in _MOMENTARY):
         kind = LedgerError
     elif not cure and _CORRUPT.search(what):
         kind = LedgerCorrupt

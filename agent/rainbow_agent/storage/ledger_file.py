@@ -6,6 +6,7 @@ never wait for the writer (sqlite.org/wal.html).
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -16,7 +17,7 @@ from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 
-from rainbow_agent.core.errors import Fatal, LedgerDamaged, UsageError
+from rainbow_agent.core.errors import Fatal, LedgerDamaged, LedgerError, UsageError
 from rainbow_agent.storage.ledger_connection import LedgerConnection, damaged, errors_in_words
 
 #: Marks the file as ours (sqlite.org/pragma.html#pragma_application_id); 0001_ledger.sql sets it.
@@ -217,7 +218,22 @@ def _expect_there(path: Path) -> None:
         raise _inaccessible(path, exc) from exc
 
 
-def _inaccessible(path: Path, exc: OSError) -> LedgerDamaged:
+#: Errors that a person has to put right; all else may be over at another attempt.
+_FOR_GOOD = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
+
+
+def _inaccessible(path: Path, exc: OSError) -> LedgerError:
+    if exc.errno not in _FOR_GOOD:
+        return damaged(path, f"{exc.strerror or exc}: cannot be opened now")
     return LedgerDamaged(
         f"ledger {path}: {exc.strerror or exc}; give the user that runs the agent "
         "access to the folder, or set RAINBOW_STATE_DIR"

@@ -77,6 +77,10 @@ class LedgerNotes(LedgerPart):
         with self._connection.read() as db:
             return read_note(db, name)
 
+    def checkpoint(self) -> None:
+        """Write the log into the file, as far as no reader needs it."""
+        self._connection.checkpoint()
+
 
 def put_note(db: sqlite3.Connection, name: str, value: Any) -> None:
     """Notes.put_note, in a transaction that is open."""

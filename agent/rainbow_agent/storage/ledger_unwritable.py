@@ -33,6 +33,7 @@ def write_again(ledger: LedgerNotes, clock: Clock, conditions: Conditions) -> bo
     if not conditions.has(ConditionName.LEDGER_UNWRITABLE):
         return False
     at = clock.now()
+    ledger.checkpoint()  # only a commit does that otherwise, and none went through
     ledger.put_note(_WRITTEN_NOTE, [at, " " * _PROBE_BYTES])
     ledger.put_note(_WRITTEN_NOTE, [at])
     conditions.clear(ConditionName.LEDGER_UNWRITABLE)

@@ -139,6 +139,9 @@ class FullDisk:
         self.refusals = refusals
         self.sizes: list[int] = []
 
+    def checkpoint(self) -> None:
+        """As ports.Ledger."""
+
     def put_note(self, _: str, value: Any) -> None:
         """As ports.Ledger."""
         if self.refusals:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import importlib
 import os
 import subprocess
 import sys
@@ -146,17 +149,63 @@ def test_who_waited_for_a_failed_attempt_does_not_ask_again(
     assert (len(asked), len(heard)) == (1, 4)
 
 
-def test_bindings_without_room_are_tried_again(
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO])
+@pytest.mark.parametrize("kind", [ImportError, OSError], ids=["dlopen", "listdir"])
+def test_bindings_that_do_not_load_now_are_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
+) -> None:
+    """What is short now need not be short for good, and nothing is to be installed."""
+    words = os.strerror(number)
+
+    def fail(_: object) -> NoReturn:
+        raise kind(f"_core.so: cannot open shared object file: {words}")
+
+    bin_folder = make_install(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(bindings, "_import_from", fail)
+        with pytest.raises(WorkloadUnavailable, match=words) as caught:
+            bindings._load([], {"PATH": str(bin_folder)})
+    assert "nstall" not in str(caught.value)
+    some = bindings.Bindings(None, None, "0.88.0", tmp_path)
+    monkeypatch.setattr(importlib, "import_module", fail)
+    with pytest.raises(WorkloadUnavailable, match=words) as caught:
+        some.extension("_idset")
+    assert "nstall" not in str(caught.value)
+
+
+def test_a_part_that_is_not_there_is_said(tmp_path: Path) -> None:
+    """With what to install."""
+    with pytest.raises(BindingsMissing, match=r"incomplete: .*flux-core 0\.88\.0"):
+        bindings.Bindings(None, None, "0.88.0", tmp_path).extension("_no_such_part")
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO])
+def test_what_cannot_be_searched_now_is_searched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A folder that cannot be listed is not one without bindings."""
+    bin_folder = make_install(tmp_path)
+
+    def fail(path: Path) -> NoReturn:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "iterdir", fail)
+    with pytest.raises(WorkloadUnavailable, match=os.strerror(number)):
+        bindings._load([], {"PATH": str(bin_folder)})
+
+
+def test_libraries_that_do_not_load_now_are_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory that is short now need not be short for good."""
-
-    def full(_: Path) -> NoReturn:
-        raise ImportError("_core.so: failed to map segment: Cannot allocate memory")
-
-    monkeypatch.setattr(bindings, "_import_from", full)
+    """The bindings linked to them would only say that they are not there."""
     bin_folder = make_install(tmp_path)
-    with pytest.raises(WorkloadUnavailable, match="Cannot allocate memory"):
+    words = os.strerror(errno.EMFILE)
+
+    def fail(path: str, **_: object) -> NoReturn:
+        raise OSError(f"{path}: cannot open shared object file: {words}")
+
+    monkeypatch.setattr(ctypes, "CDLL", fail)
+    with pytest.raises(WorkloadUnavailable, match=words):
         bindings._load([], {"PATH": str(bin_folder)})
 
 

@@ -10,7 +10,6 @@ flux view) is seen by the agent, and no PYTHONPATH has to be set.
 from __future__ import annotations
 
 import ctypes
-import errno
 import importlib
 import importlib.util
 import logging
@@ -26,13 +25,13 @@ from types import ModuleType
 from typing import Any
 
 from rainbow_agent.core.errors import Fatal, WorkloadUnavailable
-from rainbow_agent.workload.flux.install import Install, find_install, has_core
+from rainbow_agent.workload.flux.install import PASSING, Install, find_install, has_core
 
 log = logging.getLogger(__name__)
 
 _PYTHON_FOLDER = re.compile(r"python(3\.\d+)$")
 #: What the loader says when a later attempt may succeed (dlopen(3) has words only).
-_PASSING = tuple(os.strerror(n) for n in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO))
+_PASSING = tuple(os.strerror(number) for number in PASSING)
 _THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -54,10 +53,15 @@ class Bindings:
 
         Raises:
             BindingsMissing: these bindings do not have it.
+            WorkloadUnavailable: it cannot be loaded now.
         """
         try:
             return importlib.import_module(f"_flux.{name}")
-        except ImportError as exc:
+        except (ImportError, OSError) as exc:
+            if _passes(str(exc)):
+                raise WorkloadUnavailable(
+                    f"a part of the Flux bindings cannot be loaded now: {exc}"
+                ) from exc
             raise BindingsMissing(
                 f"the Flux bindings in {self.folder} are incomplete: {exc}; install the"
                 f" flux-python that goes with flux-core {self.version}"
@@ -70,8 +74,8 @@ def load() -> Bindings:
     Raises:
         BindingsMissing: there are none that this Python can load; the message names each one
             that was tried, with its defect, and the cure.
-        WorkloadUnavailable: Flux does not say now where they are, or there is not enough memory
-            to load them.
+        WorkloadUnavailable: Flux does not say now where they are, or they cannot be loaded now:
+            there is not enough memory, or too many files are open.
     """
     return _loader.load()
 
@@ -121,9 +125,15 @@ def _load(search_path: list[str], environ: Mapping[str, str]) -> Bindings:
         if found := _try(folder, tried):
             return found
     words = _explain(install, tried)
-    if any(passing in words for passing in _PASSING):
-        raise WorkloadUnavailable(words)
+    if _passes(words):
+        defects = "; ".join(f"{folder}: {defect}" for folder, defect in tried.items())
+        raise WorkloadUnavailable(f"Flux's Python bindings cannot be loaded now ({defects})")
     raise BindingsMissing(words)
+
+
+def _passes(words: str) -> bool:
+    """Whether what the loader says may be over at a later attempt."""
+    return any(passing in words for passing in _PASSING)
 
 
 def _folders(search_path: list[str]) -> Iterator[Path]:
@@ -139,7 +149,7 @@ def _try(folder: Path, tried: dict[Path, str]) -> Bindings | None:
     if defect is None:
         try:
             return _import_from(folder)
-        except ImportError as exc:
+        except (ImportError, OSError) as exc:  # OSError: a folder of the search path
             defect = str(exc)
     tried[folder] = defect
     return None
@@ -169,7 +179,7 @@ def _import_from(folder: Path) -> Bindings:
     _need_cffi(folder)
     try:
         core: Any = importlib.import_module("_flux._core")
-    except ImportError:
+    except (ImportError, OSError):
         del sys.modules["_flux"]
         raise
     return _bindings(core, folder)
@@ -201,6 +211,8 @@ def _preload(install: Install) -> None:
                 if path.exists():
                     ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
         except OSError as exc:
+            if _passes(str(exc)):  # what is linked to it would say that it is not there
+                raise WorkloadUnavailable(f"Flux's libraries cannot be loaded now: {exc}") from exc
             log.debug("%s does not load: %s", folder, exc, extra={"action": "flux_preload_failed"})
         else:
             return

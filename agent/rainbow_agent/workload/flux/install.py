@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Final
 
 from rainbow_agent.core.errors import WorkloadUnavailable
 
@@ -16,6 +19,8 @@ from rainbow_agent.core.errors import WorkloadUnavailable
 VIEW = Path("/mnt/flux/view")
 #: Seconds that `flux env` may take: it reads many small files, of a cold disk perhaps.
 _FLUX_ENV_TIMEOUT_S = 30.0
+#: Errors of the operating system after which a later attempt may succeed.
+PASSING: Final = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO)
 
 
 @dataclass(frozen=True)
@@ -104,5 +109,17 @@ def _existing(paths: str) -> list[Path]:
 
 
 def has_core(folder: Path) -> bool:
-    """Whether a folder of Python packages holds Flux's bindings."""
-    return any((folder / "_flux").glob("_core*.so"))
+    """Whether a folder of Python packages holds Flux's bindings.
+
+    Raises:
+        WorkloadUnavailable: that cannot be seen now.
+    """
+    try:
+        names = [path.name for path in (folder / "_flux").iterdir()]
+    except OSError as exc:
+        if exc.errno in PASSING:
+            raise WorkloadUnavailable(
+                f"{folder} cannot be searched for the Flux bindings now: {exc.strerror}"
+            ) from exc
+        return False
+    return any(fnmatch(name, "_core*.so") for name in names)
