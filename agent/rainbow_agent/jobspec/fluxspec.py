@@ -50,6 +50,9 @@ _GROUP_MODE = 0o100600
 #: Bytes of one word of a command, or of one variable with its name (MAX_ARG_STRLEN, less the zero
 #: byte at its end; execve(2)).
 MAX_WORD_BYTES = 128 * 1024 - 1
+#: Bytes of all words and variables together, with a zero byte and a pointer for each: a quarter of
+#: the stack's limit (execve(2)), which is 8 MiB almost everywhere.
+MAX_WORDS_BYTES = 2 * 2**20
 #: Bytes that the job shell keeps for a name between braces (flux-core, src/shell/mustache.c up to
 #: 0.88). It does not look whether they fit: a longer one ends the job shell with SIGSEGV.
 _MAX_TEMPLATE = 1023
@@ -153,6 +156,19 @@ def _resources(shape: Shape) -> dict[str, Any]:
     if shape.exclusive:
         node["exclusive"] = True
     return node
+
+
+def too_much(jobspec: Mapping[str, Any]) -> int:
+    """The bytes of a jobspec's words and variables, where they are beyond MAX_WORDS_BYTES; or 0."""
+    (task,) = jobspec["tasks"]
+    command, environment = task["command"], jobspec["attributes"]["system"]["environment"]
+    texts = (*command, *environment, *environment.values())
+    # A zero byte and a pointer for each, and `=` between a variable and its value.
+    around = 9 * (len(command) + len(environment)) + len(environment)
+    if 4 * sum(map(len, texts)) + around <= MAX_WORDS_BYTES:  # a character has at most 4 bytes
+        return 0
+    size = sum(len(text.encode()) for text in texts) + around
+    return size if size > MAX_WORDS_BYTES else 0
 
 
 def templates(word: str) -> Iterator[str]:

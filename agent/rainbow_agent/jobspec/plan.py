@@ -40,5 +40,5 @@ def plan(document: Document, programs: Programs | None = None) -> Plan:
         raise JobspecError("the jobspec has no `tasks`; there is nothing to run")
     builder = Builder(document, Places(document), programs or Programs())
     tasks = builder.tasks()
-    warnings = remarks(document, builder.shapes)
+    warnings = remarks(document, builder.shapes, tasks)
     return Plan(document.name or "", tasks, warnings, document.attributes.once or "")

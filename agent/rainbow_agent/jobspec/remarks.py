@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 
+from rainbow_agent.core.model import PlannedTask
 from rainbow_agent.core.shape import Shape
 from rainbow_agent.jobspec.attributes import KNOWN_ATTRIBUTES
 from rainbow_agent.jobspec.document import (
@@ -17,21 +18,25 @@ from rainbow_agent.jobspec.document import (
     Script,
     Task,
 )
-from rainbow_agent.jobspec.fluxspec import MAX_WORD_BYTES, templates
+from rainbow_agent.jobspec.fluxspec import MAX_WORD_BYTES, MAX_WORDS_BYTES, templates, too_much
 from rainbow_agent.jobspec.words import Spot, listing, show
 
 #: At most so many; a jobspec of 10,000 tasks may repeat itself.
 MAX_REMARKS = 20
 
 
-def remarks(document: Document, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
+def remarks(
+    document: Document, shapes: Mapping[str, Shape], tasks: Sequence[PlannedTask]
+) -> tuple[str, ...]:
     """A sentence for each thing that is ignored or may surprise, at most MAX_REMARKS.
 
     Args:
         document: a jobspec that can be planned.
         shapes: of the resources that its tasks use, by name.
+        tasks: its plan.
     """
-    return tuple(islice(_remarks(document, shapes), MAX_REMARKS))
+    found = chain(_remarks(document, shapes), _too_much(tasks))
+    return tuple(islice(found, MAX_REMARKS))
 
 
 def _remarks(document: Document, shapes: Mapping[str, Shape]) -> Iterator[str]:
@@ -78,6 +83,19 @@ def _too_long(attributes: Attributes, at: Spot) -> Iterator[str]:
             yield (
                 f"{at}: the variable {show(name)} has {size:,} bytes, and the kernel takes at most "
                 f"{MAX_WORD_BYTES:,}: a program that gets it cannot be started; put it in a file"
+            )
+
+
+def _too_much(tasks: Sequence[PlannedTask]) -> Iterator[str]:
+    for task in tasks:
+        yield from _too_much(task.tasks)
+        jobspecs = (task.jobspec, *(option.jobspec for option in task.options))
+        if size := max(map(too_much, jobspecs)):
+            yield (
+                f"task {show(task.name)}: its command and its environment have {size:,} bytes "
+                f"together, and the kernel takes at most {MAX_WORDS_BYTES:,} (a quarter of the "
+                "usual limit of the stack): a program that gets them cannot be started (Argument "
+                "list too long); put them in files"
             )
 
 

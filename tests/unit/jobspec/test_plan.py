@@ -359,25 +359,6 @@ def test_a_task_in_a_group_names_no_queue() -> None:
         plan_text(text)
 
 
-def test_a_word_that_the_kernel_does_not_take_is_an_error() -> None:
-    """It says how long it is, what is possible, and what to write; a script may be that long."""
-    task = (
-        "version: 1\nresources: {r: {type: core, count: 1}}\ntasks: [{resources: r, command: %s}]"
-    )
-    with pytest.raises(JobspecError, match=r"200,000 bytes.*131,071.*Argument list too long.*#!"):
-        plan_text(task % f"[bash, -c, {'x' * 200_000}]")
-    plan_text(task % f"[echo, {'x' * 131_071}]")
-    plan_text(task % f'"#!/bin/sh\\n: {"x" * 200_000}"')
-
-
-def test_a_variable_that_the_kernel_does_not_take_is_a_warning() -> None:
-    """It is reported when the jobspec is validated, and in the job's story."""
-    text = "version: 1\nresources: {r: {type: core, count: 1}}\n"
-    text += "tasks: [{resources: r, command: a, attributes: {environment: {A: %s}}}]"
-    (warning,) = plan_text(text % ("x" * 140_000)).warnings
-    assert "'A' has 140,002 bytes" in warning
-
-
 def test_a_key_is_of_the_whole_job() -> None:
     """It stands in the jobspec's own attributes, and is an error below."""
     text = """version: 1
