@@ -75,11 +75,12 @@ class Origin:
     tasks: int  # of the plan
     depends_on: tuple[str, ...]  # names of tasks
     once: str = ""  # the job's key
+    row: str = ""  # the digest of rainbow's row, as hexadecimal digits; "" where it is not known
 
     def to_attribute(self) -> dict[str, Any]:
         """What stands in `attributes.user.rainbow.origin`."""
         said = {**vars(self), "depends_on": list(self.depends_on)}
-        return said if self.once else {k: v for k, v in said.items() if k != "once"}
+        return {k: v for k, v in said.items() if v != "" or k not in ("once", "row")}
 
     @classmethod
     def from_attribute(cls, rainbow: object) -> Origin | None:
@@ -98,9 +99,10 @@ class Origin:
             and isinstance(needs, list)
             and all(isinstance(need, str) for need in needs)
         ):
-            once = value.get("once")
-            key = once if isinstance(once, str) else ""
-            return cls(cluster, name, position, replicas, tasks, tuple(needs), key)
+            once, row = (
+                said if isinstance(said := value.get(each), str) else "" for each in ("once", "row")
+            )
+            return cls(cluster, name, position, replicas, tasks, tuple(needs), once, row)
         return None
 
 
@@ -114,6 +116,7 @@ class FoundJob:
     received: float  # epoch seconds: when its first task was submitted, later than it came
     tasks: tuple[PlannedTask, ...]  # by position; their jobspecs are empty
     once: str = ""  # its key
+    row: str = ""  # the digest of its row, as in Origin
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from rainbow_agent.jobs.denials import Denied
 from rainbow_agent.jobs.order import dependency_failed, held_back
 from rainbow_agent.jobs.planner import FIRST_PORTION, Planned, Planner
 from rainbow_agent.jobs.ports import Submissions
-from rainbow_agent.jobs.submitter import MAX_IN_FLIGHT, Submitter
+from rainbow_agent.jobs.submitter import MAX_IN_FLIGHT, JobMark, Submitter
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 
 log = logging.getLogger(__name__)
@@ -201,8 +201,10 @@ class Dispatcher:
         self._marked.update(keys)
         reach(CrashPoint.MARKED)
         names = self._ledger.names(list(planned))
+        digests = self._ledger.row_digests(list(planned))
         for key, (plan, rows) in planned.items():
-            self._submitter.add(key, plan, rows, names.get(key, ""))
+            named = JobMark(names.get(key, ""), digests.get(key, ""))
+            self._submitter.add(key, plan, rows, named)
         return True
 
     def _record(self, changes: list[TaskChange]) -> None:

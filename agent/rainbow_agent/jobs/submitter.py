@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rainbow_agent.core.model import (
     JobKey,
@@ -40,6 +40,16 @@ MAX_IN_FLIGHT = 2048
 DEPENDENCY_FAILED = "a task that it depends on did not end well"
 #: In the environment of a group's runner: the key that it goes by, as in its user attributes.
 GROUP_KEY = "RAINBOW_GROUP_KEY"
+
+
+class JobMark(NamedTuple):
+    """What each of a job's tasks says of it in the workload manager, beside its key."""
+
+    name: str = ""
+    row: str = ""  # the digest of rainbow's row (Origin.row)
+
+
+NO_MARK = JobMark()
 
 
 class Submitter:
@@ -84,7 +94,7 @@ class Submitter:
         self._on_dependency = on_dependency
         self._ready: deque[Ready] = deque()
         self._orders: dict[JobKey, JobOrder] = {}
-        self._names: dict[JobKey, str] = {}
+        self._marks: dict[JobKey, JobMark] = {}
         self._sent: dict[TaskKey, float] = {}  # when, by our clock
 
     @property
@@ -96,10 +106,12 @@ class Submitter:
         """Whether tasks can be sent, or answers are awaited."""
         return bool(self._ready or self._workload.in_flight())
 
-    def add(self, key: JobKey, plan: Plan, rows: Sequence[TaskRow], name: str = "") -> None:
-        """Take a job in: its plan, its tasks as they are (jobs/order.py), its name."""
+    def add(
+        self, key: JobKey, plan: Plan, rows: Sequence[TaskRow], mark: JobMark = NO_MARK
+    ) -> None:
+        """Take a job in: its plan, its tasks as they are (jobs/order.py), what they say of it."""
         order = self._orders[key] = JobOrder(plan, rows)
-        self._names[key] = name
+        self._marks[key] = mark
         ready, doomed = order.start()
         self._ready += ready
         self._cancel(doomed)
@@ -139,7 +151,7 @@ class Submitter:
         """Forget all jobs."""
         self._ready.clear()
         self._orders.clear()
-        self._names.clear()
+        self._marks.clear()
         self._sent.clear()
 
     def _send(self, ready: Ready) -> None:
@@ -147,8 +159,10 @@ class Submitter:
         if self._cluster:
             order = self._orders[key.job]
             place, tasks = order.place(key.task)
-            name, needs = self._names[key.job], task.depends_on
-            origin = Origin(self._cluster, name, place, task.replicas, tasks, needs, order.once)
+            (name, row), needs = self._marks[key.job], task.depends_on
+            origin = Origin(
+                self._cluster, name, place, task.replicas, tasks, needs, order.once, row
+            )
         jobspec = complete(task, key, self._environment, origin)
         self._sent[key] = self._clock.now()
         self._workload.start_submit(Submission(key, jobspec, ready.afterok))

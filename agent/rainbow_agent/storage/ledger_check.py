@@ -54,6 +54,7 @@ _SENSE: Final = {
         *_are("integer", "id", "started", "unsatisfiable"),
         *_are("text", "name"),
         *_are("text null", "reason"),
+        *_are("blob null", "found_row"),
         *_are(_TIME, "received"),
         *_are(f"{_TIME} null", "accepted", "finished"),
         f"told IS NULL OR {_one_of('told', ['', *_JOB_STATES])}",

@@ -31,12 +31,14 @@ ON CONFLICT (job) DO NOTHING
 """
 # Of the registrations of one cluster with one scheduler, those that had a row with this number.
 _EARLIER = """
-SELECT j.seq, j.registration, j.accepted, true, o.digest FROM job AS j
-JOIN offer AS o ON o.job = j.seq
+SELECT j.seq, j.registration, j.accepted, o.job IS NOT NULL, coalesce(o.digest, j.found_row),
+    coalesce(j.offered_by, j.registration)
+FROM job AS j LEFT JOIN offer AS o ON o.job = j.seq
 JOIN registration AS r ON r.id = j.registration
 JOIN registration AS mine ON mine.id = ?1
 WHERE j.id = ?2 AND j.accepted IS NULL
     AND r.cluster = mine.cluster AND r.host = mine.host
+    AND (o.job IS NOT NULL OR j.found_row IS NOT NULL)
 ORDER BY r.turn DESC
 """
 _REGISTRATION = "SELECT cluster, host FROM registration WHERE id = ?"
@@ -48,6 +50,7 @@ SELECT value FROM json_each(?2) AS row WHERE NOT EXISTS (
     WHERE job.id = row.value AND accepted IS NULL AND coalesce(offered_by, registration) = ?1
 )
 """
+_GIVEN_AWAY = "rainbow gave its number to another job, and offers it no more; now of {}"
 _EVENT = "INSERT INTO event (job, task, at, was, now, cause) VALUES (?, NULL, ?, ?, ?, ?)"
 _JOBSPEC = """
 SELECT o.jobspec, o.crc FROM job AS j JOIN offer AS o ON o.job = j.seq
@@ -170,6 +173,10 @@ def _record(db: sqlite3.Connection, registration: str, offer: Offer, at: float) 
             _record_row(db, same.seq, offer)
         elif same.accepted is not None:
             _dropped(db, same.seq, at)
+        if same.accepted is None and same.offered_by != registration:
+            cause = f"rainbow offers its row again, now to {registration}"
+            _offer_by(db, same.seq, registration, at, cause)
+        _offer_no_more(db, registration, [job for job in before if job is not same], same, at)
         return None
     if NO_ROW in gone or row_digest(offer) in gone:
         return None
@@ -222,13 +229,36 @@ def _record_reused(
     )
     record_past(db, Registration(own, mine[0], mine[1], at), closed=at)
     for job in before:
-        if job.accepted is None:
-            cause = f"rainbow gave its number to another job, and offers it no more; now of {own}"
-            _offer_by(db, job.seq, own, at, cause)
+        if job.accepted is None and job.offered_by == registration:
+            _offer_by(db, job.seq, own, at, _GIVEN_AWAY.format(own))
     key, seq = _record_new(db, JobKey(own, offer.id), offer, at)
     cause = f"another job had the number {offer.id} before; this one is offered to {registration}"
     _offer_by(db, seq, registration, at, cause)
     return key
+
+
+def _offer_no_more(
+    db: sqlite3.Connection, registration: str, others: Sequence[Held], same: Held, at: float
+) -> None:
+    """Of the jobs that had the number of a row, only that which the row is can be accepted by it.
+
+    There is another one that is not accepted where both were found in the workload manager.
+    """
+    for job in others:
+        if job.accepted is None and job.offered_by == registration:
+            elsewhere = same if same.registration != registration else job
+            _offer_by(
+                db, job.seq, elsewhere.registration, at, _GIVEN_AWAY.format(same.registration)
+            )
+
+
+def offered_by(registration: str) -> str | None:
+    """Who offered a job that is stored under this registration; None: it did itself.
+
+    Registrations of numbers that came twice are named for the one that offered them (`ID.2`).
+    """
+    first, dot, _ = registration.rpartition(".")
+    return first if dot else None
 
 
 def _offered_again(db: sqlite3.Connection, registration: str, offer: Offer, at: float) -> bool:

@@ -21,7 +21,7 @@ from rainbow_agent.core.model import (
 )
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.storage.ledger_connection import LedgerPart
-from rainbow_agent.storage.ledger_offers import record_job
+from rainbow_agent.storage.ledger_offers import offered_by, record_job
 from rainbow_agent.storage.ledger_once import take_key
 from rainbow_agent.storage.ledger_registrations import record_past
 from rainbow_agent.storage.ledger_rows_seen import removed_keys
@@ -41,6 +41,11 @@ _REPLICA = """
 INSERT INTO replica (task, replica, job, in_group, state) VALUES (?, ?, ?, ?, 'pending')
 """
 _REFUSE = "UPDATE job SET state = 'refused', reason = ?, finished = ? WHERE seq = ?"
+_ROW_DIGEST = """
+SELECT coalesce(o.digest, j.found_row) FROM job AS j LEFT JOIN offer AS o ON o.job = j.seq
+WHERE j.registration = ? AND j.id = ?
+"""
+_FOUND = "UPDATE job SET found_row = ?, offered_by = ? WHERE seq = ?"
 _UNPLANNED = """
 SELECT registration, id FROM job
 WHERE state = 'received' AND NOT EXISTS (SELECT 1 FROM task WHERE task.job = job.seq)
@@ -61,6 +66,15 @@ class LedgerPlans(LedgerPart):
         with self._connection.read() as db:
             rows = ((key, db.execute(_NAME, (key.registration, key.id)).fetchone()) for key in keys)
             return {key: row[0] for key, row in rows if row}
+
+    def row_digests(self, keys: Sequence[JobKey]) -> dict[JobKey, str]:
+        """What tells rainbow's rows apart, as hexadecimal digits, of jobs of which it is known."""
+        with self._connection.read() as db:
+            rows = (
+                (key, db.execute(_ROW_DIGEST, (key.registration, key.id)).fetchone())
+                for key in keys
+            )
+            return {key: row[0].hex() for key, row in rows if row and row[0]}
 
     def known(self, keys: Collection[JobKey]) -> set[JobKey]:
         """Which of these jobs the ledger has, or had before their details were removed."""
@@ -123,6 +137,7 @@ def _adopted(
         job = record_job(db, key, found.name, found.received)
         if job is not None:
             db.execute(_EVENT, (job, None, found.received, None, JobState.RECEIVED.value, cause))
+            db.execute(_FOUND, (_digest(found.row), offered_by(key.registration), job))
         else:
             job, state, has_tasks, _ = _find(db, key)
             if has_tasks or state is not JobState.RECEIVED:
@@ -138,6 +153,14 @@ def _adopted(
         if found.once:
             take_key(db, key, found.once)
     return marks
+
+
+def _digest(row: str) -> bytes | None:
+    """The digest that a job in the workload manager has; None where it has none that is one."""
+    try:
+        return bytes.fromhex(row) or None
+    except ValueError:
+        return None
 
 
 def _record_plan(db: sqlite3.Connection, planned: PlannedJob, at: float) -> Refusal | None:

@@ -57,7 +57,9 @@ class _Gathered:
             for name, origin in ordered
         )
         origin = ordered[0][1]
-        return FoundJob(key, origin.cluster, origin.name, self.first, tasks, origin.once)
+        return FoundJob(
+            key, origin.cluster, origin.name, self.first, tasks, origin.once, origin.row
+        )
 
 
 class Finds:

@@ -21,9 +21,12 @@ DIGEST_SIZE = 8
 NO_ROW = b""
 
 _HELD = """
-SELECT j.seq, j.registration, j.accepted, o.job IS NOT NULL, o.digest FROM job AS j
-LEFT JOIN offer AS o ON o.job = j.seq
-WHERE j.id = ?2 AND (j.registration = ?1 OR j.offered_by = ?1)
+SELECT j.seq, j.registration, j.accepted, o.job IS NOT NULL, coalesce(o.digest, j.found_row),
+    coalesce(j.offered_by, j.registration)
+FROM job AS j LEFT JOIN offer AS o ON o.job = j.seq
+WHERE j.id = ?2 AND (
+    j.registration = ?1 OR j.offered_by = ?1 OR j.registration GLOB ?1 || '.*'
+)
 """
 #: Of one from before digests: its text, its cluster, and the event that has its name in it.
 _FIELDS = """
@@ -32,9 +35,9 @@ LEFT JOIN event AS e ON e.job = o.job AND e.task IS NULL AND e.was IS NULL
 WHERE o.job = ? ORDER BY e.seq LIMIT 1
 """
 _ROW = """
-SELECT o.digest, j.id, j.name, o.jobspec, o.cluster, (
+SELECT coalesce(o.digest, j.found_row), j.id, j.name, o.jobspec, o.cluster, (
     SELECT cause FROM event WHERE job = j.seq AND task IS NULL ORDER BY seq LIMIT 1
-) FROM job AS j JOIN offer AS o ON o.job = j.seq WHERE j.seq = ?
+) FROM job AS j LEFT JOIN offer AS o ON o.job = j.seq WHERE j.seq = ?
 """
 _REMOVED = """
 SELECT digest FROM removed
@@ -50,6 +53,7 @@ class Held(NamedTuple):
     accepted: float | None
     has_text: int  # 0: it was found in the workload manager, and no row of it came
     digest: bytes | None
+    offered_by: str  # the registration that has the row
 
     def is_row(self, db: sqlite3.Connection, offer: Offer) -> bool:
         """Whether a row of rainbow's is this job's."""
@@ -75,12 +79,11 @@ def received_as(name: str) -> str:
 
 def digest_of(db: sqlite3.Connection, job: int) -> bytes:
     """The digest of a job's row; NO_ROW where none came."""
-    row = db.execute(_ROW, (job,)).fetchone()
-    if row is None:
-        return NO_ROW
-    digest, job_id, name, jobspec, cluster, cause = row
+    digest, job_id, name, jobspec, cluster, cause = db.execute(_ROW, (job,)).fetchone()
     if digest is not None:
         return bytes(digest)
+    if jobspec is None:
+        return NO_ROW
     return row_digest(Offer(job_id, _name_in(cause, name), cluster, jobspec))
 
 
