@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -21,8 +22,15 @@ from support.site import Site, running_site
 
 #: They run until they are stopped.
 SERVERS = ("start", "scheduler")
+#: They need no daemon.
+BEFORE = ("version", "config", "completion", "validate", "register", "manifest", "inbox", "demo")
 #: What is true of a cluster that the example's reader has, and of this one not.
-NOT_HERE = {"7": "{job}", "rainbow:8080": "{host}", "127.0.0.1:50051": "127.0.0.1:0"}
+NOT_HERE = {
+    "7": "{job}",
+    "rainbow:8080": "{host}",
+    "127.0.0.1:50051": "127.0.0.1:0",
+    "rb-7k3fq2mz5x6yacde": "{job}",
+}
 JOBSPEC = """\
 version: 1
 resources: {one: {type: core, count: 1}}
@@ -62,7 +70,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
-def line_of(site: Site, verb: str, job: int = 0) -> str:
+def line_of(site: Site, verb: str, job: int | str = 0) -> str:
     """The example, about what is here."""
     line = example_of(verb)
     for there, here in NOT_HERE.items():
@@ -116,13 +124,13 @@ def test_every_example_does_what_it_says(site: Site) -> None:
     """All verbs in the order of a day: each example ends with 0, or serves until it is stopped."""
     program, ran = site.program, set(SERVERS)
 
-    def good(verb: str, job: int = 0) -> str:
+    def good(verb: str, job: int | str = 0) -> str:
         answer = run(program, line_of(site, verb, job))
         assert answer.returncode == 0, (line_of(site, verb, job), answer)
         ran.add(verb)
         return answer.stdout
 
-    for verb in ("version", "config", "completion", "validate", "register", "demo"):
+    for verb in BEFORE:
         good(verb)
     with served(program, line_of(site, "scheduler"), "listening"):
         pass
@@ -141,9 +149,11 @@ def test_every_example_does_what_it_says(site: Site) -> None:
         assert "received" in good("explain", job)
         assert "wrong input" not in good("explain", job)
         good("cancel", job)
-        program.await_end(job)
+        program.await_end(1)  # and all others; messages to the inbox have ids, too
         assert "x" in good("logs", job)
         assert "wrong input" in good("explain", job)
+        sent = run(program, "rainbow-agent submit -o json -- true")
+        good("wait", json.loads(sent.stdout)["handle"])
         good("history")
         good("drain")
         good("resume")
