@@ -70,6 +70,7 @@ def test_whoever_looks_hears_the_truth(tmp_path: Path, kind: SchedulerKind, flux
         assert (listed["total"], listed["jobs"][0]["name"]) == (2, "<b>bold</b>")
         older = visitor.get(f"/api/jobs?before={listed['before']}").value["jobs"][0]
         assert (older["state"], older["tasks"], older["tasks_over"]) == ("failed", 2, 2)
+        assert (older["blamed"], older["reason"]) == ("b", "exit code 1")
         place = f"/api/jobs/{older['registration']}/{older['id']}"
         states = [(t["name"], t["state"]) for t in visitor.get(place).value["tasks"]]
         assert states == [("a", "completed"), ("b", "failed")]

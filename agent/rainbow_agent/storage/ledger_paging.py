@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rainbow_agent.core.model import JobKey
+from rainbow_agent.core.model import JobKey, TaskKey
 from rainbow_agent.core.states import FINAL_TASK_STATES, JobState
 from rainbow_agent.storage.ledger_connection import LedgerPart
 from rainbow_agent.storage.ledger_file import connect_readonly
@@ -28,6 +28,8 @@ class Listed:
     finished: float | None
     tasks: int  # replicas
     over: int  # of them
+    #: The task that decided the end of a job with several: as monitoring.remedies.blamed().
+    blamed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,22 @@ SELECT
     job, count(*), sum(state IN (SELECT value FROM json_each(?))), min(started)
 FROM replica WHERE task IN (SELECT seq FROM task WHERE job IN (SELECT value FROM json_each(?)))
 GROUP BY job
+"""
+_CULPRITS = """
+SELECT job, task, replica FROM (
+    SELECT
+        replica.job, task.name AS task, replica.replica,
+        row_number() OVER (
+            PARTITION BY replica.job
+            ORDER BY
+                CASE replica.state WHEN 'lost' THEN 0 WHEN 'failed' THEN 1 ELSE 2 END,
+                coalesce(replica.finished, 0), position, replica.replica
+        ) AS rank
+    FROM replica JOIN task ON task.seq = replica.task JOIN job ON job.seq = replica.job
+    WHERE replica.job IN (SELECT value FROM json_each(?)) AND job.reason IS NOT NULL
+    AND replica.state IN ('lost', 'failed', 'canceled')
+    AND EXISTS (SELECT * FROM task AS other WHERE other.job = replica.job AND other.position > 0)
+) WHERE rank = 1
 """
 _OVER = json.dumps([state.value for state in FINAL_TASK_STATES])
 
@@ -114,11 +132,14 @@ class LedgerPages(LedgerPart):
             few = " INDEXED BY job_by_state" if states and of_states <= _FEW else ""
             rows = db.execute(_page(match, few, before), asked).fetchall()
             shown = rows[:limit]
+            places = json.dumps([row[0] for row in shown])
+            blamed = {
+                job: TaskKey(JobKey("", 0), name, replica).label
+                for job, name, replica in db.execute(_CULPRITS, (places,))
+            }
             tasks = {
-                job: facts
-                for job, *facts in db.execute(
-                    _TASKS, (_OVER, json.dumps([row[0] for row in shown]))
-                )
+                job: [*facts, blamed.get(job)]
+                for job, *facts in db.execute(_TASKS, (_OVER, places))
             }
             if not text and running_as is None:
                 total = of_states
@@ -126,7 +147,7 @@ class LedgerPages(LedgerPart):
                 total = len(rows)
             else:
                 (total,) = db.execute(_total(match, few), asked).fetchone()
-        jobs = [_listed(*row, *tasks.get(row[0], (0, 0, None))) for row in shown]
+        jobs = [_listed(*row, *tasks.get(row[0], (0, 0, None, None))) for row in shown]
         return Page(jobs, total, more=len(rows) > limit)
 
 
@@ -171,6 +192,8 @@ def _listed(  # noqa: PLR0917 - a row
     count: int,
     over: int,
     started: float | None,
+    blamed: str | None,
 ) -> Listed:
     key = JobKey(registration, job_id)
-    return Listed(seq, key, name, JobState(state), reason, received, started, finished, count, over)
+    times = (received, started, finished)
+    return Listed(seq, key, name, JobState(state), reason, *times, count, over, blamed)

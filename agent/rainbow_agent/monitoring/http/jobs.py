@@ -42,6 +42,7 @@ def _listed(job: Listed) -> dict[str, Any]:
         "name": job.name,
         "state": job.state.value,
         "reason": job.reason,
+        "blamed": job.blamed,
         "received": when(job.received),
         "started": None if job.started is None else when(job.started),
         "finished": None if job.finished is None else when(job.finished),

@@ -117,13 +117,14 @@ function showJobs(pages, filtered) {
 function jobRow(job) {
   const key = `${job.registration}/${job.id}`;
   const name = job.name || "(no name)";
+  const why = job.reason ? [job.blamed, job.reason].filter(Boolean).join(": ") : "";
   return el("tr", {},
     el("td", { class: "id" }, String(job.id)),
     el("th", { scope: "row", title: plain(name) },
       el("a", { href: jobHref(job.registration, job.id), "data-key": key }, shortened(name, 200)),
-      job.reason ? el("span", { class: "why narrow" }, shortened(job.reason, 160)) : null),
+      why ? el("span", { class: "why narrow" }, shortened(why, 160)) : null),
     el("td", {}, stateMark(job.state)),
-    el("td", { class: "wide", title: plain(job.reason || "") }, shortened(job.reason || "", 300)),
+    el("td", { class: "wide", title: plain(why) }, shortened(why, 300)),
     el("td", { class: "wide" }, `${job.tasks_over} of ${job.tasks}`),
     el("td", { class: "wide" }, timeMark(job.received)),
     el("td", { class: "wide" }, tookMark(job.started, job.finished)));
