@@ -50,8 +50,12 @@ def test_a_bundle_has_no_secret_in_it(site: Site, tmp_path: Path) -> None:
     secrets = [SECRET, site.scheduler.secret]
     config = yaml.safe_load(site.program.config.read_text())
     secrets += [config["cluster"]["secret"], config["clusters"][0]["token"]]
+    with site.program.background("start") as agent:
+        agent.says("Caught up")
+        agent.kill()
     log = site.program.state_dir / "agent.log"
-    log.write_text(f"connecting with {SECRET} and {config['cluster']['secret']}\n")
+    with log.open("a") as file:
+        file.write(f"connecting with {SECRET} and {config['cluster']['secret']}\n")
     site.program.run("doctor", "--bundle", str(path), token=SECRET)
     log.unlink()  # a secret in a log is this test's own doing
     assert path.stat().st_mode & 0o777 == 0o600
@@ -70,7 +74,21 @@ def test_a_bundle_has_no_secret_in_it(site: Site, tmp_path: Path) -> None:
         for secret in secrets:
             assert secret not in text, name
     assert json.loads(texts["rainbow-agent/versions.json"])["rainbow-agent"]
-    assert "[secret]" in texts["rainbow-agent/logs/agent.log"]
+    kept = texts["rainbow-agent/logs/agent.log"]
+    assert "[secret]" in kept
+    assert all(line in kept for line in agent.log().splitlines() if "Caught up" in line), kept
+
+
+@pytest.mark.parametrize("name", ["https_proxy", "HTTP_PROXY"])
+def test_a_proxy_in_the_environment_is_named(
+    site: Site, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not used for rainbow; where only that leads there, what to set is said."""
+    monkeypatch.setitem(site.program.environ, name, "http://proxy.example:3128")
+    lines = site.program.run("doctor", "-o", "json", host="127.0.0.1:1").value
+    (tcp,) = [line["text"] for line in lines if line["fault"] == "tcp-refused"]
+    assert f"({name} names a proxy, which is not used for rainbow" in tcp
+    assert "set RAINBOW_PROXY" in tcp
 
 
 @pytest.mark.flux

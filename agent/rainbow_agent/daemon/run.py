@@ -19,7 +19,7 @@ from rainbow_agent.daemon.systemd import Watchdog
 from rainbow_agent.fleet.grpc.connect import check_tls
 from rainbow_agent.fleet.secret_copy import expect_config
 from rainbow_agent.runtime.clock import SystemClock
-from rainbow_agent.runtime.logs import set_level, set_up, when
+from rainbow_agent.runtime.logs import keep_recent, set_level, set_up, when
 from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry
 from rainbow_agent.runtime.memory import keep_small
 from rainbow_agent.runtime.settings import Settings
@@ -53,6 +53,7 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
         since = lock(settings, stack, stop)
         if since is None:
             return 0
+        keep_recent(settings.state_dir)
         ends.begin(since)
         stack.callback(ends.close)
         _say_how_the_last_run_ended(before, settings)

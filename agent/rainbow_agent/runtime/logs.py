@@ -7,11 +7,13 @@ import logging
 import sys
 from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from rainbow_agent.runtime.journald import PriorityFormatter, leads_to_journal
 from rainbow_agent.runtime.log_dedup import Repeats
+from rainbow_agent.runtime.recent_log import RecentLog
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -139,6 +141,13 @@ class _Handler(_StreamHandler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self.repeats = Repeats(self._show)
+        self.recent: RecentLog | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, and keep it among the last ones."""
+        super().emit(record)
+        if self.recent:
+            self.recent.add(JsonFormatter().format(record))
 
     def close(self) -> None:
         """The program ends (logging.shutdown)."""
@@ -156,6 +165,13 @@ class _Handler(_StreamHandler):
 def set_level(level: str) -> None:
     """Change what is logged from now on: debug, info, warning or error."""
     logging.getLogger().setLevel(level.upper())
+
+
+def keep_recent(folder: Path) -> None:
+    """Keep the last lines from now on in a folder that is this process's own."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Handler):
+            handler.recent = RecentLog(folder)
 
 
 def set_up(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rainbow_agent.core.model import JobKey, TaskKey
 from rainbow_agent.core.states import FINAL_TASK_STATES, JobState
@@ -132,15 +134,7 @@ class LedgerPages(LedgerPart):
             few = " INDEXED BY job_by_state" if states and of_states <= _FEW else ""
             rows = db.execute(_page(match, few, before), asked).fetchall()
             shown = rows[:limit]
-            places = json.dumps([row[0] for row in shown])
-            blamed = {
-                job: TaskKey(JobKey("", 0), name, replica).label
-                for job, name, replica in db.execute(_CULPRITS, (places,))
-            }
-            tasks = {
-                job: [*facts, blamed.get(job)]
-                for job, *facts in db.execute(_TASKS, (_OVER, places))
-            }
+            tasks = _of_tasks(db, [row[0] for row in shown])
             if not text and running_as is None:
                 total = of_states
             elif before is None and len(rows) <= limit:
@@ -149,6 +143,16 @@ class LedgerPages(LedgerPart):
                 (total,) = db.execute(_total(match, few), asked).fetchone()
         jobs = [_listed(*row, *tasks.get(row[0], (0, 0, None, None))) for row in shown]
         return Page(jobs, total, more=len(rows) > limit)
+
+
+def _of_tasks(db: sqlite3.Connection, jobs: Sequence[int]) -> dict[int, list[Any]]:
+    """Of each job: how many tasks, how many are over, the first start, and who is to blame."""
+    places = json.dumps(jobs)
+    blamed = {
+        job: TaskKey(JobKey("", 0), name, replica).label
+        for job, name, replica in db.execute(_CULPRITS, (places,))
+    }
+    return {job: [*facts, blamed.get(job)] for job, *facts in db.execute(_TASKS, (_OVER, places))}
 
 
 def _conditions(*, states: bool, on: bool, text: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 Layout: `agent.lock` (agent_lock.py), `runtime.json` (runtime_file.py), `drain.json` and
 `drain-stop.json` (drain_file.py), `log-level` (log_level.py), `holder.json` (whether this folder
-holds the cluster, fleet/ownership_file.py), `ledger.sqlite`, `rainbow-config.yaml`, `workload/`.
+holds the cluster, fleet/ownership_file.py), `agent.log` and `agent-older.log` (its last lines,
+runtime/recent_log.py), `ledger.sqlite`, `rainbow-config.yaml`, `workload/`.
 """
 
 from __future__ import annotations
