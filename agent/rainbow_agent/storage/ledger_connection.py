@@ -9,8 +9,9 @@ import os
 import re
 import resource
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rainbow_agent.core.errors import (
@@ -245,9 +246,12 @@ def _sense(path: Path) -> Iterator[None]:
 _WRITTEN_AT_ONCE = 128 * 1024
 
 
-def _files(path: Path) -> list[Path]:
-    """What there is of a ledger, found without opening any of it."""
-    return [each for end in ("", "-wal", "-shm") if (each := Path(f"{path}{end}")).exists()]
+def _files(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """What is seen of a ledger's files without opening any."""
+    for end in ("", "-wal", "-shm"):
+        each = Path(f"{path}{end}")
+        with suppress(OSError):
+            yield each, each.stat()
 
 
 def _reached_size_limit(path: Path) -> bool:
@@ -255,14 +259,14 @@ def _reached_size_limit(path: Path) -> bool:
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if limit == resource.RLIM_INFINITY:
         return False
-    return any(each.stat().st_size + _WRITTEN_AT_ONCE > limit for each in _files(path))
+    return any(facts.st_size + _WRITTEN_AT_ONCE > limit for _, facts in _files(path))
 
 
 def _accessible(path: Path) -> bool:
     """Whether file modes are no reason that a ledger cannot be opened."""
-    files = _files(path)
     return os.access(path.parent, os.R_OK | os.W_OK | os.X_OK) and all(
-        each.is_file() and os.access(each, os.R_OK | os.W_OK) for each in files
+        stat.S_ISREG(facts.st_mode) and os.access(each, os.R_OK | os.W_OK)
+        for each, facts in _files(path)
     )
 
 
