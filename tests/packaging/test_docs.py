@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 DECISIONS = ROOT / "docs/decisions"
@@ -123,3 +124,21 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
         if not any((root / name).exists() for root in roots)
     ]
     assert not missing, f"{page.relative_to(ROOT)} names {missing}, which is not there"
+
+
+def test_the_label_that_the_pages_name_is_the_one_of_the_policy() -> None:
+    """A pod without it does not reach rainbow."""
+    policy = yaml.safe_load((ROOT / "crd/rainbow/network-policy.yaml").read_text("utf-8"))
+    members = policy["spec"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"]
+    ((name, value),) = members.items()
+    for page in ("docs/security.md", "docs/minicluster.md"):
+        assert f'`{name}: "{value}"`' in (ROOT / page).read_text("utf-8"), page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_wheel_that_commands_install_is_built_before(page: Path) -> None:
+    """`dist/...whl` is there once `make wheel` or `make dist` has run."""
+    for block in re.findall(r"^```.*?^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+        installs = re.search(r"dist/\S*\.whl", block)
+        if installs:
+            assert re.search(r"make (?:wheel|dist)", block[: installs.start()]), block
