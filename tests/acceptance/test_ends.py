@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from rainbow_agent.core.errors import WorkloadUnavailable
+from rainbow_agent.workload.local.workload import LocalWorkload
 from support.common import eventually
 from support.program import Program, Running
 from support.site import running_site
@@ -49,6 +51,9 @@ def test_an_error_is_kept_with_its_words(program: Program) -> None:
     end = ended(program)
     assert end["status"] == 42
     assert "refuses the registration secret" in end["reason"]
+    folder = program.state_dir / "workload"
+    with pytest.raises(WorkloadUnavailable):
+        LocalWorkload(folder, launch=False).resources()  # none is left behind
 
 
 def test_a_kill_leaves_no_word_and_the_next_start_says_so(program: Program) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from rainbow_agent import __version__
-from rainbow_agent.core.errors import RainbowAgentError
+from rainbow_agent.core.errors import Fatal, RainbowAgentError
 from rainbow_agent.daemon import systemd
 from rainbow_agent.daemon.build import DaemonBuilder
 from rainbow_agent.daemon.lock import lock
@@ -70,7 +70,18 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
         restarts = RestartLoop(
             builder.build, stop=stop, telemetry=telemetry, clock=clock, status=status
         )
-        return ends.run(restarts)
+        code = ends.run(restarts)
+        if code == Fatal.exit_code and choice.kind == "local":
+            _end_idle_workload(settings.state_dir / "workload")
+        return code
+
+
+def _end_idle_workload(folder: Path) -> None:
+    """What was started only to describe the cluster does not stay behind; one with jobs does."""
+    from rainbow_agent.workload.local.workload import shut_down  # noqa: PLC0415 - not over Flux
+
+    with suppress(RainbowAgentError):
+        shut_down(folder, kill=False)
 
 
 def _say_starting(settings: Settings, choice: Choice) -> None:

@@ -259,15 +259,16 @@ class LocalWorkload:
         )
 
 
-def shut_down(folder: Path) -> None:
+def shut_down(folder: Path, *, kill: bool = True) -> None:
     """End the local workload manager of a folder and its running jobs, if there is one.
 
     Raises:
+        Rejected: there are jobs, and `kill` is false.
         WorkloadUnavailable: it does not answer, or does not leave.
     """
     workload = LocalWorkload(folder, launch=False)
     try:
-        workload.shutdown(kill=True)
+        workload.shutdown(kill=kill)
     finally:
         workload.close()
 
