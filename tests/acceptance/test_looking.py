@@ -95,3 +95,5 @@ def test_explain_has_the_whole_story(site: Site) -> None:
     assert told[-1] == "rainbow accepted the report of `failed`"
     text = site.program.run("explain", str(row.key.id)).out.splitlines()
     assert text[1] == "cause: task first: exit code 127"
+    assert any(line.split()[1:2] == ["workload"] for line in text)
+    assert not any(line.split()[1:2] == ["flux"] for line in text), "there is none here"
