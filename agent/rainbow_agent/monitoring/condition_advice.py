@@ -55,7 +55,9 @@ ADVICE: Final[Mapping[ConditionName, str]] = {
     ConditionName.HEARTBEAT_OLD: "look at the log, then restart, which loses nothing",
     ConditionName.PROCESS_STOPPED: "`kill -CONT PID`",
     ConditionName.LEDGER_UNREADABLE: "the reason says what to do; `rainbow-agent doctor`",
-    ConditionName.LEDGER_UNWRITABLE: "free space: the agent continues by itself within seconds",
+    ConditionName.LEDGER_UNWRITABLE: (
+        "free space, or raise the limit: the agent continues by itself within seconds"
+    ),
     ConditionName.LEDGER_BROKEN: (
         "look at the disk (`dmesg`); if it persists, make the folder writable or set "
         "`RAINBOW_STATE_DIR`"

@@ -89,8 +89,8 @@ class ConditionName(str, Enum):
     LEDGER_UNWRITABLE = (
         "ledger-unwritable",
         (
-            "the ledger cannot be written now (disk full, locked by another process); nothing new"
-            " is started, running jobs continue"
+            "the ledger cannot be written now (disk full, file size limit reached, locked by"
+            " another process); nothing new is started, running jobs continue"
         ),
     )
     LEDGER_BROKEN = (
