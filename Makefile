@@ -28,6 +28,7 @@ help:
 	@echo "make test   run the tests that a change needs: minutes, nothing but Python"
 	@echo "make check  formatting, lint, types, import rules, tests"
 	@echo "make test-full         all tests over embedded parts: also those that are long"
+	@echo "make test-rest         the long tests, also over real parts that are on PATH"
 	@echo "make test-real         the tests over a real Flux and a real rainbow, if on PATH"
 	@echo "make test-browser      the page in Chromium"
 	@echo "make test-minicluster  MiniClusters in namespaces: as root, with both real parts"
@@ -63,12 +64,12 @@ coverage:
 test-full: $(VENV)/.dev
 	$(PYTEST) -m 'not ($(REAL) or $(ELSEWHERE))'
 
-# What `make test` leaves out of test-full.
+# What `make test` and `make test-real` leave out: also over the real parts that are on PATH.
 test-rest: $(VENV)/.dev
-	$(PYTEST) -m 'full and not ($(REAL) or $(ELSEWHERE))'
+	$(PYTEST) -m 'full and not ($(ELSEWHERE))'
 
 test-real: $(VENV)/.dev
-	$(PYTEST) -m '($(REAL)) and not ($(ELSEWHERE))'
+	$(PYTEST) -m '($(REAL)) and not full and not ($(ELSEWHERE))'
 
 test-browser: $(VENV)/.dev build/axe.min.js
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
