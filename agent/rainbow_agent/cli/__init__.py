@@ -142,7 +142,9 @@ def _sentence(exc: click.ClickException) -> str:
     text = exc.format_message().removesuffix(".")
     text = text[:1].lower() + text[1:]
     context = getattr(exc, "ctx", None)
-    return f"{text}. See `{context.command_path} --help`" if context is not None else text
+    if context is None:
+        return text
+    return f"{text}{'' if text.endswith('?') else '.'} See `{context.command_path} --help`"
 
 
 class LazyGroup(click.Group):
