@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.flux
 
 def create(path: Path, *words: str) -> dict[str, Any]:
     """What `rainbow-compspec create` writes."""
-    program = shutil.which("rainbow-compspec") or "rainbow-compspec"
+    program = Path(sys.executable).with_name("rainbow-compspec")
     words = (*words, "--cluster-name=blue", f"--simulate={MADE_UP}", "--format=fluxion")
     subprocess.run([program, "create", *words, f"--nodes-output={path}"], check=True)
     graph: dict[str, Any] = json.loads(path.read_text())
