@@ -105,7 +105,7 @@ def test_as_json_there_is_one_object(program: Program) -> None:
     assert child["reason"].startswith("it depends on bad, which ")
     assert "bad: seen" in answer.err
     again = program.run("logs", bad["flux_id"])
-    assert (again.code, again.out) == (0, "seen\n")
+    assert (again.code, again.out) == (0, "seen\n"), again.err
     assert program.run("logs", "fzzzzzzz").code == 1
 
 

@@ -72,9 +72,7 @@ def command(job: str, task: str | None, follow: bool, settings: Settings, output
             assert asked.job.job is not None  # noqa: S101 - asked_records() saw to it
             _show(asked.job.job, task, asked.output, output, follow=follow)
         return
-    with reading(settings) as ledger:
-        named = ledger is not None and bool(ledger.find_named(job, limit=1))
-    if not named and (flux_id := _flux_id(job)) is not None:
+    if (flux_id := _flux_id(job)) is not None and not _is_named(job, settings):
         _of_id(flux_id, settings, output, follow=follow)
         return
     with reading(settings) as ledger:
@@ -118,6 +116,14 @@ def _flux_id(text: str) -> int | None:
         return parse_f58(text)
     except ValueError:
         return None
+
+
+def _is_named(text: str, settings: Settings) -> bool:
+    """Whether a job in the ledger has this name; none has where no daemon ran, as beside `run`."""
+    if not settings.state_dir.exists():
+        return False
+    with reading(settings) as ledger:
+        return ledger is not None and bool(ledger.find_named(text, limit=1))
 
 
 def _say_it_was_silent(task: TaskRow) -> None:
