@@ -8,7 +8,10 @@ LOCK ?= requirements-dev.lock
 # Tests in tiers, by markers (pyproject.toml). Files are shared out to this many processes, which
 # wait more than they work.
 WORKERS ?= 3
-PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# RERUNS=1: a test that fails is run once more, and the summary names it; CI alone asks for it.
+RERUNS ?=
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	$(if $(RERUNS),--reruns $(RERUNS) --rerun-show-tracebacks)
 REAL := flux or rainbow or kubernetes
 ELSEWHERE := browser or minicluster or systemd
 # COVERAGE=1: `make test` says which lines of both packages its own process ran. What only the

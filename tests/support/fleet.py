@@ -18,6 +18,7 @@ from rainbow_agent.fleet import rainbow_config
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.fleet.rainbow_config import RainbowConfig
 from rainbow_agent.jobspec.wire import to_wire
+from support.common import eventually
 
 
 class Fleet:
@@ -34,10 +35,10 @@ class Fleet:
 
     @property
     def credentials(self) -> RainbowConfig:
-        """What the file holds."""
+        """What the file holds. An agent writes it while it does other things: it is waited for."""
+        eventually(self._config.exists, f"{self._config} is there: the cluster registered")
         config = rainbow_config.load(self._config)
-        if config is None:
-            raise AssertionError(f"{self._config} is not there: the cluster did not register")
+        assert config is not None, self._config
         return config
 
     def send(self, *jobs: Mapping[str, Any] | str) -> None:
