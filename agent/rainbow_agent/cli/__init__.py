@@ -73,7 +73,7 @@ SHORT_HELP = {
     "config": "Show the settings in this shell: each value, and where it comes from.",
     "submit": "Submit a job to the fleet: a jobspec, or a plain command after `--`.",
     "wait": "Wait for the end of jobs that were sent from here, and exit as they did.",
-    "inbox": "Make the inbox in which a sender hears of the jobs that they send.",
+    "inbox": "Make an inbox, in which a sender's jobs are reported.",
     "receive": (
         "Show the jobs that are waiting for this cluster in rainbow, without accepting any."
     ),

@@ -83,7 +83,7 @@ def asked_records(handle: str, settings: Settings, stop: Stop) -> Iterator[Asked
     """What the cluster that has a job keeps of it.
 
     Raises:
-        RainbowAgentError: it was not sent from here, or its cluster has told nothing of it.
+        RainbowAgentError: it was not sent from here, or its cluster has not reported it yet.
     """
     from rainbow_agent.fleet.grpc.connect import connect  # noqa: PLC0415 - grpc
     from rainbow_agent.fleet.retry import patiently  # noqa: PLC0415 - stamina
@@ -95,6 +95,6 @@ def asked_records(handle: str, settings: Settings, stop: Stop) -> Iterator[Asked
             (job,) = find_sent(sender.store, [handle], settings)
             if job.job is None:
                 raise RainbowAgentError(
-                    f"nothing was told of {handle} yet: see `rainbow-agent status {handle}`"
+                    f"no report of {handle} yet: see `rainbow-agent status {handle}`"
                 )
             yield AskedRecords(Asker(sender, settings), scheduler, job, stop)

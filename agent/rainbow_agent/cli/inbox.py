@@ -15,7 +15,7 @@ from rainbow_agent.runtime.settings import Settings
 
 @click.group(name="inbox", invoke_without_command=False)
 def command() -> None:
-    """Make the inbox in which a sender hears of the jobs that they send.
+    """Make an inbox, in which a sender's jobs are reported.
 
     Example: rainbow-agent inbox create alice
     """
@@ -36,7 +36,7 @@ def create(name: str, path: Path | None, settings: Settings) -> None:
 
     It takes the registration secret (RAINBOW_SECRET). The inbox is a cluster called inbox-NAME that
     has no node and no core, so that no job fits it. Its file is for one sender: whoever has it
-    reads what is told to them, and takes it away.
+    can read the messages to that sender, and remove them.
 
     Example: rainbow-agent inbox create alice --file alice.yaml
     """

@@ -84,7 +84,7 @@ def command(
 
     JOB is rainbow's id, or REGISTRATION/ID where rainbow used the same id twice (because it lost
     its database). `rainbow-agent explain JOB` tells a job's story. With --sent: the jobs that were
-    sent from here, on all clusters, as they told last.
+    sent from here, on all clusters, as last reported.
 
     Example: rainbow-agent jobs --state active --since 2h -o json
     """

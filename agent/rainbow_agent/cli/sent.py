@@ -92,7 +92,7 @@ def make_inbox(settings: Settings, scheduler: Scheduler) -> InboxAccess:
 
 
 def _own_name() -> str:
-    """Who sends, from where, and something that nobody else has."""
+    """The user, the host, and random characters that make the name unique."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError, ImportError):

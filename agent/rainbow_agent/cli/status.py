@@ -56,7 +56,7 @@ def command(
     The first word is starting, working, idle, draining, degraded or stopped. Then comes what is
     wrong, and since when. Exits with status 0 if the daemon is running, and with 1 if not; with
     --check with 1 also if it is starting or degraded. With HANDLE: a job that was sent from here,
-    as its cluster told last.
+    as last reported by its cluster.
 
     Example: rainbow-agent status -o json
     """

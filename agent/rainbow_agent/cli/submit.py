@@ -186,7 +186,7 @@ def _selection(
     said = [option for option, value in given.items() if value]
     if len(said) > 1:
         raise UsageError(f"{' and '.join(said)} both say where the job goes; give one of them")
-    # `random` is what the file has where nobody chose anything; the server's own may be another.
+    # The file says `random` unless it was edited; the server's own default may be another.
     own = config.selection if config and config.selection != "random" else ""
     algorithm = select or ("" if said else own)
     options = config.selection_options if config and algorithm == own else {}

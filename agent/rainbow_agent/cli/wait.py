@@ -143,9 +143,9 @@ class _Waiting:
         return news
 
     def _ask_again(self, scheduler: Scheduler) -> None:
-        """What was told may be gone: taken by another copy of the folder, or rainbow lost it.
+        """Messages may be gone: taken by another copy of the folder, or lost by rainbow.
 
-        So jobs of which nothing was heard for long are asked about, a few at a time.
+        So jobs without a message for long are asked about, a few at a time.
         """
         now = self._clock.monotonic()
         due = [

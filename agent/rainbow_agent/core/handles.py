@@ -23,7 +23,7 @@ class Handle:
     token: str = field(repr=False)  # submits to it
     verify: bytes  # Ed25519, public: what asks is signed with its other half
     seal: bytes  # X25519, public: answers are sealed for its other half
-    nonce: bytes = field(repr=False)  # what is told is authenticated with it
+    nonce: bytes = field(repr=False)  # messages about the job are authenticated with it
     keep: int  # seconds after the job's end for which it is worth telling
 
 

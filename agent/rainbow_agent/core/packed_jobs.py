@@ -8,7 +8,7 @@ from typing import Any, Final
 from rainbow_agent.core.model import JobKey, JobRow, TaskKey, TaskKind, TaskRow
 from rainbow_agent.core.states import JobState, TaskState
 
-#: Tasks that are told of one job: the first of its plan.
+#: Tasks in a message about one job: the first of its plan.
 MAX_TASKS: Final = 1000
 
 

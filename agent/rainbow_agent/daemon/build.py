@@ -102,7 +102,7 @@ class _Assembly:
         self._builder, self._settings, self._telemetry = builder, settings, builder.telemetry
         self._ledger, self._stop, self._clock = ledger, stop, SystemClock()
         self._wake, self._main = stop.wake_event(), builder.telemetry.loop("main", stop)
-        # What a stop cancels is heard of by the journal's thread, which therefore ends later.
+        # The end of what a stop cancels comes to the journal's thread, which therefore ends later.
         self._journal_stop = Stop() if settings.on_stop == "cancel" else stop
         self._open_ledger = partial(SqliteLedger.open, settings.ledger_path)
         self._open_workload = opener(builder.choice, settings, stop)

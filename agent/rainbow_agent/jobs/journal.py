@@ -202,7 +202,7 @@ class JournalFollower:
                 self._write_history(ledger, news)
                 return
         except WorkloadUnavailable:
-            # If the instance is replaced, no other history has what was heard of it.
+            # If the instance is replaced, no other history has this news of it.
             self._write_history(ledger, news)
             raise
         self._adopt(ledger, finds)
@@ -225,7 +225,7 @@ class JournalFollower:
         )
 
     def _write_history(self, ledger: Followed, news: list[TaskChange]) -> int:
-        """Write what was heard of tasks that are not over, and drop the rest from `news`.
+        """Write the news of tasks that are not over, and drop the rest from `news`.
 
         Returns:
             How many tasks are not over.

@@ -1,4 +1,4 @@
-"""What was heard of the workload manager and is not in the ledger yet: that cannot be written now.
+"""News of the workload manager that is not in the ledger yet, which cannot be written now.
 
 If the workload manager is replaced meanwhile, no other history has it.
 """

@@ -1,6 +1,6 @@
 """What is said of a task that another one kept from running, in the names of tasks. Pure.
 
-Flux and the local workload manager name jobs by their ids, which nobody has written anywhere.
+Flux and the local workload manager name jobs by their ids, which are in no jobspec.
 """
 
 from __future__ import annotations
@@ -34,6 +34,6 @@ def in_names(reason: str | None, job: JobRow) -> str | None:
         if task.flux_id is None or task.group is not None:
             continue
         if words & {str(task.flux_id), f58(task.flux_id)} and task.state is not TaskState.COMPLETED:
-            end = _ENDS.get(task.state, "did not complete")  # its own end may be heard of later
+            end = _ENDS.get(task.state, "did not complete")  # its own end may come later
             return f"it depends on {task.key.task}, which {end}"
     return reason

@@ -33,7 +33,7 @@ from rainbow_agent.storage.ledger_paging import LedgerPages
 from rainbow_agent.storage.ledger_watch import LedgerWatch
 from rainbow_agent.workload.choose import Choice, open_records
 
-#: Conditions under which a job cannot be taken or does not start, the first to be told first.
+#: Conditions under which a job cannot be taken or does not start, the worst first.
 _OBSTACLES = (
     ConditionName.WORKLOAD_TAKES_NO_JOBS,
     ConditionName.QUEUE_DISABLED,

@@ -32,22 +32,22 @@ def is_over(sent: SentJob) -> bool:
 
 
 def why_silent(sent: SentJob, now: float, cluster_heard: float | None) -> str:
-    """What is known of a cluster that has told nothing of a job.
+    """What is known of a cluster that has sent no message about a job.
 
     Args:
         sent: the job.
         now: epoch seconds.
-        cluster_heard: when the cluster told something of another job last; None: never.
+        cluster_heard: when its last message about another job came; None: never.
     """
     if sent.cluster is None:
         return "SubmitJob was not answered: it is not known whether rainbow took the job"
-    since = f"nothing was told of the job in the {ago(max(now - sent.at, 0.0))} since it was sent"
+    since = f"no message about the job in the {ago(max(now - sent.at, 0.0))} since it was sent"
     if cluster_heard is None:
-        known = "no agent there has ever told this sender anything: it may run another program"
+        known = "this sender never had a message from it: it may run another program"
     else:
         age = ago(max(now - cluster_heard, 0.0))
         known = (
-            f"its agent told something of another job {age} ago: it may be down, or take no jobs"
+            f"the last one about another job came {age} ago: its agent may be down, or take no jobs"
         )
     return f"cluster {sent.cluster} does not report back: {since}; {known}"
 

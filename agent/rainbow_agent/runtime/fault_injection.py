@@ -67,7 +67,7 @@ class CrashPoint(str, Enum):
     REPORT_MADE = "report-made"  # a report with the job's end is made, not sent
     REPORTED = "reported"  # rainbow took it, the ledger does not know
     REPORT_NOTED = "report-noted"  # the ledger knows it: the last step of a job
-    # Its sender is told how it is, where it has a handle.
+    # Its sender gets a message, if it has a handle.
     NEWS_MADE = "news-made"  # a message with its state is made, not sent
     NEWS_TOLD = "news-told"  # rainbow has it in the inbox's list, the ledger does not know
     NEWS_NOTED = "news-noted"  # the ledger knows it

@@ -86,12 +86,12 @@ class Settings:
     reply_within: float = _setting(
         parsing.seconds,
         60.0,
-        "seconds until a cluster that tells nothing of a job is called silent",
+        "seconds without a message about a job until its cluster is called silent",
     )
     keep_news: float = _setting(
         parsing.age,
         7 * 86400.0,
-        "how long after its end a job's sender is told of it: 7d, 12h, 30m",
+        "how long after a job's end messages about it are sent: 7d, 12h, 30m",
     )
     poll_min: float = _setting(parsing.seconds, 0.25, "seconds between polls while there is work")
     poll_max: float = _setting(parsing.seconds, 5.0, "seconds between polls when idle")

@@ -93,7 +93,7 @@ class LedgerAsked(LedgerPart):
             return bool(db.execute(_COUNT, (counter, handle, counter)).rowcount)
 
     def tell_again(self, key: JobKey) -> None:
-        """The job's sender is told its state, also if they were told before."""
+        """Send the job's state to its sender, even if that was done before."""
         with self._connection.write() as db:
             db.execute(_AGAIN, (key.registration, key.id))
 

@@ -1,4 +1,4 @@
-"""Handles: which jobs have one, and what their senders were told of them."""
+"""Handles: which jobs have one, and which of their states were sent to the senders."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Untold:
 
     job: JobRow
     handle: Handle
-    turn: int  # of the last state that was told
+    turn: int  # of the last state that was sent
 
 
 class LedgerHandles(LedgerPart):
@@ -71,7 +71,7 @@ class LedgerHandles(LedgerPart):
             return found
 
     def mark_told(self, told: Sequence[tuple[JobKey, str, int]]) -> None:
-        """Senders know these states: job, state, and the turn under which it was told."""
+        """Senders know these states: job, state, and the turn under which it was sent."""
         if not told:
             return
         with self._connection.write() as db:

@@ -31,12 +31,12 @@ CREATE TABLE sent (
     nonce BLOB NOT NULL,
     at REAL NOT NULL,
     cluster TEXT, -- NULL: SubmitJob was not answered
-    heard REAL, -- when its cluster told something of it last, by the clock here
-    turn INTEGER NOT NULL DEFAULT 0, -- of the last state that was told
+    heard REAL, -- when its cluster's last message about it came, by the clock here
+    turn INTEGER NOT NULL DEFAULT 0, -- of the last state that was sent
     job TEXT, -- that state: core/packed_jobs.py
     counter INTEGER NOT NULL DEFAULT 0 -- of the last thing that was asked
 );
--- When a cluster's agent told anything last.
+-- When the last message of a cluster's agent came.
 CREATE TABLE cluster (name TEXT PRIMARY KEY, heard REAL NOT NULL) WITHOUT ROWID;
 """,
     """
@@ -50,7 +50,7 @@ CREATE TABLE answer (
 );
 """,
 )
-#: Seconds for which an answer that nobody reads is kept.
+#: Seconds for which an answer that is not read is kept.
 _KEEP_ANSWERS_S: Final = 3600.0
 _COLUMNS: Final = "handle, name, host, nonce, at, cluster, heard, turn, job"
 
@@ -65,10 +65,10 @@ class SentJob:
     nonce: bytes = field(repr=False)
     at: float  # epoch seconds
     cluster: str | None  # None: it is not known whether, or to which cluster, it went
-    heard: float | None  # epoch seconds: when its cluster told something of it last
+    heard: float | None  # epoch seconds: when its cluster's last message about it came
     turn: int
-    job: JobRow | None  # None: nothing was told
-    hidden_tasks: int = 0  # that the job has and that are not told
+    job: JobRow | None  # None: no message about it came
+    hidden_tasks: int = 0  # that the job has and that are in no message
 
 
 class SentStore:
@@ -129,9 +129,9 @@ class SentStore:
             db.execute("DELETE FROM sent WHERE handle = ?", (handle,))
 
     def hear(self, handle: str, by: str, turn: int, job: dict[str, Any], at: float) -> bool:
-        """Keep what a cluster told of a job; False where it is older than what is known.
+        """Keep a cluster's message about a job; False where it is older than what is known.
 
-        Also False where it is of another registration than what was told first: one job has one.
+        Also False where it is of another registration than the first message: one job has one.
         """
         with self._writing() as db:
             known = self._one(db, handle)
@@ -155,7 +155,7 @@ class SentStore:
         return counter
 
     def put_answer(self, handle: str, counter: int, body: bytes, at: float) -> None:
-        """Keep what a cluster answered; what nobody read for an hour is removed."""
+        """Keep what a cluster answered; what was not read for an hour is removed."""
         with self._writing() as db:
             db.execute("DELETE FROM answer WHERE at < ?", (at - _KEEP_ANSWERS_S,))
             values = (handle, counter, at, body)
@@ -183,7 +183,7 @@ class SentStore:
         return [_sent(row) for row in reversed(rows)]
 
     def cluster_heard(self, cluster: str) -> float | None:
-        """When any job's state was told by this cluster last, epoch seconds; None: never."""
+        """When this cluster's last message about any job came, epoch seconds; None: never."""
         with self._reading() as db:
             row = db.execute("SELECT heard FROM cluster WHERE name = ?", (cluster,)).fetchone()
         return row[0] if row else None

@@ -1,7 +1,7 @@
 """From the ledger to the inboxes of those who sent jobs: a thread that tells them of each change.
 
 Each message has all of a job's state, so only the last one counts: one that is sent again after a
-crash, or comes late, changes nothing. What could not be told stays in the ledger and is told later.
+crash, or comes late, changes nothing. What could not be sent stays in the ledger and is sent later.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Messenger:
         session: this cluster's; None while it has none, or while others may own it.
         open_scheduler: opens the thread's connection to rainbow.
         open_ledger: opens the thread's ledger.
-        keep: seconds after a job's end for which its sender is told of it at most.
+        keep: seconds after a job's end for which messages about it are sent, at most.
         answer: makes the answer to what a sender asks of a job.
         clock: for the times.
         stop: ends it.
@@ -83,7 +83,7 @@ class Messenger:
         self._changed = threading.Event()
         self._denied: dict[str, str] = {}  # what was last said of an inbox that takes nothing
         self._closed: dict[str, float] = {}  # inboxes that take nothing: when to try again
-        #: Set while all that can be told was told.
+        #: Set while all that can be sent was sent.
         self.flushed = threading.Event()
 
     def changed(self) -> None:
@@ -123,7 +123,7 @@ class Messenger:
             ledger.close()
 
     def tell_last(self) -> None:
-        """Tell once more, after all other threads ended; what cannot be told is told later."""
+        """Send once more, after all other threads ended; what cannot be sent is sent later."""
         try:
             ledger, scheduler = self._open_ledger(), self._open_scheduler()
             try:
@@ -133,7 +133,7 @@ class Messenger:
                 scheduler.close()
                 ledger.close()
         except (LedgerError, Transient, Refused) as exc:
-            log.warning("Not all senders of jobs were told; the next start does: %s", exc)
+            log.warning("Messages to senders of jobs are left for the next start: %s", exc)
 
     def tell(self, ledger: HandleNews, scheduler: Scheduler) -> bool:
         """Tell what is not told; whether there may be more at once.
@@ -189,7 +189,7 @@ class Messenger:
         )
 
     def _portions(self, inbox: str, cluster: str, jobs: Sequence[Untold]) -> list[_Row]:
-        """What an inbox is told of jobs, as rows, and what is noted of each once it is sent."""
+        """An inbox's messages about jobs, as rows, and what is noted of each once it is sent."""
         at = self._clock.now()
         # Never less than before, also where the ledger was put back to an older copy.
         turns = [max(each.turn + 1, int(at * 1000)) for each in jobs]
@@ -222,7 +222,7 @@ class Messenger:
         """The inbox is gone, or was made anew: its jobs run as all others do."""
         if self._denied.get(inbox) != str(exc):
             log.warning(
-                "Nothing can be told to %s; it is tried again, until the sender's time is over: %s",
+                "Messages to %s are refused; they are sent again until they are too old: %s",
                 inbox,
                 exc,
                 extra={"action": "inbox_denied", "inbox": inbox},

@@ -29,7 +29,7 @@ CANCEL: Final = "cancel"
 STATE: Final = "state"
 EXPLAIN: Final = "explain"
 LOGS: Final = "logs"
-#: Of these, what is answered; what comes of the others is told as the job's state.
+#: Of these, what is answered; the others show in the job's state.
 _ANSWERED: Final = frozenset({EXPLAIN, LOGS})
 _KNOWN: Final = frozenset({CANCEL, STATE, *_ANSWERED})
 #: Seconds for which a question waits for its job to come.

@@ -1,4 +1,4 @@
-"""The sender's side: handles for the jobs that are sent, and what is told of them."""
+"""The sender's side: handles for the jobs that are sent, and the messages about them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Sender:
             document: the jobspec.
             name: the job's.
             public: the sender's keys.
-            keep: seconds after its end for which the sender wants to be told of it.
+            keep: seconds after its end for which the sender wants messages about it.
 
         Returns:
             The handle, and the jobspec to send.

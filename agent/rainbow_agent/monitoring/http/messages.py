@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rainbow_agent.monitoring.http.peer import NOBODY, Peer
+from rainbow_agent.monitoring.http.peer import UNKNOWN_PEER, Peer
 
 #: Nothing from elsewhere, no frames, no forms; data only from here. The page adds the digests of
 #: its own style and script.
@@ -34,7 +34,7 @@ class HttpRequest:
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     accept: str = ""
     host: str = ""  # the Host header
-    peer: Peer = NOBODY
+    peer: Peer = UNKNOWN_PEER
 
     def first(self, name: str, default: str = "") -> str:
         """The first value of a parameter."""

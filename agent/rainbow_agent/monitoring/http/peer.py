@@ -30,8 +30,8 @@ class Peer:
     server_port: int
 
 
-#: In no line of the tables.
-NOBODY: Final = Peer("", 0, 0)
+#: In no line of the tables: the owner of no process.
+UNKNOWN_PEER: Final = Peer("", 0, 0)
 
 
 def is_owner(peer: Peer, *, tables: Sequence[Path] = _TABLES, uid: int | None = None) -> bool:
@@ -57,7 +57,7 @@ def _users(peer: Peer, tables: Sequence[Path]) -> Iterator[int]:
         try:
             lines = table.read_text(encoding="ascii").splitlines()[1:]
         except OSError:
-            continue  # no IPv6 here, or no /proc: then nobody is known
+            continue  # no IPv6 here, or no /proc: then no user is found
         for line in lines:
             _, local, remote, state, _, _, _, user, *_ = line.split()
             ports = _port(local), _port(remote)

@@ -100,8 +100,8 @@ class FluxRecords:
     def tail(self, flux_id: int, size: int) -> OutputTail:
         """See ports.Records.
 
-        Flux has no call for the end of an eventlog, and tells how long one is to nobody: all of
-        it is read, event by event, and what is too old is dropped at once.
+        Flux has no call for the end of an eventlog, and none for its length: all of it is read,
+        event by event, and what is too old is dropped at once.
         """
         names = {event.name for event in self.eventlog(flux_id)}
         if "start" not in names:

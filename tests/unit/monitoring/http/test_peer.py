@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.monitoring.http.peer import NOBODY, Peer, is_owner
+from rainbow_agent.monitoring.http.peer import UNKNOWN_PEER, Peer, is_owner
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  ...\n"
 
@@ -87,4 +87,4 @@ def test_who_is_not_known_is_not_the_owner(tmp_path: Path) -> None:
     """Without tables, from another machine, or over no connection at all."""
     assert not is_owner(OURS, tables=[tmp_path / "none"], uid=os.geteuid())
     assert not is_owner(Peer("192.0.2.7", 5000, 8788))
-    assert not is_owner(NOBODY)
+    assert not is_owner(UNKNOWN_PEER)
