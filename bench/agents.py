@@ -92,6 +92,20 @@ class AgentProcess:
         times = self.usage.cpu_times()
         return float(times.user + times.system)
 
+    @contextmanager
+    def profiled(self, to: Path | None) -> Iterator[None]:
+        """Sampled by py-spy meanwhile, all threads, into a flame graph; nothing without a file."""
+        if to is None:
+            yield
+            return
+        command = ["py-spy", "record", "--threads", "--pid", str(self._process.pid)]
+        sampler = subprocess.Popen([*command, "--output", str(to)], stdout=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            sampler.send_signal(signal.SIGINT)  # it writes then
+            sampler.wait(_TIMEOUT_S)
+
     def end(self) -> None:
         """SIGTERM, and SIGKILL if that does not help."""
         self._process.send_signal(signal.SIGCONT)
@@ -116,9 +130,9 @@ class AgentProcess:
 def running_agent(environ: Mapping[str, str], state_dir: Path) -> Iterator[AgentProcess]:
     """The installed agent, ended with the block by its process id."""
     state_dir.mkdir(mode=0o700, exist_ok=True)
-    log = state_dir / "agent.log"
+    log = state_dir.with_name(f"{state_dir.name}.log")  # agent.log in it is the program's own
     started = time.time()
-    with log.open("wb") as out:
+    with log.open("ab") as out:
         process = subprocess.Popen(
             [str(PROGRAM), "start"],
             env={**environ, "RAINBOW_STATE_DIR": str(state_dir), "RAINBOW_LOG_FORMAT": "json"},

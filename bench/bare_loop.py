@@ -1,16 +1,18 @@
 """The fastest that the workload manager's own way takes jobs: a program of its own.
 
-    python -m bench.bare_loop JOBS same|differing|chain [LOCAL_FOLDER]
+    python -m bench.bare_loop JOBS same|differing|chain [--unvalidated | --local FOLDER]
 
 Submits jobs in one go, with what the agent would send, and prints how many a second. With Flux:
-`submit_async` for all, then `get_id` of all, in the instance of FLUX_URI. With a folder: the
-client of the local workload manager that runs there. One jobspec for all is made beforehand; of
-those that differ each is made in its turn, the environment and all. In a chain each job waits for
-the one before, whose id it has to know.
+`submit_async` for all, then `get_id` of all, in the instance of FLUX_URI; unvalidated: with the
+flag by which the agent spares Flux the check of one of many copies (FLUX_JOB_NOVALIDATE). With a
+folder: the client of the local workload manager that runs there. One jobspec for all is made
+beforehand; of those that differ each is made in its turn, the environment and all. In a chain each
+job waits for the one before, whose id it has to know.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -43,14 +45,23 @@ _WARM_UP = 200
 
 def main(arguments: list[str]) -> None:
     """Warm up, then measure."""
-    jobs, kind, *folder = arguments
-    chained = kind == "chain"
-    run = local_loop(Path(folder[0]), chained=chained) if folder else flux_loop(chained=chained)
-    make = differing() if kind == "differing" else same()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("jobs", type=int)
+    parser.add_argument("kind", choices=("same", "differing", "chain"))
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--unvalidated", action="store_true")
+    how.add_argument("--local", type=Path)
+    options = parser.parse_args(arguments)
+    chained = options.kind == "chain"
+    if options.local:
+        run = local_loop(options.local, chained=chained)
+    else:
+        run = flux_loop(chained=chained, validated=not options.unvalidated)
+    make = differing() if options.kind == "differing" else same()
     run(make, _WARM_UP if not chained else 1)
     began = time.perf_counter()
-    run(make, int(jobs))
-    print(int(jobs) / (time.perf_counter() - began))
+    run(make, options.jobs)
+    print(options.jobs / (time.perf_counter() - began))
 
 
 def same() -> Make:
@@ -73,7 +84,7 @@ def differing() -> Make:
     return make
 
 
-def flux_loop(*, chained: bool = False) -> Run:
+def flux_loop(*, chained: bool = False, validated: bool = True) -> Run:
     """As Flux's own Python bindings do it."""
     bindings = flux_bindings.load()  # makes libflux-core known to the loader
     sys.path.append(str(bindings.folder))  # those of the Flux install are outside any environment
@@ -83,7 +94,10 @@ def flux_loop(*, chained: bool = False) -> Run:
     handle = flux.Flux()
 
     def run(make: Make, jobs: int) -> None:
-        futures = [flux.job.submit_async(handle, make(number)[1]) for number in range(jobs)]
+        futures = [
+            flux.job.submit_async(handle, make(number)[1], novalidate=not validated)
+            for number in range(jobs)
+        ]
         for future in futures:
             future.get_id()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -45,7 +45,7 @@ class Figure:
 
 _HEADER = ("FIGURE", "VALUE", "GOAL", "", "SPREAD", "OTHERS", "LOAD", "NOTE")
 #: Of the columns: lines are printed as they are measured, before the widest is known.
-_WIDTHS = (51, 12, 14, 6, 15, 6, 5, 0)
+_WIDTHS = (66, 12, 14, 6, 15, 6, 5, 0)
 
 
 def header() -> str:
@@ -56,6 +56,20 @@ def header() -> str:
 def line(figure: Figure) -> str:
     """A figure as a line, a column each for value, goal, verdict, spread and others."""
     return _line(_row(figure))
+
+
+def compared(figure: Figure, earlier: Mapping[str, float]) -> Figure:
+    """The figure with what it was before in its note; unchanged where it was not measured then.
+
+    Args:
+        figure: as it is now.
+        earlier: values by the names of figures.
+    """
+    before = earlier.get(figure.name)
+    if not before:
+        return figure
+    was = f"was {short(before)}: x{figure.value / before:.2f}"
+    return replace(figure, note=f"{figure.note}; {was}" if figure.note else was)
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Every figure that the project promises, measured on this machine.
 
-    python bench/run.py [--only NAME] [--quick]
+    python bench/run.py [--only NAME] [--quick] [--against FILE] [--profile FILE]
 
 Over real rainbow and real Flux where they are on PATH, over the embedded parts otherwise; it says
 which. Prints each figure when it is measured, and writes bench/results/latest.json at once. A slow
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -58,7 +59,16 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="a look in two minutes: few and short rounds"
     )
+    parser.add_argument(
+        "--against", type=Path, help="what an earlier run wrote: each figure says what it was then"
+    )
+    parser.add_argument(
+        "--profile", type=Path, help="flame graph of the agent under load (SVG); wants py-spy"
+    )
     options = parser.parse_args()
+    if options.profile and not shutil.which("py-spy"):
+        parser.error("--profile: there is no py-spy on PATH (pip install py-spy)")
+    earlier = values(options.against) if options.against else {}
     names = [options.only] if options.only else list(MEASURES)
     facts = machine.facts()
     print(
@@ -68,19 +78,25 @@ def main() -> None:
     began, found = time.time(), list[Figure]()
     print(figures.header(), flush=True)
     for name in names:
-        with open_site(quick=options.quick) as site:
-            for figure in MEASURES[name](site):
+        with open_site(quick=options.quick, profile=options.profile) as site:
+            for measured in MEASURES[name](site):
+                figure = figures.compared(measured, earlier)
                 found.append(figure)
                 print(figures.line(figure), flush=True)
                 write({"at": began, "quick": options.quick, "machine": facts}, found)
     print(f"{RESULTS.relative_to(ROOT)} has all values; {time.time() - began:.0f} s")
 
 
+def values(path: Path) -> dict[str, float]:
+    """What an earlier run measured, by the names of its figures."""
+    return {each["name"]: each["value"] for each in json.loads(path.read_text())["figures"]}
+
+
 def write(report: dict[str, Any], found: Sequence[Figure]) -> None:
     """What was measured so far: a run that is ended has not been for nothing."""
     RESULTS.parent.mkdir(exist_ok=True)
-    values = [figure.as_json() for figure in found]
-    RESULTS.write_text(json.dumps({**report, "figures": values}, indent=2) + "\n")
+    rows = [figure.as_json() for figure in found]
+    RESULTS.write_text(json.dumps({**report, "figures": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

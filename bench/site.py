@@ -45,6 +45,7 @@ class Site:
     host: str  # of the scheduler
     flux: PrivateFlux | None  # None: the local workload manager, one for each agent
     environ: Mapping[str, str]  # for agents
+    profile: Path | None = None  # where a flame graph of the agent under load goes
     quick: bool = False  # fewer, shorter rounds: figures to look at, not to compare
 
     def pick(self, whole: _T, quick: _T) -> _T:
@@ -83,7 +84,7 @@ class Site:
 
 
 @contextmanager
-def open_site(*, quick: bool = False) -> Iterator[Site]:
+def open_site(*, quick: bool = False, profile: Path | None = None) -> Iterator[Site]:
     """The real parts where they are on PATH, the embedded ones otherwise; all on loopback."""
     kind = SchedulerKind.REAL if shutil.which(REAL_PROGRAM) else SchedulerKind.EMBEDDED
     with ExitStack() as stack:
@@ -103,4 +104,4 @@ def open_site(*, quick: bool = False) -> Iterator[Site]:
             "RAINBOW_SECRET": _SECRET,
             "RAINBOW_WORKLOAD": "flux" if flux else "local",
         }
-        yield Site(folder, server.host, flux, environ, quick)
+        yield Site(folder, server.host, flux, environ, profile, quick)

@@ -51,9 +51,10 @@ WAYS = (
 
 @dataclass(frozen=True)
 class Round:
-    """The bare loop and the agent, one after the other; jobs per second."""
+    """The bare loops and the agent, one after the other; jobs per second."""
 
     bare: float
+    unvalidated: float | None  # the bare loop with the agent's flags; none over local parts
     ours: float
     others: float  # the larger share that others used of the machine meanwhile
 
@@ -66,13 +67,17 @@ def measure(site: Site) -> Iterator[Figure]:
         agent.wait_for("registered")
         agent.wait_for("journal_caught_up")
         _round(site, agent, jobs, ways[0])  # warms up
-        for way in ways:
-            load = machine.load()
-            yield from summary(way.name, list(_rounds(site, agent, jobs, way)), load)
+        with agent.profiled(site.profile):
+            for way in ways:
+                load = machine.load()
+                yield from summary(way.name, list(_rounds(site, agent, jobs, way)), load)
 
 
 def summary(what: str, rounds: list[Round], load: float) -> list[Figure]:
-    """Medians of the quiet rounds: the agent's rate, the bare loop's, the one over the other."""
+    """Medians of the quiet rounds: the agent's rate, the bare loops', the one over the other.
+
+    The ratios are taken round by round: what slows the machine for a while slows both.
+    """
     quiet = [each for each in rounds if each.others <= QUIET]
     chosen = quiet if len(quiet) >= MIN_ROUNDS else rounds
     others = statistics.median(each.others for each in chosen)
@@ -90,11 +95,20 @@ def summary(what: str, rounds: list[Round], load: float) -> list[Figure]:
             note=f"{len(quiet)} of {len(rounds)} rounds were quiet",
         )
 
-    return [
+    found = [
         figure("jobs through the agent", [each.ours for each in chosen], "jobs/s", 250.0),
         figure("bare submit loop", [each.bare for each in chosen], "jobs/s", None),
         figure("agent / bare loop", [each.ours / each.bare for each in chosen], "", 0.8),
     ]
+    flags = [(each.ours, each.unvalidated) for each in chosen if each.unvalidated is not None]
+    if flags:
+        rates = [rate for _, rate in flags]
+        ratios = [ours / rate for ours, rate in flags]
+        found += [
+            figure("bare submit loop, unvalidated", rates, "jobs/s", None),
+            figure("agent / bare loop, flag for flag", ratios, "", 0.8),
+        ]
+    return found
 
 
 def _rounds(site: Site, agent: AgentProcess, jobs: int, way: Way) -> Iterator[Round]:
@@ -108,15 +122,19 @@ def _rounds(site: Site, agent: AgentProcess, jobs: int, way: Way) -> Iterator[Ro
 
 
 def _round(site: Site, agent: AgentProcess, jobs: int, way: Way) -> Round:
-    with _held(site, agent, running=way.running):
-        others = machine.Others()
-        bare, first = bare_rate(site, agent, jobs, way.kind), others.share()
+    rates, shares = [], []
+    for unvalidated in (False, True) if site.flux else (False,):
+        with _held(site, agent, running=way.running):
+            others = machine.Others()
+            rates.append(bare_rate(site, agent, jobs, way.kind, unvalidated=unvalidated))
+            shares.append(others.share())
     with _held(site, agent, running=way.running):
         site.offer(agent, jobs, differing=way.differing)
         bare_rate(site, agent, 1, way.kind)  # its warming-up serves the agent as well
         others = machine.Others()
-        ours, second = _our_rate(agent, jobs), others.share()
-    return Round(bare, ours, max(first, second))
+        ours = _our_rate(agent, jobs)
+        shares.append(others.share())
+    return Round(rates[0], rates[1] if len(rates) > 1 else None, ours, max(shares))
 
 
 @contextmanager
@@ -136,11 +154,15 @@ def _held(site: Site, agent: AgentProcess, *, running: bool) -> Iterator[None]:
         agent.wait_idle()
 
 
-def bare_rate(site: Site, agent: AgentProcess, jobs: int, kind: str) -> float:
+def bare_rate(
+    site: Site, agent: AgentProcess, jobs: int, kind: str, *, unvalidated: bool = False
+) -> float:
     """Jobs per second of the bare loop (bare_loop.py), which makes jobs of this kind."""
-    place = [] if site.flux else [str(agent.state_dir / "workload")]
+    how = ["--unvalidated"] if unvalidated else []
+    if not site.flux:
+        how = ["--local", str(agent.state_dir / "workload")]
     done = subprocess.run(
-        [sys.executable, "-m", "bench.bare_loop", str(jobs), kind, *place],
+        [sys.executable, "-m", "bench.bare_loop", str(jobs), kind, *how],
         cwd=_ROOT,
         env=dict(site.environ),
         stdout=subprocess.PIPE,

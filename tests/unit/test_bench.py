@@ -60,6 +60,7 @@ def test_a_short_number_is_within_a_hundredth_of_the_value(value: float) -> None
         st.builds(
             throughput.Round,
             bare=st.floats(100, 1000),
+            unvalidated=st.none(),
             ours=st.floats(100, 1000),
             others=st.floats(0, 1),
         ),
@@ -75,6 +76,22 @@ def test_a_rate_is_of_quiet_rounds_where_there_are_enough(rounds: list[Any]) -> 
     assert bare.goal is None
     assert ratio.values == tuple(each.ours / each.bare for each in chosen)
     assert ours.note == f"{len(quiet)} of {len(rounds)} rounds were quiet"
+
+
+def test_a_ratio_is_taken_round_by_round_and_also_flag_for_flag() -> None:
+    """A minute in which everything is slow changes no ratio."""
+    rounds = [throughput.Round(1000, 2000, 800, 0.0), throughput.Round(100, 200, 80, 0.0)]
+    names = {each.name: each for each in throughput.summary("running", rounds, 0.0)}
+    assert names["agent / bare loop, running"].values == (0.8, 0.8)
+    assert names["agent / bare loop, flag for flag, running"].values == (0.4, 0.4)
+    assert names["bare submit loop, unvalidated, running"].value == 1100
+
+
+def test_a_figure_says_what_it_was_in_an_earlier_run() -> None:
+    """And one that was not measured then says nothing."""
+    figure = figures.Figure("start", 0.5, "s", note="5 starts")
+    assert figures.compared(figure, {"start": 0.4}).note == "5 starts; was 0.4: x1.25"
+    assert figures.compared(figure, {"idle": 0.4}) == figure
 
 
 def test_figures_can_be_written_as_json() -> None:
