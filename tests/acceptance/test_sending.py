@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from rainbow_agent.core.states import JobState
+from rainbow_agent.fleet.messages import rows
 from support.common import eventually
 from support.desk import Desk
 from support.servers import SchedulerKind
@@ -128,6 +131,33 @@ def test_a_cluster_that_does_not_report_back_is_called_so(desk: Desk) -> None:
         eventually(
             lambda: desk.sender.show("status", handle)[0]["state"] == "completed", "it is told"
         )
+
+
+def test_rows_that_wait_for_a_sender_are_bounded(desk: Desk) -> None:
+    """The last states are told when they have taken what was there, which is said by itself."""
+    desk.make_inbox()
+    with desk.site.program.background("start"):
+        handle = desk.submit("sh", "-c", "while [ ! -e gate ]; do sleep 0.1; done")
+        eventually(
+            lambda: desk.sender.show("status", handle)[0]["state"] == "running", "the job runs"
+        )
+        with closing(sqlite3.connect(desk.site.program.state_dir / "ledger.sqlite")) as db:
+            ((inbox, verify),) = db.execute("SELECT inbox, verify FROM handle").fetchall()
+            row = (inbox, verify, 1, 1, time.time())
+            some = [row] * (rows.MAX_UNREAD - 3)
+            db.executemany(
+                "INSERT INTO unread (inbox, verify, turn, size, at) VALUES (?, ?, ?, ?, ?)", some
+            )
+            db.commit()
+        others = [desk.submit("true") for _ in range(3)]
+        eventually(
+            lambda: [row.state for row in desk.site.program.rows()].count(JobState.COMPLETED) == 3,
+            "the others are over",
+        )
+        (desk.site.program.folder / "gate").touch()
+        desk.site.program.await_end(4)
+        assert desk.rows_in_inbox() <= 3
+        assert desk.sender.run("wait", handle, *others).code == 0
 
 
 def test_a_job_that_was_not_sent_has_no_handle(desk: Desk) -> None:

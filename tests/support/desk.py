@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
+from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_agent.fleet.messages.sender_files import load_inbox
 from support.program import Program
 from support.site import Site
 
@@ -22,6 +25,13 @@ class Desk:
         answer = self.sender.run("inbox", "create", "alice", secret=self.site.scheduler.secret)
         assert answer.code == 0, answer
         return self.sender.folder / ".local" / "state" / "rainbow-agent" / "inbox.yaml"
+
+    def rows_in_inbox(self) -> int:
+        """How many rows wait there."""
+        inbox = load_inbox(next(self.sender.folder.rglob("inbox.yaml")))
+        assert inbox is not None
+        with closing(RainbowScheduler(inbox.host)) as scheduler:
+            return len(scheduler.receive(inbox.name, inbox.secret, 0))
 
     def submit(self, *command: str) -> str:
         """Submit a command; its handle."""

@@ -54,7 +54,13 @@ def make_job(
 
 
 def state_part(
-    handle: Handle, job: JobRow, turn: int, *, by: str = CLUSTER, nonce: bytes | None = None
+    handle: Handle,
+    job: JobRow,
+    turn: int,
+    *,
+    by: str = CLUSTER,
+    nonce: bytes | None = None,
+    unread: int = 1,
 ) -> rows.Part:
     """What an agent tells of a job.
 
@@ -64,8 +70,9 @@ def state_part(
         turn: of this message.
         by: the cluster that tells it.
         nonce: with another than the job's, it is forged.
+        unread: rows of which the cluster does not know whether they were read.
     """
-    body = rows.pack({"turn": turn, "at": 5.0, "job": pack_job(job)})
+    body = rows.pack({"turn": turn, "at": 5.0, "unread": unread, "job": pack_job(job)})
     signed = rows.signed(handle.inbox, by, rows.Kind.STATE, handle.id, body)
     proof = mac(handle.nonce if nonce is None else nonce, signed)
     return rows.Part(rows.Kind.STATE, handle.id, body, proof)

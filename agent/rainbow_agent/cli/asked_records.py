@@ -91,7 +91,7 @@ def asked_records(handle: str, settings: Settings, stop: Stop) -> Iterator[Asked
     with sender_of(settings) as sender:
         find_sent(sender.store, [handle], settings)
         with closing(connect(at_inbox(settings, sender.inbox))) as scheduler:
-            patiently(lambda: take(sender, scheduler))
+            patiently(lambda: take(sender, scheduler, settings))
             (job,) = find_sent(sender.store, [handle], settings)
             if job.job is None:
                 raise RainbowAgentError(

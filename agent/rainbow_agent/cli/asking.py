@@ -72,7 +72,7 @@ class Asker:
         counter = patiently(lambda: self.ask(scheduler, job, content))
         end = clock.monotonic() + wait
         while True:
-            patiently(lambda: take(self._sender, scheduler))
+            patiently(lambda: take(self._sender, scheduler, self._settings))
             try:
                 answer = self._sender.answer(self._keys, job.handle, counter)
             except ValueError as exc:

@@ -47,7 +47,7 @@ def cancel_sent(
         find_sent(sender.store, handles, settings)
         asker = Asker(sender, settings)
         with closing(connect(at_inbox(settings, sender.inbox))) as scheduler:
-            patiently(lambda: take(sender, scheduler))
+            patiently(lambda: take(sender, scheduler, settings))
             jobs = find_sent(sender.store, handles, settings)
             content = {"ask": "cancel", "reason": clean(reason)[:MAX_REASON_LENGTH]}
             for job in jobs:

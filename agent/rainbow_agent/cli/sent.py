@@ -122,8 +122,10 @@ def sender_of(settings: Settings) -> Iterator[Sender]:
         yield Sender(inbox, store, SystemClock())
 
 
-def take(sender: Sender, scheduler: Scheduler) -> int:
+def take(sender: Sender, scheduler: Scheduler, settings: Settings) -> int:
     """Take what is in the inbox; how many states were news.
+
+    Clusters that have told much hear that it was taken, or they would stop.
 
     Raises:
         Transient: rainbow does not answer.
@@ -138,6 +140,17 @@ def take(sender: Sender, scheduler: Scheduler) -> int:
         ) from exc
     for name in taken.jobs:
         say(f"note: job {name!r} was sent to this inbox, which runs nothing; it is gone", err=True)
+    if unread := sender.unread():
+        from rainbow_agent.cli.asking import Asker  # noqa: PLC0415 - it imports this module
+
+        try:
+            asker = Asker(sender, settings)
+            for job in unread:
+                asker.ask(scheduler, job, {"ask": "taken"})
+        except RainbowAgentError as exc:
+            if str(exc) not in sender.said:
+                sender.said.add(str(exc))
+                say(f"note: no cluster hears that its messages were read: {exc}", err=True)
     return taken.news
 
 
@@ -152,7 +165,7 @@ def refresh(sender: Sender, settings: Settings) -> None:
 
     with closing(connect(at_inbox(settings, sender.inbox))) as scheduler:
         try:
-            patiently(lambda: take(sender, scheduler))
+            patiently(lambda: take(sender, scheduler, settings))
         except Transient as exc:
             say(f"note: this is what was known before; {exc}", err=True)
 

@@ -131,7 +131,7 @@ class _Waiting:
             RainbowAgentError: rainbow denies the inbox.
         """
         try:
-            news, self._problem = take(self._sender, scheduler), ""
+            news, self._problem = take(self._sender, scheduler, self._settings), ""
         except Transient as exc:
             news = 0
             if str(exc) != self._problem:

@@ -15,6 +15,14 @@ _INBOX: Final = re.compile(rf"{INBOX_PREFIX}[a-z0-9]([-a-z0-9]{{0,55}}[a-z0-9])?
 
 
 @dataclass(frozen=True)
+class Address:
+    """A sender's: an inbox, which somebody else's jobs may name, too, and their public key."""
+
+    inbox: str
+    verify: bytes
+
+
+@dataclass(frozen=True)
 class Handle:
     """What the agent needs to know of whoever sent a job."""
 
@@ -25,6 +33,11 @@ class Handle:
     seal: bytes  # X25519, public: answers are sealed for its other half
     nonce: bytes = field(repr=False)  # messages about the job are authenticated with it
     keep: int  # seconds after the job's end for which it is worth telling
+
+    @property
+    def address(self) -> Address:
+        """Where what is told of the job goes."""
+        return Address(self.inbox, self.verify)
 
 
 def is_handle(text: str) -> bool:

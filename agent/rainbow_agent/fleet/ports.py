@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from rainbow_agent.core.handles import Handle
+from rainbow_agent.core.handles import Address, Handle
 from rainbow_agent.core.model import (
     Cancellation,
     Credentials,
@@ -24,7 +24,7 @@ from rainbow_agent.core.model import (
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.storage.ledger_asked import Asked, Request
-from rainbow_agent.storage.ledger_handles import Untold
+from rainbow_agent.storage.ledger_handles import Unread, Untold
 
 
 class Notes(Protocol):
@@ -110,7 +110,15 @@ class Reports(Protocol):
 class HandleNews(Protocol):
     """For the messenger: what the senders of jobs do not know yet."""
 
-    def untold(self, limit: int, besides: Collection[str] = ()) -> list[Untold]: ...
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+    def untold(
+        self, limit: int, besides: Collection[str] = (), full: Collection[Address] = ()
+    ) -> list[Untold]: ...
+
+    def note_row(self, to: Address, turn: int, size: int, at: float, keep: float) -> None: ...
+
+    def unread(self, since: float) -> dict[Address, Unread]: ...
 
     def mark_told(self, told: Sequence[tuple[JobKey, str, int]]) -> None: ...
 
@@ -139,6 +147,8 @@ class Questions(Protocol):
     def ask_cancel(self, cancellation: Cancellation) -> bool: ...
 
     def tell_again(self, key: JobKey) -> None: ...
+
+    def note_taken(self, by: Address, turn: int) -> None: ...
 
     def add_request(self, key: JobKey, counter: int, content: Mapping[str, Any]) -> None: ...
 

@@ -25,6 +25,7 @@ OFFERED_AGAIN: Final = "offered again"
 _TABLES: Final = (
     *("registration", "job", "offer", "task", "replica", "event", "note"),
     *("report", "told", "cancellation", "removed", "tally", "once", "handle", "asked", "request"),
+    "unread",
 )
 
 
@@ -66,6 +67,7 @@ _SENSE: Final = {
     ],
     "request": ["json_type(content) = 'object'", *_are("integer", "counter")],
     "asked": [*_are("text", "handle", "inbox"), *_are("blob", "body", "proof"), *_are(_TIME, "at")],
+    "unread": [*_are("blob", "verify"), *_are("integer", "turn", "size"), *_are(_TIME, "at")],
     "offer": [*_are("text", "cluster", "jobspec"), *_are("blob null", "digest")],
     "task": [
         _one_of("kind", [kind.value for kind in TaskKind]),

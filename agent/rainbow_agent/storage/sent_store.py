@@ -49,10 +49,28 @@ CREATE TABLE answer (
     PRIMARY KEY (handle, counter)
 );
 """,
+    """
+-- What was taken of a cluster's messages, and when it was told so.
+ALTER TABLE cluster ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE cluster ADD COLUMN unread INTEGER NOT NULL DEFAULT 0; -- rows, as it said in that turn
+ALTER TABLE cluster ADD COLUMN said INTEGER NOT NULL DEFAULT 0; -- the turn that it was told
+ALTER TABLE cluster ADD COLUMN said_at REAL NOT NULL DEFAULT 0;
+""",
 )
 #: Seconds for which an answer that is not read is kept.
 _KEEP_ANSWERS_S: Final = 3600.0
 _COLUMNS: Final = "handle, name, host, nonce, at, cluster, heard, turn, job"
+_HEARD: Final = """
+INSERT INTO cluster (name, heard) VALUES (?, ?) ON CONFLICT DO UPDATE SET heard = excluded.heard
+"""
+_TOOK: Final = (
+    "UPDATE cluster SET turn = ?, unread = coalesce(?, unread) WHERE name = ? AND turn < ?"
+)
+_UNREAD_OF: Final = f"""
+SELECT {", ".join(f"s.{name}" for name in _COLUMNS.split(", "))}
+FROM cluster AS c JOIN sent AS s ON s.seq = (SELECT max(seq) FROM sent WHERE cluster = c.name)
+WHERE (c.unread >= ? AND c.turn > c.said OR c.unread >= ?) AND c.said_at < ? ORDER BY c.name
+"""  # noqa: S608 - names of columns
 
 
 @dataclass(frozen=True)
@@ -143,8 +161,37 @@ class SentStore:
                 "UPDATE sent SET cluster = ?, heard = ?, turn = ?, job = ? WHERE handle = ?",
                 (by, at, turn, json.dumps(job), handle),
             )
-            db.execute("INSERT OR REPLACE INTO cluster (name, heard) VALUES (?, ?)", (by, at))
+            db.execute(_HEARD, (by, at))
             return True
+
+    def took(self, cluster: str, turn: int, unread: int | None, at: float) -> None:
+        """All that the cluster told up to this turn is here; it spoke of so many unread rows."""
+        with self._writing() as db:
+            db.execute("INSERT OR IGNORE INTO cluster (name, heard) VALUES (?, ?)", (cluster, at))
+            db.execute(_TOOK, (turn, unread, cluster, turn))
+
+    def taken(self, cluster: str) -> int:
+        """Up to which turn is here what the cluster told."""
+        with self._reading() as db:
+            row = db.execute("SELECT turn FROM cluster WHERE name = ?", (cluster,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def said_taken(self, cluster: str, turn: int, at: float) -> None:
+        """The cluster was told that."""
+        query = "UPDATE cluster SET said = ?, said_at = ? WHERE name = ?"
+        with self._writing() as db:
+            db.execute(query, (turn, at, cluster))
+
+    def unread(self, rows: int, full: int, before: float) -> list[SentJob]:
+        """The newest job of each cluster that does not know that its rows were taken.
+
+        Args:
+            rows: it speaks of so many, and was not told that they are here,
+            full: or of so many, with which it goes on only when it knows it.
+            before: epoch seconds: when it was told so last at the latest.
+        """
+        with self._reading() as db:
+            return [_sent(row) for row in db.execute(_UNREAD_OF, (rows, full, before))]
 
     def count(self, handle: str, at: float) -> int:
         """A counter for something that is asked: above all before, also in a copy of the folder."""
@@ -195,7 +242,16 @@ class SentStore:
         return _sent(row) if row else None
 
     @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Several calls as one: all of them or none."""
+        with self._writing():
+            yield
+
+    @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
+        if self._db.in_transaction:  # of transaction()
+            yield self._db
+            return
         with self._in_words():
             self._db.execute("BEGIN IMMEDIATE")
             try:

@@ -31,7 +31,8 @@ Answer = Callable[[JobKey, Mapping[str, Any]], dict[str, Any]]
 MAX_OUTPUT_BYTES: Final = 1024 * 1024
 #: Seconds that the workload manager gets to say what tasks wrote.
 OUTPUT_WAIT_S: Final = 20.0
-_COUNTER_BYTES: Final = 8
+_NUMBER_BYTES: Final = 8
+_HEAD_BYTES: Final = 2 * _NUMBER_BYTES
 
 #: Who wrote: the job's id in the workload manager, the stream, the rank.
 Source = tuple[int, str, str]
@@ -42,15 +43,20 @@ def source_name(source: Source) -> str:
     return "/".join(map(str, source))
 
 
-def seal_answer(handle: Handle, counter: int, content: bytes) -> bytes:
-    """An answer's body: which question it is to, and what only the sender can read."""
-    number = counter.to_bytes(_COUNTER_BYTES, "big")
-    return number + seal(handle.seal, content, number + handle.id.encode())
+def seal_answer(handle: Handle, counter: int, turn: int, content: bytes) -> bytes:
+    """An answer's body: which question it is to, its turn, and what only the sender can read."""
+    head = counter.to_bytes(_NUMBER_BYTES, "big") + turn.to_bytes(_NUMBER_BYTES, "big")
+    return head + seal(handle.seal, content, head + handle.id.encode())
 
 
 def counter_of(body: bytes) -> int:
     """Which question an answer is to."""
-    return int.from_bytes(body[:_COUNTER_BYTES], "big") & (2**63 - 1)
+    return int.from_bytes(body[:_NUMBER_BYTES], "big") & (2**63 - 1)
+
+
+def turn_of(body: bytes) -> int:
+    """The answer's turn: as of a state, a time at the cluster in milliseconds."""
+    return int.from_bytes(body[_NUMBER_BYTES:_HEAD_BYTES], "big") & (2**63 - 1)
 
 
 def open_answer(keys: SenderKeys, handle: str, body: bytes) -> bytes:
@@ -59,8 +65,8 @@ def open_answer(keys: SenderKeys, handle: str, body: bytes) -> bytes:
     Raises:
         ValueError: it is not for these keys, or was changed.
     """
-    number = body[:_COUNTER_BYTES]
-    return keys.open(body[_COUNTER_BYTES:], number + handle.encode())
+    head = body[:_HEAD_BYTES]
+    return keys.open(body[_HEAD_BYTES:], head + handle.encode())
 
 
 class Answers:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from rainbow_agent.core.errors import LedgerBlocked, LedgerError, Refused, Transient
+from rainbow_agent.core.handles import Address
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.packed_jobs import pack_job
 from rainbow_agent.core.ports import Clock, Scheduler
@@ -26,7 +27,7 @@ from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger_asked import Request
-from rainbow_agent.storage.ledger_handles import Untold
+from rainbow_agent.storage.ledger_handles import Unread, Untold
 from rainbow_agent.storage.ledger_unwritable import cannot_write
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,11 @@ GATHER_S: Final = 0.3
 MAX_JOBS: Final = 500
 #: Bytes of bodies in one row, about: rainbow takes 4 MiB.
 MAX_ROW_BYTES: Final = 1_000_000
+#: Bytes of bodies in rows that wait for a sender, as rows.MAX_UNREAD. What they are not told stays
+#: in the ledger: the last state of each job.
+MAX_UNREAD_BYTES: Final = 16_000_000
+#: Of a sender who asks and does not say so, this many times as many are answered.
+_ANSWERS: Final = 2
 #: A message, and what is noted of its jobs once it is sent: the job, its state, the turn.
 _Row = tuple[rows.Message, list[tuple[JobKey, str, int]]]
 #: Seconds between attempts while rainbow does not take messages, at least and at most.
@@ -148,19 +154,26 @@ class Messenger:
         self._changed.clear()
         now = self._clock.monotonic()
         self._closed = {inbox: until for inbox, until in self._closed.items() if until > now}
-        untold = ledger.untold(MAX_JOBS, besides=self._closed)
+        unread = ledger.unread(self._clock.now() - self._keep)
+        full = [address for address, waiting in unread.items() if _is_full(waiting)]
+        untold = ledger.untold(MAX_JOBS, besides=self._closed, full=full)
         over = [each for each in untold if self._is_over(each)]
         ledger.mark_told([(each.job.key, each.job.state.value, each.turn) for each in over])
-        addressed: dict[tuple[str, str], list[Untold]] = {}
+        addressed: dict[tuple[Address, str], list[Untold]] = {}
         for each in untold:
             if each not in over:
-                addressed.setdefault((each.handle.inbox, each.handle.token), []).append(each)
-        for (inbox, token), jobs in addressed.items():
-            portions = self._portions(inbox, session.cluster, jobs)
-            self._tell_inbox(ledger, scheduler, token, portions)
+                place = (each.handle.address, each.handle.token)
+                addressed.setdefault(place, []).append(each)
+        for (address, token), jobs in addressed.items():
+            known = unread.get(address, Unread()).rows
+            portions = self._portions(address.inbox, session.cluster, jobs, known)
+            self._tell_inbox(ledger, scheduler, address, token, portions)
         requests = ledger.requests(1)
         for request in requests:
-            self._answer_one(ledger, scheduler, session.cluster, request)
+            known = unread.get(request.handle.address, Unread()).rows
+            if known < _ANSWERS * rows.MAX_UNREAD:
+                self._answer_one(ledger, scheduler, session.cluster, request)
+            ledger.end_request(request.seq)
         if not untold and not requests and not self._changed.is_set():
             self.flushed.set()
         return bool(untold or requests)
@@ -171,15 +184,17 @@ class Messenger:
         """Answer something; an inbox that takes nothing gets no answer: its sender asks again."""
         handle = request.handle
         content = self._answer(request.job, request.content)
-        body = answers.seal_answer(handle, request.counter, rows.pack(content))
+        at = self._clock.now()
+        body = answers.seal_answer(handle, request.counter, int(at * 1000), rows.pack(content))
         signed = rows.signed(handle.inbox, cluster, rows.Kind.ANSWER, handle.id, body)
         part = rows.Part(rows.Kind.ANSWER, handle.id, body, mac(handle.nonce, signed))
         try:
             send(scheduler, handle.token, rows.Message(handle.inbox, cluster, (part,)))
         except Refused as exc:
             self._refused(handle.inbox, exc)
+            return
         reach(CrashPoint.ANSWERED)
-        ledger.end_request(request.seq)
+        ledger.note_row(handle.address, int(at * 1000), len(body), at, self._keep)
 
     def _is_over(self, each: Untold) -> bool:
         """Whether the time is over for which its sender wants to hear of the job."""
@@ -188,12 +203,24 @@ class Messenger:
             each.handle.keep, self._keep
         )
 
-    def _portions(self, inbox: str, cluster: str, jobs: Sequence[Untold]) -> list[_Row]:
-        """An inbox's messages about jobs, as rows, and what is noted of each once it is sent."""
+    def _portions(
+        self, inbox: str, cluster: str, jobs: Sequence[Untold], waiting: int
+    ) -> list[_Row]:
+        """An inbox's messages about jobs, as rows, and what is noted of each once it is sent.
+
+        Args:
+            inbox: whose.
+            cluster: this one.
+            jobs: what the messages are about.
+            waiting: rows of which it is not known whether they took them.
+        """
         at = self._clock.now()
         # Never less than before, also where the ledger was put back to an older copy.
         turns = [max(each.turn + 1, int(at * 1000)) for each in jobs]
-        parts = [_state(cluster, each, turn, at) for each, turn in zip(jobs, turns, strict=True)]
+        parts = [
+            _state(cluster, each, turn, at, waiting + 1)
+            for each, turn in zip(jobs, turns, strict=True)
+        ]
         notes = iter(
             (each.job.key, each.job.state.value, turn)
             for each, turn in zip(jobs, turns, strict=True)
@@ -204,7 +231,12 @@ class Messenger:
         ]
 
     def _tell_inbox(
-        self, ledger: HandleNews, scheduler: Scheduler, token: str, portions: Sequence[_Row]
+        self,
+        ledger: HandleNews,
+        scheduler: Scheduler,
+        to: Address,
+        token: str,
+        portions: Sequence[_Row],
     ) -> None:
         for message, notes in portions:
             reach(CrashPoint.NEWS_MADE)
@@ -214,7 +246,11 @@ class Messenger:
                 self._refused(message.to, exc)
                 return
             reach(CrashPoint.NEWS_TOLD)
-            ledger.mark_told(notes)
+            size = sum(len(part.body) for part in message.parts)
+            with ledger.transaction():
+                ledger.mark_told(notes)
+                turn = max(turn for _, _, turn in notes)
+                ledger.note_row(to, turn, size, self._clock.now(), self._keep)
             reach(CrashPoint.NEWS_NOTED)
             self._denied.pop(message.to, None)
 
@@ -231,9 +267,13 @@ class Messenger:
         self._closed[inbox] = self._clock.monotonic() + MAX_RETRY_S
 
 
-def _state(cluster: str, each: Untold, turn: int, at: float) -> rows.Part:
-    """How a job is, for the one who sent it."""
-    body = rows.pack({"turn": turn, "at": at, "job": pack_job(each.job)})
+def _is_full(unread: Unread) -> bool:
+    return unread.rows >= rows.MAX_UNREAD or unread.size >= MAX_UNREAD_BYTES
+
+
+def _state(cluster: str, each: Untold, turn: int, at: float, unread: int) -> rows.Part:
+    """How a job is, for the one who sent it; `unread`: rows that they have not said they took."""
+    body = rows.pack({"turn": turn, "at": at, "unread": unread, "job": pack_job(each.job)})
     handle = each.handle
     proof = rows.signed(handle.inbox, cluster, rows.Kind.STATE, handle.id, body)
     return rows.Part(rows.Kind.STATE, handle.id, body, mac(handle.nonce, proof))

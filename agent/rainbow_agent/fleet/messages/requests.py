@@ -29,9 +29,10 @@ CANCEL: Final = "cancel"
 STATE: Final = "state"
 EXPLAIN: Final = "explain"
 LOGS: Final = "logs"
+TAKEN: Final = "taken"  # nothing: only which messages were taken, as each question says
 #: Of these, what is answered; the others show in the job's state.
 _ANSWERED: Final = frozenset({EXPLAIN, LOGS})
-_KNOWN: Final = frozenset({CANCEL, STATE, *_ANSWERED})
+_KNOWN: Final = frozenset({CANCEL, STATE, TAKEN, *_ANSWERED})
 #: Seconds for which a question waits for its job to come.
 JOB_WAIT_S: Final = 86400.0
 #: Characters of a reason that are kept.
@@ -127,6 +128,8 @@ class Requests:
                 and 0 < content["counter"] < 2**63
                 and float(content["until"]) >= self._clock.now()
                 and content.get("registration") in (None, key.registration)
+                and isinstance(content.get("taken", 0), int)
+                and 0 <= content.get("taken", 0) < 2**63
             )
         except (ValueError, KeyError, TypeError):
             return None
@@ -134,6 +137,9 @@ class Requests:
 
     def _do(self, key: JobKey, handle: Handle, content: dict[str, Any]) -> None:
         """In the transaction that counts it."""
+        self._ledger.note_taken(handle.address, content.get("taken", 0))
+        if content["ask"] == TAKEN:
+            return
         if content["ask"] in _ANSWERED:
             self._ledger.add_request(key, content["counter"], content)
             return

@@ -20,6 +20,9 @@ from typing import Any, Final
 ROW_NAME: Final = "rainbow-agent message"
 #: Bytes that the content of one part may have, unpacked: more is not looked at.
 MAX_CONTENT_BYTES: Final = 2 * 1024 * 1024
+#: Rows that wait for a sender who has not said that they took them: with so many an agent tells
+#: them nothing more until they do.
+MAX_UNREAD: Final = 100
 #: Parts that one row may have.
 MAX_PARTS: Final = 1024
 

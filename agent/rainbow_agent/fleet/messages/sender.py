@@ -5,18 +5,36 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from rainbow_agent.core.handles import Handle, handle_id
 from rainbow_agent.core.packed_jobs import unpack_job
 from rainbow_agent.core.ports import Clock, Scheduler
 from rainbow_agent.fleet.messages import rows
-from rainbow_agent.fleet.messages.answers import counter_of, open_answer
+from rainbow_agent.fleet.messages.answers import counter_of, open_answer, turn_of
 from rainbow_agent.fleet.messages.keys import PublicKeys, SenderKeys, has_mac
 from rainbow_agent.fleet.messages.post import send
 from rainbow_agent.fleet.messages.sender_files import InboxAccess
 from rainbow_agent.jobspec.handle import attach
 from rainbow_agent.storage.sent_store import SentJob, SentStore
+
+#: A cluster that speaks of so many rows which may be unread hears that they are read, not more
+#: often than each so many seconds: it stops at rows.MAX_UNREAD.
+SAY_TAKEN_ROWS: Final = 25
+SAY_TAKEN_S: Final = 3.0
+
+
+@dataclass
+class _Upto:
+    """What a cluster told last."""
+
+    turn: int = 0
+    unread: int | None = None  # rows of which it did not know whether they were read
+
+    def add(self, turn: int, unread: int | None = None) -> None:
+        """Something that it told."""
+        if turn > self.turn:
+            self.turn, self.unread = turn, self.unread if unread is None else unread
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,8 @@ class Sender:
         self.inbox = inbox
         self.store = store
         self._clock = clock
+        #: What the one who asks was told of; once is enough.
+        self.said: set[str] = set()
 
     def prepare(
         self, document: Mapping[str, Any], name: str, public: PublicKeys, keep: float
@@ -95,10 +115,12 @@ class Sender:
         """
         now, cluster = self._clock.now(), str(sent.cluster)
         counter = self.store.count(sent.handle, now)
+        taken = self.store.taken(cluster)
         body = rows.pack(
             {
                 **content,
                 "counter": counter,
+                "taken": taken,
                 "until": now + lasting,
                 "registration": sent.job.key.registration if sent.job else None,
             }
@@ -106,6 +128,7 @@ class Sender:
         signed = rows.signed(cluster, self.inbox.name, rows.Kind.ASK, sent.handle, body)
         part = rows.Part(rows.Kind.ASK, sent.handle, body, keys.sign(signed))
         send(scheduler, token, rows.Message(cluster, self.inbox.name, (part,)))
+        self.store.said_taken(cluster, taken, now)
         return counter
 
     def answer(self, keys: SenderKeys, handle: str, counter: int) -> dict[str, Any] | None:
@@ -126,19 +149,31 @@ class Sender:
         Raises:
             Transient, Refused: rainbow does not answer, or denies the inbox.
         """
-        offers = scheduler.receive(self.inbox.name, self.inbox.secret, 0)
-        news, jobs = 0, []
-        for offer in offers:
-            message = rows.read(offer.name, offer.jobspec)
-            if message is None:
-                jobs.append(offer.name)
-            elif message.to == self.inbox.name:
-                news += sum(self._take_part(message, part) for part in message.parts)
-        scheduler.accept(self.inbox.name, self.inbox.secret, sorted(offer.id for offer in offers))
+        news, jobs, whole = 0, [], False
+        while not whole:
+            offers = scheduler.receive(self.inbox.name, self.inbox.secret, 0)
+            whole = offers.whole or not offers
+            upto: dict[str, _Upto] = {}
+            with self.store.transaction():
+                for offer in offers:
+                    message = rows.read(offer.name, offer.jobspec)
+                    if message is None:
+                        jobs.append(offer.name)
+                    elif message.to == self.inbox.name:
+                        news += sum(self._take_part(message, part, upto) for part in message.parts)
+                for cluster, last in upto.items():
+                    self.store.took(cluster, last.turn, last.unread, self._clock.now())
+            numbers = sorted(offer.id for offer in offers)
+            scheduler.accept(self.inbox.name, self.inbox.secret, numbers)
         return Taken(news, tuple(jobs))
 
-    def _take_part(self, message: rows.Message, part: rows.Part) -> bool:
-        """Whether it was news."""
+    def unread(self) -> list[SentJob]:
+        """A job of each cluster that should hear that its messages were taken: ask with TAKEN."""
+        before = self._clock.now() - SAY_TAKEN_S
+        return self.store.unread(SAY_TAKEN_ROWS, rows.MAX_UNREAD, before)
+
+    def _take_part(self, message: rows.Message, part: rows.Part, upto: dict[str, _Upto]) -> bool:
+        """Whether it was news; `upto` gets what was told last of what is authentic."""
         sent = self.store.job(part.handle)
         if sent is None or part.kind is rows.Kind.ASK or sent.cluster not in (None, message.by):
             return False
@@ -146,13 +181,16 @@ class Sender:
         if not has_mac(sent.nonce, signed, part.proof):
             return False
         if part.kind is rows.Kind.ANSWER:
+            upto.setdefault(message.by, _Upto()).add(turn_of(part.body))
             counter = counter_of(part.body)
             self.store.put_answer(part.handle, counter, part.body, self._clock.now())
             return True
         try:
             content = rows.unpack(part.body)
             turn, job = int(content["turn"]), content["job"]
+            unread = int(content.get("unread", 0))
             unpack_job(job)
         except (ValueError, KeyError, TypeError):
             return False  # of another version of the agent
+        upto.setdefault(message.by, _Upto()).add(turn, unread)
         return self.store.hear(part.handle, message.by, turn, job, self._clock.now())

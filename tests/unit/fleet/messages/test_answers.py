@@ -10,7 +10,13 @@ import pytest
 
 from rainbow_agent.core.workload_values import OutputPiece
 from rainbow_agent.fleet.messages import answers as module
-from rainbow_agent.fleet.messages.answers import Answers, counter_of, open_answer, seal_answer
+from rainbow_agent.fleet.messages.answers import (
+    Answers,
+    counter_of,
+    open_answer,
+    seal_answer,
+    turn_of,
+)
 from rainbow_agent.fleet.messages.keys import SenderKeys, new_seed
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -22,9 +28,9 @@ from support.senders import CLUSTER, KEYS, make_handle, make_job
 def test_an_answer_is_for_its_sender_and_its_question() -> None:
     """Nobody else reads it, and it is to no other question."""
     handle = make_handle(1)
-    body = seal_answer(handle, 7, b"output")
+    body = seal_answer(handle, 7, 9, b"output")
     assert b"output" not in body
-    assert counter_of(body) == 7
+    assert (counter_of(body), turn_of(body)) == (7, 9)
     assert open_answer(KEYS, handle.id, body) == b"output"
     moved = (8).to_bytes(8, "big") + body[8:]
     for keys, name, text in (

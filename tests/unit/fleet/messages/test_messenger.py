@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,62 @@ def test_the_operators_time_counts_where_it_is_less(world: World) -> None:
     world.tell()
     assert world.told() == []
     assert world.ledger.untold(9) == []
+
+
+def test_rows_for_a_sender_who_is_away_are_bounded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then last states wait in the ledger, each job's once, until the sender has taken the rows."""
+    monkeypatch.setattr(rows, "MAX_UNREAD", 3)
+    keys = [world.add(number) for number in (1, 2)]
+    for moment in range(6):
+        state = (TaskState.RUNNING, TaskState.SUBMITTED)[moment % 2]
+        world.ledger.apply([news(keys[0], "t", state)])
+        world.ledger.tell_again(keys[1])
+        world.clock.advance(1)
+        while world.tell():
+            pass
+    assert len(world.rainbow.waiting("inbox-alice")) == 3
+    assert world.messenger.flushed.is_set(), "there is nothing more that can be told"
+    other = add_job(world.ledger, 9, "t")
+    bob = make_handle(9, token=world.access.token)
+    world.ledger.record_handles({other: replace(bob, verify=b"b" * 32)})
+    assert world.tell()
+    assert len(world.rainbow.waiting("inbox-alice")) == 4, "who names the same inbox is told"
+    last = max(turn for turn, _ in world.told())
+    world.ledger.apply([news(key, "t", TaskState.COMPLETED, finished=2006.0) for key in keys])
+    world.ledger.note_taken(make_handle(1).address, last)
+    assert world.tell()
+    assert not world.tell()
+    assert [job.state for _, job in world.told()[-2:]] == [JobState.COMPLETED] * 2
+    assert len(world.rainbow.waiting("inbox-alice")) == 5
+
+
+def test_rows_count_by_their_size_and_not_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sender whose word is lost hears again when the time is over for which news is kept."""
+    monkeypatch.setattr(module, "MAX_UNREAD_BYTES", 100)
+    key = world.add(1)
+    assert world.tell()
+    world.ledger.apply([news(key, "t", TaskState.RUNNING)])
+    assert not world.tell()
+    world.clock.advance(1001)
+    assert world.tell()
+
+
+def test_a_sender_who_takes_nothing_is_answered_so_often(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And states go before."""
+    monkeypatch.setattr(rows, "MAX_UNREAD", 2)
+    key = world.add(1)
+    for counter in range(9):
+        world.ledger.add_request(key, counter + 1, {"ask": "logs"})
+    while world.tell():
+        pass
+    assert world.ledger.requests(9) == []
+    assert len(world.rainbow.waiting("inbox-alice")) == 4
 
 
 def test_nothing_is_told_while_others_may_own_the_cluster(world: World) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rainbow_agent.core.errors import Unavailable
+from rainbow_agent.core.handles import Address
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.fleet.messages import rows
@@ -18,6 +19,7 @@ from rainbow_agent.fleet.session import Session
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.storage import ledger_asked
 from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.storage.ledger_handles import Unread
 from support.common import FakeClock
 from support.ledger import REGISTRATION, add_job, checked_ledger, news
 from support.scheduler import REGISTRATION_SECRET, FakeScheduler
@@ -99,6 +101,20 @@ def test_a_sender_who_only_asks_is_told_again(world: World) -> None:
     assert not world.canceled
 
 
+@pytest.mark.parametrize("ask", ["taken", "state", "logs", "cancel"])
+def test_each_question_says_what_was_taken(world: World, ask: str) -> None:
+    """The rows up to there no longer count, and later ones, and those of others, do."""
+    bob = Address(world.handle.inbox, b"b" * 32)
+    for turn in (5, 6, 7):
+        world.ledger.note_row(world.handle.address, turn, 100, 5000.0, 60.0)
+    world.ledger.note_row(bob, 5, 100, 5000.0, 60.0)
+    world.put(ask_part(world.handle, world.content(ask=ask, taken=6)))
+    world.poll()
+    assert world.ledger.unread(0.0) == {world.handle.address: Unread(1, 100), bob: Unread(1, 100)}
+    if ask == "taken":
+        assert world.ledger.untold(9) == []
+
+
 @pytest.mark.parametrize("ask", ["logs", "explain"])
 def test_what_takes_an_answer_is_kept_for_it(world: World, ask: str) -> None:
     """With its counter, by which the sender knows the answer; nothing is told beside it."""
@@ -130,6 +146,8 @@ WRONG: dict[str, dict[str, Any]] = {
     "a counter of nothing": {"counter": 0},
     "a counter beyond all": {"counter": 2**63},
     "no end": {"until": None},
+    "what was taken is no number": {"taken": "1"},
+    "what was taken is beyond all": {"taken": 2**63},
 }
 
 

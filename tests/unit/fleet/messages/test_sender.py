@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
+from rainbow_agent.core.model import Listing
 from rainbow_agent.core.states import JobState
 from rainbow_agent.fleet.messages import rows
+from rainbow_agent.fleet.messages import sender as module
 from rainbow_agent.fleet.messages.answers import seal_answer
 from rainbow_agent.fleet.messages.graph import INBOX_GRAPH
 from rainbow_agent.fleet.messages.inboxes import create_inbox, inbox_name
@@ -25,6 +27,7 @@ from rainbow_agent.fleet.messages.sender_files import (
 )
 from rainbow_agent.jobspec.handle import find
 from rainbow_agent.jobspec.wire import to_wire
+from support.common import FakeClock
 from support.scheduler import REGISTRATION_SECRET, FakeScheduler
 from support.senders import CLUSTER, KEYS, make_handle, make_job, make_sender, state_part
 
@@ -134,7 +137,7 @@ def test_an_unknown_handle_and_a_broken_body_change_nothing(world: World) -> Non
 
 
 def answer_part(world: World, counter: int, *, nonce: bytes | None = None) -> rows.Part:
-    body = seal_answer(world.handle, counter, rows.pack({"text": "hello"}))
+    body = seal_answer(world.handle, counter, 50, rows.pack({"text": "hello"}))
     signed = rows.signed("inbox-alice", CLUSTER, rows.Kind.ANSWER, world.id, body)
     proof = mac(world.handle.nonce if nonce is None else nonce, signed)
     return rows.Part(rows.Kind.ANSWER, world.id, body, proof)
@@ -178,7 +181,10 @@ def test_a_folder_of_an_older_version_goes_on(tmp_path: Path) -> None:
     sender.store.close()
     path = tmp_path / "sent.sqlite"
     with closing(sqlite3.connect(path)) as db:
-        db.executescript("DROP TABLE answer; PRAGMA user_version = 1;")
+        db.executescript(
+            "DROP TABLE answer; DROP TABLE cluster; PRAGMA user_version = 1;"
+            "CREATE TABLE cluster (name TEXT PRIMARY KEY, heard REAL NOT NULL) WITHOUT ROWID"
+        )
     again = make_sender(tmp_path)
     again.store.put_answer("rb-aaaaaaaaaaaaaaaa", 1, b"x", 1.0)
     assert [job.name for job in again.store.jobs()] == ["job"]
@@ -187,6 +193,56 @@ def test_a_folder_of_an_older_version_goes_on(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(RainbowAgentError, match="newer"):
         make_sender(tmp_path)
+
+
+def test_a_cluster_that_told_much_hears_that_it_was_taken(world: World) -> None:
+    """Once, unless it has stopped: then until it says that it knows; each question says it, too."""
+    clock = world.sender._clock
+    assert isinstance(clock, FakeClock)
+    given = world.rainbow.register(CLUSTER, REGISTRATION_SECRET, "{}")
+
+    def said() -> bool:
+        clock.advance(module.SAY_TAKEN_S + 1)
+        for job in world.sender.unread():
+            world.sender.ask(world.rainbow, KEYS, job, given.token, {"ask": "taken"}, lasting=9)
+            return True
+        return False
+
+    for turn, unread, once, again in (
+        (5, module.SAY_TAKEN_ROWS - 1, False, False),
+        (6, module.SAY_TAKEN_ROWS, True, False),
+        (7, rows.MAX_UNREAD, True, True),
+        (8, 1, False, False),
+    ):
+        world.put(state_part(world.handle, make_job(), turn, unread=unread))
+        world.put(state_part(world.handle, make_job(), turn, nonce=bytes(32), unread=99))
+        world.take()
+        assert (said(), said()) == (once, again)
+    world.put(answer_part(world, 5))
+    world.take()
+    assert world.sender.store.taken(CLUSTER) == 50
+    offers = world.rainbow.receive(CLUSTER, given.secret, 0)
+    messages = [rows.read(offer.name, offer.jobspec) for offer in offers]
+    assert [rows.unpack(message.parts[0].body)["taken"] for message in messages if message] == [
+        *(6, 7, 7)
+    ]
+
+
+def test_all_is_taken_where_rainbow_lists_a_part_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit into one reply comes with the next."""
+    for turn in range(5):
+        world.put(state_part(world.handle, make_job(), turn + 1))
+    receive = world.rainbow.receive
+
+    def some(cluster: str, secret: str, max_jobs: int) -> Listing:
+        listing = receive(cluster, secret, max_jobs or 2)
+        return Listing(listing, whole=len(listing) < 2)
+
+    monkeypatch.setattr(world.rainbow, "receive", some)
+    assert world.sender.take(world.rainbow).news == 5
+    assert world.rainbow.waiting("inbox-alice") == []
 
 
 def test_a_job_that_was_sent_to_the_inbox_is_named(world: World) -> None:
