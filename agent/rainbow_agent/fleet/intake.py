@@ -143,7 +143,7 @@ class Intake:
         problems = {offer.id: offer.problem for offer in offers if offer.problem}
         with self._ledger.transaction():
             new = self._ledger.record_offers(session.registration, offers, at)
-            self._ledger.record_handles(_handles(session.registration, offers, new))
+            self._ledger.record_handles(self._handles(session.registration, offers, new))
             refused = [Refusal(key, problems[key.id]) for key in new if key.id in problems]
             self._ledger.record_plans([], refused, at)
         for refusal in refused:
@@ -154,6 +154,16 @@ class Intake:
                 extra={"action": "odd_row", "job": str(refusal.key)},
             )
         return new
+
+    def _handles(
+        self, registration: str, offers: Iterable[Offer], new: Iterable[JobKey]
+    ) -> dict[JobKey, Handle]:
+        """The handles in rows; a job that was found in the workload manager has none before."""
+        found = {offer.id: handle for offer in offers if (handle := find(offer.jobspec))}
+        keys = {key.id: key for key in new}
+        known = [offer for offer in offers if offer.id in found and offer.id not in keys]
+        keys |= self._ledger.jobs_of_rows(registration, known) if known else {}
+        return {keys[number]: handle for number, handle in found.items() if number in keys}
 
     def _let_go(self, session: Session, ids: Collection[int]) -> int:
         """Accept what rainbow listed; of what it does not have any more, note that only."""
@@ -194,16 +204,3 @@ class Intake:
             session.registration, [offer for offer in known if offer.id in again]
         )
         self._scheduler.accept(session.cluster, session.secret.reveal(), sorted(again))
-
-
-def _handles(
-    registration: str, offers: Iterable[Offer], new: Iterable[JobKey]
-) -> dict[JobKey, Handle]:
-    """The handles in rows; a job that was found in the workload manager gets its with its row."""
-    keys = {key.id: key for key in new}
-    found = ((offer.id, find(offer.jobspec)) for offer in offers)
-    return {
-        keys.get(number) or JobKey(registration, number): handle
-        for number, handle in found
-        if handle is not None
-    }

@@ -10,15 +10,12 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
 
 from rainbow_agent.core.errors import LedgerBlocked, WorkloadUnavailable
 from rainbow_agent.core.lineage import Gone, Known
 from rainbow_agent.core.model import (
     FoundJob,
     JobChange,
-    JobKey,
-    Origin,
     TaskChange,
     TaskKey,
     TaskKind,
@@ -35,7 +32,7 @@ from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach_if
 from rainbow_agent.runtime.loops import Telemetry
-from rainbow_agent.storage.ledger_rebuild import INSTANCE, LINEAGE, REBUILD, STRAYS, Finds
+from rainbow_agent.storage.ledger_rebuild import INSTANCE, LINEAGE, REBUILD, STRAYS, Finds, whose
 from rainbow_agent.storage.ledger_unwritable import cannot_write
 
 log = logging.getLogger(__name__)
@@ -188,7 +185,7 @@ class JournalFollower:
         news: list[TaskChange] = []
         seen: set[TaskKey] = set()
         last_id = 0
-        finds = Finds(self._whose(ledger))
+        finds = self._finds(ledger)
         try:
             while not self._stop.is_set():
                 events = journal.next_events(self.EVENT_WAIT_S)
@@ -258,20 +255,9 @@ class JournalFollower:
         if changes:
             self._on_change(changes)
 
-    def _whose(self, ledger: Followed) -> Callable[[JobKey, Origin], bool]:
-        """Whose jobs to store if the ledger does not have them.
-
-        Those of registrations that it knows; after the loss of a ledger also what this cluster
-        ran under earlier ones, of which only the journal knows.
-        """
-        registrations, rebuilding = ledger.registrations(), ledger.note(REBUILD) is not None
-
-        def ours(job: JobKey, origin: Origin) -> bool:
-            if origin.cluster != self._cluster:
-                return False
-            return rebuilding or job.registration in registrations
-
-        return ours
+    def _finds(self, ledger: Followed) -> Finds:
+        rebuilding = ledger.note(REBUILD) is not None
+        return Finds(whose(ledger.registrations(), self._cluster, rebuilding=rebuilding))
 
     def _adopt(self, ledger: Followed, finds: Finds) -> None:
         """Store jobs that only the journal knows, and remember the tasks of those that are half.
@@ -285,19 +271,17 @@ class JournalFollower:
         unplanned = finds.jobs().intersection(ledger.unplanned())
         flat = [job for job in finds.whole(unplanned) if not _has_groups(job)]
         found = finds.whole(missing) + flat
-        strays: list[TaskKey] = finds.strays(missing)
         if self.adopt_partly.is_set():
-            found, strays = found + finds.partly(missing), []
-        strays += finds.tasks(unplanned - {job.key for job in flat})
+            found += finds.partly(missing)
+        strays = finds.strays((missing | unplanned) - {job.key for job in found})
         if found:
             ledger.adopt(found, self._host, self._clock.now())
             log.warning(
                 "Jobs that the ledger does not have were found in the workload manager's journal",
                 extra={"action": "adopted", "jobs": len(found)},
             )
-        noted: list[Any] = [key.to_attribute() for key in strays]
-        if (ledger.note(STRAYS) or []) != noted:
-            ledger.put_note(STRAYS, noted)
+        if (ledger.note(STRAYS) or []) != strays:
+            ledger.put_note(STRAYS, strays)
 
     def _apply_or_keep(self, ledger: Followed, news: list[TaskChange]) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 
 from rainbow_agent.core.model import WARNING, JobKey, Offer, Registration
@@ -20,6 +20,7 @@ from rainbow_agent.storage.ledger_rows_seen import (
     removed,
     row_digest,
 )
+from rainbow_agent.storage.ledger_strays import Stray, of_earlier, strays
 
 _JOB = """
 INSERT INTO job (registration, id, name, state, received) VALUES (?, ?, ?, 'received', ?)
@@ -105,13 +106,20 @@ class LedgerOffers(LedgerPart):
         """
         with self._connection.write() as db:
             expect_registration(db, registration)
-            found = (_record(db, registration, offer, at) for offer in offers)
+            others = strays(db)
+            found = (_record(db, registration, offer, at, others) for offer in offers)
             return [key for key in found if key is not None]
 
     def known_rows(self, registration: str, offers: Sequence[Offer]) -> set[int]:
         """Of rows that a registration offers, the numbers of those that record_offers() knows."""
         with self._connection.read() as db:
             return {offer.id for offer in offers if _is_known(db, registration, offer)}
+
+    def jobs_of_rows(self, registration: str, offers: Sequence[Offer]) -> dict[int, JobKey]:
+        """Of rows that a registration offers, the jobs in the ledger that they are, by number."""
+        with self._connection.read() as db:
+            found = ((offer.id, _job_of(db, registration, offer)) for offer in offers)
+            return {number: JobKey(job.registration, number) for number, job in found if job}
 
     def let_go(self, registration: str, ids: Sequence[int]) -> set[int]:
         """Of rows that a registration offers, those that were accepted before."""
@@ -164,7 +172,13 @@ def record_job(db: sqlite3.Connection, key: JobKey, name: str, received: float) 
     return stored.lastrowid if stored.rowcount else None
 
 
-def _record(db: sqlite3.Connection, registration: str, offer: Offer, at: float) -> JobKey | None:
+def _record(
+    db: sqlite3.Connection,
+    registration: str,
+    offer: Offer,
+    at: float,
+    others: Mapping[int, Sequence[Stray]],
+) -> JobKey | None:
     """Store one row; the job's key if it is a new one."""
     before, gone = held(db, registration, offer.id), removed(db, registration, offer.id)
     same = next((job for job in before if job.is_row(db, offer)), None)
@@ -176,15 +190,32 @@ def _record(db: sqlite3.Connection, registration: str, offer: Offer, at: float) 
         if same.accepted is None and same.offered_by != registration:
             cause = f"rainbow offers its row again, now to {registration}"
             _offer_by(db, same.seq, registration, at, cause)
-        _offer_no_more(db, registration, [job for job in before if job is not same], same, at)
+        others_held = [job for job in before if job is not same]
+        _offer_elsewhere(db, registration, others_held, same.registration, at)
         return None
     if NO_ROW in gone or row_digest(offer) in gone:
         return None
-    if before or gone:
-        return _record_reused(db, registration, offer, before, at)
-    if _offered_again(db, registration, offer, at):
+    here = {job.registration for job in before}
+    half = [stray for stray in others.get(offer.id, ()) if stray.registration not in here]
+    reused = bool(before or gone or any(stray.is_of(registration) for stray in half))
+    mine = next((stray for stray in half if stray.is_row(registration, offer)), None)
+    if not (mine or reused) and _offered_again(db, registration, offer, at):
         return None
-    return _record_new(db, JobKey(registration, offer.id), offer, at)[0]
+    if mine := mine or of_earlier(db, registration, offer, half):
+        own = mine.registration
+    else:
+        own = _free(db, registration, offer.id, half) if reused else registration
+    if own != registration:
+        return _record_under(db, registration, own, offer, at)
+    _offer_elsewhere(db, registration, before, own, at)
+    return _record_new(db, JobKey(own, offer.id), offer, at)[0]
+
+
+def _job_of(db: sqlite3.Connection, registration: str, offer: Offer) -> Held | None:
+    """The job in the ledger that a row is."""
+    before = held(db, registration, offer.id)
+    same = next((job for job in before if job.is_row(db, offer)), None)
+    return same or (None if before else _offered_earlier(db, registration, offer))
 
 
 def _is_known(db: sqlite3.Connection, registration: str, offer: Offer) -> bool:
@@ -213,43 +244,57 @@ def _record_row(db: sqlite3.Connection, job: int, offer: Offer) -> None:
     db.execute(_OFFER, (job, offer.cluster, offer.jobspec, crc, row_digest(offer)))
 
 
-def _record_reused(
-    db: sqlite3.Connection, registration: str, offer: Offer, before: Sequence[Held], at: float
+def _free(db: sqlite3.Connection, registration: str, job_id: int, half: Sequence[Stray]) -> str:
+    """The first registration under which no other job had a number (`ID.2`, `ID.3`).
+
+    Strays without a digest go by the number: they are taken for the new job's.
+    """
+    taken = {stray.registration for stray in half if stray.row}
+    return next(
+        name
+        for n in count(2)
+        if (name := f"{registration}.{n}") not in taken
+        and not (held(db, name, job_id) or removed(db, name, job_id))
+    )
+
+
+def _record_under(
+    db: sqlite3.Connection, registration: str, own: str, offer: Offer, at: float
 ) -> JobKey:
-    """Store a row whose number another job had: under the first registration that is free of it.
+    """Store a new row whose key has another registration than the one that offers it.
 
     The job that had the number and was not accepted yet is offered no more: it is not accepted
     by this number any longer.
     """
     mine = db.execute(_REGISTRATION, (registration,)).fetchone()
-    own = next(
-        name
-        for n in count(2)
-        if not (held(db, name := f"{registration}.{n}", offer.id) or removed(db, name, offer.id))
-    )
     record_past(db, Registration(own, mine[0], mine[1], at), closed=at)
-    for job in before:
-        if job.accepted is None and job.offered_by == registration:
-            _offer_by(db, job.seq, own, at, _GIVEN_AWAY.format(own))
+    _offer_elsewhere(db, registration, held(db, registration, offer.id), own, at)
     key, seq = _record_new(db, JobKey(own, offer.id), offer, at)
-    cause = f"another job had the number {offer.id} before; this one is offered to {registration}"
+    if f"{own}.".startswith(f"{registration}."):
+        cause = f"another job had the number {offer.id} before; this one"
+    else:
+        cause = f"found in the workload manager as {own}/{offer.id}; it"
+    cause += f" is offered to {registration}"
     _offer_by(db, seq, registration, at, cause)
     return key
 
 
-def _offer_no_more(
-    db: sqlite3.Connection, registration: str, others: Sequence[Held], same: Held, at: float
+def _offer_elsewhere(
+    db: sqlite3.Connection, registration: str, others: Sequence[Held], own: str, at: float
 ) -> None:
     """Of the jobs that had the number of a row, only that which the row is can be accepted by it.
 
-    There is another one that is not accepted where both were found in the workload manager.
+    Args:
+        db: the ledger.
+        registration: the one that offers the row.
+        others: jobs that had the number; some are not accepted yet.
+        own: the registration of the job that the row is.
+        at: epoch seconds.
     """
     for job in others:
         if job.accepted is None and job.offered_by == registration:
-            elsewhere = same if same.registration != registration else job
-            _offer_by(
-                db, job.seq, elsewhere.registration, at, _GIVEN_AWAY.format(same.registration)
-            )
+            elsewhere = own if own != registration else job.registration
+            _offer_by(db, job.seq, elsewhere, at, _GIVEN_AWAY.format(own))
 
 
 def offered_by(registration: str) -> str | None:

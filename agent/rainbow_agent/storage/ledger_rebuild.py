@@ -6,16 +6,16 @@ place and dependencies). Pure. What cannot be rebuilt stands in docs/reliability
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from rainbow_agent.core.model import FoundJob, JobKey, Origin, PlannedTask, TaskKey, TaskKind
 from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 
 #: Notes in the ledger: the instance whose history was read last, and its lineage; that the ledger
-#: is a new one in the place of one that was lost; tasks in the journal whose jobs are not in the
-#: ledger yet.
+#: is a new one in the place of one that was lost; tasks in the journal whose jobs are not planned
+#: in the ledger (ledger_strays.py).
 INSTANCE: Final = "instance"
 LINEAGE: Final = "lineage"
 REBUILD: Final = "rebuild"
@@ -38,10 +38,12 @@ class _Gathered:
             len(self.replicas[name]) == origin.replicas for name, origin in self.origins.items()
         )
 
-    def keys(self, job: JobKey) -> Iterable[TaskKey]:
-        """All that was seen."""
+    def strays(self, job: JobKey) -> Iterable[dict[str, Any]]:
+        """All that was seen: the task's key, and the digest of the job's row."""
         for name, replicas in self.replicas.items():
-            yield from (TaskKey(job, name, replica) for replica in sorted(replicas))
+            row = self.origins[name].row
+            for replica in sorted(replicas):
+                yield {**TaskKey(job, name, replica).to_attribute(), "row": row}
 
     def as_found(self, key: JobKey) -> FoundJob:
         """The job, as far as it was seen."""
@@ -89,13 +91,9 @@ class Finds:
         keys = (key for key in sorted(missing) if not self._jobs[key].whole())
         return [self._jobs[key].as_found(key) for key in keys]
 
-    def strays(self, missing: Iterable[JobKey]) -> list[TaskKey]:
-        """The tasks that were seen of jobs that partly() tells."""
-        return self.tasks(key for key in missing if not self._jobs[key].whole())
-
-    def tasks(self, jobs: Iterable[JobKey]) -> list[TaskKey]:
-        """The tasks that were seen of jobs."""
-        return [task for key in sorted(jobs) for task in self._jobs[key].keys(key)]
+    def strays(self, jobs: Iterable[JobKey]) -> list[dict[str, Any]]:
+        """The tasks that were seen of jobs, as they stand in the note STRAYS."""
+        return [stray for key in sorted(jobs) for stray in self._jobs[key].strays(key)]
 
     def _take(self, key: TaskKey, origin: Origin, event: WorkloadEvent) -> None:
         if not self._ours(key.job, origin):
@@ -105,3 +103,22 @@ class Finds:
         job.replicas.setdefault(key.task, set()).add(key.replica)
         if event.group:
             job.groups.add(key.task)
+
+
+def whose(
+    registrations: Collection[str], cluster: str, *, rebuilding: bool
+) -> Callable[[JobKey, Origin], bool]:
+    """Whose jobs to store if the ledger does not have them.
+
+    Those of registrations that it knows, and of their numbers that came twice (`ID.2`), of which an
+    older copy of the ledger may not know; after the loss of a ledger also what this cluster ran
+    under earlier ones, of which only the journal knows.
+    """
+
+    def ours(job: JobKey, origin: Origin) -> bool:
+        if origin.cluster != cluster:
+            return False
+        first = job.registration.partition(".")[0]
+        return rebuilding or job.registration in registrations or first in registrations
+
+    return ours

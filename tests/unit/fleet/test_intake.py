@@ -9,20 +9,25 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import LedgerDamaged, RequestDenied, Unavailable
-from rainbow_agent.core.model import JobKey, Plan, PlannedJob, PlannedTask, Refusal
+from rainbow_agent.core.model import FoundJob, JobKey, Plan, PlannedJob, PlannedTask, Refusal
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.fleet.intake import LISTING_HOLDS_S, Intake
 from rainbow_agent.fleet.reused_numbers import REUSE_SHOWN_S
 from rainbow_agent.fleet.session import Session
+from rainbow_agent.jobspec.handle import attach
+from rainbow_agent.jobspec.wire import to_wire
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.counters import Counters
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.storage.ledger_rows_seen import row_digest
 from support.common import FakeClock
 from support.ledger import REGISTRATION, checked_ledger, news
 from support.scheduler import REGISTRATION_SECRET, FakeScheduler
+from support.senders import make_handle
 
 TEXT = "version: 1"
+DOCUMENT = {"version": 1, "tasks": [{"command": "true"}]}
 
 
 class Harness:
@@ -89,6 +94,25 @@ def test_a_job_is_written_down_as_it_came(harness: Harness) -> None:
     assert harness.ledger.jobspecs([key]) == {key: "version: 1\n# ünïcode"}
     assert harness.rainbow.waiting("demo") == [job]
     assert harness.rainbow.calls["accept"] == 0
+
+
+def test_a_handle_is_its_own_jobs_when_a_number_came_twice(harness: Harness) -> None:
+    """Both jobs of the number were found in the workload manager, and have no handles yet."""
+    job = harness.rainbow.put("demo", to_wire(attach(DOCUMENT, make_handle(7))))
+    (row,) = harness.rainbow.receive("demo", harness.session.secret.reveal(), 1)
+    tasks = (PlannedTask("build", 1, (), {}),)
+    keys = [JobKey(name, job) for name in (REGISTRATION.id, f"{REGISTRATION.id}.2")]
+    digests = ["00", row_digest(row).hex()]
+    harness.ledger.adopt(
+        [
+            FoundJob(key, "demo", "job", 1000.0, tasks, row=digest)
+            for key, digest in zip(keys, digests, strict=True)
+        ],
+        REGISTRATION.host,
+        1000.0,
+    )
+    assert harness.receive() == []
+    assert [each.job.key for each in harness.ledger.untold(9)] == keys[1:]
 
 
 def test_an_empty_answer_is_no_news(harness: Harness) -> None:

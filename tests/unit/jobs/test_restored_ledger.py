@@ -228,6 +228,57 @@ def test_a_job_that_was_half_submitted_after_the_copy(tmp_path: Path) -> None:
     assert set(server.became_job.values()) == {1}
 
 
+@pytest.mark.parametrize("half", [False, True], ids=["whole", "half"])
+def test_a_number_that_came_twice_after_the_copy(tmp_path: Path, half: bool) -> None:
+    """Rainbow was put back, gave the number to another job, and offers neither row any more."""
+    path, copy, server = tmp_path / "ledger.sqlite", tmp_path / "copy.sqlite", FakeWorkload()
+    first, second = (Offer(1, name, "blue", TEXT) for name in ("first", "second"))
+    with started(path, server) as agent:
+        agent.thread.wait(agent.journal.caught_up.is_set, "the journal was read")
+        agent.ledger.save(copy)
+        agent.ledger.record_offers("r1", [first], 2.0)
+        agent.submit()
+        (twice,) = agent.ledger.record_offers("r1", [second], 2.0)
+        if half:
+            server.break_at_submit(2, Break.AFTER)
+            with pytest.raises(WorkloadUnavailable):
+                agent.submit()
+        else:
+            agent.submit()
+    with started(copy, server) as agent:
+        agent.thread.wait(agent.journal.caught_up.is_set, "the journal was read")
+        agent.jobs.nothing_offered()
+        finish_all(server, "")
+        agent.thread.wait(lambda: agent.ledger.job(twice), "the ledger has it")
+        agent.hears_all()
+        assert set(states(agent.ledger)) == {"r1/1", str(twice)}
+    assert set(server.became_job.values()) == {1}
+
+
+def test_a_number_that_another_job_has_now_when_half_of_the_first_is_there(tmp_path: Path) -> None:
+    """Both databases were put back: the new job runs, and the old one's rest follows its row."""
+    path, copy, server = tmp_path / "ledger.sqlite", tmp_path / "copy.sqlite", FakeWorkload()
+    first, second = (Offer(1, name, "blue", TEXT) for name in ("first", "second"))
+    with started(path, server) as agent:
+        agent.thread.wait(agent.journal.caught_up.is_set, "the journal was read")
+        agent.ledger.save(copy)
+        agent.ledger.record_offers("r1", [first], 2.0)
+        server.break_at_submit(2, Break.AFTER)
+        with pytest.raises(WorkloadUnavailable):
+            agent.submit()
+    with started(copy, server) as agent:
+        agent.thread.wait(agent.journal.caught_up.is_set, "the journal was read")
+        for offered, registration in ((second, "r1.2"), (first, "r1")):
+            new = agent.ledger.record_offers("r1", [offered], 3.0)
+            assert new == [JobKey(registration, 1)]
+            agent.submit()
+        finish_all(server, "")
+        agent.hears_all()
+        assert agent.ledger.counts()[JobState.COMPLETED] == 2
+    assert len(server.became_job) == 2 * len(DIAMOND)
+    assert set(server.became_job.values()) == {1}
+
+
 def test_a_group_that_was_not_planned_in_the_copy(tmp_path: Path) -> None:
     """It is planned again, so that what is inside it is known; what depends on it is canceled."""
     path, copy, server = tmp_path / "ledger.sqlite", tmp_path / "copy.sqlite", FakeWorkload()
