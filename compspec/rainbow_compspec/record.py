@@ -23,7 +23,7 @@ from rainbow_compspec.command import Completed
 from rainbow_compspec.errors import CompspecError, HostError
 from rainbow_compspec.host import COMMAND_TIMEOUT_S, FileSystemSize, Host, Uname
 from rainbow_compspec.nvml import NvmlGpu
-from rainbow_compspec.recorded import MANIFEST, ROOT
+from rainbow_compspec.recorded import MANIFEST, ROOT_FOLDER
 from rainbow_compspec.text import format_cpus
 
 INLINE_LIMIT = 200
@@ -208,7 +208,9 @@ def _tree(host: RecordingHost) -> dict[str, str]:
         path: text.strip() for path, text in files.items() if len(text) <= INLINE_LIMIT
     }
     tree = {MANIFEST: json.dumps(manifest, indent=1, sort_keys=True) + "\n"}
-    return tree | {ROOT + path: text for path, text in files.items() if len(text) > INLINE_LIMIT}
+    return tree | {
+        ROOT_FOLDER + path: text for path, text in files.items() if len(text) > INLINE_LIMIT
+    }
 
 
 def main(arguments: Sequence[str]) -> int:

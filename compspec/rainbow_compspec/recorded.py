@@ -25,7 +25,7 @@ from rainbow_compspec.nvml import MigSlice, NvmlGpu
 from rainbow_compspec.text import cpu_list, natural
 
 MANIFEST = "host.json"
-ROOT = "root"
+ROOT_FOLDER = "root"
 
 
 def is_recorded(tree: Path) -> bool:
@@ -50,8 +50,8 @@ class RecordedHost(Host):
         files: Mapping[str, str] = self._manifest.get("files", {})
         self._files = {path: text.encode() for path, text in files.items()}
         for name, data in content.items():
-            if name.startswith(ROOT + "/"):
-                self._files[name.removeprefix(ROOT)] = data
+            if name.startswith(ROOT_FOLDER + "/"):
+                self._files[name.removeprefix(ROOT_FOLDER)] = data
         self._names = _folders((*self._files, *self._section("links")), self._section("names"))
 
     def _section(self, name: str) -> Mapping[str, Any]:

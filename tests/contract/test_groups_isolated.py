@@ -205,8 +205,8 @@ class SchedulerOf01(SchedulerProcess):
     """The embedded scheduler by the command of release 0.1."""
 
     def _command(self) -> list[str]:
-        old = {"rainbow_agent.fleet.scheduler_server": "rainbow_agent.embedded.scheduler"}
-        return [old.get(word, word) for word in super()._command()]
+        _program, _verb, *flags = super()._command()
+        return [sys.executable, "-m", "rainbow_agent.embedded.scheduler", *flags]
 
 
 def test_the_embedded_scheduler_starts_under_its_old_name(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from typing import Final
 from rainbow_agent.core.model import Credentials
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.jobspec import wire
+from support.program import PROGRAM
 from support.secrets import REGISTRATION_SECRET
 
 REAL_PROGRAM: Final = "rainbow-scheduler"
@@ -129,7 +129,7 @@ class SchedulerProcess:
         flags = ["--host", self.host, "--db", str(self.db), "--global-token", self.global_token]
         flags += self._flags
         if self.kind is SchedulerKind.EMBEDDED:
-            return [sys.executable, "-m", "rainbow_agent.fleet.scheduler_server", *flags]
+            return [str(PROGRAM), "scheduler", *flags]
         # The Go server takes its secret in no other way; this one is good for one test.
         return [REAL_PROGRAM, *flags, "--secret", self.secret]
 

@@ -14,6 +14,7 @@ import click
 from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import (
     MAX_REASON_LENGTH,
+    POLL_INTERVAL_S,
     TIMED_OUT,
     reports_errors,
     say,
@@ -35,9 +36,6 @@ from rainbow_agent.storage import agent_lock, runtime_file
 
 if TYPE_CHECKING:
     from rainbow_agent.storage.ledger import SqliteLedger
-
-#: Seconds between looks.
-POLL_INTERVAL_S = 0.2
 
 
 @click.command(name="cancel")

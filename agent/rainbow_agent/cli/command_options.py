@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
+from rainbow_agent.cli.common import F
 from rainbow_agent.core.errors import UsageError
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 #: What jobspec files end in, which is no part of a job's name.
 _ENDS: Final = (".yaml", ".yml", ".json")

@@ -19,6 +19,8 @@ from rainbow_agent.runtime.settings import Settings, default_of, env_name, load
 
 #: The exit code when a --timeout ran out, as of timeout(1).
 TIMED_OUT: Final = 124
+#: Seconds between looks of a verb that waits for something.
+POLL_INTERVAL_S: Final = 0.2
 #: Characters of a --reason that are kept.
 MAX_REASON_LENGTH: Final = 200
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from rainbow_agent.cli.common import fail, reports_errors, say
+from rainbow_agent.cli.common import POLL_INTERVAL_S, fail, reports_errors, say
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.model import JobRow
 from rainbow_agent.core.states import FINAL_JOB_STATES
@@ -27,8 +27,6 @@ from rainbow_agent.runtime.own_program import own_program
 
 #: Seconds until the demo gives up.
 STEP_TIMEOUT_S = 60.0
-#: Seconds between looks.
-POLL_INTERVAL_S = 0.1
 
 JOBSPEC = """\
 version: 1

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 from pathlib import Path
-from typing import Final
 
 import click
 
 from rainbow_agent.cli.common import (
     MAX_REASON_LENGTH,
+    POLL_INTERVAL_S,
     TIMED_OUT,
     reports_errors,
     say,
@@ -24,9 +24,6 @@ from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.logs import clean, counted
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import agent_lock, drain_file, runtime_file, state_dir
-
-#: Seconds between looks at whether it is done.
-POLL_INTERVAL_S: Final = 0.2
 
 
 @click.command(name="drain")

@@ -16,7 +16,7 @@ from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 
 #: Jobs that have a line each.
-MAX_JOBS: Final = 15
+MAX_JOBS_SHOWN: Final = 15
 #: Columns that are used; longer lines are harder to read.
 MAX_WIDTH: Final = 120
 #: What of a status counts as a change.
@@ -44,9 +44,9 @@ def _open_jobs(settings: Settings) -> list[dict[str, Any]]:
         with reading(settings) as ledger:
             if ledger is None:
                 return []
-            running = ledger.jobs(states=[JobState.RUNNING], limit=MAX_JOBS)
+            running = ledger.jobs(states=[JobState.RUNNING], limit=MAX_JOBS_SHOWN)
             others = [s for s in JobState if s not in FINAL_JOB_STATES | {JobState.RUNNING}]
-            waiting = ledger.jobs(states=others, limit=MAX_JOBS - len(running))
+            waiting = ledger.jobs(states=others, limit=MAX_JOBS_SHOWN - len(running))
     except RainbowAgentError:
         return []  # `status` itself says what is wrong with the ledger
     return [job_view(row) for row in running + waiting]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rainbow_agent.fleet.choosing import Selection
     from rainbow_agent.fleet.fitting import Fitting
     from rainbow_agent.fleet.rainbow_config import RainbowConfig
-    from rainbow_agent.fleet.submission import Job
+    from rainbow_agent.fleet.submission import OutgoingJob
 
 
 class _Submit(click.Command):
@@ -194,14 +194,16 @@ def _selection(
     return Selection(cluster or "", keys, once, algorithm, options)
 
 
-def _show_fitting(job: Job, found: Fitting, output: str) -> None:
+def _show_fitting(job: OutgoingJob, found: Fitting, output: str) -> None:
     if output == "json":
         _echo(job, None, found.clusters, found)
     else:
         say(f"These clusters fit: {', '.join(found.clusters)}")
 
 
-def _show_sent(job: Job, chosen: str, found: Fitting, output: str, handle: str | None) -> None:
+def _show_sent(
+    job: OutgoingJob, chosen: str, found: Fitting, output: str, handle: str | None
+) -> None:
     if output == "json":
         _echo(job, chosen, (chosen,), found, handle)
     else:
@@ -213,7 +215,7 @@ def _show_sent(job: Job, chosen: str, found: Fitting, output: str, handle: str |
 
 
 def _echo(
-    job: Job,
+    job: OutgoingJob,
     chosen: str | None,
     clusters: tuple[str, ...],
     found: Fitting,

@@ -27,7 +27,7 @@ MIN_LOOK_S: Final = 0.25
 MAX_LOOK_S: Final = 1.0
 #: Seconds after which a job that is waited for is asked about, and how many at once.
 ASK_AGAIN_S: Final = 120.0
-MAX_ASKED: Final = 20
+MAX_ASKED_AGAIN: Final = 20
 
 
 @click.command(name="wait")
@@ -152,7 +152,7 @@ class _Waiting:
             handle
             for handle in self.open
             if now - self._asked.setdefault(handle, now) > ASK_AGAIN_S
-        ][:MAX_ASKED]
+        ][:MAX_ASKED_AGAIN]
         if not due:
             return
         try:

@@ -1,7 +1,12 @@
-"""Flux job ids as people read them: F58, base58 behind an `f` (RFC 19, "FLUID String Encoding")."""
+"""How ids, statuses and bytes are written, by Flux and in text.
+
+Flux job ids as people read them are F58: base58 behind an `f` (RFC 19, "FLUID String Encoding").
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 from collections.abc import Iterable
 
@@ -12,6 +17,23 @@ def exit_code(status: int | None) -> int | None:
         return None
     code = os.waitstatus_to_exitcode(status)
     return 128 - code if code < 0 else code
+
+
+def bytes_to_text(data: bytes) -> str:
+    """Base64 for URLs, without padding (RFC 4648)."""
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def text_to_bytes(text: str) -> bytes:
+    """What bytes_to_text() made a text of.
+
+    Raises:
+        ValueError: of nothing.
+    """
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except binascii.Error as exc:
+        raise ValueError(str(exc)) from exc
 
 
 def idset(ids: Iterable[int]) -> str:

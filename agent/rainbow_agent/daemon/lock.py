@@ -40,7 +40,7 @@ def lock(settings: Settings, stack: ExitStack, stop: StopSignal) -> float | None
         Fatal: a daemon has held it all the time.
         RainbowAgentError: a verb has.
     """
-    holder, waiting = agent_lock.this_process(), _Waiting(settings, stop)
+    holder, waiting = agent_lock.this_process(), _LockWait(settings, stop)
     try:
         taken = agent_lock.Lock.take(
             settings.state_dir, holder, wait=settings.lock_wait, pause=waiting.pause
@@ -68,7 +68,7 @@ def lock_for_verb(settings: Settings, stack: ExitStack, verb: str) -> None:
     stack.callback(taken.release)
 
 
-class _Waiting:
+class _LockWait:
     """Says whose lock is waited for: at once, and every SAY_EVERY_S from then on."""
 
     def __init__(self, settings: Settings, stop: StopSignal) -> None:

@@ -18,7 +18,12 @@ from typing import Any, Final
 
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.core.ports import Scheduler
-from rainbow_agent.fleet.priorities import Priority, Step, parse_priorities, priorities_text
+from rainbow_agent.fleet.priorities import (
+    Priority,
+    SelectionStep,
+    parse_priorities,
+    priorities_text,
+)
 from rainbow_agent.jobspec.wire import to_wire
 
 #: A name that no cluster reports: an expression that needs it has no value.
@@ -28,7 +33,7 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _FINE: Final = 1024
 _SMALLEST: Final = -20  # as a power of two
 _MOST: Final = 64 * _FINE
-_SELECT: Final = Step("select", "first")
+_SELECT: Final = SelectionStep("select", "first")
 _CONSTRAINT: Final = "constraint"
 _RANDOM: Final = "random"
 
@@ -120,7 +125,7 @@ def choose(
 
 def _taking(states: _States, names: Sequence[str]) -> Sequence[str]:
     """Without those that are draining, unless all are: a job would wait there in rainbow."""
-    draining = states.passing(names, (Step("filter", "draining > 0"),))
+    draining = states.passing(names, (SelectionStep("filter", "draining > 0"),))
     return [name for name in names if name not in draining] or names
 
 
@@ -178,7 +183,7 @@ class _States:
         if not names:
             return []
         kept = tuple(
-            Step(s.kind, f"({s.argument}) || {_NO_VALUE}") if s.kind == "filter" else s
+            SelectionStep(s.kind, f"({s.argument}) || {_NO_VALUE}") if s.kind == "filter" else s
             for s in steps
         )
         found = self._scheduler.submit(
@@ -221,7 +226,7 @@ class _States:
         value = value if key.most else f"(0 - {value})"
 
         def at_least(number: float) -> list[str]:
-            return self.passing(names, (*before, Step("filter", f"{value} >= {number:f}")))
+            return self.passing(names, (*before, SelectionStep("filter", f"{value} >= {number:f}")))
 
         low, high = -_MOST - 1, _MOST + 1
         names = at_least(_threshold(low))

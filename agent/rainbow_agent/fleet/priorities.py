@@ -17,14 +17,14 @@ _FORM: Final = "priorities must be a list of {priority, steps: [{KIND: TEXT}]}"
 
 
 @dataclass(frozen=True)
-class Step:
+class SelectionStep:
     """One step: `filter: EXPR`, `calc: VAR=EXPR`, `sort_ascending: VAR`, `select: first`, ..."""
 
     kind: str
     argument: str
 
 
-Priority = tuple[Step, ...]
+Priority = tuple[SelectionStep, ...]
 
 
 def parse_priorities(options: Mapping[str, str]) -> list[Priority]:
@@ -70,10 +70,10 @@ def _number(entry: Mapping[str, Any]) -> int:
         raise ValueError(_FORM) from exc
 
 
-def _step(kind: str, argument: str) -> Step:
+def _step(kind: str, argument: str) -> SelectionStep:
     """A step that can be taken: what is wrong with it is said before any job depends on it."""
     if kind == SELECT and argument not in PICKS:
         raise ValueError(f"{argument} is not a valid select method")
     if kind not in STEPS and kind != SELECT:
         raise ValueError(f"{kind} is not a step: use {', '.join(STEPS)} or {SELECT}")
-    return Step(kind, argument)
+    return SelectionStep(kind, argument)

@@ -21,7 +21,7 @@ from rainbow_agent.runtime.logs import counted
 
 
 @dataclass(frozen=True)
-class Job:
+class OutgoingJob:
     """A job to send."""
 
     name: str  # in rainbow's list
@@ -29,7 +29,7 @@ class Job:
     plan: Plan  # what a cluster's agent will make of it
 
 
-def job_of(document: Mapping[str, Any], once: str | None = None) -> Job:
+def job_of(document: Mapping[str, Any], once: str | None = None) -> OutgoingJob:
     """The job of a jobspec that can be planned.
 
     Args:
@@ -41,7 +41,7 @@ def job_of(document: Mapping[str, Any], once: str | None = None) -> Job:
         JobspecError: the jobspec cannot be planned.
     """
     document = document if once is None else with_key(document, once)
-    return Job(str(document.get("name") or "job"), document, plan_text(to_wire(document)))
+    return OutgoingJob(str(document.get("name") or "job"), document, plan_text(to_wire(document)))
 
 
 def find(scheduler: Scheduler, plan: Plan, cluster: str = "") -> Fitting:
@@ -74,7 +74,7 @@ def find(scheduler: Scheduler, plan: Plan, cluster: str = "") -> Fitting:
 
 def send(
     scheduler: Scheduler,
-    job: Job,
+    job: OutgoingJob,
     selection: Selection,
     *,
     tokens: Mapping[str, str],
@@ -112,7 +112,7 @@ def send(
 
 
 def _hand_over(
-    scheduler: Scheduler, job: Job, selection: Selection, usable: Mapping[str, str]
+    scheduler: Scheduler, job: OutgoingJob, selection: Selection, usable: Mapping[str, str]
 ) -> str | Unavailable:
     """SubmitJob; or the error after which it must not be called again.
 

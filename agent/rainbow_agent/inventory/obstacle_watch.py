@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 #: Seconds between two questions.
 OBSTACLE_INTERVAL_S: Final = 15.0
 #: What is asked for here. That every job is refused is seen when jobs are submitted.
-CONDITIONS: Final[Mapping[ObstacleKind, ConditionName]] = {
+CONDITION_OF: Final[Mapping[ObstacleKind, ConditionName]] = {
     ObstacleKind.NO_SCHEDULER: ConditionName.NO_SCHEDULER,
     ObstacleKind.QUEUE_STOPPED: ConditionName.QUEUE_STOPPED,
     ObstacleKind.QUEUE_DISABLED: ConditionName.QUEUE_DISABLED,
@@ -47,7 +47,7 @@ class ObstacleWatch:
             return
         found = {each.kind: each for each in workload.obstacles() if each.default}
         self._asked = now
-        for kind, name in CONDITIONS.items():
+        for kind, name in CONDITION_OF.items():
             if kind not in found:
                 if self._conditions.clear(name):
                     log.info("Over: %s", name.value, extra={"action": "obstacle_over"})

@@ -25,8 +25,8 @@ from rainbow_compspec.schedulable import contradictions
 log = logging.getLogger(__name__)
 
 #: Seconds until a node that could not be described is asked again: at first, and at most.
-MIN_RETRY_S = 10.0
-MAX_RETRY_S = 600.0
+MIN_ASK_AGAIN_S = 10.0
+MAX_ASK_AGAIN_S = 600.0
 #: Nodes that a log line names.
 _MAX_NODES_LOGGED = 5
 
@@ -225,7 +225,7 @@ class Discovery:
         wait = (
             float("inf")
             if answer.final
-            else min(MIN_RETRY_S * 2 ** min(before.failures, 10), MAX_RETRY_S)
+            else min(MIN_ASK_AGAIN_S * 2 ** min(before.failures, 10), MAX_ASK_AGAIN_S)
         )
         self._known[answer.rank] = _LastAnswer(
             before.facts,  # what it said before is the best that is known

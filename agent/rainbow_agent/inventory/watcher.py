@@ -30,9 +30,9 @@ from rainbow_compspec.errors import CompspecError
 log = logging.getLogger(__name__)
 
 #: Seconds between looks at the nodes.
-LOOK_INTERVAL_S = 5.0
+NODES_INTERVAL_S = 5.0
 #: Seconds between them while there is nothing to register yet.
-_FIRST_LOOK_INTERVAL_S = 0.5
+_FIRST_NODES_INTERVAL_S = 0.5
 #: Seconds between them at least, whatever is due.
 _MIN_PAUSE_S = 0.05
 #: Seconds between looks at other nodes' software, after jobs ended.
@@ -215,7 +215,7 @@ class NodeWatcher:
 
     def _pause(self) -> float:
         now = self._clock.monotonic()
-        look = LOOK_INTERVAL_S if self.description else _FIRST_LOOK_INTERVAL_S
+        look = NODES_INTERVAL_S if self.description else _FIRST_NODES_INTERVAL_S
         return max(_MIN_PAUSE_S, min(look, self._settle.left(), self._discovery.next_due() - now))
 
     def _look(self) -> PoolView:

@@ -25,7 +25,7 @@ from rainbow_agent.storage.ledger_denials import Denial
 log = logging.getLogger(__name__)
 
 #: Seconds between looks at the nodes while tasks wait for them.
-LOOK_INTERVAL_S = 1.0
+DENIALS_INTERVAL_S = 1.0
 #: Nodes that are named to people.
 _MAX_NODES_NAMED = 8
 
@@ -71,7 +71,9 @@ class Denied:
         denials = self._ledger.denials()
         waiting = [each for each in denials if each.nodes is not None]
         fresh = [each for each in denials if not each.looked]
-        if not (fresh or (waiting and self._clock.monotonic() - self._looked >= LOOK_INTERVAL_S)):
+        if not (
+            fresh or (waiting and self._clock.monotonic() - self._looked >= DENIALS_INTERVAL_S)
+        ):
             return []
         self._looked = self._clock.monotonic()
         pool = self._pool()

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from rainbow_agent.jobspec.composer import ListNode, Node, ScalarNode
 from rainbow_agent.jobspec.document import NO_ATTRIBUTES, Attributes, Reference, Requirement
-from rainbow_agent.jobspec.handle import ATTRIBUTE as HANDLE_ATTRIBUTE
-from rainbow_agent.jobspec.once import ATTRIBUTE as ONCE
+from rainbow_agent.jobspec.handle import HANDLE_ATTRIBUTE
+from rainbow_agent.jobspec.once import ONCE_ATTRIBUTE as ONCE
 from rainbow_agent.jobspec.reading import (
     Faults,
     Fields,

@@ -57,7 +57,7 @@ Node = ScalarNode | ListNode | MapNode
 #: Nodes in one jobspec, aliases counted as what they stand for: about 20,000 tasks.
 MAX_NODES = 250_000
 #: Levels of nesting.
-MAX_DEPTH = 64
+MAX_NESTING = 64
 
 _CORE = "tag:yaml.org,2002:"
 _PLAIN_TAGS = frozenset(_CORE + t for t in ("int", "float", "bool", "null"))
@@ -171,8 +171,8 @@ class Composer:
             )
 
     def _check_depth(self, event: Any, below: int) -> None:
-        if len(self._open) + below > MAX_DEPTH:
-            raise _error(event, f"nested deeper than {MAX_DEPTH} levels")
+        if len(self._open) + below > MAX_NESTING:
+            raise _error(event, f"nested deeper than {MAX_NESTING} levels")
 
     def _place(self, node: Node, height: int) -> None:
         if not self._open:

@@ -7,22 +7,21 @@ script that quotes one is none, and a jobspec without one is not parsed for it.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from rainbow_agent.core.handles import Handle, is_handle, is_inbox
+from rainbow_agent.core.notation import bytes_to_text, text_to_bytes
 
 #: The attribute's name.
-ATTRIBUTE: Final = "rainbow-agent"
+HANDLE_ATTRIBUTE: Final = "rainbow-agent"
 KEY_BYTES: Final = 32
 
 _TOKEN: Final = re.compile(r"[\x21\x23-\x7e]{1,500}")
 _VERSION: Final = "h1."
-_LINE: Final = re.compile(rf"  {ATTRIBUTE}: (h1\.[A-Za-z0-9_-]{{1,4000}})")
+_LINE: Final = re.compile(rf"  {HANDLE_ATTRIBUTE}: (h1\.[A-Za-z0-9_-]{{1,4000}})")
 #: Seconds for which answers can be asked to be kept at most.
 MAX_KEEP_S: Final = 366 * 86400
 
@@ -31,14 +30,14 @@ def attach(document: Mapping[str, Any], handle: Handle) -> dict[str, Any]:
     """The jobspec with the handle as its last attribute; one that it had is replaced."""
     found = document.get("attributes")
     attributes = dict(found) if isinstance(found, Mapping) else {}
-    attributes.pop(ATTRIBUTE, None)
+    attributes.pop(HANDLE_ATTRIBUTE, None)
     rest = {key: value for key, value in document.items() if key != "attributes"}
-    return {**rest, "attributes": {**attributes, ATTRIBUTE: _encode(handle)}}
+    return {**rest, "attributes": {**attributes, HANDLE_ATTRIBUTE: _encode(handle)}}
 
 
 def find(text: str) -> Handle | None:
     """The handle in a jobspec's text as `submit` writes it; None where there is none."""
-    if ATTRIBUTE not in text:
+    if HANDLE_ATTRIBUTE not in text:
         return None
     line = _last_line(text)
     if line is None:
@@ -74,20 +73,20 @@ def _encode(handle: Handle) -> str:
         "inbox": handle.inbox,
         "token": handle.token,
         "keep": handle.keep,
-        **{name: _text(getattr(handle, name)) for name in ("verify", "seal", "nonce")},
+        **{name: bytes_to_text(getattr(handle, name)) for name in ("verify", "seal", "nonce")},
     }
-    return _VERSION + _text(json.dumps(values, separators=(",", ":")).encode())
+    return _VERSION + bytes_to_text(json.dumps(values, separators=(",", ":")).encode())
 
 
 def _decode(text: str) -> Handle | None:
     try:
-        values = json.loads(_bytes(text.removeprefix(_VERSION)))
+        values = json.loads(text_to_bytes(text.removeprefix(_VERSION)))
         handle = Handle(
             id=str(values["id"]),
             inbox=str(values["inbox"]),
             token=str(values["token"]),
             keep=int(values["keep"]),
-            **{name: _bytes(values[name]) for name in ("verify", "seal", "nonce")},
+            **{name: text_to_bytes(values[name]) for name in ("verify", "seal", "nonce")},
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -99,14 +98,3 @@ def _decode(text: str) -> Handle | None:
         and all(len(key) == KEY_BYTES for key in (handle.verify, handle.seal, handle.nonce))
     )
     return handle if whole else None
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as exc:
-        raise ValueError(str(exc)) from exc

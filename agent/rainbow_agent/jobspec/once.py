@@ -9,7 +9,7 @@ from rainbow_agent.core.errors import UsageError
 from rainbow_agent.jobspec.reading import MAX_NAME
 
 #: The attribute, of the whole jobspec only.
-ATTRIBUTE: Final = "once"
+ONCE_ATTRIBUTE: Final = "once"
 
 
 def with_key(document: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -24,4 +24,4 @@ def with_key(document: Mapping[str, Any], key: str) -> dict[str, Any]:
         )
     found = document.get("attributes")
     attributes = found if isinstance(found, Mapping) else {}
-    return {**document, "attributes": {**attributes, ATTRIBUTE: key}}
+    return {**document, "attributes": {**attributes, ONCE_ATTRIBUTE: key}}

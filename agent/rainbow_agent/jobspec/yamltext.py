@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from rainbow_agent.core.errors import JobspecError
-from rainbow_agent.jobspec.composer import MAX_DEPTH, Composer, Node
+from rainbow_agent.jobspec.composer import MAX_NESTING, Composer, Node
 from rainbow_agent.jobspec.words import error_at
 
 #: Characters of one jobspec; gRPC, which carries it, takes messages of 4 MiB.
@@ -66,5 +66,5 @@ def _marked(exc: yaml.MarkedYAMLError) -> JobspecError:
     what = "not YAML: " + "; ".join(part for part in (exc.context, exc.problem) if part)
     if "nesting depth" in (exc.problem or ""):
         # libyaml's own limit, far above ours: its scanner can meet it before it tells of a level.
-        what = f"nested deeper than {MAX_DEPTH} levels"
+        what = f"nested deeper than {MAX_NESTING} levels"
     return error_at(mark.line + 1, mark.column + 1, what) if mark else JobspecError(what)

@@ -20,7 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from rainbow_agent.monitoring.metric_definitions import Kind, MetricDefinition
+from rainbow_agent.monitoring.metric_definitions import MetricDefinition, MetricKind
 from rainbow_agent.monitoring.metrics import Measured, Sample
 from rainbow_agent.runtime.counters import Distribution
 
@@ -55,14 +55,14 @@ def render(measured: Sequence[Measured], accept: str) -> tuple[str, bytes]:
 
 
 def _metric(definition: MetricDefinition, samples: Sequence[Sample]) -> Metric:
-    if definition.kind is Kind.INFO:
+    if definition.kind is MetricKind.INFO:
         info = InfoMetricFamily(definition.name, definition.text)
         for sample in samples:
             info.add_metric([], dict(zip(definition.labels, sample.labels, strict=True)))
         return info
-    if definition.kind is Kind.HISTOGRAM:
+    if definition.kind is MetricKind.HISTOGRAM:
         return _histogram(definition, samples)
-    made = CounterMetricFamily if definition.kind is Kind.COUNTER else GaugeMetricFamily
+    made = CounterMetricFamily if definition.kind is MetricKind.COUNTER else GaugeMetricFamily
     metric = made(definition.name, definition.text, labels=definition.labels)
     for sample in samples:
         if not isinstance(sample.value, Distribution):

@@ -13,7 +13,7 @@ from typing import Final
 from rainbow_agent.runtime.counters import CALL_BUCKETS, JOB_BUCKETS
 
 
-class Kind(str, Enum):
+class MetricKind(str, Enum):
     """What kinds of metrics there are."""
 
     COUNTER = "counter"  # its samples end in _total
@@ -27,7 +27,7 @@ class MetricDefinition:
     """One metric. `name` is without the endings that its kind gives to samples."""
 
     name: str
-    kind: Kind
+    kind: MetricKind
     text: str  # one sentence
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()  # upper bounds of a histogram
@@ -39,7 +39,7 @@ METRIC_DEFINITIONS: Final[list[MetricDefinition]] = []
 
 def _declare(
     name: str,
-    kind: Kind,
+    kind: MetricKind,
     text: str,
     labels: tuple[str, ...] = (),
     buckets: tuple[float, ...] = (),
@@ -51,20 +51,20 @@ def _declare(
 
 
 def _counter(name: str, text: str, *labels: str) -> MetricDefinition:
-    return _declare(name, Kind.COUNTER, text, labels)
+    return _declare(name, MetricKind.COUNTER, text, labels)
 
 
 def _gauge(name: str, text: str, *labels: str) -> MetricDefinition:
-    return _declare(name, Kind.GAUGE, text, labels)
+    return _declare(name, MetricKind.GAUGE, text, labels)
 
 
 def _durations(name: str, text: str, *labels: str) -> MetricDefinition:
-    return _declare(name, Kind.HISTOGRAM, text, labels, JOB_BUCKETS)
+    return _declare(name, MetricKind.HISTOGRAM, text, labels, JOB_BUCKETS)
 
 
 BUILD: Final = _declare(
     "build",
-    Kind.INFO,
+    MetricKind.INFO,
     "What is running here.",
     ("version", "python", "cluster", "workload"),
 )
@@ -72,7 +72,7 @@ BUILD: Final = _declare(
 READY: Final = _gauge("ready", "Whether a job can be received and completed: 1 or 0.")
 CHECK: Final = _gauge("check_ok", "Each condition for readiness: 1 or 0.", "check")
 LOOP_AGE: Final = _gauge("loop_age_seconds", "Seconds since a loop last moved.", "loop")
-LOOP_LIMIT: Final = _gauge(
+LOOP_LIMIT_SECONDS: Final = _gauge(
     "loop_limit_seconds", "Seconds that one turn of a loop may take.", "loop"
 )
 CONDITIONS: Final = _gauge("conditions", "How many conditions there are now.")
@@ -85,7 +85,7 @@ DRAINING: Final = _gauge("draining", "Whether the agent is drained on request: 1
 # Rainbow.
 CALLS: Final = _declare(
     "rainbow_call_duration_seconds",
-    Kind.HISTOGRAM,
+    MetricKind.HISTOGRAM,
     "Calls to rainbow by procedure and outcome (ok, or the kind of error).",
     ("method", "outcome"),
     CALL_BUCKETS,

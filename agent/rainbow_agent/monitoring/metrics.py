@@ -69,7 +69,7 @@ def _health(now: Now, telemetry: Telemetry) -> Iterable[Measured]:
     yield defined.READY, [Sample((), float(now.verdict.ok))]
     yield defined.CHECK, [Sample((c.name,), float(c.ok)) for c in now.verdict.checks]
     yield defined.LOOP_AGE, [Sample((name,), age.age) for name, age in ages.items()]
-    yield defined.LOOP_LIMIT, [Sample((name,), age.limit) for name, age in ages.items()]
+    yield defined.LOOP_LIMIT_SECONDS, [Sample((name,), age.limit) for name, age in ages.items()]
     yield defined.CONDITIONS, [Sample((), len(troubles))]
     yield defined.CONDITION, [Sample((c.name,), c.since) for c in troubles]
     yield defined.DRAINING, [Sample((), float(now.draining))]

@@ -11,7 +11,7 @@ from rainbow_agent.runtime.logs import clean, counted
 #: Columns that every terminal has.
 WIDTH: Final = 80
 #: Where a line's text begins.
-INDENT: Final = 11
+STATUS_INDENT: Final = 11
 #: Characters of a bar of resources.
 BAR: Final = 20
 
@@ -34,7 +34,7 @@ def status_text(
         since = ago(seconds_since(reason["since"], now))
         lines += wrapped(f"! {reason['name']}", f"for {since}: {reason['reason']}", width, 2)
     for name, text in _facts(view, now):
-        lines += wrapped(name, text, width, INDENT)
+        lines += wrapped(name, text, width, STATUS_INDENT)
     return "\n".join(lines)
 
 

@@ -13,11 +13,6 @@ _CLUSTER_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 #: rainbow (075ee23, pkg/database) asks `name LIKE "..."`, and sqlite reads these as columns.
 _COLUMNS = frozenset({"name", "token", "secret", "rowid", "oid"})
 
-#: An index at the end of a host's name, as StatefulSets and MiniClusters count them.
-_ORDINAL = re.compile(r"-\d{1,5}$")
-#: An IPv4 address at the end of a host's name, as EC2 and many DHCP servers write it.
-_ADDRESSED = re.compile(r"(^|-)\d{1,3}(-\d{1,3}){3}$")
-
 _AGE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])")
 #: Seconds of each unit.
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -163,12 +158,3 @@ def cluster(value: str) -> str:
             "is a column of rainbow's database, which takes it for one: choose another"
         )
     return value
-
-
-def default_cluster(hostname: str) -> str:
-    """The name of a cluster after one of its hosts: `blue-0` is of `blue`.
-
-    The number at the end stays where it is part of an address (`ip-10-0-1-23`) or of a date
-    (`instance-20260628-063012`): the next host with such a name is not in the same cluster.
-    """
-    return hostname if _ADDRESSED.search(hostname) else _ORDINAL.sub("", hostname)

@@ -20,6 +20,7 @@ from rainbow_agent.runtime import fault_injection
 from rainbow_agent.runtime import setting_types as parsing
 from rainbow_agent.runtime.addresses import Address
 from rainbow_agent.runtime.setting_defaults import (
+    default_cluster,
     default_sent_dir,
     default_state_dir,
 )
@@ -292,7 +293,7 @@ def _other_sources(
         if text:
             yield name, text, f"file {config}"
     host = (hostname or socket.gethostname()).split(".")[0].lower()
-    yield "cluster", parsing.default_cluster(host), f"hostname {host}"
+    yield "cluster", default_cluster(host), f"hostname {host}"
 
 
 def _check_tls(values: Mapping[str, Any]) -> None:

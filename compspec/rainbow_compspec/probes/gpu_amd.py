@@ -15,12 +15,11 @@ from dataclasses import dataclass, replace
 
 from rainbow_compspec.facts import Gpu
 from rainbow_compspec.host import Host
-from rainbow_compspec.probes.gpu_finding import PCI, FoundGpus, numa_of
+from rainbow_compspec.probes.gpu_finding import DRM, PCI, FoundGpus, numa_of
 from rainbow_compspec.reading import Choice, Confidence, Origin
 from rainbow_compspec.text import integer
 
 KFD = "/sys/class/kfd/kfd/topology/nodes"
-DRM = "/sys/class/drm"
 DRIVER = "/sys/module/amdgpu/version"
 
 _FRAME_BUFFER = {1, 2}

@@ -10,6 +10,7 @@ from rainbow_compspec.host import Host
 from rainbow_compspec.reading import NOWHERE, UNOPPOSED, Choice, Origin
 
 PCI = "/sys/bus/pci/devices"
+DRM = "/sys/class/drm"
 
 
 @dataclass(frozen=True)

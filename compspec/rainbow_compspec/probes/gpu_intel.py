@@ -14,11 +14,10 @@ import re
 
 from rainbow_compspec.facts import Gpu
 from rainbow_compspec.host import Host
-from rainbow_compspec.probes.gpu_finding import FoundGpus, numa_of
+from rainbow_compspec.probes.gpu_finding import DRM, FoundGpus, numa_of
 from rainbow_compspec.reading import Choice, Origin
 from rainbow_compspec.text import integer
 
-DRM = "/sys/class/drm"
 VENDOR = 0x8086
 
 _OF_THE_CPU = re.compile(r"0000:00:02\.\d")

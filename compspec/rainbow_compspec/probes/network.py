@@ -15,7 +15,7 @@ from rainbow_compspec.reading import Choice, Origin, Reading, known
 
 NET = "/sys/class/net"
 RDMA = "/sys/class/infiniband"
-VERBS = "/sys/class/infiniband_verbs"
+VERBS_FOLDER = "/sys/class/infiniband_verbs"
 SLINGSHOT = "/sys/class/cxi"
 
 _TYPES = {1: "ethernet", 32: "infiniband", 772: "loopback"}
@@ -99,7 +99,9 @@ def _adapters(host: Host) -> tuple[list[str], list[str]]:
     An SMI device (smi1: subnet management for a part of another device) has no verbs: the kernel
     lists it in none of /sys/class/infiniband_verbs, where it lists all others.
     """
-    with_verbs = {host.text(f"{VERBS}/{name}/ibdev") for name in host.names(VERBS)} - {None}
+    with_verbs = {
+        host.text(f"{VERBS_FOLDER}/{name}/ibdev") for name in host.names(VERBS_FOLDER)
+    } - {None}
     devices: list[str] = []
     managers: list[str] = []
     for name in host.names(RDMA):

@@ -21,7 +21,7 @@ from rainbow_agent.core.model import (
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
 from rainbow_agent.storage.ledger import SqliteLedger
-from rainbow_agent.workload.flux.connection import Response
+from rainbow_agent.workload.flux.connection import Reply
 from rainbow_agent.workload.flux.group_log import FluxInside
 from support.ledger import add_job, checked_ledger
 
@@ -88,7 +88,7 @@ def test_lines_that_are_none_are_passed_over() -> None:
     inside = FluxInside(Wire(), lambda _: True)  # type: ignore[arg-type]
     assert not inside.keeps(WorkloadEvent(EventKind.SUBMIT, 5, 1.0, key=GROUP, group=True))
     assert not inside.keeps(WorkloadEvent(EventKind.START, 5, 1.0))
-    events = list(inside.read(Response(1, text)))
+    events = list(inside.read(Reply(1, text)))
     assert [event.news for event in events] == [{"timestamp": 1.0}]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +20,7 @@ from rainbow_agent.fleet.grpc.stubs import memory_pb2, rainbow_pb2
 from rainbow_agent.fleet.scheduler_server import RunningScheduler, serve
 from rainbow_agent.fleet.scheduler_server.failure import Failure
 from rainbow_agent.fleet.scheduler_server.store import Store
+from support.program import PROGRAM
 from support.servers import make_graph, running_scheduler
 
 SECRET = "registration-secret"
@@ -80,13 +80,13 @@ def test_its_database_is_for_its_owner(tmp_path: Path, running: RunningScheduler
 )
 def test_what_it_cannot_do_is_said_before_it_starts(tmp_path: Path, flags: list[str]) -> None:
     """A wrong flag ends the process with 2 and one line that names it."""
-    command = [sys.executable, "-m", "rainbow_agent.fleet.scheduler_server"]
+    command = [str(PROGRAM), "scheduler"]
     given = ["--host", "127.0.0.1:0", "--db", str(tmp_path / "r.db"), *flags]
     ended = subprocess.run(
         [*command, *given], check=False, capture_output=True, text=True, timeout=60
     )
     assert ended.returncode == 2
-    assert "Error: " in ended.stderr
+    assert "error: " in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

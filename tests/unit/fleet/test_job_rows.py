@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rainbow_agent.core.model import Offer
-from rainbow_agent.fleet.grpc.job_rows import MAX_ROW_BYTES, offer
+from rainbow_agent.fleet.grpc.job_rows import MAX_JOB_ROW_BYTES, offer
 from rainbow_agent.jobspec.yamltext import MAX_TEXT
 
 
@@ -77,7 +77,11 @@ def test_a_row_that_is_not_text_is_kept_as_far_as_it_can_be_read() -> None:
 def test_a_row_longer_than_a_jobspec_may_be_is_kept_in_part() -> None:
     """With its name and its length; it is refused, and the ledger does not hold it."""
     row = json.dumps({"id": 3, "cluster": "blue", "name": "large", "jobspec": "x"})
-    row = row.replace(", ", ",").replace(": ", ":").replace('"x"', '"' + "x" * MAX_ROW_BYTES + '"')
+    row = (
+        row.replace(", ", ",")
+        .replace(": ", ":")
+        .replace('"x"', '"' + "x" * MAX_JOB_ROW_BYTES + '"')
+    )
     found = read_offer("blue", 3, row.encode())
     assert (found.id, found.name, len(found.jobspec)) == (3, "large", MAX_TEXT)
     assert re.match(r"the job is 8,4\d\d,\d{3} bytes long, more than is read", found.problem)

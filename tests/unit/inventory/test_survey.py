@@ -8,8 +8,8 @@ import pytest
 
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.inventory.survey import (
-    MAX_RETRY_S,
-    MIN_RETRY_S,
+    MAX_ASK_AGAIN_S,
+    MIN_ASK_AGAIN_S,
     Discovery,
     NodeAnswer,
     NodeCondition,
@@ -91,13 +91,13 @@ def test_a_rank_that_does_not_answer_is_left_out_until_it_does(harness: Harness)
     assert survey.nodes[1].problem == "no answer within 10 s"
     harness.survey(views(2))
     assert harness.ranks.asked == [[0, 1]]
-    for wait in (MIN_RETRY_S, MIN_RETRY_S * 2, MIN_RETRY_S * 4):
+    for wait in (MIN_ASK_AGAIN_S, MIN_ASK_AGAIN_S * 2, MIN_ASK_AGAIN_S * 4):
         assert harness.discovery.next_due() == pytest.approx(harness.clock.monotonic() + wait)
         harness.clock.advance(wait)
         harness.survey(views(2))
     assert harness.ranks.asked == [[0, 1], [1], [1], [1]]
     del harness.ranks.answers[1]
-    harness.clock.advance(MAX_RETRY_S)
+    harness.clock.advance(MAX_ASK_AGAIN_S)
     assert conditions(harness.survey(views(2))) == [NodeCondition.UP] * 2
     assert harness.discovery.next_due() == float("inf")
 
@@ -107,9 +107,9 @@ def test_the_wait_between_two_attempts_has_a_limit(harness: Harness) -> None:
     harness.ranks.answers[0] = NodeAnswer(0, problem="no answer", silent=True)
     for _ in range(40):
         harness.survey(views(1))
-        harness.clock.advance(MAX_RETRY_S)
+        harness.clock.advance(MAX_ASK_AGAIN_S)
     harness.survey(views(1))
-    assert harness.discovery.next_due() - harness.clock.monotonic() <= MAX_RETRY_S
+    assert harness.discovery.next_due() - harness.clock.monotonic() <= MAX_ASK_AGAIN_S
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_rank_that_cannot_describe_itself_counts_all_the_same(
     assert survey.nodes[1].facts is None
     assert survey.nodes[1].problem
     assert 1 not in harness.kept
-    harness.clock.advance(MIN_RETRY_S)
+    harness.clock.advance(MIN_ASK_AGAIN_S)
     harness.survey(views(2))
     assert len([r for r in caplog.records if "blue-1" in r.getMessage()]) == 1
 

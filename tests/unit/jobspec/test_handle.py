@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rainbow_agent.core.handles import handle_id, is_handle, is_inbox
-from rainbow_agent.jobspec.handle import ATTRIBUTE, attach, find, without_handle
+from rainbow_agent.jobspec.handle import HANDLE_ATTRIBUTE, attach, find, without_handle
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.jobspec.wire import from_wire, to_wire
 from support.senders import make_handle
@@ -27,7 +27,7 @@ def test_a_handle_comes_back_from_the_text_that_is_sent() -> None:
     text = to_wire(attach(DOCUMENT, make_handle(5)))
     assert find(text) == make_handle(5)
     attributes = from_wire(text)["attributes"]
-    assert {k: v for k, v in attributes.items() if k != ATTRIBUTE} == DOCUMENT["attributes"]
+    assert {k: v for k, v in attributes.items() if k != HANDLE_ATTRIBUTE} == DOCUMENT["attributes"]
     again = to_wire(attach(from_wire(text), make_handle(6)))
     assert find(again) == make_handle(6)
 
@@ -58,7 +58,7 @@ LINE = to_wire(attach(DOCUMENT, make_handle())).splitlines()[-1]
         f"attributes:\n  environment:\n  {LINE}\n",
         f"attributes:\n{LINE} # or not\n",
         f"attributes:\n{LINE[:-6]}\n",
-        f"attributes:\n  {ATTRIBUTE}: h1.e30\n",
+        f"attributes:\n  {HANDLE_ATTRIBUTE}: h1.e30\n",
         f"{LINE}\n",
     ],
 )
@@ -78,7 +78,7 @@ def test_what_is_shown_of_a_handle_is_no_secret() -> None:
     """Its id stays, the nonce and the token do not."""
     text = to_wire(attach(DOCUMENT, make_handle()))
     shown = without_handle(text)
-    assert shown.endswith(f"  {ATTRIBUTE}: {make_handle().id}\n")
+    assert shown.endswith(f"  {HANDLE_ATTRIBUTE}: {make_handle().id}\n")
     assert find(shown) is None
     assert repr(make_handle()).count("inbox-token") == 0
 

@@ -20,7 +20,7 @@ from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.monitoring.exposition import render
 from rainbow_agent.monitoring.health import Check, Health
 from rainbow_agent.monitoring.job_history import JobHistory
-from rainbow_agent.monitoring.metric_definitions import METRIC_DEFINITIONS, Kind
+from rainbow_agent.monitoring.metric_definitions import METRIC_DEFINITIONS, MetricKind
 from rainbow_agent.monitoring.metrics import Now, measure
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry
@@ -112,8 +112,8 @@ def test_every_family_of_the_table_is_exported_and_no_other() -> None:
     found = {f.name: f.type for f in text_string_to_metric_families(exported())}
     ours = {name: kind for name, kind in found.items() if name.startswith("rainbow_agent")}
     assert ours == {
-        f"{f.name}_info" if f.kind is Kind.INFO else f.name: "gauge"
-        if f.kind is Kind.INFO
+        f"{f.name}_info" if f.kind is MetricKind.INFO else f.name: "gauge"
+        if f.kind is MetricKind.INFO
         else f.kind.value
         for f in METRIC_DEFINITIONS
     }

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.model import JobKey, TaskKey
 from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
-from rainbow_agent.workload.flux.connection import Connection, Response
+from rainbow_agent.workload.flux.connection import Connection, Reply
 from rainbow_agent.workload.flux.journal import FluxJournal, JournalReader
 
 KEY = TaskKey(JobKey("registration", 7), "build", 2)
@@ -155,7 +155,7 @@ GONE = WorkloadUnavailable("the connection is gone")
 class Scripted(Connection):
     """A connection over which some responses come, and then its end."""
 
-    def __init__(self, responses: list[Response]) -> None:
+    def __init__(self, responses: list[Reply]) -> None:
         self._where, self._early = "local:///test", []
         self._left = responses
 
@@ -163,7 +163,7 @@ class Scripted(Connection):
         """Its number."""
         return 1
 
-    def _receive_one(self) -> Response | None:
+    def _receive_one(self) -> Reply | None:
         if not self._left:
             raise GONE
         return self._left.pop(0)
@@ -172,8 +172,8 @@ class Scripted(Connection):
 @pytest.mark.parametrize("said", [False, True], ids=["broken", "ended by the broker"])
 def test_what_came_before_the_end_of_the_stream_is_returned_first(*, said: bool) -> None:
     """An instance that dies can tell nothing twice; its end is said by each later call."""
-    start = Response(1, json.dumps(live(5, entry("start", 2.0))))
-    end = [Response(1, "Function not implemented", errno.ENOSYS)] if said else []
+    start = Reply(1, json.dumps(live(5, entry("start", 2.0))))
+    end = [Reply(1, "Function not implemented", errno.ENOSYS)] if said else []
     journal = FluxJournal(Scripted([start, *end]))
     assert journal.next_events(0.0) == [WorkloadEvent(EventKind.START, 5, 2.0)]
     for _ in range(2):

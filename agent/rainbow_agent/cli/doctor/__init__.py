@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _LEVEL_COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red", "skip": "cyan"}
 #: Where the text of a line begins.
-INDENT = 23
+FINDING_INDENT = 23
 
 
 @click.command(name="doctor")
@@ -81,12 +81,12 @@ def _shown(lines: Iterator[Finding]) -> Iterator[Finding]:
     for finding in lines:
         word = finding.level.name.lower()
         head = f"{word:<8}{finding.check}"
-        first, *rest = wrapped(head, finding.text, width, INDENT)
+        first, *rest = wrapped(head, finding.text, width, FINDING_INDENT)
         if colour:
             first = click.style(word, fg=_LEVEL_COLOURS[word], bold=True) + first[len(word) :]
         click.echo("\n".join([first, *rest]), color=colour)
         if finding.cure:
-            click.echo("\n".join(wrapped("        to do:", finding.cure, width, INDENT)))
+            click.echo("\n".join(wrapped("        to do:", finding.cure, width, FINDING_INDENT)))
         yield finding
 
 

@@ -23,7 +23,7 @@ from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import Settings
 
 #: For each step.
-STEP_TIMEOUT_S = 5.0
+CHECK_TIMEOUT_S = 5.0
 
 
 def reach(settings: Settings) -> Iterator[Finding]:
@@ -46,7 +46,7 @@ def reach(settings: Settings) -> Iterator[Finding]:
     known = f"{first.host} is {address}"
     yield well("dns", f"{address} is an address" if address == first.host else known)
     try:
-        open_socket(settings.host, settings.proxy, STEP_TIMEOUT_S).close()
+        open_socket(settings.host, settings.proxy, CHECK_TIMEOUT_S).close()
     except ConnectionRefusedError:
         yield found("tcp-refused", f"{first}: connection refused{unused}")
         return
@@ -95,7 +95,7 @@ def ask(settings: Settings, secret: Secret | None) -> Iterator[Finding]:
 
 def _scheduler(settings: Settings) -> RainbowScheduler:
     return RainbowScheduler(
-        settings.host, STEP_TIMEOUT_S, tls=tls_files(settings), proxy=settings.proxy
+        settings.host, CHECK_TIMEOUT_S, tls=tls_files(settings), proxy=settings.proxy
     )
 
 

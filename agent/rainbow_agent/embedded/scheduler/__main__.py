@@ -1,6 +1,6 @@
 """The embedded scheduler under its name up to 0.1, kept a release."""
 
-import runpy
+from rainbow_agent.cli.scheduler import command
 
 if __name__ == "__main__":
-    runpy.run_module("rainbow_agent.fleet.scheduler_server", run_name="__main__")
+    command()

@@ -19,7 +19,7 @@ class ChannelOption(NamedTuple):
 
 
 #: Bytes of header fields that are read of one answer; rainbow's have some 100.
-MAX_HEADER_BYTES: Final = 16 * 1024
+MAX_METADATA_BYTES: Final = 16 * 1024
 
 OPTIONS: Final = (
     ChannelOption(
@@ -52,7 +52,7 @@ OPTIONS: Final = (
     ),
     ChannelOption(
         "grpc.absolute_max_metadata_size",
-        MAX_HEADER_BYTES,
+        MAX_METADATA_BYTES,
         "header fields are kept in memory; this is gRPC's default, which holds once the server has"
         " acknowledged it (before that it is 16 MiB a connection)",
     ),

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 #: Bytes of a row that is read as JSON. A jobspec may have MAX_TEXT characters; as JSON text it is
 #: longer by what is escaped (line ends, quotes, `<`, `>` and `&`), twice that at most in practice.
-MAX_ROW_BYTES: Final = 2 * MAX_TEXT + 64 * 1024
+MAX_JOB_ROW_BYTES: Final = 2 * MAX_TEXT + 64 * 1024
 #: Bytes at a row's beginning where its name stands.
 _NAME_WITHIN_BYTES: Final = 4096
 #: Characters of another cluster's name that are kept.
@@ -31,7 +31,7 @@ def offer(cluster: str, job_id: int, row: bytes) -> Offer:
 
     What is not a job for us keeps its raw text as jobspec, and says why.
     """
-    if len(row) > MAX_ROW_BYTES:
+    if len(row) > MAX_JOB_ROW_BYTES:
         beginning = row[:MAX_TEXT].decode(errors="replace")
         part = Offer(job_id, _storable(_name(row[:_NAME_WITHIN_BYTES])), cluster, beginning)
         return _too_large(part, len(row), "bytes")

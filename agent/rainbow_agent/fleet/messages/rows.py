@@ -6,8 +6,6 @@ not know it shows a job that it cannot run.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 import zlib
@@ -15,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
+
+from rainbow_agent.core.notation import bytes_to_text, text_to_bytes
 
 #: The name of every such row.
 ROW_NAME: Final = "rainbow-agent message"
@@ -93,7 +93,8 @@ def unpack(body: bytes) -> dict[str, Any]:
 def write(message: Message) -> str:
     """The text of a row."""
     lines = (
-        f"- {part.kind.value} {part.handle} {_text(part.body)} {_text(part.proof)}\n"
+        f"- {part.kind.value} {part.handle}"
+        f" {bytes_to_text(part.body)} {bytes_to_text(part.proof)}\n"
         for part in message.parts
     )
     head = f"rainbow-agent: message\nto: {message.to}\nby: {message.by}\nparts:\n"
@@ -121,7 +122,7 @@ def _part(line: str) -> Part | None:
     if found is None:
         return None
     try:
-        return Part(Kind(found[1]), found[2], _bytes(found[3]), _bytes(found[4]))
+        return Part(Kind(found[1]), found[2], text_to_bytes(found[3]), text_to_bytes(found[4]))
     except ValueError:
         return None
 
@@ -137,14 +138,3 @@ def portions(parts: Sequence[Part], max_parts: int, max_bytes: int) -> list[tupl
             size = len(part.body)
         found[-1].append(part)
     return [tuple(portion) for portion in found]
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as exc:
-        raise ValueError(str(exc)) from exc

@@ -1,7 +1,6 @@
 """A rainbow scheduler of our own: the Go server's protocol over sqlite, for a bare machine.
 
-For `rainbow-agent scheduler`, the demo and tests. As a process:
-`python -m rainbow_agent.fleet.scheduler_server`. Importing it imports grpc.
+For `rainbow-agent scheduler`, the demo and tests. Importing it imports grpc.
 """
 
 from __future__ import annotations

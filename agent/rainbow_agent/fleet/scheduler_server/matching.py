@@ -13,18 +13,18 @@ from dataclasses import replace
 from typing import Final
 
 from rainbow_agent.fleet.scheduler_server.graph import Cluster, Vertex
-from rainbow_agent.fleet.scheduler_server.request import Request
+from rainbow_agent.fleet.scheduler_server.request import Wanted
 
 _SLOT: Final = "slot"
 _NODE: Final = "node"
 
 
-def matching(clusters: Mapping[str, Cluster], requests: tuple[Request, ...]) -> list[str]:
+def matching(clusters: Mapping[str, Cluster], requests: tuple[Wanted, ...]) -> list[str]:
     """Names of the clusters that could run what is asked for, sorted."""
     return sorted(name for name, cluster in clusters.items() if satisfies(cluster, requests))
 
 
-def satisfies(cluster: Cluster, requests: tuple[Request, ...]) -> bool:
+def satisfies(cluster: Cluster, requests: tuple[Wanted, ...]) -> bool:
     """Whether each request fits into the cluster when it has it for itself.
 
     Tasks with different resources may run one after the other, so each is counted alone.
@@ -41,7 +41,7 @@ def satisfies(cluster: Cluster, requests: tuple[Request, ...]) -> bool:
     )
 
 
-def _grounded(request: Request, present: frozenset[str], *, in_node: bool = False) -> Request:
+def _grounded(request: Wanted, present: frozenset[str], *, in_node: bool = False) -> Wanted:
     """A request whose slots stand on resources that the cluster has.
 
     A slot is not a vertex of a graph, and upstream's own client writes "N nodes" as a slot of a
@@ -70,7 +70,7 @@ class _Search:
         self._used: dict[str, int] = {}  # vertex id -> units taken
         self._taken: list[tuple[str, int]] = []  # in order, to give back
 
-    def place(self, vertex: Vertex, request: Request, wanted: int) -> int:
+    def place(self, vertex: Vertex, request: Wanted, wanted: int) -> int:
         """Take up to `wanted` of what is asked for at or below a vertex; how many there were."""
         if not request.type:
             return self._fill(vertex, request, wanted)
@@ -85,7 +85,7 @@ class _Search:
             placed += self.place(child, request, wanted - placed)
         return placed
 
-    def _take(self, vertex: Vertex, request: Request, wanted: int) -> int:
+    def _take(self, vertex: Vertex, request: Wanted, wanted: int) -> int:
         free = vertex.size - self._used.get(vertex.id, 0)
         if free < 1 or not self._meets(vertex, request):
             return 0
@@ -97,7 +97,7 @@ class _Search:
         self._use(vertex.id, number)
         return number
 
-    def _fill(self, vertex: Vertex, request: Request, wanted: int) -> int:
+    def _fill(self, vertex: Vertex, request: Wanted, wanted: int) -> int:
         """Take the contents of as many of the request as fit below one vertex, up to `wanted`."""
         mark = len(self._taken)
         number = wanted
@@ -114,7 +114,7 @@ class _Search:
             number -= 1
         return number
 
-    def _below(self, vertex: Vertex, request: Request, wanted: int) -> int:
+    def _below(self, vertex: Vertex, request: Wanted, wanted: int) -> int:
         if not request.type:
             return self._fill(vertex, request, wanted)
         placed = 0
@@ -124,7 +124,7 @@ class _Search:
             placed += self.place(child, request, wanted - placed)
         return placed
 
-    def _meets(self, vertex: Vertex, request: Request) -> bool:
+    def _meets(self, vertex: Vertex, request: Wanted) -> bool:
         """Each requirement, by any vertex of its subsystem that hangs on this one."""
         return all(
             need.met_by(self._cluster.offers(vertex.id, need.subsystem))

@@ -14,7 +14,7 @@ _MAX_WITH_DEPTH: Final = 20  # levels of `with`
 
 
 @dataclass(frozen=True)
-class Request:
+class Wanted:
     """A resource of a jobspec: so many of a type, each with something in it.
 
     `count` asks for that many of the type, for itself alone. `replicas` asks for that many slots:
@@ -26,7 +26,7 @@ class Request:
     count: int | None
     replicas: int | None
     requires: tuple[Need, ...]
-    children: tuple[Request, ...]
+    children: tuple[Wanted, ...]
     scheduled: bool = False
 
     @property
@@ -44,7 +44,7 @@ class Request:
         return frozenset({self.type}).union(*(child.types() for child in self.children))
 
 
-def parse(text: str) -> tuple[Request, ...]:
+def parse(text: str) -> tuple[Wanted, ...]:
     """The resources of a jobspec (JSON text) that a cluster must have.
 
     If any is marked `schedule: true`, only those that are.
@@ -64,7 +64,7 @@ def parse(text: str) -> tuple[Request, ...]:
     return tuple(r for r in every if r.scheduled) or every
 
 
-def _request(value: Any, where: str, depth: int) -> Request:
+def _request(value: Any, where: str, depth: int) -> Wanted:
     if depth > _MAX_WITH_DEPTH:
         raise Failure(f"{where}: more than {_MAX_WITH_DEPTH} levels of resources")
     fields = _expect(value, dict, where)
@@ -73,7 +73,7 @@ def _request(value: Any, where: str, depth: int) -> Request:
     found = (_requirement(_expect(e, dict, f"{where}.requires")) for e in entries)
     requires = tuple(r for r in found if r is not None)
     below = tuple(_request(c, f"{where}.with[{i}]", depth + 1) for i, c in enumerate(children))
-    return Request(
+    return Wanted(
         type=_expect(fields.get("type", ""), str, f"{where}.type"),
         count=_count(fields.get("count"), f"{where}.count"),
         replicas=_count(fields.get("replicas"), f"{where}.replicas"),

@@ -23,10 +23,6 @@ from rainbow_agent.runtime import addresses
 log = logging.getLogger(__name__)
 
 #: The Go server's flag defaults.
-DEFAULT_HOST: Final = ":50051"
-DEFAULT_SECRET: Final = "chocolate-cookies"  # noqa: S105 - upstream's public default
-DEFAULT_TOKEN: Final = "rainbow"  # noqa: S105 - upstream's public default
-DEFAULT_DB: Final = Path("rainbow.db")
 
 _THREADS: Final = 8  # the database answers one call at a time; a Satisfy may take longer
 #: Otherwise a second scheduler on the same port would silently get half of the calls.

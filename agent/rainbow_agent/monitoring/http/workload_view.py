@@ -21,7 +21,7 @@ from rainbow_agent.monitoring.remedies import culprit
 from rainbow_agent.runtime.stop import Stop
 
 #: Bytes of an output that are shown.
-MAX_OUTPUT_BYTES: Final = 16 * 1024
+OUTPUT_TAIL_BYTES: Final = 16 * 1024
 #: Seconds for an answer, and for the turn to ask.
 ANSWER_LIMIT_S: Final = 4.0
 TURN_LIMIT_S: Final = 2.0
@@ -70,7 +70,7 @@ class WorkloadView:
         if task.flux_id is None:
             return _view(task.key.label, command, note=f"it is {task.state.value}")
         with self._records() as records:
-            tail = records.tail(task.flux_id, MAX_OUTPUT_BYTES)
+            tail = records.tail(task.flux_id, OUTPUT_TAIL_BYTES)
         note = "" if tail.pieces else "it has written nothing"
         return {
             **_view(task.key.label, command, note=note),

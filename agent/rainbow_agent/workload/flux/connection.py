@@ -32,7 +32,7 @@ _REFUSALS = frozenset(
 
 
 @dataclass(frozen=True)
-class Response:
+class Reply:
     """An answer to a request. `error` is 0, or an errno that `text` explains."""
 
     request: int  # the number that sending it gave
@@ -77,7 +77,7 @@ class Connection:
         # its response is read, which may be long before somebody asks for that response.
         self._numbers = count(1)
         self._sent: dict[int, _Sent] = {}  # by matchtag
-        self._early: list[Response] = []
+        self._early: list[Reply] = []
         # FLUX_MATCH_RESPONSE: any response, whatever its matchtag.
         self._match = self._ffi.new(
             "struct flux_match *",
@@ -169,7 +169,7 @@ class Connection:
         sent = self._sent[tag] = _Sent(next(self._numbers), future, streaming)
         return sent.number
 
-    def receive(self, timeout: float, limit: int = 1000) -> list[Response]:
+    def receive(self, timeout: float, limit: int = 1000) -> list[Reply]:
         """Responses that are there, at most `limit`; waits up to `timeout` seconds for one.
 
         Raises:
@@ -214,15 +214,15 @@ class Connection:
             )
         return self._decoded(topic, answer)
 
-    def answer(self, request: int, timeout: float) -> Response | None:
+    def answer(self, request: int, timeout: float) -> Reply | None:
         """The response to one request; None after `timeout` seconds. Others are kept."""
         return self.answers({request}, timeout).get(request)
 
-    def answers(self, requests: Collection[int], timeout: float) -> dict[int, Response]:
+    def answers(self, requests: Collection[int], timeout: float) -> dict[int, Reply]:
         """The responses to some requests, within `timeout` seconds. Others are kept."""
         deadline = Deadline(timeout, self._stop)
-        found: dict[int, Response] = {}
-        others: list[Response] = []
+        found: dict[int, Reply] = {}
+        others: list[Reply] = []
         try:
             while len(found) < len(requests):
                 left = deadline.left()
@@ -238,7 +238,7 @@ class Connection:
             self._early = others
         return found
 
-    def _decoded(self, topic: str, response: Response) -> Any:
+    def _decoded(self, topic: str, response: Reply) -> Any:
         if response.refusal:
             raise Rejected(f"Flux at {self._where} refuses {topic}: {response.text}")
         if response.error:
@@ -247,7 +247,7 @@ class Connection:
             )
         return json.loads(response.text) if response.text else None
 
-    def _receive_one(self) -> Response | None:
+    def _receive_one(self) -> Reply | None:
         lib = self._lib
         while True:
             message = lib.flux_recv(self._handle, self._match, lib.FLUX_O_NONBLOCK)
@@ -262,7 +262,7 @@ class Connection:
             if response:
                 return response
 
-    def _read(self, message: Any) -> Response | None:
+    def _read(self, message: Any) -> Reply | None:
         lib, text = self._lib, self._text
         lib.flux_msg_get_matchtag(message, self._tag)
         tag = int(self._tag[0])
@@ -273,13 +273,13 @@ class Connection:
         if lib.flux_response_decode(message, self._ffi.NULL, text) == 0:
             if not sent.streaming:
                 self._retire(tag)
-            return Response(sent.number, self._string(text[0]))
+            return Reply(sent.number, self._string(text[0]))
         error = int(self._ffi.errno)
         words = ""
         if lib.flux_response_decode_error(message, text) == 0:
             words = self._string(text[0])
         self._retire(tag)
-        return Response(sent.number, words or os.strerror(error), error)
+        return Reply(sent.number, words or os.strerror(error), error)
 
     def _retire(self, tag: int) -> None:
         """The last response to a request was read."""

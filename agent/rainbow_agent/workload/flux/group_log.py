@@ -16,7 +16,7 @@ from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.group_events import EVENTLOG
 from rainbow_agent.core.model import TaskKey
 from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
-from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection, Response
+from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection, Reply
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class FluxInside:
                 return True
         return False
 
-    def read(self, response: Response) -> Iterator[WorkloadEvent]:
+    def read(self, response: Reply) -> Iterator[WorkloadEvent]:
         """What a response means that is none of the journal's own."""
         job = self._streams.get(response.request)
         if job is None:

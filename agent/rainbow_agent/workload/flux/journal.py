@@ -17,7 +17,7 @@ from typing import Any
 from rainbow_agent.core.errors import Fatal, WorkloadUnavailable
 from rainbow_agent.core.model import Origin, TaskKey
 from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
-from rainbow_agent.workload.flux.connection import Connection, Response
+from rainbow_agent.workload.flux.connection import Connection, Reply
 from rainbow_agent.workload.flux.group_log import FluxInside
 
 _TOPIC = "job-manager.events-journal"
@@ -145,7 +145,7 @@ class FluxJournal:
             if events or not responses:
                 return events
 
-    def _events(self, response: Response) -> Iterator[WorkloadEvent]:
+    def _events(self, response: Reply) -> Iterator[WorkloadEvent]:
         if response.request != self._number:
             if self._inside is not None:
                 yield from self._inside.read(response)

@@ -30,7 +30,7 @@ from typing import Any
 
 from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.ports import StopSignal
-from rainbow_agent.workload.flux.connection import Connection, Response
+from rainbow_agent.workload.flux.connection import Connection, Reply
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ def _wait_idle(
     return True
 
 
-def _probe(connection: Connection, stop: StopSignal) -> Response | None:
+def _probe(connection: Connection, stop: StopSignal) -> Reply | None:
     request = connection.submit(json.dumps(_PROBE))
     for _ in range(int(_PROBE_TIMEOUT_S / _STOP_CHECK_S)):
         answer = connection.answer(request, _STOP_CHECK_S)
@@ -125,7 +125,7 @@ def _probe(connection: Connection, stop: StopSignal) -> Response | None:
     )
 
 
-def _withdraw(connection: Connection, answer: Response) -> None:
+def _withdraw(connection: Connection, answer: Reply) -> None:
     """Somebody's plugin serves our scheme: the request became a job, which waits for ever."""
     flux_id = json.loads(answer.text)["id"]
     connection.cancel(flux_id, "a request of rainbow-agent that only marks a place in the queue")

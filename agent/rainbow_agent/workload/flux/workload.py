@@ -30,7 +30,7 @@ from rainbow_agent.workload.flux import bindings, quiesce
 from rainbow_agent.workload.flux import lineage as flux_lineage
 from rainbow_agent.workload.flux import obstacles as flux_obstacles
 from rainbow_agent.workload.flux import resources as flux_resources
-from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection, Response
+from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection, Reply
 from rainbow_agent.workload.flux.journal import FluxJournal
 from rainbow_agent.workload.flux.submit_request import RequestWriter
 from rainbow_agent.workload.flux.trial import Trial
@@ -274,12 +274,12 @@ class FluxWorkload:
             if not responses:
                 return
 
-    def _take(self, responses: Iterable[Response]) -> None:
+    def _take(self, responses: Iterable[Reply]) -> None:
         self._take_each(responses)
         if not self._in_flight:
             self._writer = RequestWriter(self._queue)  # an environment may be megabytes of text
 
-    def _take_each(self, responses: Iterable[Response]) -> None:
+    def _take_each(self, responses: Iterable[Reply]) -> None:
         for response in responses:
             key, form = self._in_flight.pop(response.request, (None, None))
             if key is None:

@@ -14,7 +14,7 @@ from rainbow_agent.core.model import Origin, TaskKey
 from rainbow_agent.workload.local.server.staging import StagedFile, read_files
 
 #: Processes of one job at most; a typo must not become a fork bomb.
-MAX_TASKS = 4096
+MAX_JOB_TASKS = 4096
 #: Counts above are typing errors, as are durations (seconds).
 _MAX_COUNT = 2**31 - 1
 _MAX_DURATION_S = 1e10
@@ -162,8 +162,10 @@ def _task_count(count: Any, slots: int) -> int:
         tasks = _number(count["total"], "total")
     else:
         raise Rejected("task count must have exactly one of per_slot and total")
-    if tasks > MAX_TASKS:
-        raise Rejected(f"{tasks} tasks in one job are more than the {MAX_TASKS} that can be run")
+    if tasks > MAX_JOB_TASKS:
+        raise Rejected(
+            f"{tasks} tasks in one job are more than the {MAX_JOB_TASKS} that can be run"
+        )
     return tasks
 
 
