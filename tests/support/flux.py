@@ -142,7 +142,7 @@ def fluxion_environ() -> Mapping[str, str] | None:
             "FLUX_EXEC_PATH_PREPEND": f"{prefix}/libexec/flux/cmd",
         }
     asked = [command, "env", "printenv", "FLUX_MODULE_PATH"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=30.0)
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=120.0)
     folders = done.stdout.strip().split(":")
     found = any((Path(folder) / _FLUXION_MODULE).exists() for folder in folders if folder)
     return {} if found else None
@@ -298,7 +298,7 @@ def cannot_differ() -> str:
     if flux_command() is None:
         return NO_FLUX
     done = subprocess.run(
-        ["unshare", "--mount", "--uts", "true"], capture_output=True, check=False, timeout=30.0
+        ["unshare", "--mount", "--uts", "true"], capture_output=True, check=False, timeout=120.0
     )
     return "" if done.returncode == 0 else "NO NAMESPACES: run this test as root"
 

@@ -142,7 +142,7 @@ class CallProxy:
         code, text = grpc.StatusCode.OK, ""
         if fault is None or fault.after:
             try:
-                reply = self._channel.unary_unary(path)(request, timeout=20.0)
+                reply = self._channel.unary_unary(path)(request, timeout=120.0)
             except grpc.RpcError as exc:
                 code, text = exc.code(), exc.details() or ""
         if fault is not None:

@@ -38,7 +38,7 @@ class Visitor:
         eventually(self._address, "it tells where it serves")
         return f"http://{self._address()}"
 
-    def get(self, path: str, *, seconds: float = 10.0, **headers: str) -> Reply:
+    def get(self, path: str, *, seconds: float = 120.0, **headers: str) -> Reply:
         """Ask. An answer is an answer, whatever its code.
 
         Raises:

@@ -108,7 +108,7 @@ class Proxy:
 
     def _serve(self, client: socket.socket) -> None:
         try:
-            server = socket.create_connection(self._target, timeout=5.0)
+            server = socket.create_connection(self._target, timeout=60.0)
         except OSError:
             _end(client)
             return
@@ -130,7 +130,7 @@ class Proxy:
         limits = {server: self._limit(self.cut_after), client: self._limit(self.cut_after_sent)}
         seen = {server: 0, client: 0}
         for each in pair:
-            each.settimeout(5.0)
+            each.settimeout(60.0)
         with selectors.DefaultSelector() as selector:
             for each in pair:
                 selector.register(each, selectors.EVENT_READ)

@@ -16,14 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from rainbow_agent.core.errors import UsageError
-from rainbow_agent.runtime import fault_injection
+from rainbow_agent.runtime import fault_injection, setting_defaults
 from rainbow_agent.runtime import setting_types as parsing
 from rainbow_agent.runtime.addresses import Address
-from rainbow_agent.runtime.setting_defaults import (
-    default_cluster,
-    default_sent_dir,
-    default_state_dir,
-)
 from rainbow_agent.runtime.setting_types import Secret
 
 PREFIX = "RAINBOW_"
@@ -293,7 +288,7 @@ def _other_sources(
         if text:
             yield name, text, f"file {config}"
     host = (hostname or socket.gethostname()).split(".")[0].lower()
-    yield "cluster", default_cluster(host), f"hostname {host}"
+    yield "cluster", setting_defaults.default_cluster(host), f"hostname {host}"
 
 
 def _check_tls(values: Mapping[str, Any]) -> None:
@@ -352,9 +347,9 @@ def _put(
 
 def _derive_paths(values: dict[str, Any], environ: Mapping[str, str]) -> None:
     if "state_dir" not in values:
-        values["state_dir"] = default_state_dir(environ)
+        values["state_dir"] = setting_defaults.default_state_dir(environ)
     if "sent_dir" not in values:
-        values["sent_dir"] = default_sent_dir(environ, values["state_dir"])
+        values["sent_dir"] = setting_defaults.default_sent_dir(environ, values["state_dir"])
     if "config" not in values:
         values["config"] = values["state_dir"] / "rainbow-config.yaml"
     if "compspec_dir" not in values:
