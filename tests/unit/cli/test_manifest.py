@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rainbow_agent.cli import main
@@ -46,6 +46,7 @@ def test_any_text_is_one_scalar(text: str) -> None:
     assert yaml.safe_load(f"{{a: {made}, b: c}}\n") == {"a": text, "b": "c"}
 
 
+@example({"ON": "yes", "NO": "no", "Y": "y", "NULL": "null"})
 @given(st.dictionaries(st.from_regex(r"[A-Z][A-Z0-9_]{0,9}", fullmatch=True), PRINTABLE))
 def test_variables_arrive_as_they_were_given(environ: dict[str, str]) -> None:
     """Numbers and words that YAML has its own ideas of included."""

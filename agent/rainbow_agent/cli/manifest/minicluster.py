@@ -166,7 +166,7 @@ def _environment(made: MiniCluster) -> Iterator[str]:
     for name, value in made.settings().items():
         if name in reasons and name not in made.environ:
             yield f"      # {reasons[name]}\n"
-        yield f"      {name}: {scalar(value)}\n"
+        yield f"      {scalar(name)}: {scalar(value)}\n"
 
 
 def _quantities(made: MiniCluster, quantities: Mapping[str, str]) -> str:
