@@ -41,7 +41,16 @@ def is_terminal() -> bool:
 
 def columns() -> int | None:
     """How wide the terminal is; None for a pipe, which has no width."""
-    return shutil.get_terminal_size().columns if is_terminal() else None
+    return _size().columns if is_terminal() else None
+
+
+def _size() -> os.terminal_size:
+    """The terminal's size; 80 columns and 24 lines where it does not say, as a serial console.
+
+    Python 3.10 takes the 0 that such a terminal says for its size.
+    """
+    found = shutil.get_terminal_size()
+    return os.terminal_size((found.columns or 80, found.lines or 24))
 
 
 def text_columns(piped: int = MAX_TEXT_WIDTH) -> int:
@@ -98,7 +107,7 @@ class Screen:
     def show(self, text: str) -> None:
         """Draw a picture; lines that do not fit are not shown."""
         self._last = text
-        lines = text.splitlines()[: max(shutil.get_terminal_size().lines - 1, 1)]
+        lines = text.splitlines()[: max(_size().lines - 1, 1)]
         sys.stdout.write("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
         sys.stdout.flush()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 
 from rainbow_agent.cli import terminal
 from rainbow_agent.cli.job_tables import jobs_table, tasks_table
+from rainbow_agent.cli.terminal import Screen
 from rainbow_agent.core.model import JobKey, JobRow, TaskKey, TaskKind, TaskRow
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.monitoring.views import table
@@ -58,6 +61,17 @@ def test_a_terminal_gets_lines_that_fit_and_show_what_is_cut(columns: int) -> No
     assert "nn… " in lines[1].replace("...", "…")
     assert lines[1].endswith(("r…", "r..."))
     assert "60 s ago" in lines[1]
+
+
+def test_a_terminal_that_does_not_say_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A serial console has 0 lines of 0 columns: it gets the usual 24 of 80."""
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((0, 0)))
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", written)
+    Screen().show("\n".join(f"line {n}" for n in range(99)))
+    assert written.getvalue().count("\n") == 23
+    assert terminal.columns() == 80
 
 
 def test_a_pipe_gets_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +136,7 @@ def test_a_watch_on_a_terminal_has_a_screen_of_its_own(tmp_path: Path) -> None:
     ) as process:
         os.close(theirs)
         shown = b""
-        while b"jobs " not in shown:
+        while b"jobs " not in shown and shown.count(b"\x1b[H") < 3:
             shown += os.read(ours, 4096)
         process.send_signal(signal.SIGINT)
         try:
@@ -135,4 +149,5 @@ def test_a_watch_on_a_terminal_has_a_screen_of_its_own(tmp_path: Path) -> None:
     assert shown.startswith(b"\x1b[?1049h")
     picture, _, after = shown.partition(b"\x1b[?1049l")
     assert b"stopped" in picture
+    assert b"jobs " in picture
     assert after.startswith(b"stopped")
