@@ -15,6 +15,7 @@ import click
 from rainbow_agent.cli.owners import belongs_to
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.runtime.logs import clean
+from rainbow_agent.runtime.service import load_beside
 from rainbow_agent.runtime.settings import Settings, default_of, env_name, load
 
 #: The exit code when a --timeout ran out, as of timeout(1).
@@ -52,13 +53,20 @@ _FLAGS: Final = {
 }
 
 
-def settings_options(*names: str) -> Callable[[F], F]:
-    """Options for these settings; the command gets a `settings` argument instead of them."""
+def settings_options(*names: str, beside_unit: bool = True) -> Callable[[F], F]:
+    """Options for these settings; the command gets a `settings` argument instead of them.
+
+    Args:
+        names: of the settings.
+        beside_unit: whether the verb may be about the daemon of the systemd unit on this machine
+            (runtime/service.py); what begins something of its own is not.
+    """
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
         def wrapper(*args: Any, flags: dict[str, str | None], **kwargs: Any) -> Any:
-            return function(*args, settings=load_settings(flags), **kwargs)
+            settings = load_settings(flags, beside_unit=beside_unit)
+            return function(*args, settings=settings, **kwargs)
 
         return flag_options(*names)(wrapper)  # type: ignore[return-value] # wraps keeps the shape
 
@@ -85,10 +93,11 @@ def flag_options(*names: str) -> Callable[[F], F]:
     return decorate
 
 
-def load_settings(flags: dict[str, str | None]) -> Settings:
+def load_settings(flags: dict[str, str | None], *, beside_unit: bool = True) -> Settings:
     """Settings of this process; warnings go to standard error."""
     try:
-        settings = load(os.environ, flags, from_config=from_config)
+        reads = load_beside if beside_unit else load
+        settings = reads(os.environ, flags, from_config=from_config)
     except RainbowAgentError as exc:
         fail(exc)
     for warning in settings.warnings:

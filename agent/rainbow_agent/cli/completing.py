@@ -16,7 +16,8 @@ from rainbow_agent.cli.ledger import find_job, reading
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.runtime.logs import clean
-from rainbow_agent.runtime.settings import Settings, load
+from rainbow_agent.runtime.service import load_beside
+from rainbow_agent.runtime.settings import Settings
 
 #: Job ids that are offered, the newest first.
 MAX_COMPLETIONS = 50
@@ -69,4 +70,4 @@ def _settings(ctx: click.Context) -> Settings:
     """Where the ledger is. Options on the line so far count; the config file does not matter."""
     words = {**os.environ}
     state_dir = ctx.params.get("state_dir")
-    return load(words, {"state_dir": state_dir if isinstance(state_dir, str) else None})
+    return load_beside(words, {"state_dir": state_dir if isinstance(state_dir, str) else None})

@@ -11,6 +11,7 @@ import click
 from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import output_option, reports_errors, settings_options
 from rainbow_agent.cli.ledger import find_job, reading
+from rainbow_agent.cli.state_folder import expect_own
 from rainbow_agent.cli.task_output import Inner, Labelled, as_json, raw, shower, task_name
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.handles import is_handle
@@ -75,6 +76,7 @@ def command(job: str, task: str | None, follow: bool, settings: Settings, output
     if (flux_id := _flux_id(job)) is not None and not _is_named(job, settings):
         _of_id(flux_id, settings, output, follow=follow)
         return
+    expect_own(settings)  # what the tasks printed is asked of the workload manager, as its owner
     with reading(settings) as ledger:
         key = find_job(ledger, job, settings)
         assert ledger is not None  # noqa: S101 - find_job() has found a job in it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pwd
 from pathlib import Path
 
@@ -19,10 +20,12 @@ def belongs_to(what: str, path: Path, options: str = "") -> str:
     """
     uid = _owner(path)
     try:
-        name = user = pwd.getpwuid(uid).pw_name
+        name = pwd.getpwuid(uid).pw_name
     except KeyError:
-        name, user = f"user {uid}", f"'#{uid}'"
-    return f"{what} belongs to {name}: run `sudo -u {user} {command_typed()}{options}`"
+        name, become = f"user {uid}", f"sudo -u '#{uid}'"
+    else:  # root needs no sudo, and may be without it
+        become = f"sudo -u {name}" if os.geteuid() else f"runuser -u {name} --"
+    return f"{what} belongs to {name}: run `{become} {command_typed()}{options}`"
 
 
 def command_typed() -> str:

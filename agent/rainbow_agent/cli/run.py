@@ -18,6 +18,7 @@ from rainbow_agent.cli.common import (
     settings_options,
 )
 from rainbow_agent.cli.run_show import Lines, following
+from rainbow_agent.cli.state_folder import expect_not_of_others
 from rainbow_agent.core.errors import JobspecError, UsageError
 from rainbow_agent.core.model import JobKey, JobRow, Plan
 from rainbow_agent.core.states import JobState
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 @click.argument("jobspec")
 @click.option("--no-wait", is_flag=True, help="Submit, and do not wait for the result.")
 @click.option("--dry-run", is_flag=True, help="Show what would be submitted; submit nothing.")
-@settings_options("state_dir", "workload")
+@settings_options("state_dir", "workload", beside_unit=False)
 @output_option
 @reports_errors
 def command(jobspec: str, no_wait: bool, dry_run: bool, settings: Settings, output: str) -> None:
@@ -60,6 +61,7 @@ def command(jobspec: str, no_wait: bool, dry_run: bool, settings: Settings, outp
         return
     choice = choose(settings)
     if choice.kind == "local":
+        expect_not_of_others(settings)
         state_dir.prepare(settings.state_dir)
     plan = on_site(plan, settings, choice)
     say(f"Running {_what(plan)} on {_where(choice)}", err=True)

@@ -14,6 +14,7 @@ from rainbow_agent.cli.common import (
     reports_errors,
     settings_options,
 )
+from rainbow_agent.cli.state_folder import expect_not_of_others
 from rainbow_agent.core.errors import JobspecError, UsageError
 from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command(name="satisfy")
 @click.argument("jobspec")
-@settings_options("state_dir", "workload", "subsystems_dir")
+@settings_options("state_dir", "workload", "subsystems_dir", beside_unit=False)
 @output_option
 @reports_errors
 def command(jobspec: str, settings: Settings, output: str) -> None:
@@ -45,6 +46,7 @@ def command(jobspec: str, settings: Settings, output: str) -> None:
     plan = _plan(jobspec)
     choice = choose(settings)
     if choice.kind == "local":
+        expect_not_of_others(settings)
         state_dir.prepare(settings.state_dir)
     verdicts = judge(plan, look(settings, choice))
     good = not any(verdict.problem for verdict in verdicts)

@@ -14,7 +14,7 @@ from rainbow_agent.runtime.settings import Settings
 @click.option(
     "--until-idle", is_flag=True, help="Exit with status 0 when there is nothing left to do."
 )
-@settings_options("host", "cluster", "state_dir", "config", "workload")
+@settings_options("host", "cluster", "state_dir", "config", "workload", beside_unit=False)
 @reports_errors
 def command(until_idle: bool, settings: Settings) -> None:
     """Run the daemon: register the cluster, receive jobs, submit them, and report.

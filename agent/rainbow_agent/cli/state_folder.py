@@ -52,6 +52,15 @@ def expect_own(settings: Settings) -> None:
         UsageError: as there, or the folder is another user's, even where root could write to it.
     """
     expect_folder(settings)
+    expect_not_of_others(settings)
+
+
+def expect_not_of_others(settings: Settings) -> None:
+    """See that the folder is this user's or root's, if it is there.
+
+    Raises:
+        UsageError: it is another user's, even where root could write to it.
+    """
     try:
         owner = settings.state_dir.stat().st_uid
     except OSError:

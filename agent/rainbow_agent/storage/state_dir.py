@@ -64,7 +64,8 @@ def _expect_ours(path: Path, facts: os.stat_result) -> None:
     if facts.st_uid not in (os.geteuid(), 0):
         raise UsageError(
             f"state folder: {path} belongs to another user (id {facts.st_uid}), who could change"
-            f" what is in it: chown it to the agent's user, or set RAINBOW_STATE_DIR"
+            " what is in it: run this as that user, give the folder to the user who runs this"
+            " (chown), or set RAINBOW_STATE_DIR"
         )
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UsageError(

@@ -52,8 +52,13 @@ def examine(
     yield folder
     tls = [each for each in findings if each.check == "tls"]
     yield from with_skipped(_rainbow(settings, secret, tls), RAINBOW_LINKS)
-    yield from with_skipped(workloads.workload(settings, environ, run_job=run_job), WORKLOAD_LINKS)
     closed = folder.fault == "state-other-user"
+    if closed:  # the workload manager answers its owner: what it tells others is no finding
+        for link in WORKLOAD_LINKS:
+            yield from _unseen(link)
+    else:
+        links = workloads.workload(settings, environ, run_job=run_job)
+        yield from with_skipped(links, WORKLOAD_LINKS)
     yield from _unseen("ledger") if closed else local.ledger(settings)
     yield from local.free_space(settings)
     yield from local.spack(environ)

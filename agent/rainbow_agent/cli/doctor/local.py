@@ -15,7 +15,8 @@ from rainbow_agent.cli.owners import belongs_to
 from rainbow_agent.core.errors import Fatal, LedgerError, RainbowAgentError, UsageError
 from rainbow_agent.fleet.secret_copy import missing_config
 from rainbow_agent.runtime.logs import counted
-from rainbow_agent.runtime.settings import Settings, load
+from rainbow_agent.runtime.service import load_beside
+from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import disk, runtime_file
 from rainbow_agent.storage.ledger import SqliteLedger
 
@@ -44,7 +45,7 @@ def read_settings(
     environ, flags = dict(environ), dict(flags)
     for _ in range(20):
         try:
-            settings = load(environ, flags, from_config=from_config)
+            settings = load_beside(environ, flags, from_config=from_config)
         except UsageError as exc:
             findings.append(_sorted(str(exc)))
             if not _drop(str(exc), environ, flags):
@@ -136,7 +137,10 @@ def state(settings: Settings) -> Iterator[Finding]:
         near = near.parent
     if not near.is_dir():
         yield found("state-unusable", f"{near} is not a folder")
-    elif near == folder and not os.access(near, os.R_OK | os.W_OK | os.X_OK):
+    elif near == folder and (
+        not os.access(near, os.R_OK | os.W_OK | os.X_OK)
+        or folder.stat().st_uid not in (os.geteuid(), 0)
+    ):
         yield found("state-other-user", belongs_to(f"state folder {folder}", folder))
     elif not os.access(near, os.W_OK | os.X_OK):
         yield found("state-unusable", f"{near} is not writable by user {os.getuid()}")
