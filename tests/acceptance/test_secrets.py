@@ -151,6 +151,8 @@ def test_the_registration_secret_is_rotated(tmp_path: Path) -> None:
         file.write_text(site.scheduler.secret + "\n")
         with site.program.background("start", secret="", secret_file=file) as agent:
             agent.says("Registered cluster blue")
+            eventually(site.program.config.exists, "the cluster's secret is stored")
+            assert site.scheduler.secret not in site.program.config.read_text()
             site.scheduler.secret = "marked-another-registration-secret"
             file.write_text("marked-another-registration-secret\n")
             site.scheduler.restart(keep_db=False)

@@ -26,18 +26,24 @@ from rainbow_agent.fleet.secret_copy import SecretCopy
 from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.runtime.logs import Redact
 from rainbow_agent.runtime.loops import Loop, Telemetry
+from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
 
 
 def credential_store(settings: Settings, redact: Redact | None = None) -> ConfigFileStore:
-    """The cluster's credentials on disk."""
+    """The cluster's credentials on disk.
+
+    A registration secret that a file has (a mounted Secret, a systemd credential) is not written
+    beside them: the agent reads that file again, and jobs can read what the agent writes.
+    """
+    from_file = "secret" in settings.secret_files
     return ConfigFileStore(
         path=settings.config,
         cluster=settings.cluster,
         host=settings.host,
-        registration_secret=settings.secret,
+        registration_secret=Secret("") if from_file else settings.secret,
         hide=redact.add if redact else lambda _: None,
         copy=SecretCopy(settings.state_dir, cluster=settings.cluster, host=settings.host),
     )
