@@ -152,8 +152,13 @@ def test_every_example_does_what_it_says(site: Site) -> None:
         program.await_end(1)  # and all others; messages to the inbox have ids, too
         assert "x" in good("logs", job)
         assert "wrong input" in good("explain", job)
-        sent = run(program, "rainbow-agent submit -o json -- true")
-        good("wait", json.loads(sent.stdout)["handle"])
+        script = "sh -c 'mkdir -p out; echo 1 > out/a.csv'"
+        how = f"--cwd {program.folder} --results 'out/*'"
+        sent = run(program, f"rainbow-agent submit {how} -o json -- {script}")
+        handle = json.loads(sent.stdout)["handle"]
+        good("wait", handle)
+        good("fetch", handle)
+        assert (program.folder / "results" / "out" / "a.csv").read_text() == "1\n"
         good("history")
         good("drain")
         good("resume")

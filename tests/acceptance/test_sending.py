@@ -160,6 +160,64 @@ def test_rows_that_wait_for_a_sender_are_bounded(desk: Desk) -> None:
         assert desk.sender.run("wait", handle, *others).code == 0
 
 
+def test_a_sender_fetches_the_results_of_a_job(desk: Desk) -> None:
+    """As they are there, and nothing else; also when the agent dies on the way."""
+    desk.make_inbox()
+    work = desk.site.program.folder / "work"
+    work.mkdir()
+    (work / "secret").write_text("secret")
+    script = "mkdir out; echo one > out/a.csv; : > out/empty; ln -s ../secret out/link"
+    script += "; head -c 20000001 /dev/urandom > out/big"
+    results = ("--cwd", str(work), "--results", "out/**")
+    here = desk.sender.folder / "here"
+    with desk.site.program.background("start"):
+        handle = desk.submit("sh", "-c", script, options=results)
+        assert desk.sender.run("wait", handle).code == 0
+        answer = desk.sender.run("fetch", handle, "*.csv", "-o", "json")
+        assert answer.code == 0, answer
+        assert [file["name"] for file in answer.value] == ["out/a.csv"]
+        assert (desk.sender.folder / handle / "out" / "a.csv").read_text() == "one\n"
+        low = desk.sender.run("fetch", handle, "--to", "low", results_max="1M")
+        assert (low.code, "out/big is left out: RAINBOW_RESULTS_MAX here" in low.err) == (1, True)
+        assert not (desk.sender.folder / "low" / "out" / "big").exists()
+        with desk.sender.background("fetch", handle, "--to", str(here), reply_within=300) as fetch:
+            eventually(
+                lambda: any(path.stat().st_size > 1e6 for path in here.glob("out/.fetch-*")),
+                "it comes",
+            )
+            fetch.kill()
+        assert not (here / "out" / "big").exists()
+    with desk.sender.background("fetch", handle, "--to", str(here), reply_within=300) as fetch:
+        with desk.site.program.background("start") as agent:
+            fetch.says("out/a.csv: is here already")
+            agent.kill()
+        with desk.site.program.background("start"):
+            assert fetch.wait() == 0, fetch.log()
+    names = {path.name for path in (here / "out").iterdir()}
+    assert names == {"a.csv", "big", "empty"}
+    for name in names:
+        assert (here / "out" / name).read_bytes() == (work / "out" / name).read_bytes()
+
+
+def test_results_are_bounded_by_the_operator(desk: Desk) -> None:
+    """And only what the jobspec names is one."""
+    desk.make_inbox()
+    work = desk.site.program.folder / "work"
+    work.mkdir()
+    results = ("--cwd", str(work), "--results", "*.txt")
+    with desk.site.program.background("start", results_max="1K"):
+        handle = desk.submit("sh", "-c", "head -c 2000 /dev/zero > a.txt; : > b", options=results)
+        other = desk.submit("true")
+        assert desk.sender.run("wait", handle, other).code == 0
+        answer = desk.sender.run("fetch", handle)
+        assert (answer.code, "a.txt is left out: RAINBOW_RESULTS_MAX of the" in answer.err) == (
+            *(1, True),
+        ), answer
+        answer = desk.sender.run("fetch", other)
+        assert (answer.code, "names no files as results" in answer.err) == (1, True)
+    assert desk.sender.run("submit", "--results", "a", "--", "true").code == 2
+
+
 def test_a_job_that_was_not_sent_has_no_handle(desk: Desk) -> None:
     """No cluster fits it, so there is nothing to ask about."""
     desk.make_inbox()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -33,8 +34,8 @@ class Desk:
         with closing(RainbowScheduler(inbox.host)) as scheduler:
             return len(scheduler.receive(inbox.name, inbox.secret, 0))
 
-    def submit(self, *command: str) -> str:
-        """Submit a command; its handle."""
-        answer = self.sender.run("submit", "-o", "json", "--", *command)
+    def submit(self, *command: str, options: Sequence[str] = ()) -> str:
+        """Submit a command with these options; its handle."""
+        answer = self.sender.run("submit", *options, "-o", "json", "--", *command)
         assert answer.code == 0, answer
         return str(answer.value["handle"])

@@ -41,6 +41,7 @@ VERBS = (
     "config",
     "submit",
     "wait",
+    "fetch",
     "inbox",
     "receive",
     "drain",
@@ -73,6 +74,7 @@ SHORT_HELP = {
     "config": "Show the settings in this shell: each value, and where it comes from.",
     "submit": "Submit a job to the fleet: a jobspec, or a plain command after `--`.",
     "wait": "Wait for the end of jobs that were sent from here, and exit as they did.",
+    "fetch": "Fetch the files that a job's jobspec names as its results, to here.",
     "inbox": "Make an inbox, in which a sender's jobs are reported.",
     "receive": (
         "Show the jobs that are waiting for this cluster in rainbow, without accepting any."

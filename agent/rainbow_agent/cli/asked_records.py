@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,6 +51,14 @@ class AskedRecords:
             verb = rf"(rainbow-agent \w+) {view['job']['id']}\b"
             view["advice"] = re.sub(verb, rf"\1 {self.job.handle}", view["advice"])
         return view
+
+    def ask(self, *contents: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Answers to several questions, in their order.
+
+        Raises:
+            RainbowAgentError: there is none, or it is an error.
+        """
+        return self._asker.answers(self._scheduler, self.job, contents, self._stop)
 
     def output(self, flux_ids: Sequence[int], *, follow: bool) -> Iterator[OutputPiece]:
         """What jobs have written, each job's in order.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from rainbow_agent.cli.sent import take
@@ -66,21 +67,26 @@ class Asker:
         Raises:
             RainbowAgentError: there is none in time, or it is an error; or as ask().
         """
+        return self.answers(scheduler, job, [content], stop)[0]
+
+    def answers(
+        self, scheduler: Scheduler, job: SentJob, contents: Sequence[Mapping[str, Any]], stop: Stop
+    ) -> list[dict[str, Any]]:
+        """Ask several things of a job at once, and wait for all answers, as answer() does."""
         from rainbow_agent.fleet.retry import patiently  # noqa: PLC0415 - stamina
 
         clock, wait = SystemClock(), self._settings.reply_within
-        counter = patiently(lambda: self.ask(scheduler, job, content))
+        counters = [patiently(partial(self.ask, scheduler, job, each)) for each in contents]
+        found: dict[int, dict[str, Any]] = {}
         end = clock.monotonic() + wait
         while True:
             patiently(lambda: take(self._sender, scheduler, self._settings))
-            try:
-                answer = self._sender.answer(self._keys, job.handle, counter)
-            except ValueError as exc:
-                raise RainbowAgentError(f"{job.handle}: the answer cannot be read: {exc}") from exc
-            if answer is not None and not answer.get("error"):
-                return answer
-            if answer is not None:
-                raise RainbowAgentError(f"cluster {job.cluster}: {answer['error']}")
+            for counter in counters:
+                if counter not in found and (answer := self._read(job, counter)) is not None:
+                    found[counter] = answer
+                    end = clock.monotonic() + wait
+            if len(found) == len(counters):
+                return [found[counter] for counter in counters]
             if clock.monotonic() > end:
                 raise RainbowAgentError(
                     f"cluster {job.cluster} has not answered for {wait:g} s: its agent is down, or"
@@ -88,3 +94,13 @@ class Asker:
                 )
             if stop.wait(LOOK_S):
                 raise RainbowAgentError("interrupted")
+
+    def _read(self, job: SentJob, counter: int) -> dict[str, Any] | None:
+        """The answer to one question; None where there is none yet."""
+        try:
+            answer = self._sender.answer(self._keys, job.handle, counter)
+        except ValueError as exc:
+            raise RainbowAgentError(f"{job.handle}: the answer cannot be read: {exc}") from exc
+        if answer is not None and answer.get("error"):
+            raise RainbowAgentError(f"cluster {job.cluster}: {answer['error']}")
+        return answer

@@ -46,6 +46,13 @@ _OPTIONS: Final = (
         " default: the agent's own variables.",
     ),
     click.option("--cwd", metavar="DIR", help="The folder that COMMAND runs in; default: Flux's."),
+    click.option(
+        "--results",
+        multiple=True,
+        metavar="PATTERN",
+        help="Files below --cwd that `fetch` gets, such as 'out/*.csv'; may be repeated; default:"
+        " none.",
+    ),
     click.option("-q", "--queue", help="The queue of Flux; default: the cluster's."),
 )
 
@@ -55,7 +62,8 @@ def command_options(function: F) -> F:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        names = ("nodes", "tasks", "cores", "gpus", "time_limit", "environment", "cwd", "queue")
+        counts = ("nodes", "tasks", "cores", "gpus", "time_limit")
+        names = (*counts, "environment", "cwd", "queue", "results")
         asked = {name: kwargs.pop(name) for name in names}
         asked = {name: value for name, value in asked.items() if value}
         return function(*args, asked=asked, **kwargs)
@@ -80,6 +88,10 @@ def command_jobspec(
     attributes: dict[str, Any] = {key: asked[key] for key in ("cwd", "queue") if key in asked}
     if "time_limit" in asked:
         attributes["duration"] = _duration(asked["time_limit"])
+    if "results" in asked:
+        if not asked.get("cwd", "").startswith("/"):
+            raise UsageError("--results are found below --cwd DIR: name it, from the root on")
+        attributes["results"] = list(asked["results"])
     if "environment" in asked:
         attributes["environment"] = dict(_variable(text) for text in asked["environment"])
     return {**document, "attributes": attributes} if attributes else document

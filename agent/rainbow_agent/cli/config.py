@@ -102,6 +102,8 @@ def _text(value: Any, parse: Callable[[str], Any]) -> str | None:
     """A value as it would be written in the environment."""
     if parse in (setting_types.age, setting_types.age_or_all):
         return setting_types.age_text(value)
+    if parse is setting_types.size_or_off:
+        return setting_types.size_text(value)
     if value is None and parse in (setting_types.count_or_all, setting_types.listen):
         return "off" if parse is setting_types.listen else "all"
     if isinstance(value, Secret):

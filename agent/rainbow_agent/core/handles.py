@@ -15,7 +15,7 @@ _INBOX: Final = re.compile(rf"{INBOX_PREFIX}[a-z0-9]([-a-z0-9]{{0,55}}[a-z0-9])?
 
 
 @dataclass(frozen=True)
-class Address:
+class SenderAddress:
     """A sender's: an inbox, which somebody else's jobs may name, too, and their public key."""
 
     inbox: str
@@ -35,9 +35,9 @@ class Handle:
     keep: int  # seconds after the job's end for which it is worth telling
 
     @property
-    def address(self) -> Address:
-        """Where what is told of the job goes."""
-        return Address(self.inbox, self.verify)
+    def address(self) -> SenderAddress:
+        """Where messages about the job go."""
+        return SenderAddress(self.inbox, self.verify)
 
 
 def is_handle(text: str) -> bool:

@@ -24,6 +24,7 @@ from rainbow_agent.jobspec.reading import (
     spot,
 )
 from rainbow_agent.jobspec.words import key_path, nearest, show
+from rainbow_agent.runtime.beneath import is_beneath
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(ms|s|m|h|d)?", re.ASCII)
@@ -48,7 +49,11 @@ def parse_duration(text: str) -> float | None:
     return seconds if math.isfinite(seconds) else None
 
 
-KNOWN_ATTRIBUTES = ("duration", "cwd", "environment", "watch", "queue", ONCE)
+#: The files that the job's sender may fetch, of the whole jobspec only.
+RESULTS_ATTRIBUTE = "results"
+KNOWN_ATTRIBUTES = ("duration", "cwd", "environment", "watch", "queue", ONCE, RESULTS_ATTRIBUTE)
+#: Patterns that a job may name as its results.
+MAX_RESULTS = 100
 #: What other tools call them. Taking one for a foreign attribute would run the job without it.
 _SYNONYMS = {
     "env": "environment",
@@ -98,15 +103,46 @@ def _read_attributes(parent: Fields) -> Attributes:
     def read(name: str, how: Callable[[Node, str], T]) -> T | None:
         return faults.attempt(how, *values[name]) if name in values else None
 
+    cwd = read("cwd", _cwd)
+
+    def results(node: Node, path: str) -> tuple[str, ...]:
+        return _results(node, path, cwd, whole_job=not parent.path)
+
     return Attributes(
         duration=read("duration", _duration),
-        cwd=read("cwd", _cwd),
+        cwd=cwd,
         environment=read("environment", _environment) or {},
         watch=read("watch", as_boolean),
         queue=read("queue", as_name),
         once=read(ONCE, as_name if not parent.path else _misplaced_key),
+        results=read(RESULTS_ATTRIBUTE, results) or (),
         unknown=tuple(unknown),
     )
+
+
+def _results(node: Node, path: str, cwd: str | None, *, whole_job: bool) -> tuple[str, ...]:
+    """Patterns of files below the job's `cwd`."""
+    if not whole_job:
+        raise spot(node, path).error(
+            "`results` are those of the whole job; write them under `attributes` at the top level"
+        )
+    if cwd is None or not cwd.startswith("/"):
+        raise spot(node, path).error(
+            "results are found below `cwd`, which has to be a path from the root here; add it to"
+            " `attributes` at the top level"
+        )
+    items = as_items(node, path)
+    if len(items) > MAX_RESULTS:
+        raise spot(node, path).error(f"these are more than {MAX_RESULTS} patterns; use `*`, `**`")
+    patterns = []
+    for item, where in items:
+        text = as_text(item, where)
+        if not is_beneath(text):
+            raise spot(item, where).error(
+                f"{show(text)} is not a pattern of files below `cwd`; write one such as out/*.csv"
+            )
+        patterns.append(text)
+    return tuple(patterns)
 
 
 def _misplaced_key(node: Node, path: str) -> str:

@@ -39,6 +39,7 @@ class Attributes:
     queue: str | None = None  # of Flux
     unknown: tuple[Reference, ...] = ()  # names of attributes that nothing here understands
     once: str | None = None  # of the whole job: its key
+    results: tuple[str, ...] = ()  # of the whole job: patterns of files below cwd
 
     def over(self, base: Attributes) -> Attributes:
         """These attributes where they are set, `base` elsewhere; environments are merged."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,10 @@ class Secret:
 
     def __bool__(self) -> bool:
         return bool(self._value)
+
+
+_SIZE = re.compile(r"([0-9]{1,6})([KMGT])", re.ASCII)
+_SIZES = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
 def text(value: str) -> str:
@@ -70,6 +75,24 @@ def count(value: str) -> int:
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 1_000_000:
         raise ValueError("must be a whole number from 1 to 1000000")
     return int(value)
+
+
+def size_or_off(value: str) -> int:
+    """Bytes, from a number with a unit (100M, 2G, 64K); 0 for `off`."""
+    if value.lower() == "off":
+        return 0
+    found = _SIZE.fullmatch(value)
+    if not found or not int(found[1]):
+        raise ValueError("must be a size like 64K, 100M or 2G, or off")
+    return int(found[1]) * _SIZES[found[2]]
+
+
+def size_text(size: int) -> str:
+    """What size_or_off() reads as this, in the largest unit that leaves a whole number."""
+    for unit, bytes_ in sorted(_SIZES.items(), key=lambda pair: -pair[1]):
+        if size and size % bytes_ == 0:
+            return f"{size // bytes_}{unit}"
+    return "off" if not size else f"{size} bytes"
 
 
 def count_or_all(value: str) -> int | None:
@@ -158,3 +181,12 @@ def cluster(value: str) -> str:
             "is a column of rainbow's database, which takes it for one: choose another"
         )
     return value
+
+
+def number_or_text(value: str) -> float | str:
+    """A finite number, or the text that is none."""
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return number if math.isfinite(number) else value  # JSON has no NaN and no infinity

@@ -7,7 +7,6 @@ names), upstream's rainbow-config.yaml, the default. No other module reads the e
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -88,6 +87,12 @@ class Settings:
         parsing.age,
         7 * 86400.0,
         "how long after a job's end messages about it are sent: 7d, 12h, 30m",
+    )
+    results_max: int = _setting(
+        parsing.size_or_off,
+        100 * 1024**2,
+        "most bytes of a job's result files that `fetch` gets, of the agent and of the sender: 64K,"
+        " 100M, 2G; or off",
     )
     poll_min: float = _setting(parsing.seconds, 0.25, "seconds between polls while there is work")
     poll_max: float = _setting(parsing.seconds, 5.0, "seconds between polls when idle")
@@ -366,16 +371,8 @@ def _operator_state(environ: Mapping[str, str]) -> dict[str, float | str]:
     state: dict[str, float | str] = {}
     for name, value in environ.items():
         if name.startswith(STATE_PREFIX) and name != env_name("state_dir"):
-            state[name[len(STATE_PREFIX) :]] = _number_or_text(value)
+            state[name[len(STATE_PREFIX) :]] = parsing.number_or_text(value)
     return state
-
-
-def _number_or_text(value: str) -> float | str:
-    try:
-        number = float(value)
-    except ValueError:
-        return value
-    return number if math.isfinite(number) else value  # JSON has no NaN and no infinity
 
 
 def unknown_names(environ: Mapping[str, str]) -> list[str]:

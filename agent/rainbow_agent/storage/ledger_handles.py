@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from rainbow_agent.core.handles import Address, Handle
+from rainbow_agent.core.handles import Handle, SenderAddress
 from rainbow_agent.core.model import JobKey, JobRow
 from rainbow_agent.storage.ledger_connection import LedgerPart
 from rainbow_agent.storage.ledger_rows import SELECT_JOBS, job_row, tasks_of_jobs
@@ -72,7 +72,7 @@ class LedgerHandles(LedgerPart):
                     db.execute(_WAITS, job)
 
     def untold(
-        self, limit: int, besides: Collection[str] = (), full: Collection[Address] = ()
+        self, limit: int, besides: Collection[str] = (), full: Collection[SenderAddress] = ()
     ) -> list[Untold]:
         """Jobs whose senders do not know their state, by arrival.
 
@@ -99,23 +99,23 @@ class LedgerHandles(LedgerPart):
             db.executemany(_TELL, [(state, k.registration, k.id) for k, state, _ in told])
             db.executemany(_TURN, [(turn, k.registration, k.id) for k, _, turn in told])
 
-    def note_row(self, to: Address, turn: int, size: int, at: float, keep: float) -> None:
+    def note_row(self, to: SenderAddress, turn: int, size: int, at: float, keep: float) -> None:
         """A row is in an inbox; those that are older than `keep` seconds no longer count."""
         with self._connection.write() as db:
             db.execute("DELETE FROM unread WHERE at < ?", (at - keep,))
             db.execute(_NOTE, (to.inbox, to.verify, turn, size, at))
 
-    def note_taken(self, by: Address, turn: int) -> None:
-        """A sender has taken all that was told up to this turn."""
+    def note_taken(self, by: SenderAddress, turn: int) -> None:
+        """A sender has taken all messages up to this turn."""
         with self._connection.write() as db:
             query = "DELETE FROM unread WHERE inbox = ? AND verify = ? AND turn <= ?"
             db.execute(query, (by.inbox, by.verify, turn))
 
-    def unread(self, since: float) -> dict[Address, Unread]:
-        """What each sender has not said they took of what was told since then."""
+    def unread(self, since: float) -> dict[SenderAddress, Unread]:
+        """What each sender has not said they took of the messages since then."""
         with self._connection.read() as db:
             found = db.execute(_UNREAD, (since,)).fetchall()
-        return {Address(inbox, verify): Unread(*facts) for inbox, verify, *facts in found}
+        return {SenderAddress(inbox, verify): Unread(*facts) for inbox, verify, *facts in found}
 
 
 def _values(handle: Handle) -> tuple[object, ...]:

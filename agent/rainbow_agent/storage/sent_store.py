@@ -50,10 +50,10 @@ CREATE TABLE answer (
 );
 """,
     """
--- What was taken of a cluster's messages, and when it was told so.
+-- What was taken of a cluster's messages, and when it heard so.
 ALTER TABLE cluster ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE cluster ADD COLUMN unread INTEGER NOT NULL DEFAULT 0; -- rows, as it said in that turn
-ALTER TABLE cluster ADD COLUMN said INTEGER NOT NULL DEFAULT 0; -- the turn that it was told
+ALTER TABLE cluster ADD COLUMN said INTEGER NOT NULL DEFAULT 0; -- the turn that it heard of
 ALTER TABLE cluster ADD COLUMN said_at REAL NOT NULL DEFAULT 0;
 """,
 )
@@ -177,7 +177,7 @@ class SentStore:
         return int(row[0]) if row else 0
 
     def said_taken(self, cluster: str, turn: int, at: float) -> None:
-        """The cluster was told that."""
+        """The cluster hears that."""
         query = "UPDATE cluster SET said = ?, said_at = ? WHERE name = ?"
         with self._writing() as db:
             db.execute(query, (turn, at, cluster))
@@ -188,7 +188,7 @@ class SentStore:
         Args:
             rows: it speaks of so many, and was not told that they are here,
             full: or of so many, with which it goes on only when it knows it.
-            before: epoch seconds: when it was told so last at the latest.
+            before: epoch seconds: when it heard so last at the latest.
         """
         with self._reading() as db:
             return [_sent(row) for row in db.execute(_UNREAD_OF, (rows, full, before))]

@@ -195,6 +195,12 @@ def test_errors_say_where_what_and_how(written: str, error: str) -> None:
         ("{environment: {A=B: c}}", "'A=B' is not the name of a variable"),
         ("{environment: {A: }}", "attributes.environment.A (line 1, column 31): this is null"),
         ("{environment: {A: [b]}}", "this is a list; write text"),
+        ("{results: [a]}", "results are found below `cwd`, which has to be a path from the root"),
+        ("{cwd: data, results: [a]}", "results are found below `cwd`"),
+        ("{cwd: /x, results: a}", "this is 'a'; write a list"),
+        ("{cwd: /x, results: [a, ../b]}", "attributes.results[1] (line 1, column 36): '../b' is"),
+        ("{cwd: /x, results: [/etc/passwd]}", "is not a pattern of files below `cwd`"),
+        (f"{{cwd: /x, results: [{'a, ' * 101}]}}", "these are more than 100 patterns"),
     ],
 )
 def test_errors_in_attributes(written: str, error: str) -> None:
@@ -202,6 +208,14 @@ def test_errors_in_attributes(written: str, error: str) -> None:
     with pytest.raises(JobspecError) as caught:
         parse(f"attributes: {written}\nversion: 1\ntasks: []\n")
     assert error in str(caught.value)
+
+
+def test_results_are_of_the_whole_job() -> None:
+    """Of a task or a resource they would mean several folders."""
+    document = parse("version: 1\nattributes: {cwd: /x, results: [out/*, '**/log']}\ntasks: []")
+    assert document.attributes.results == ("out/*", "**/log")
+    with pytest.raises(JobspecError, match="write them under `attributes` at the top level"):
+        parse("version: 1\ntasks: [{command: a, attributes: {cwd: /x, results: [a]}}]")
 
 
 def test_no_error_shows_a_variables_value() -> None:

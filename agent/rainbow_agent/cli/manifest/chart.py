@@ -21,6 +21,7 @@ _SECONDS: Final = {"type": ["number", "string"], "exclusiveMinimum": 0, "pattern
 _COUNT: Final = {"type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$"}
 _COUNT_OR_ALL: Final = {**_COUNT, "pattern": "^([0-9]+|[aA][lL][lL])$"}
 _AGE: Final = {"type": "string", "pattern": r"^([0-9.]+[smhd]|[aA][lL][lL])$"}
+_SIZE: Final = {"type": "string", "pattern": "^([0-9]+[KMGT]|[oO][fF][fF])$"}
 _ADDRESS: Final = {"type": "string", "pattern": r"^\S+:[0-9]+$"}
 _LABEL: Final = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 _QUANTITY: Final = {
@@ -33,6 +34,7 @@ _BY_PARSER: Final[dict[Callable[[str], Any], dict[str, Any]]] = {
     types.count: _COUNT,
     types.count_or_all: _COUNT_OR_ALL,
     types.age: _AGE,
+    types.size_or_off: _SIZE,
     types.age_or_all: _AGE,
     types.host: _ADDRESS,
 }

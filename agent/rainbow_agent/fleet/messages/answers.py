@@ -1,4 +1,4 @@
-"""What a cluster's agent answers to the sender of a job: its whole story, and what its tasks wrote.
+"""What a cluster's agent answers to the sender of a job: its story, its output, its results.
 
 Made by the messenger's thread, which may wait for the workload manager.
 """
@@ -18,6 +18,7 @@ from rainbow_agent.core.model import JobKey, JobRow
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.core.states import FINAL_TASK_STATES
 from rainbow_agent.core.workload_values import OutputPiece
+from rainbow_agent.fleet.messages import results
 from rainbow_agent.fleet.messages.keys import SenderKeys, seal
 from rainbow_agent.monitoring.explain import explain_view, history_of
 from rainbow_agent.monitoring.records import add_events, records_of
@@ -31,6 +32,8 @@ Answer = Callable[[JobKey, Mapping[str, Any]], dict[str, Any]]
 MAX_OUTPUT_BYTES: Final = 1024 * 1024
 #: Seconds that the workload manager gets to say what tasks wrote.
 OUTPUT_WAIT_S: Final = 20.0
+#: Seconds that the file system gets.
+RESULTS_WAIT_S: Final = 20.0
 _NUMBER_BYTES: Final = 8
 _HEAD_BYTES: Final = 2 * _NUMBER_BYTES
 
@@ -84,6 +87,7 @@ class Answers:
         self._settings = settings
         self._open_ledger = open_ledger
         self._clock = clock
+        self._reading: threading.Thread | None = None
 
     def answer(self, key: JobKey, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a question that was verified; what goes wrong is `error` in it."""
@@ -94,10 +98,34 @@ class Answers:
                 return {"error": "the job's details were removed from the ledger"}
             if asked.get("ask") == "logs":
                 return self._output(history.job, asked)
+            if asked.get("ask") in ("results", "file"):
+                return self._results(key, asked)
             view = explain_view(add_events(history, self._settings), self._clock.now())
         except RainbowAgentError as exc:
             return {"error": str(exc)}
         return {"view": view}
+
+    def _results(self, key: JobKey, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Which files the job's results are, or a piece of one.
+
+        A file system that does not answer is an error after a while, and holds nothing else up.
+        """
+        with closing(self._open_ledger()) as ledger:
+            text = ledger.jobspecs([key]).get(key)
+        if text is None:
+            return {"error": "the job's jobspec was removed from the ledger"}
+        if self._reading is not None and self._reading.is_alive():
+            return {"error": "the file system with the results does not answer"}
+        found: list[dict[str, Any]] = []
+        limit = self._settings.results_max
+        self._reading = threading.Thread(
+            target=lambda: found.append(results.answer(text, asked, limit)),
+            name="results",
+            daemon=True,
+        )
+        self._reading.start()
+        self._reading.join(RESULTS_WAIT_S)
+        return found[0] if found else {"error": "the file system with the results does not answer"}
 
     def _output(self, job: JobRow, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What tasks wrote that the sender has not read: of very much the newest, and how much not.

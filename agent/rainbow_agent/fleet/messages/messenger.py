@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from rainbow_agent.core.errors import LedgerBlocked, LedgerError, Refused, Transient
-from rainbow_agent.core.handles import Address
+from rainbow_agent.core.handles import SenderAddress
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.packed_jobs import pack_job
 from rainbow_agent.core.ports import Clock, Scheduler
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 GATHER_S: Final = 0.3
 #: Jobs that are read at once; those of one inbox go into one row.
 MAX_JOBS: Final = 500
+#: Answers that are made one after another before changes go out again.
+MAX_ANSWERS: Final = 8
 #: Bytes of bodies in one row, about: rainbow takes 4 MiB.
 MAX_ROW_BYTES: Final = 1_000_000
 #: Bytes of bodies in rows that wait for a sender, as rows.MAX_UNREAD. What they are not told stays
@@ -159,7 +161,7 @@ class Messenger:
         untold = ledger.untold(MAX_JOBS, besides=self._closed, full=full)
         over = [each for each in untold if self._is_over(each)]
         ledger.mark_told([(each.job.key, each.job.state.value, each.turn) for each in over])
-        addressed: dict[tuple[Address, str], list[Untold]] = {}
+        addressed: dict[tuple[SenderAddress, str], list[Untold]] = {}
         for each in untold:
             if each not in over:
                 place = (each.handle.address, each.handle.token)
@@ -168,10 +170,12 @@ class Messenger:
             known = unread.get(address, Unread()).rows
             portions = self._portions(address.inbox, session.cluster, jobs, known)
             self._tell_inbox(ledger, scheduler, address, token, portions)
-        requests = ledger.requests(1)
+        requests = ledger.requests(MAX_ANSWERS)
         for request in requests:
-            known = unread.get(request.handle.address, Unread()).rows
-            if known < _ANSWERS * rows.MAX_UNREAD:
+            if self._stop.is_set():
+                break
+            now_unread = ledger.unread(self._clock.now() - self._keep)
+            if now_unread.get(request.handle.address, Unread()).rows < _ANSWERS * rows.MAX_UNREAD:
                 self._answer_one(ledger, scheduler, session.cluster, request)
             ledger.end_request(request.seq)
         if not untold and not requests and not self._changed.is_set():
@@ -234,7 +238,7 @@ class Messenger:
         self,
         ledger: HandleNews,
         scheduler: Scheduler,
-        to: Address,
+        to: SenderAddress,
         token: str,
         portions: Sequence[_Row],
     ) -> None:

@@ -58,7 +58,7 @@ class Sender:
         self.inbox = inbox
         self.store = store
         self._clock = clock
-        #: What the one who asks was told of; once is enough.
+        #: What was said to the one who asks; once is enough.
         self.said: set[str] = set()
 
     def prepare(
@@ -173,7 +173,7 @@ class Sender:
         return self.store.unread(SAY_TAKEN_ROWS, rows.MAX_UNREAD, before)
 
     def _take_part(self, message: rows.Message, part: rows.Part, upto: dict[str, _Upto]) -> bool:
-        """Whether it was news; `upto` gets what was told last of what is authentic."""
+        """Whether it was news; `upto` gets what is the last of what is authentic."""
         sent = self.store.job(part.handle)
         if sent is None or part.kind is rows.Kind.ASK or sent.cluster not in (None, message.by):
             return False

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rainbow_agent.core.errors import Unavailable
-from rainbow_agent.core.handles import Address
+from rainbow_agent.core.handles import SenderAddress
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.fleet.messages import rows
@@ -104,7 +104,7 @@ def test_a_sender_who_only_asks_is_told_again(world: World) -> None:
 @pytest.mark.parametrize("ask", ["taken", "state", "logs", "cancel"])
 def test_each_question_says_what_was_taken(world: World, ask: str) -> None:
     """The rows up to there no longer count, and later ones, and those of others, do."""
-    bob = Address(world.handle.inbox, b"b" * 32)
+    bob = SenderAddress(world.handle.inbox, b"b" * 32)
     for turn in (5, 6, 7):
         world.ledger.note_row(world.handle.address, turn, 100, 5000.0, 60.0)
     world.ledger.note_row(bob, 5, 100, 5000.0, 60.0)
