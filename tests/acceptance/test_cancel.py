@@ -137,6 +137,7 @@ def test_output_of_its_tasks(site: Site, tmp_path: Path) -> None:
     assert "it has: a, b" in wrong.err
     events = site.program.show("explain", number)
     assert events["events_problem"] is None
-    flux = [e["event"] for e in events["timeline"] if e["source"] == "flux" and e["task"] == "a"]
-    assert flux[0] == "submit"
-    assert flux[-1] == "clean"
+    theirs = [e for e in events["timeline"] if e["task"] == "a" and e["source"] != "agent"]
+    assert {e["source"] for e in theirs} == {site.program.show("status")["workload"]["kind"]}
+    assert theirs[0]["event"] == "submit"
+    assert theirs[-1]["event"] == "clean"

@@ -58,14 +58,15 @@ def sent(site: Site, name: str, queue: str = "", *, state: JobState = JobState.S
     return found()[0]
 
 
-def says(site: Site, job: int, words: str) -> None:
-    """`explain` says that the job still waits for this, and for nothing else."""
+def says(site: Site, job: int, words: str, cure: str = "") -> None:
+    """`explain` says that the job still waits for this, and for nothing else; and what to do."""
 
-    def waits() -> list[str]:
+    def found() -> bool:
         view = site.program.show("explain", str(job))
-        return [wait["for"] for wait in view["waits"] if wait["to"] is None]
+        waits = [wait["for"] for wait in view["waits"] if wait["to"] is None]
+        return len(waits) == 1 and words in waits[0] and cure in (view["advice"] or "")
 
-    eventually(lambda: len(found := waits()) == 1 and words in found[0], words, seconds=60)
+    eventually(found, words, seconds=60)
 
 
 def reasons(site: Site) -> dict[str, str]:
@@ -95,7 +96,7 @@ def test_a_stopped_queue(site: Site, flux: PrivateFlux) -> None:
         is_up(agent, site)
         flux.queue("stop", "batch", "maintenance until noon")
         job = sent(site, "waits")
-        says(site, job, "maintenance until noon")
+        says(site, job, "maintenance until noon", "`flux queue start batch`")
         eventually(lambda: "queue-stopped" in reasons(site), "a condition", seconds=CONDITION_S)
         assert "the queue batch is stopped" in reasons(site)["queue-stopped"]
         assert Visitor(site.program).wrong("/readyz") == ["workload"]
@@ -106,13 +107,13 @@ def test_a_stopped_queue(site: Site, flux: PrivateFlux) -> None:
         completes(site, job)
         flux.queue("stop", "debug")
         one = sent(site, "names-debug", "debug")
-        says(site, one, "the queue debug is stopped")
+        says(site, one, "the queue debug is stopped", "`flux queue start debug`")
         assert set(faults(site)) == set()
         assert reasons(site) == {}
         assert agent.stop() == 0
     says(site, one, "the queue debug is stopped")
     flux.kill()
-    says(site, one, "for an answer of the workload manager: ")
+    says(site, one, "for an answer of the workload manager: ", "`rainbow-agent doctor`")
 
 
 def test_a_flux_without_a_scheduler(site: Site, flux: PrivateFlux) -> None:
@@ -121,7 +122,7 @@ def test_a_flux_without_a_scheduler(site: Site, flux: PrivateFlux) -> None:
         is_up(agent, site)
         modules = flux.unload_scheduler()
         job = sent(site, "waits")
-        says(site, job, "for a scheduler: no scheduler is loaded")
+        says(site, job, "for a scheduler: no scheduler is loaded", "`flux module load")
         eventually(lambda: set(reasons(site)) == {"no-scheduler"}, "said", seconds=CONDITION_S)
         assert Visitor(site.program).wrong("/readyz") == ["workload"]
         assert "no-scheduler" in faults(site)
@@ -135,12 +136,29 @@ def test_a_disabled_queue(site: Site, flux: PrivateFlux) -> None:
         is_up(agent, site)
         flux.queue("disable", "batch", "moving house")
         job = sent(site, "waits", state=JobState.RECEIVED)
-        says(site, job, "for the agent to submit it: ")
+        says(site, job, "for the agent to submit it: ", "`flux queue enable`")
         eventually(lambda: "queue-disabled" in reasons(site), "said", seconds=CONDITION_S)
         assert "moving house" in reasons(site)["queue-disabled"]
         assert {"queue-disabled"} <= set(faults(site))
         flux.queue("enable", "batch")
         completes(site, job)
+
+
+def test_queues_without_a_default(tmp_path: Path) -> None:
+    """A job that names none waits, which is nobody's jobspec; what to set is said."""
+    if missing := missing_parts(SchedulerKind.EMBEDDED, flux=True):
+        pytest.skip(missing)
+    with (
+        private_flux(options=QUEUES[:2]) as flux,
+        running_site(tmp_path, flux=flux, http="127.0.0.1:0", poll_max=2) as site,
+    ):
+        flux.run("flux", "queue", "start", "--all")
+        assert site.program.run("register").code == 0
+        with site.program.background("start") as agent:
+            is_up(agent, site)
+            job = sent(site, "waits", state=JobState.RECEIVED)
+            says(site, job, "for the agent to submit it: ", "set `RAINBOW_QUEUE`")
+            assert "takes-no-jobs" in faults(site)
 
 
 def test_a_held_job(site: Site, flux: PrivateFlux) -> None:

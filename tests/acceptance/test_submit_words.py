@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from rainbow_agent.cli import submit as submit_verb
 from rainbow_agent.cli.command_options import command_jobspec, command_options, default_name
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.jobspec.wire import to_wire
+from support.fleet import jobspec, task
 
 NO_FOLDER = str(Path(tempfile.gettempdir()) / f"never-made-{secrets.token_hex(8)}")
 
@@ -56,6 +58,16 @@ def test_a_wrong_jobspec_is_wrong_usage(tmp_path: Path) -> None:
     assert code == 2
     assert "job.yaml" in said
     assert "comand" in said
+
+
+@pytest.mark.parametrize("verb", [("submit", "--satisfy-only"), ("run", "--dry-run")])
+def test_what_may_surprise_in_a_jobspec_is_said(verb: tuple[str, ...], tmp_path: Path) -> None:
+    """A word that most kernels do not take is no error here: the job runs elsewhere."""
+    file = tmp_path / "long.yaml"
+    file.write_text(json.dumps(jobspec(task(["echo", "x" * 200_000]))))
+    answer = CliRunner().invoke(main, [*verb, str(file)], env={"RAINBOW_HOST": "127.0.0.1:1"})
+    assert f"warning: {file}: tasks[0] (line 1, column" in answer.stderr
+    assert "Argument list too long" in answer.stderr
 
 
 def test_requirements_can_be_asked_about(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 _TYPE_CORE = 2  # HWLOC_OBJ_CORE
 _KEEP_STRUCTURE = 2  # HWLOC_TYPE_FILTER_KEEP_STRUCTURE, as Flux sets it for caches
+_KEEP_IMPORTANT = 3  # HWLOC_TYPE_FILTER_KEEP_IMPORTANT, as Flux sets it for devices
 _LISTS = {
     "thread_siblings_list": "thread_siblings",
     "core_siblings_list": "core_siblings",
@@ -110,6 +111,7 @@ def _loaded() -> list[list[int]]:
     library.hwloc_get_obj_by_depth.restype = ctypes.c_void_p
     topology = ctypes.c_void_p()
     library.hwloc_topology_init(ctypes.byref(topology))
+    library.hwloc_topology_set_io_types_filter(topology, _KEEP_IMPORTANT)
     library.hwloc_topology_set_cache_types_filter(topology, _KEEP_STRUCTURE)
     library.hwloc_topology_set_icache_types_filter(topology, _KEEP_STRUCTURE)
     if library.hwloc_topology_load(topology) != 0:

@@ -20,6 +20,8 @@ from support.common import eventually
 
 PROMETHEUS: Final = shutil.which("prometheus")
 RULES: Final = Path(__file__).parents[2] / "docs" / "monitoring" / "alerts.yaml"
+#: Where the pages on alerts are, as this Prometheus is configured.
+PAGES: Final = "https://wiki.example.org/rainbow-agent"
 
 
 class Prometheus:
@@ -33,6 +35,11 @@ class Prometheus:
         """The samples of an expression now, each with `metric` (its labels) and `value`."""
         found = self._ask("query", query=expression)
         return list(found["result"])
+
+    def label_values(self, metric: str, label: str) -> list[str]:
+        """What Grafana's `label_values(metric, label)` gives."""
+        found = self._ask(f"label/{label}/values", **{"match[]": metric})
+        return [str(value) for value in found]
 
     def rules(self) -> Sequence[dict[str, Any]]:
         """Every rule with its health, and the alerts that are pending or firing."""
@@ -72,7 +79,11 @@ def scraping(target: str, folder: Path) -> Iterator[Prometheus]:
     assert PROMETHEUS
     folder.mkdir()
     config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "global": {
+            "scrape_interval": "1s",
+            "evaluation_interval": "1s",
+            "external_labels": {"rainbow_agent_docs": PAGES},
+        },
         "rule_files": [str(RULES)],
         "scrape_configs": [
             {"job_name": "rainbow-agent", "static_configs": [{"targets": [target]}]}

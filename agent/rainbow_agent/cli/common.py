@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
@@ -17,6 +17,9 @@ from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.service import load_beside
 from rainbow_agent.runtime.settings import Settings, default_of, env_name, load
+
+if TYPE_CHECKING:
+    from rainbow_agent.core.model import Plan
 
 #: The exit code when a --timeout ran out, as of timeout(1).
 TIMED_OUT: Final = 124
@@ -128,6 +131,12 @@ def is_missing(path: Path) -> bool:
     except OSError:
         return False  # opening it says what is wrong with it
     return False
+
+
+def warn_of(name: str, plan: Plan) -> None:
+    """What may surprise in a jobspec that is about to run, on standard error."""
+    for warning in plan.warnings:
+        say(f"warning: {name}: {warning}", err=True)
 
 
 def read_jobspec(name: str) -> str:

@@ -16,6 +16,7 @@ from rainbow_agent.cli.common import (
     reports_errors,
     say,
     settings_options,
+    warn_of,
 )
 from rainbow_agent.cli.run_show import Lines, following
 from rainbow_agent.cli.state_folder import expect_not_of_others
@@ -111,6 +112,7 @@ def _plan(path: str, shared_fs: str) -> Plan:
 
     try:
         plan = plan_text(read_jobspec(path), Programs(shared_fs=shared_fs))
+        warn_of(path, plan)
     except JobspecError as exc:
         raise UsageError(f"{path}: {exc}") from exc
     return plan if plan.name else replace(plan, name=default_name(path))

@@ -19,6 +19,7 @@ from rainbow_agent.cli.common import (
     reports_errors,
     say,
     settings_options,
+    warn_of,
 )
 from rainbow_agent.cli.sending import sending
 from rainbow_agent.core.errors import JobspecError, UsageError
@@ -116,7 +117,7 @@ def _jobspec(words: tuple[str, ...], asked: Mapping[str, Any]) -> Mapping[str, A
         )
     text = read_jobspec(words[0])
     try:
-        plan_text(text)
+        warn_of(words[0], plan_text(text))
     except JobspecError as exc:
         raise UsageError(f"{words[0]}: {exc}") from exc
     document: Mapping[str, Any] = from_wire(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,6 @@ from rainbow_agent.jobspec.document import (
     Task,
 )
 from rainbow_agent.jobspec.fluxspec import (
-    MAX_WORD_BYTES,
     Programs,
     flux_jobspec,
     group_jobspec,
@@ -35,6 +34,7 @@ from rainbow_agent.jobspec.fluxspec import (
 )
 from rainbow_agent.jobspec.options import Requires, choices_of, resources_of
 from rainbow_agent.jobspec.places import Place, Places
+from rainbow_agent.jobspec.reading import Faults
 from rainbow_agent.jobspec.resources import shape_of
 from rainbow_agent.jobspec.within import check_limit, check_within
 from rainbow_agent.jobspec.words import listing
@@ -48,9 +48,9 @@ class Scope:
     """What holds for the tasks of a group that do not say otherwise."""
 
     name: str = ""  # the group's in the plan; "" is the top level
-    resources: tuple[str, ...] = ()  # names of the group's alternatives
+    resources: tuple[str, ...] | None = ()  # names of the group's alternatives; None: not known
     attributes: Attributes = NO_ATTRIBUTES
-    shapes: tuple[Shape, ...] = ()  # of the group's alternatives
+    shapes: tuple[Shape, ...] = ()  # of the group's alternatives; () where one is not known
     limit: float = 0.0  # seconds that the group may take; 0 is without limit
 
     @property
@@ -70,41 +70,51 @@ class Builder:
         document: the jobspec.
         places: its tasks and groups where they run.
         programs: how the agent's own programs are run in jobs.
+        faults: where all goes that cannot run as it is written; the rest is looked at all the same.
+        unread: names of resources that could not be read: nothing is said of what they ask for.
     """
 
-    def __init__(self, document: Document, places: Places, programs: Programs) -> None:
+    def __init__(
+        self,
+        document: Document,
+        places: Places,
+        programs: Programs,
+        faults: Faults,
+        unread: Collection[str] = (),
+    ) -> None:
         self._document = document
         self._places = places
         self._programs = programs
+        self._faults = faults
         self._size = Size()
         self._used: set[str] = set()
         #: What the resources that are used ask for, by name.
         self.shapes: dict[str, Shape] = {}
+        self._bad_shapes = set(unread)
 
     def tasks(self) -> tuple[PlannedTask, ...]:
-        """The tasks of the top level, those of groups in them.
-
-        Raises:
-            JobspecError: it cannot run as it is written; with the place and what to write.
-        """
+        """The tasks of the top level, those of groups in them, without those that have faults."""
         return self._side_by_side(self._places.top, Scope(attributes=self._document.attributes))
 
     def _side_by_side(self, places: Sequence[Place], scope: Scope) -> tuple[PlannedTask, ...]:
-        needs = dependencies(places, scope.name)
-        self._size.add(places, needs)
-        order = run_order(places, needs)
+        needs = dependencies(places, self._faults, scope.name)
+        self._faults.attempt(self._size.add, places, needs)
+        order = run_order(places, needs, self._faults)
         after = in_place_order(places, order) if scope.name else {}
         names = self._names(places, scope)
         made = []
         for i in order:
-            task, before = self._task(places[i], names[i], scope), after.get(i, ())
-            if needs[i] or before:
+            task, before = (
+                self._faults.attempt(self._task, places[i], names[i], scope),
+                after.get(i),
+            )
+            if task is not None and (needs[i] or before):
                 task = replace(
                     task,
                     depends_on=tuple(names[need] for need in needs[i]),
-                    after=tuple(names[number] for number in before),
+                    after=tuple(names[number] for number in before or ()),
                 )
-            made.append(task)
+            made += [task] if task is not None else []
         return tuple(made)
 
     def _names(self, places: Sequence[Place], scope: Scope) -> list[str]:
@@ -119,27 +129,26 @@ class Builder:
             names[i] = path
         return names
 
-    def _task(self, place: Place, name: str, scope: Scope) -> PlannedTask:
+    def _task(self, place: Place, name: str, scope: Scope) -> PlannedTask | None:
+        """What runs at a place; None when nothing of it can be said."""
         if place.group is not None:
             return self._group(place, place.group, name, scope)
+        if place.unresolved:
+            return None
         if place.task is None:
             raise AssertionError("a place without a task or a group")
         return self._single(place, place.task, name, scope)
 
-    def _single(self, place: Place, task: Task, name: str, scope: Scope) -> PlannedTask:
+    def _single(self, place: Place, task: Task, name: str, scope: Scope) -> PlannedTask | None:
         """A task with a command, or its steps."""
-        _check_queue(task, scope)
+        self._faults.attempt(_check_queue, task, scope)
+        self._faults.attempt(_check_local, task)
         in_place = bool(scope.name) and place.in_place
-        if task.local and task.requires:
-            raise task.at.error(
-                "a local task runs beside its group's runner, wherever that is; put `requires` on "
-                "the group"
-            )
         command: tuple[str, ...] | Script
         if place.staging:
             command = self._programs.stage([step.path or "" for step in task.steps])
         else:
-            command = _command(task)
+            command = self._faults.attempt(_command, task) or ()
         if in_place or (place.staging and task.resources is None):
             attributes = self._attributes(task.attributes, self._first(task), scope)
             check_limit(attributes.duration, scope.limit, place.at)
@@ -151,6 +160,8 @@ class Builder:
             return flux_jobspec(name, command, shape, _of(place, attributes))
 
         options = self._options(task, scope, write, task.requires)
+        if not options:
+            return None
         return PlannedTask(
             name,
             place.replicas,
@@ -160,20 +171,21 @@ class Builder:
             watch=self._attributes(task.attributes, self._first(task), scope).watch is True,
         )
 
-    def _group(self, place: Place, group: Group, name: str, scope: Scope) -> PlannedTask:
+    def _group(self, place: Place, group: Group, name: str, scope: Scope) -> PlannedTask | None:
         if not group.tasks and not group.groups:
             raise group.at.error("the group has no `tasks`; there is nothing to run")
         over = place.task.attributes if place.task is not None else NO_ATTRIBUTES
-        names = self._resources(group, scope)
-        first = names[0] if group.resources is not None else None
+        names = self._faults.attempt(self._resources, group, scope) or ()
+        first = names[0] if names and group.resources is not None else None
         attributes = over.over(self._attributes(group.attributes, first, scope))
-        _check_queue(group, scope)
+        self._faults.attempt(_check_queue, group, scope)
+        shapes = tuple(shape for each in names if (shape := self._shape(each)) is not None)
         # The group's limit ends what is in it: its tasks need none of their own.
         inner = Scope(
             name=name,
-            resources=names,
+            resources=names or None,
             attributes=replace(attributes, duration=None, queue=None),
-            shapes=tuple(self._shape(each) for each in names),
+            shapes=shapes if len(shapes) == len(names) else (),
             limit=attributes.duration or scope.limit,
         )
         tasks = self._side_by_side(self._places.inside(group), inner)
@@ -183,6 +195,8 @@ class Builder:
 
         also = place.task.requires if place.task is not None else ()
         options = self._options(group, scope, write, group.requires, also)
+        if not names or not options:
+            return None
         return PlannedTask(
             name=name,
             replicas=1,
@@ -205,23 +219,32 @@ class Builder:
         for name in self._resources(item, scope):
             resource, shape = self._document.resources[name], self._shape(name)
             given = name if item.resources is not None else None
-            if given is not None:
-                check_within(shape, scope.shapes, item.at)
             attributes = self._attributes(item.attributes, given, scope)
-            check_limit(attributes.duration, scope.limit, item.at)
+            self._faults.attempt(check_limit, attributes.duration, scope.limit, item.at)
+            if shape is None:
+                continue
+            if given is not None:
+                self._faults.attempt(check_within, shape, scope.shapes, item.at)
             choices = choices_of(self._document, resource, *requires)
             options.append(Option(name, shape, write(shape, attributes), choices, str(resource.at)))
         return tuple(options)
 
-    def _shape(self, name: str) -> Shape:
-        if name not in self.shapes:
-            self.shapes[name] = shape_of(self._document.resources[name])
-        return self.shapes[name]
+    def _shape(self, name: str) -> Shape | None:
+        """What resources ask for; None when that cannot be said, which is a fault once."""
+        if name not in self.shapes and name not in self._bad_shapes:
+            shape = self._faults.attempt(shape_of, self._document.resources[name])
+            if shape is None:
+                self._bad_shapes.add(name)
+            else:
+                self.shapes[name] = shape
+        return self.shapes.get(name)
 
     def _resources(self, item: Task | Group, scope: Scope) -> tuple[str, ...]:
         """The names of the resources to use: those written, else the group's."""
         if item.resources is not None:
             return resources_of(self._document, item.resources)
+        if scope.resources is None:  # its group's, which are a fault already
+            return ()
         if not scope.resources:
             known = self._document.resources
             there = listing(known) if known else "there is none yet"
@@ -260,6 +283,19 @@ def _check_queue(item: Task | Group, scope: Scope) -> None:
         )
 
 
+def _check_local(task: Task) -> None:
+    """A local task runs where its group's runner does.
+
+    Raises:
+        JobspecError: it requires something of the node.
+    """
+    if task.local and task.requires:
+        raise task.at.error(
+            "a local task runs beside its group's runner, wherever that is; put `requires` on "
+            "the group"
+        )
+
+
 def _that_matter(options: tuple[Option, ...]) -> tuple[Option, ...]:
     """Options between which the nodes decide; none where any node will do."""
     return options if len(options) > 1 or options[0].choices else ()
@@ -274,12 +310,5 @@ def _command(task: Task) -> tuple[str, ...] | Script:
         raise task.at.error(
             "a word of `command` has more than 1023 bytes between {{ and }}, on which Flux's job "
             "shell crashes; write the command as a script (#!/bin/bash ...)"
-        )
-    longest = max(len(word.encode()) for word in task.command)
-    if longest > MAX_WORD_BYTES:
-        raise task.at.error(
-            f"a word of `command` has {longest:,} bytes, and the kernel takes at most "
-            f"{MAX_WORD_BYTES:,} (Argument list too long); write the command as a script "
-            "(#!/bin/bash ...), which travels in the job as a file"
         )
     return task.command

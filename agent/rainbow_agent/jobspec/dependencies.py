@@ -18,6 +18,8 @@ MAX_RUNS = 100_000
 MAX_EDGES = 1_000_000
 #: Names of a cycle that its error tells; the rest is counted.
 _MAX_NAMES = 10
+#: Circles of one group that are looked for; each takes a walk over all of its tasks.
+_MAX_CIRCLES = 20
 
 
 def unique_names(written: Sequence[str | None], defaults: Sequence[str] = ()) -> list[str]:
@@ -45,24 +47,14 @@ def unique_names(written: Sequence[str | None], defaults: Sequence[str] = ()) ->
     return names
 
 
-def dependencies(places: Sequence[Place], where: str = "") -> list[list[int]]:
+def dependencies(places: Sequence[Place], faults: Faults, where: str = "") -> list[list[int]]:
     """For each place, the numbers of those it depends on, each once, in the order written.
 
     Args:
         places: what stands side by side; a name can only be one of theirs.
+        faults: where a name goes that none of them has, or more than one; the others count.
         where: the group that they are in, for errors; "" for the top level.
-
-    Raises:
-        JobspecError: a name that none of them has, or more than one; with all such in `others`.
     """
-    faults = Faults()
-    needs = resolved(places, faults, where)
-    faults.check()
-    return needs
-
-
-def resolved(places: Sequence[Place], faults: Faults, where: str = "") -> list[list[int]]:
-    """As dependencies(), but names that are not clear go to `faults`, and the others count."""
     named: dict[str, list[int]] = {}
     for i, place in enumerate(places):
         for name in {place.name, place.alias} - {None}:
@@ -102,16 +94,18 @@ class Size:
 
     runs: int = 0
     edges: int = 0
+    _refused: bool = False
 
     def add(self, places: Sequence[Place], needs: Sequence[Sequence[int]]) -> None:
         """Refuse what would drown the ledger or Flux, before anything of that size is made.
 
         Raises:
-            JobspecError: more than MAX_RUNS jobs, or more than MAX_EDGES dependencies.
+            JobspecError: more than MAX_RUNS jobs, or more than MAX_EDGES dependencies; once.
         """
-        for place, needed in zip(places, needs, strict=True):
+        for place, needed in zip(places, needs, strict=True) if not self._refused else ():
             self.runs += place.replicas
             self.edges += place.replicas * sum(places[i].replicas for i in needed)
+            self._refused = self.runs > MAX_RUNS or self.edges > MAX_EDGES
             if self.runs > MAX_RUNS:
                 raise place.at.error(
                     f"with this task's replicas the jobspec is more than {MAX_RUNS:,} jobs; "
@@ -125,30 +119,22 @@ class Size:
                 )
 
 
-def run_order(places: Sequence[Place], needs: Sequence[Sequence[int]]) -> list[int]:
+def run_order(
+    places: Sequence[Place], needs: Sequence[Sequence[int]], faults: Faults
+) -> Sequence[int]:
     """The numbers of the places, each after all that it depends on, else as in the file.
 
-    Raises:
-        JobspecError: some depend on each other in a circle; with their names in order.
+    A circle goes to `faults`, with its names in order; of those that have a task in common one.
     """
-    try:
-        return topological(needs)
-    except Cycle as cycle:
-        raise _circle(places, cycle.nodes) from None
-
-
-def circles(places: Sequence[Place], needs: Sequence[Sequence[int]], faults: Faults) -> None:
-    """Every circle goes to `faults`; of those that have a task in common one."""
-    left = [list(needed) for needed in needs]
-    while True:
+    left = list(needs)
+    for _ in range(_MAX_CIRCLES):
         try:
-            topological(left)
+            return topological(left)
         except Cycle as cycle:
             faults.found.append(_circle(places, cycle.nodes))
             for node in cycle.nodes:
-                left[node] = []
-        else:
-            return
+                left[node] = ()
+    return range(len(places))
 
 
 def _circle(places: Sequence[Place], nodes: Sequence[int]) -> JobspecError:

@@ -48,7 +48,8 @@ _SCRIPT_MODE = 0o100700
 _GROUP = "rainbow-group"
 _GROUP_MODE = 0o100600
 #: Bytes of one word of a command, or of one variable with its name (MAX_ARG_STRLEN, less the zero
-#: byte at its end; execve(2)).
+#: byte at its end; execve(2)), where pages have 4 KiB: 32 of them. With pages of 64 KiB, as many
+#: arm64 and POWER machines have, it is 2 MiB; only the node that runs it knows.
 MAX_WORD_BYTES = 128 * 1024 - 1
 #: Bytes of all words and variables together, with a zero byte and a pointer for each: a quarter of
 #: the stack's limit (execve(2)), which is 8 MiB almost everywhere.

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rainbow_agent.jobspec.document import Document, Group, Reference, Task
+from rainbow_agent.jobspec.reading import Faults
 from rainbow_agent.jobspec.words import Spot, listing, show, suggestion
 
 #: Groups in groups; each is a Flux instance of its own, and its plan travels inside all above it.
@@ -35,6 +36,11 @@ class Place:
     after_previous: bool = False  # it needs the place before it, which has its steps
 
     @property
+    def unresolved(self) -> bool:
+        """Whether it refers to a group that cannot be told, which is a fault already."""
+        return self.group is None and self.task is not None and self.task.group is not None
+
+    @property
     def in_place(self) -> bool:
         """Whether it runs beside the group's runner, when it is in a group."""
         return self.staging or (self.task is not None and self.task.local)
@@ -48,12 +54,17 @@ class Place:
 class Places:
     """The places of a document, at every depth.
 
+    Args:
+        document: the jobspec.
+        faults: where these go: a reference to a group that is not there, a group that is used
+            twice, groups that refer to each other in a circle, a local task outside any group.
+
     Raises:
-        JobspecError: a reference to a group that is not there, a group that is used twice, groups
-            that refer to each other in a circle or lie too deep, a local task outside any group.
+        JobspecError: groups lie too deep.
     """
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, faults: Faults) -> None:
+        self._faults = faults
         #: By the place in memory: groups that are equal are still several.
         self._users: dict[int, Task] = {}
         self._targets: dict[int, Group] = {}  # of tasks that refer to a group
@@ -62,9 +73,11 @@ class Places:
         self._look_into(document.groups, scope)
         for task in document.tasks:
             if task.local:
-                raise task.at.error(
-                    "`local: true` outside any group: nothing of a job runs beside the agent "
-                    "itself; put the task into a group, or drop `local`"
+                faults.found.append(
+                    task.at.error(
+                        "`local: true` outside any group: nothing of a job runs beside the agent "
+                        "itself; put the task into a group, or drop `local`"
+                    )
                 )
         self.top = self._side_by_side(document.tasks, document.groups)
         self._check_depth(document.groups)
@@ -83,21 +96,28 @@ class Places:
 
     def _refer(self, tasks: Sequence[Task], scope: Mapping[str, list[Group]]) -> None:
         for task in tasks:
-            if task.group is None:
-                continue
-            group = _find(task.group, scope)
-            user = self._users.setdefault(id(group), task)
-            if user is not task:
-                raise task.group.at.error(
-                    f"the group {show(task.group.name)} is used by {user.at.path} already; a "
-                    "group is used once: write another one for this place"
-                )
-            if task.replicas > 1:
-                raise task.at.error(
+            group = self._faults.attempt(self._group_of, task, scope)
+            if group is not None:
+                self._targets[id(task)] = group
+
+    def _group_of(self, task: Task, scope: Mapping[str, list[Group]]) -> Group | None:
+        if task.group is None:
+            return None
+        group = _find(task.group, scope)
+        user = self._users.setdefault(id(group), task)
+        if user is not task:
+            raise task.group.at.error(
+                f"the group {show(task.group.name)} is used by {user.at.path} already; a "
+                "group is used once: write another one for this place"
+            )
+        if task.replicas > 1:
+            self._faults.found.append(
+                task.at.error(
                     "`replicas` of a group: a group is used once; give its tasks `replicas`, or "
                     "write several groups"
                 )
-            self._targets[id(task)] = group
+            )
+        return group
 
     def _side_by_side(self, tasks: Sequence[Task], groups: Sequence[Group]) -> list[Place]:
         places = [place for i, task in enumerate(tasks) for place in self._of_task(i, task)]
@@ -132,7 +152,8 @@ class Places:
             yield replace(place, name=None, default=title, replicas=1, staging=True)
             yield replace(place, after_previous=True)
         else:
-            yield replace(place, replicas=1) if place.staging else place
+            name = task.name or (task.group.name if task.group else None)
+            yield replace(place, name=name, replicas=1 if place.staging else place.replicas)
 
     def _check_depth(self, groups: Sequence[Group]) -> None:
         """Every group is reached from the top, and none lies too deep."""
@@ -152,8 +173,10 @@ class Places:
         lost = [group for group in _every(groups) if id(group) not in reached]
         if lost:
             names = listing(group.name or "" for group in lost)
-            raise lost[0].at.error(
-                f"groups refer to each other in a circle: {names}; take one `group` out"
+            self._faults.found.append(
+                lost[0].at.error(
+                    f"groups refer to each other in a circle: {names}; take one `group` out"
+                )
             )
 
 

@@ -71,6 +71,14 @@ def _of_tasks(tasks: Sequence[Task]) -> Iterator[str]:
         yield from _unknown(task.attributes)
         yield from _too_long(task.attributes, task.at)
         if task.command is not None and not isinstance(task.command, Script):
+            longest = max(len(word.encode()) for word in task.command)
+            if longest > MAX_WORD_BYTES:
+                yield (
+                    f"{task.at}: a word of `command` has {longest:,} bytes, and most kernels take "
+                    f"at most {MAX_WORD_BYTES:,}: there it cannot be started (Argument list too "
+                    "long); write the command as a script (#!/bin/bash ...), which travels in the "
+                    "job as a file"
+                )
             found = [f"{{{{{t}}}}}" for word in task.command for t in templates(word)]
             if found:
                 yield f"{task.at}: Flux may replace {listing(found)} in a command's words"
@@ -81,8 +89,9 @@ def _too_long(attributes: Attributes, at: Spot) -> Iterator[str]:
         size = len(name.encode()) + 1 + len(value.encode())
         if size > MAX_WORD_BYTES:
             yield (
-                f"{at}: the variable {show(name)} has {size:,} bytes, and the kernel takes at most "
-                f"{MAX_WORD_BYTES:,}: a program that gets it cannot be started; put it in a file"
+                f"{at}: the variable {show(name)} has {size:,} bytes, and most kernels take "
+                f"at most {MAX_WORD_BYTES:,}: a program that gets it cannot be started; put it in "
+                "a file"
             )
 
 

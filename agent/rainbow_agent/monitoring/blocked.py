@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rainbow_agent.core.model import JobRow, TaskKey, TaskRow
 from rainbow_agent.core.obstacles import Obstacle, ObstacleKind
 from rainbow_agent.core.states import TaskState
+from rainbow_agent.monitoring.condition_advice import ADVICE
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.logs import when
 
@@ -29,6 +30,8 @@ _NOT_STARTED: Final = (
     ConditionName.NO_SCHEDULER,
     ConditionName.QUEUE_STOPPED,
 )
+#: What to do where no daemon runs.
+_START: Final = "`rainbow-agent start`, or as this cluster starts it (`rainbow-agent status`)"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Blocked:
 
     submission: str = ""  # while nothing of it was submitted
     tasks: Mapping[TaskKey, str] = field(default_factory=dict)  # in the workload manager
+    advice: str = ""  # what to do about it; "" where what it waits for says that
 
 
 def waiting(job: JobRow) -> list[TaskRow]:
@@ -48,17 +52,20 @@ def waiting(job: JobRow) -> list[TaskRow]:
     ]
 
 
-def for_submission(*, running: bool, reasons: Mapping[str, str]) -> str:
-    """What a job waits for that was not submitted.
+def for_submission(*, running: bool, reasons: Mapping[str, str]) -> Blocked:
+    """What a job waits for that was not submitted; the tasks are not looked at.
 
     Args:
         running: whether a daemon runs.
         reasons: the conditions now, each with its reason.
     """
     if not running:
-        return "for the agent to submit it: no daemon is running"
-    reason = _first(_NOT_SUBMITTED, reasons)
-    return f"for the agent to submit it: {reason}" if reason else ""
+        return Blocked("for the agent to submit it: no daemon is running", advice=_START)
+    name = _first(_NOT_SUBMITTED, reasons)
+    if name is None:
+        return Blocked()
+    what = f"for the agent to submit it: {reasons[name.value]}"
+    return Blocked(what, advice=ADVICE.get(name, ""))
 
 
 def for_answer(problem: str) -> str:
@@ -66,14 +73,15 @@ def for_answer(problem: str) -> str:
     return f"for an answer of the workload manager: {problem}"
 
 
-def for_obstacles(queue: str, obstacles: Iterable[Obstacle]) -> str:
-    """What a task in this queue ("": in none) waits for; "" when nothing keeps it."""
+def for_obstacles(queue: str, obstacles: Iterable[Obstacle]) -> tuple[str, str]:
+    """What a task in this queue ("": in none) waits for, and what to do; both "" for nothing."""
     for each in obstacles:
         if each.kind is ObstacleKind.NO_SCHEDULER:
-            return f"for a scheduler: {each}"
+            return f"for a scheduler: {each}", ADVICE[ConditionName.NO_SCHEDULER]
         if each.kind is ObstacleKind.QUEUE_STOPPED and each.queue in ("", queue):
-            return f"for its queue to be started: {each}"
-    return ""
+            what = f"for its queue to be started: {each}"
+            return what, f"`flux queue start {each.queue}".rstrip() + "` when it may run again"
+    return "", ""
 
 
 def for_resources(expected: float | None) -> str:
@@ -86,11 +94,17 @@ def by_conditions(job: JobRow, reasons: Mapping[str, str]) -> Blocked:
 
     So it does not know whether a task is held, or which queue it is in.
     """
-    reason = _first(_NOT_STARTED, reasons)
-    what = f"to be started, while {reason}" if reason else "to be started"
-    tasks = {task.key: what for task in waiting(job)}
-    return Blocked(for_submission(running=True, reasons=reasons), tasks)
+    tasks, name = waiting(job), _first(_NOT_STARTED, reasons)
+    found = for_submission(running=True, reasons=reasons)
+    if not tasks:
+        return found
+    what = f"to be started, while {reasons[name.value]}" if name else "to be started"
+    return replace(
+        found,
+        tasks={task.key: what for task in tasks},
+        advice=ADVICE.get(name, "") if name else "",
+    )
 
 
-def _first(names: Iterable[ConditionName], reasons: Mapping[str, str]) -> str:
-    return next((reasons[name.value] for name in names if name.value in reasons), "")
+def _first(names: Iterable[ConditionName], reasons: Mapping[str, str]) -> ConditionName | None:
+    return next((name for name in names if name.value in reasons), None)

@@ -22,7 +22,8 @@ ADVICE: Final[Mapping[ConditionName, str]] = {
     ),
     ConditionName.WORKLOAD_TAKES_NO_JOBS: (
         "`flux queue status`, then `flux queue enable`; where there are queues but no default one, "
-        "set `RAINBOW_QUEUE`. Jobs wait, and one is tried from time to time"
+        "set `RAINBOW_QUEUE`, or Flux's `policy.jobspec.defaults.system.queue`. Jobs wait, and one "
+        "is tried from time to time"
     ),
     ConditionName.NO_SCHEDULER: (
         "`flux module load sched-simple`, or Fluxion's modules `sched-fluxion-resource` and "

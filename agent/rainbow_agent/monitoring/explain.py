@@ -22,8 +22,8 @@ from rainbow_agent.monitoring.views import ago, job_view
 from rainbow_agent.monitoring.wait_times import WaitTime, wait_times
 from rainbow_agent.runtime.logs import clean, when
 
-#: What a source is called for people, if not as in JSON: it may be the local workload manager.
-_SHOWN_SOURCES = {"flux": "workload"}
+#: What a source is called for people, if not as in JSON.
+_SHOWN_SOURCES = {"flux": "workload", "local": "workload"}
 #: How a job ended, in a sentence.
 _ENDED = {
     state: state.value if state in (JobState.COMPLETED, JobState.FAILED) else f"was {state.value}"
@@ -43,6 +43,8 @@ class History:
     cancellation: Cancellation | None = None
     #: The workload manager's events of each task that it has, oldest first.
     events: Mapping[TaskKey, Sequence[TaskEvent]] = field(default_factory=dict)
+    #: Which workload manager that is: flux or local.
+    manager: str = "flux"
     #: What the job shell complained of about each task, oldest first, without what ended it.
     complaints: Mapping[TaskKey, Sequence[TaskEvent]] = field(default_factory=dict)
     #: Why the workload manager's events are missing; "" when they are there, or were not asked for.
@@ -81,7 +83,7 @@ def explain_view(history: History, now: float) -> dict[str, Any]:
         "summary": _summary(job, now),
         "cause": in_names((task.reason if task else None) or job.reason, job) if over else None,
         "task": _who(task.key.task, task.key.replica) if task and over else None,
-        "advice": remedy(job),
+        "advice": remedy(job) or history.blocked.advice or None,
         "notes": _notes(history),
         "waits": [_wait_view(wait) for wait in _waits(history, now)],
         "timeline": timeline(history),
@@ -105,8 +107,8 @@ def _waits(history: History, now: float) -> list[WaitTime]:
 def timeline(history: History) -> list[dict[str, Any]]:
     """Everything that happened, by time: `time`, `source`, `task`, `replica`, `event`, `text`.
 
-    `source` is `agent` (the ledger), `flux` (the workload manager's events), `report` (what was
-    reported to rainbow) or `person` (what somebody asked for).
+    `source` is `agent` (the ledger), `flux` or `local` (events of that workload manager), `report`
+    (what was reported to rainbow) or `person` (what somebody asked for).
     """
     lines: list[tuple[float, dict[str, Any]]] = []
     ids = {
@@ -122,10 +124,12 @@ def timeline(history: History) -> list[dict[str, Any]]:
         lines.append(_entry(line.at, "agent", line.now, text, who))
     for key, events in history.events.items():
         who = (key.task, key.replica)
-        lines.extend(_entry(e.at, "flux", e.name, _context(e), who) for e in events)
+        lines.extend(_entry(e.at, history.manager, e.name, _context(e), who) for e in events)
     for key, events in history.complaints.items():
         who = (key.task, key.replica)
-        lines.extend(_entry(e.at, "flux", e.name, e.context["message"], who) for e in events)
+        lines.extend(
+            _entry(e.at, history.manager, e.name, e.context["message"], who) for e in events
+        )
     lines.extend(_report(report) for report in history.reports)
     if history.cancellation:
         asked = history.cancellation

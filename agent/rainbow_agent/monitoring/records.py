@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.model import TaskKey, TaskRow
@@ -21,12 +22,17 @@ from rainbow_agent.monitoring.blocked import (
     for_submission,
     waiting,
 )
+from rainbow_agent.monitoring.condition_advice import ADVICE
 from rainbow_agent.monitoring.explain import History, with_events
 from rainbow_agent.monitoring.status_sources import look
 from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage import runtime_file
+
+if TYPE_CHECKING:
+    from rainbow_agent.workload.choose import Choice
 
 #: Seconds until a workload manager that does not answer is done without.
 ANSWER_TIMEOUT_S = 5.0
@@ -43,14 +49,20 @@ def records_of(settings: Settings, stop: Stop) -> Iterator[Records]:
     Raises:
         RainbowAgentError: it cannot be asked.
     """
-    from rainbow_agent.workload.choose import choose_as_daemon, open_records  # noqa: PLC0415
+    from rainbow_agent.workload.choose import open_records  # noqa: PLC0415 - as below
 
-    choice = choose_as_daemon(settings, runtime_file.read_runtime(settings.state_dir))
-    records = open_records(choice, stop)
+    records = open_records(_choice(settings), stop)
     try:
         yield records
     finally:
         records.close()
+
+
+def _choice(settings: Settings) -> Choice:
+    """The daemon's workload manager."""
+    from rainbow_agent.workload.choose import choose_as_daemon  # noqa: PLC0415 - heavy
+
+    return choose_as_daemon(settings, runtime_file.read_runtime(settings.state_dir))
 
 
 def add_events(history: History, settings: Settings) -> History:
@@ -59,7 +71,7 @@ def add_events(history: History, settings: Settings) -> History:
     And with what keeps the job from moving, where it is not over.
     """
     if history.job.state not in FINAL_JOB_STATES:
-        history = replace(history, blocked=Blocked(_submission(settings)))
+        history = replace(history, blocked=_submission(settings))
     # An id of a task in a group is one of the group's own instance: out here it is another job's.
     tasks = sorted(
         (t for t in history.job.tasks if t.flux_id is not None and t.group is None), key=_first
@@ -74,14 +86,21 @@ def add_events(history: History, settings: Settings) -> History:
         with records_of(settings, stop) as records:
             shown = tasks[:MAX_TASKS_WITH_EVENTS]
             events = _events(records, shown)
-            history = replace(history, complaints=_complaints(records, shown))
+            history = replace(
+                history, complaints=_complaints(records, shown), manager=_choice(settings).kind
+            )
             waits = [task for task in waiting(history.job) if task in shown]
             if waits:
-                found = _waits(records, waits, events, _obstacles(settings, stop))
-                history = replace(history, blocked=replace(history.blocked, tasks=found))
+                obstacles = _obstacles(settings, stop)
+                found, advice = _waits(records, waits, events, obstacles)
+                blocked = replace(history.blocked, tasks=found, advice=advice)
+                history = replace(history, blocked=blocked)
     except RainbowAgentError as exc:
         no_answer = dict.fromkeys((t.key for t in waiting(history.job)), for_answer(str(exc)))
-        history = replace(history, blocked=replace(history.blocked, tasks=no_answer))
+        if no_answer:
+            advice = ADVICE[ConditionName.WORKLOAD_UNREACHABLE]
+            blocked = replace(history.blocked, tasks=no_answer, advice=advice)
+            history = replace(history, blocked=blocked)
         return with_events(history, {}, f"without the workload manager's events: {exc}")
     finally:
         timer.cancel()
@@ -117,7 +136,7 @@ def _complaints(records: Records, tasks: Sequence[TaskRow]) -> dict[TaskKey, Seq
     return {key: said for key, said in found.items() if said}
 
 
-def _submission(settings: Settings) -> str:
+def _submission(settings: Settings) -> Blocked:
     """What a job waits for that was not submitted."""
     view = look(settings, SystemClock().now())
     reasons = {each["name"]: each["reason"] for each in view["reasons"]}
@@ -130,9 +149,9 @@ def _obstacles(settings: Settings, stop: Stop) -> list[Obstacle]:
     Raises:
         RainbowAgentError: the workload manager does not answer.
     """
-    from rainbow_agent.workload.choose import choose_as_daemon, open_running  # noqa: PLC0415
+    from rainbow_agent.workload.choose import open_running  # noqa: PLC0415 - as below
 
-    choice = choose_as_daemon(settings, runtime_file.read_runtime(settings.state_dir))
+    choice = _choice(settings)
     with closing(open_running(choice, settings, stop)) as workload:
         if choice.kind == "local":
             workload.resources()  # its records are files, which are there without it
@@ -144,16 +163,16 @@ def _waits(
     tasks: Sequence[TaskRow],
     events: Mapping[TaskKey, Sequence[TaskEvent]],
     obstacles: Sequence[Obstacle],
-) -> dict[TaskKey, str]:
-    """What each of these tasks waits for in the workload manager."""
-    named, found = any(each.queue for each in obstacles), {}
+) -> tuple[dict[TaskKey, str], str]:
+    """What each of these tasks waits for in the workload manager, and what to do about it."""
+    named, found, advice = any(each.queue for each in obstacles), {}, ""
     for task in tasks:
         if task.key not in events:
             found[task.key] = "to be found again: the workload manager does not know it"
             continue
         flux_id = task.flux_id or 0  # it has one: it waits there
         queue = records.queue(flux_id) if named else ""
-        found[task.key] = for_obstacles(queue, obstacles) or for_resources(
-            records.expected_start(flux_id)
-        )
-    return found
+        what, cure = for_obstacles(queue, obstacles)
+        found[task.key] = what or for_resources(records.expected_start(flux_id))
+        advice = advice or cure
+    return found, advice

@@ -114,9 +114,9 @@ MESSAGES: Final = (
     # The command.
     Remedy(
         r"Argument list too long",
-        "one word of the command is longer than the kernel takes (128 KiB), or all of them and the"
-        " environment together are: write it as a script (a `command` that begins with `#!`), which"
-        " travels in the job as a file",
+        "one word of the command is longer than the node's kernel takes (most: 128 KiB), or all of"
+        " them and the environment together are: write it as a script (a `command` that begins with"
+        " `#!`), which travels in the job as a file",
     ),
     Remedy(
         r"start failed: .*: Permission denied",

@@ -152,6 +152,8 @@ class _Handler(_StreamHandler):
     def close(self) -> None:
         """The program ends (logging.shutdown)."""
         self.repeats.flush(logging.makeLogRecord({}).created)
+        if self.recent:
+            self.recent.close()
         super().close()
 
     def _show(self, record: logging.LogRecord) -> None:

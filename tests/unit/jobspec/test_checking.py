@@ -104,7 +104,55 @@ groups:
         (6, "tasks[1].resources", "nowhere"),
         (7, "tasks[2].depends_on[1]", "nothing"),
         (8, "tasks[3]", "d"),
+        (11, "groups[0]", "bad"),  # it needs resources, such as these
         (11, "groups[0].tasks[0]", "f"),
+    ]
+
+
+def test_sizes_and_what_is_in_groups_are_told_with_the_rest() -> None:
+    """What has a fault of its own hides no other's, and what cannot be read has no second one."""
+    text = """\
+version: 1
+resources: {one: {type: node, count: 1}, two: {type: node, count: 2}, bad: {type: core, count: x}}
+tasks:
+- {name: many, replicas: 90000, command: [a], resources: one, depends_on: [nothing]}
+- {name: more, replicas: 90000, command: [a], resources: one}
+- {group: nowhere}
+- {group: g, name: first}
+- {group: g, name: second, depends_on: [first]}
+- {name: here, local: true, command: [a], resources: one}
+- {name: empty, resources: one, replicas: 0}
+groups:
+- name: g
+  resources: one
+  attributes: {duration: 1m, environment: {A: }}
+  tasks:
+  - {name: large, command: [a], resources: two}
+  - {name: long, command: ["{{LONG}}"], resources: one, attributes: {duration: 2m, queue: q}}
+  - {name: lost, command: [a], resources: tow}
+- {name: h, resources: bad, tasks: [{name: fits, command: [a], resources: two}]}
+- {name: k, resources: gone, tasks: [{command: [a]}, {command: [a], local: true, steps: [2]}]}
+- {name: l, resources: one, tasks: [foo]}
+""".replace("LONG", "x" * 1024)
+    found = [(f.line, *f.message.partition(": ")[::2]) for f in check(text)]
+    assert [(line, path, " ".join(what.split()[:4])) for line, path, what in found] == [
+        (2, "resources.bad.count", "this is 'x'; write"),
+        (4, "tasks[0].depends_on[0]", "no task is named"),
+        (5, "tasks[1]", "with this task's replicas"),
+        (6, "tasks[2].group", "no group is named"),
+        (8, "tasks[4].group", "the group 'g' is"),
+        (9, "tasks[5]", "`local: true` outside any"),
+        (10, "tasks[6]", "nothing to run; write"),
+        (10, "tasks[6].replicas", "'0' is below 1;"),
+        (14, "groups[0].attributes.environment.A", "this is null; write"),
+        (16, "groups[0].tasks[0]", "asks for more than"),
+        (17, "groups[0].tasks[1]", "`queue` inside a group:"),
+        (17, "groups[0].tasks[1]", "a word of `command`"),
+        (17, "groups[0].tasks[1]", "may run for 120"),
+        (18, "groups[0].tasks[2].resources", "no resource is named"),
+        (20, "groups[2].resources", "no resource is named"),
+        (20, "groups[2].tasks[1].steps[0]", "this is '2'; write"),
+        (21, "groups[3].tasks[0]", "this is 'foo'; write"),
     ]
 
 

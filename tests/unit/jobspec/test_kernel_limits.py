@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from rainbow_agent.core.errors import JobspecError
 from rainbow_agent.jobspec.plan import plan_text
 
 
-def test_a_word_that_the_kernel_does_not_take_is_an_error() -> None:
-    """It says how long it is, what is possible, and what to write; a script may be that long."""
+def test_a_word_that_most_kernels_do_not_take_is_a_warning() -> None:
+    """It says how long it is, what is possible, and what to write; a script may be that long.
+
+    Where pages have 64 KiB such a word is fine, and who writes the jobspec may be elsewhere.
+    """
     task = (
         "version: 1\nresources: {r: {type: core, count: 1}}\ntasks: [{resources: r, command: %s}]"
     )
-    with pytest.raises(JobspecError, match=r"200,000 bytes.*131,071.*Argument list too long.*#!"):
-        plan_text(task % f"[bash, -c, {'x' * 200_000}]")
-    plan_text(task % f"[echo, {'x' * 131_071}]")
-    plan_text(task % f'"#!/bin/sh\\n: {"x" * 200_000}"')
+    (warning,) = plan_text(task % f"[bash, -c, {'x' * 200_000}]").warnings
+    assert re.search(r"200,000 bytes.*131,071.*Argument list too long.*#!", warning)
+    assert plan_text(task % f"[echo, {'x' * 131_071}]").warnings == ()
+    assert plan_text(task % f'"#!/bin/sh\\n: {"x" * 200_000}"').warnings == ()
 
 
 def test_a_variable_that_the_kernel_does_not_take_is_a_warning() -> None:

@@ -9,11 +9,10 @@ import pytest
 
 from rainbow_agent.core.model import Plan, PlannedTask
 from rainbow_agent.core.site import Site, SiteNode
-from rainbow_agent.jobspec.builder import Builder
 from rainbow_agent.jobspec.fluxspec import Programs, tasks_within
 from rainbow_agent.jobspec.parsing import parse
 from rainbow_agent.jobspec.placement import needs_site, place, place_inside
-from rainbow_agent.jobspec.places import Places
+from rainbow_agent.jobspec.plan import plan
 from rainbow_agent.jobspec.unplaceable import Unplaceable
 
 #: Ranks 1 and 3 have an ior.
@@ -36,7 +35,7 @@ def nodes(count: int, *requires: dict[str, str]) -> dict[str, Any]:
 def planned(groups: list[dict[str, Any]], **resources: Any) -> Plan:
     """The plan of groups."""
     document = parse(json.dumps({"version": 1, "resources": resources, "groups": groups}))
-    return Plan("", Builder(document, Places(document), Programs("python3")).tasks())
+    return plan(document, Programs("python3"))
 
 
 def ranks(task: PlannedTask) -> list[str] | None:

@@ -9,10 +9,9 @@ import pytest
 
 from rainbow_agent.core.errors import JobspecError
 from rainbow_agent.core.model import PlannedTask
-from rainbow_agent.jobspec.builder import Builder
 from rainbow_agent.jobspec.fluxspec import Programs
 from rainbow_agent.jobspec.parsing import parse
-from rainbow_agent.jobspec.places import Places
+from rainbow_agent.jobspec.plan import plan
 
 
 def node(count: int, cores: int = 0, gpus: int = 0, **more: Any) -> dict[str, Any]:
@@ -41,7 +40,7 @@ def planned(group: Any, task: Any, *, between: Any = None) -> tuple[PlannedTask,
             }
         )
     )
-    return Builder(document, Places(document), Programs("python3")).tasks()
+    return plan(document, Programs("python3")).tasks
 
 
 SLOTS = {"type": "node", "replicas": 4, "with": [{"type": "core", "count": 2}]}

@@ -32,18 +32,21 @@ SUBMITTED = job(
 )
 def test_what_keeps_a_job_in_its_queue(queue: str, obstacles: list[Obstacle], words: str) -> None:
     """A job in another queue, and one that was taken before the queue was disabled, is not kept."""
-    found = blocked.for_obstacles(queue, obstacles)
+    found, advice = blocked.for_obstacles(queue, obstacles)
     assert words in found
-    assert bool(words) == bool(found)
+    assert bool(words) == bool(found) == bool(advice)
 
 
 def test_what_keeps_a_job_from_being_submitted() -> None:
     """No daemon, or the condition under which nothing is submitted; others do not count."""
-    assert "no daemon is running" in blocked.for_submission(running=False, reasons={})
+    found = blocked.for_submission(running=False, reasons={})
+    assert "no daemon is running" in found.submission
+    assert "rainbow-agent start" in found.advice
     held = {"rainbow-unreachable": "no", "workload-takes-no-jobs": "no queue specified"}
-    what = blocked.for_submission(running=True, reasons=held)
-    assert what == "for the agent to submit it: no queue specified"
-    assert blocked.for_submission(running=True, reasons={"nodes-silent": "one"}) == ""
+    found = blocked.for_submission(running=True, reasons=held)
+    assert found.submission == "for the agent to submit it: no queue specified"
+    assert "RAINBOW_QUEUE" in found.advice
+    assert blocked.for_submission(running=True, reasons={"nodes-silent": "one"}) == Blocked()
 
 
 def test_the_daemon_knows_by_its_conditions() -> None:
@@ -57,11 +60,13 @@ def test_the_daemon_knows_by_its_conditions() -> None:
 
 def test_explain_says_it_in_the_place_of_free_resources() -> None:
     """A job that was not submitted says why not."""
-    kept = Blocked(tasks={SUBMITTED.tasks[0].key: blocked.for_obstacles("", [STOPPED])})
+    what, advice = blocked.for_obstacles("", [STOPPED])
+    kept = Blocked(tasks={SUBMITTED.tasks[0].key: what}, advice=advice)
     text = explain_text(explain_view(History(SUBMITTED, (), blocked=kept), T0 + 42))
     assert "waited: a, 42 s so far for its queue to be started: the queue is stopped" in text
     assert "free resources" not in text
+    assert "\nto do: `flux queue start` when it may run again\n" in text
     row = job(JobState.RECEIVED)
-    kept = Blocked(blocked.for_submission(running=False, reasons={}))
+    kept = blocked.for_submission(running=False, reasons={})
     text = explain_text(explain_view(History(row, (), blocked=kept), T0 + 42))
     assert "waited: 42 s so far for the agent to submit it: no daemon is running" in text

@@ -32,6 +32,10 @@ ADDED = {"instance", "job"}
 CLUSTER = "instance:rainbow_agent_cluster:last"
 #: The expressions over what Prometheus itself says of its targets.
 OF_TARGETS = ("up{", CLUSTER)
+#: Where the pages are kept, as Prometheus's configuration says.
+DOCS_ADDRESS = "{{ with $externalLabels.rainbow_agent_docs }}{{ . }}/{{ end }}"
+#: Those of Grafana's units that the dashboard uses.
+UNITS = ("short", "s", "bytes", "ops", "percentunit")
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not on PATH"
 )
@@ -105,7 +109,7 @@ def test_an_alert_says_how_bad_it_is_where_and_what_to_do(rule: dict[str, Any]) 
     labels = {each for name, _ in METRIC.findall(rule["expr"]) for each in known.get(name, ())}
     labels |= {*ADDED, "cluster"}
     assert set(re.findall(r"\$labels\.(\w+)", " ".join(notes.values()))) <= labels
-    _, _, place = notes["runbook_url"].partition("https://rainbow-agent.example/")
+    place = notes["runbook_url"].removeprefix(DOCS_ADDRESS)
     page = (DOCS.parent / place).read_text(encoding="utf-8")
     wait = f", after {rule['for'].replace('m', ' min')}" if "for" in rule else ""
     assert page.startswith(f"# {rule['alert']}\n\nSeverity: {severity}{wait}. ")
@@ -144,7 +148,11 @@ def test_the_dashboard_has_rows_and_chooses_clusters() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in board["panels"]:
         at = panel["gridPos"]
-        places = {(x, at["y"]) for x in range(at["x"], at["x"] + at["w"])}
+        places = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
         assert max(x for x, _ in places) < 24
         assert not places & taken, panel["title"]
         taken |= places
@@ -156,6 +164,31 @@ def test_the_dashboard_has_rows_and_chooses_clusters() -> None:
     for panel in panels():
         for target in panel["targets"]:
             assert "$instance" in target["expr"] or target["expr"].startswith("sum(up{")
+
+
+#: What stands for something in an expression, and what Grafana makes of it.
+VARIABLE = re.compile(r"\$\{?(\w+)")
+
+
+def test_the_dashboard_is_as_grafana_has_it() -> None:
+    """Its JSON model's fields (grafana.com/docs, "Dashboard JSON model"); all variables are there.
+
+    Of Grafana's own types (grafana-foundation-sdk 10.1) all were filled from it, and none was left.
+    """
+    board = dashboard()
+    assert board.keys() >= {"uid", "title", "schemaVersion", "time", "templating", "panels"}
+    names = [each["name"] for each in board["templating"]["list"]]
+    for number, each in enumerate(board["templating"]["list"]):
+        text = each["query"] + each.get("datasource", {}).get("uid", "")
+        assert set(VARIABLE.findall(text)) <= set(names[:number]), "filled in this order"
+    for panel in panels():
+        assert panel["type"] in ("stat", "timeseries")
+        assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        ids = [target["refId"] for target in panel["targets"]]
+        assert len(ids) == len(set(ids)) > 0
+        used = {name for target in panel["targets"] for name in VARIABLE.findall(target["expr"])}
+        assert used <= {*names, "__rate_interval"}
 
 
 def test_the_dashboard_has_the_95th_percentile_of_job_waits() -> None:
