@@ -26,8 +26,9 @@ JOIN_SHARE = 0.8  # all threads have ended; the rest is for the last report
 #: Seconds that one answer is waited for after a stop at most, and the share of what is left.
 _ANSWER_S = 3.0
 _ANSWER_SHARE = 0.3
-#: Seconds that what is said when leaving in the middle of something may take.
-LEAVE_WITHIN_S = 0.2
+#: Seconds that what is said when leaving in the middle of something may take: some milliseconds,
+#: unless the disk or the reader of the log hangs, or the machine is busy.
+LEAVE_WITHIN_S = 2.0
 #: The signals that ask for a stop.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
