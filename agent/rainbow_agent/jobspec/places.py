@@ -37,7 +37,7 @@ class Place:
 
     @property
     def unresolved(self) -> bool:
-        """Whether it refers to a group that cannot be told, which is a fault already."""
+        """Whether it refers to a group that is not known, which is a fault already."""
         return self.group is None and self.task is not None and self.task.group is not None
 
     @property
