@@ -158,6 +158,7 @@ def test_every_example_does_what_it_says(site: Site) -> None:
         handle = json.loads(sent.stdout)["handle"]
         good("wait", handle)
         good("fetch", handle)
+        good("fleet")
         assert (program.folder / "results" / "out" / "a.csv").read_text() == "1\n"
         good("history")
         good("drain")

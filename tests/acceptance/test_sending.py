@@ -218,6 +218,32 @@ def test_results_are_bounded_by_the_operator(desk: Desk) -> None:
     assert desk.sender.run("submit", "--results", "a", "--", "true").code == 2
 
 
+def test_a_sender_sees_how_each_cluster_is(desk: Desk) -> None:
+    """By the word of its agent, or its last one; who has never sent a job there hears nothing."""
+    desk.make_inbox()
+    desk.know("blue", "green")
+    desk.submit("true")
+    with desk.site.program.background("start"):
+        eventually(
+            lambda: desk.site.program.show("status")["resources"]["cores_total"], "it is known"
+        )
+        answer = desk.sender.run("fleet", "-o", "json", "--timeout", "60")
+        blue, green = answer.value
+        assert answer.code == 1
+        assert (blue["cluster"], blue["answered"], blue["problem"]) == ("blue", True, None)
+        there = desk.site.program.show("status")
+        assert blue["version"] == there["daemon"]["version"]
+        assert blue["cores_total"] == there["resources"]["cores_total"]
+        assert (green["state"], green["problem"]) == ("unknown", "no job was sent to it from here")
+        assert desk.site.program.run("drain", "--reason", "new disks").code == 0
+        desk.know("blue")
+        shown = desk.sender.run("fleet", "--timeout", "60")
+        assert (shown.code, "drained: new disks" in shown.out) == (0, True), shown
+    (last,) = desk.sender.show("fleet", "--timeout", "0.5")
+    assert (last["answered"], last["problem"]) == (False, "no answer within 0.5 s")
+    assert last["drained"]["reason"] == "new disks"
+
+
 def test_a_job_that_was_not_sent_has_no_handle(desk: Desk) -> None:
     """No cluster fits it, so there is nothing to ask about."""
     desk.make_inbox()

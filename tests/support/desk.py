@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import yaml
+
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.fleet.messages.sender_files import load_inbox
 from support.program import Program
@@ -26,6 +28,13 @@ class Desk:
         answer = self.sender.run("inbox", "create", "alice", secret=self.site.scheduler.secret)
         assert answer.code == 0, answer
         return self.sender.folder / ".local" / "state" / "rainbow-agent" / "inbox.yaml"
+
+    def know(self, *clusters: str) -> None:
+        """The sender's config file has these, with the token of the site's."""
+        token = self.site.fleet.credentials.token_of("blue")
+        listed = [{"name": name, "token": token} for name in clusters]
+        self.sender.config.parent.mkdir(exist_ok=True)
+        self.sender.config.write_text(yaml.safe_dump({"clusters": listed}))
 
     def rows_in_inbox(self) -> int:
         """How many rows wait there."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rainbow_agent.cli.sent import take
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
+from rainbow_agent.core.handles import is_inbox
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 
@@ -38,6 +39,11 @@ class Asker:
         self._sender, self._settings = sender, settings
         self._keys = sender_keys(settings.sent_dir)
         self._config = rainbow_config.load(settings.config)
+
+    def clusters(self) -> list[str]:
+        """The clusters that the config file has tokens for, without inboxes."""
+        listed = self._config.clusters if self._config else ()
+        return [each.name for each in listed if not is_inbox(each.name)]
 
     def ask(self, scheduler: Scheduler, job: SentJob, content: Mapping[str, Any]) -> int:
         """Ask something of a job; the counter, by which the answer is known.
@@ -82,7 +88,7 @@ class Asker:
         while True:
             patiently(lambda: take(self._sender, scheduler, self._settings))
             for counter in counters:
-                if counter not in found and (answer := self._read(job, counter)) is not None:
+                if counter not in found and (answer := self.read(job, counter)) is not None:
                     found[counter] = answer
                     end = clock.monotonic() + wait
             if len(found) == len(counters):
@@ -95,8 +101,12 @@ class Asker:
             if stop.wait(LOOK_S):
                 raise RainbowAgentError("interrupted")
 
-    def _read(self, job: SentJob, counter: int) -> dict[str, Any] | None:
-        """The answer to one question; None where there is none yet."""
+    def read(self, job: SentJob, counter: int) -> dict[str, Any] | None:
+        """The answer to one question; None where there is none yet.
+
+        Raises:
+            RainbowAgentError: it is an error, or cannot be read.
+        """
         try:
             answer = self._sender.answer(self._keys, job.handle, counter)
         except ValueError as exc:

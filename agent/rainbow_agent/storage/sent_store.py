@@ -56,6 +56,9 @@ ALTER TABLE cluster ADD COLUMN unread INTEGER NOT NULL DEFAULT 0; -- rows, as it
 ALTER TABLE cluster ADD COLUMN said INTEGER NOT NULL DEFAULT 0; -- the turn that it heard of
 ALTER TABLE cluster ADD COLUMN said_at REAL NOT NULL DEFAULT 0;
 """,
+    """
+ALTER TABLE cluster ADD COLUMN view TEXT; -- how it is, by its own last word, a JSON object
+""",
 )
 #: Seconds for which an answer that is not read is kept.
 _KEEP_ANSWERS_S: Final = 3600.0
@@ -192,6 +195,25 @@ class SentStore:
         """
         with self._reading() as db:
             return [_sent(row) for row in db.execute(_UNREAD_OF, (rows, full, before))]
+
+    def newest(self, cluster: str) -> SentJob | None:
+        """The last job that was sent to a cluster."""
+        query = f"SELECT {_COLUMNS} FROM sent WHERE cluster = ? ORDER BY seq DESC LIMIT 1"  # noqa: S608 - columns
+        with self._reading() as db:
+            row = db.execute(query, (cluster,)).fetchone()
+        return _sent(row) if row else None
+
+    def keep_view(self, cluster: str, view: dict[str, Any]) -> None:
+        """How a cluster is, by its own word."""
+        with self._writing() as db:
+            values = (json.dumps(view), cluster)
+            db.execute("UPDATE cluster SET view = ? WHERE name = ?", values)
+
+    def view(self, cluster: str) -> dict[str, Any] | None:
+        """How a cluster was, by its own last word; None: it has never said so."""
+        with self._reading() as db:
+            row = db.execute("SELECT view FROM cluster WHERE name = ?", (cluster,)).fetchone()
+        return json.loads(row[0]) if row and row[0] else None
 
     def count(self, handle: str, at: float) -> int:
         """A counter for something that is asked: above all before, also in a copy of the folder."""

@@ -21,7 +21,9 @@ from rainbow_agent.core.workload_values import OutputPiece
 from rainbow_agent.fleet.messages import results
 from rainbow_agent.fleet.messages.keys import SenderKeys, seal
 from rainbow_agent.monitoring.explain import explain_view, history_of
+from rainbow_agent.monitoring.fleet_views import cluster_view
 from rainbow_agent.monitoring.records import add_events, records_of
+from rainbow_agent.monitoring.status_sources import look
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -92,6 +94,10 @@ class Answers:
     def answer(self, key: JobKey, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a question that was verified; what goes wrong is `error` in it."""
         try:
+            if asked.get("ask") == "cluster":
+                # `live`: this process is the daemon itself.
+                now = self._clock.now()
+                return {"cluster": cluster_view(look(self._settings, now, live={}), now)}
             with closing(self._open_ledger()) as ledger:
                 history = history_of(ledger, key)
             if history is None:

@@ -31,9 +31,10 @@ EXPLAIN: Final = "explain"
 LOGS: Final = "logs"
 RESULTS: Final = "results"  # which files the job's results are
 FILE: Final = "file"  # a piece of one
+CLUSTER: Final = "cluster"  # how the cluster itself is
 TAKEN: Final = "taken"  # nothing: only which messages were taken, as each question says
 #: Of these, what is answered; the others show in the job's state.
-_ANSWERED: Final = frozenset({EXPLAIN, LOGS, RESULTS, FILE})
+_ANSWERED: Final = frozenset({EXPLAIN, LOGS, RESULTS, FILE, CLUSTER})
 _KNOWN: Final = frozenset({CANCEL, STATE, TAKEN, *_ANSWERED})
 #: Seconds for which a question waits for its job to come.
 JOB_WAIT_S: Final = 86400.0
