@@ -150,9 +150,7 @@ def _(patient: Patient) -> None:
 
 @makes("tcp-refused")
 def _(patient: Patient) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    patient.set(host=f"127.0.0.1:{port}")
+    patient.set(host="127.0.0.1:1")
 
 
 @makes("tcp-silent")

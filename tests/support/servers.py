@@ -8,13 +8,15 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import random
 import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -26,7 +28,7 @@ from support.program import PROGRAM
 from support.secrets import REGISTRATION_SECRET
 
 REAL_PROGRAM: Final = "rainbow-scheduler"
-_READY: Final = re.compile(r"^.*listening(?: on|:) 127\.0\.0\.1:(\d+)$", re.MULTILINE)
+_READY: Final = re.compile(r"^.*listening(?: on|:) 127\.0\.0\.1:\d+$", re.MULTILINE)
 _LIMIT_S: Final = 120.0  # until a start or an end is given up
 
 _numbers = itertools.count()
@@ -52,6 +54,19 @@ class SchedulerKind(str, Enum):
         return ""
 
 
+def _own_port() -> int:
+    """A port that nothing listens on, below those that the kernel gives to connections.
+
+    So a server that is away gets it back: no connection has it meanwhile, and no client that tries
+    again and again is connected to itself.
+    """
+    while True:
+        port = random.randrange(20000, 32768)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class SchedulerProcess:
     """A scheduler that can be stopped and started again, on the same port."""
 
@@ -67,7 +82,7 @@ class SchedulerProcess:
         self.kind = kind
         self.secret = secret  # registers clusters
         self.global_token = global_token  # "": a token per cluster
-        self.host = "127.0.0.1:0"  # of a running one: where it listens
+        self.host = f"127.0.0.1:{_own_port()}"
         self.db = folder / f"{kind.value}.db"
         self._log = folder / f"{kind.value}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -92,7 +107,7 @@ class SchedulerProcess:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "RAINBOW_SECRET": self.secret},
             )
-        self.host = f"127.0.0.1:{self._await_port(self._process)}"
+        self._await_port(self._process)
 
     def stop(self) -> int | None:
         """End it with SIGTERM; its exit status, or None if it was not running."""
@@ -133,13 +148,12 @@ class SchedulerProcess:
         # The Go server takes its secret in no other way; this one is good for one test.
         return [REAL_PROGRAM, *flags, "--secret", self.secret]
 
-    def _await_port(self, process: subprocess.Popen[bytes]) -> str:
+    def _await_port(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _LIMIT_S
         pause = threading.Event()
         while time.monotonic() < deadline and process.poll() is None:
-            ready = _READY.search(self.log())
-            if ready:
-                return ready[1]
+            if _READY.search(self.log()):
+                return
             pause.wait(0.02)
         self.stop()
         raise RuntimeError(f"{self._command()[0]} did not start; it wrote:\n{self.log()}")
