@@ -1,7 +1,7 @@
 """Messages as rows of rainbow's list of jobs: their text, and what is signed of it. Pure.
 
-The text is YAML without double quotes, as SubmitJob needs it, and no jobspec: a receiver that does
-not know it shows a job that it cannot run.
+The text is YAML without double quotes, as SubmitJob needs it, and a jobspec without a task: a
+receiver that does not know it has nothing to run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ MAX_UNREAD: Final = 100
 #: Parts that one row may have.
 MAX_PARTS: Final = 1024
 
-_HEAD: Final = "# No job: agents and those who sent jobs tell each other about them.\n"
+#: A jobspec with nothing to run. Upstream's receiver has accepted all rows of an answer when it
+#: reads the first: it does nothing for this one, and goes on with the next (decision 0120).
+_HEAD: Final = (
+    "# No job: agents and those who sent jobs tell each other about them.\nversion: 1\ntasks: []\n"
+)
 _WORD: Final = re.compile(r"[-a-z0-9]{1,63}")
 _PART: Final = re.compile(
     r"- (state|ask|answer) (rb-[a-z2-7]{16}) ([A-Za-z0-9_-]+) ([A-Za-z0-9_-]+)"

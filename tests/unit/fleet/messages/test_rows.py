@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +44,7 @@ TEXT = rows.write(MESSAGE)
         (rows.ROW_NAME, TEXT[1:]),
         (rows.ROW_NAME, TEXT.replace("blue", "Blue!")),
         (rows.ROW_NAME, TEXT + "tasks: []\n"),
+        (rows.ROW_NAME, TEXT.replace("tasks: []", "tasks: [{command: rm}]")),
         (rows.ROW_NAME, TEXT.rstrip("\n")),
         (rows.ROW_NAME, "version: 1"),
         (rows.ROW_NAME, ""),
@@ -53,10 +55,12 @@ def test_what_is_not_word_for_word_a_message_is_a_job(name: str, text: str) -> N
     assert rows.read(name, text) is None
 
 
-def test_a_message_is_no_jobspec() -> None:
-    """An agent that does not know it refuses a job, and runs nothing."""
-    with pytest.raises(JobspecError):
+def test_a_message_has_nothing_to_run() -> None:
+    """An agent that does not know it refuses a job; another receiver finds no task in it."""
+    with pytest.raises(JobspecError, match="unknown key 'rainbow-agent'"):
         plan_text(TEXT)
+    document = yaml.safe_load(TEXT)
+    assert (document["version"], document["tasks"]) == (1, [])
 
 
 def test_content_is_bounded() -> None:

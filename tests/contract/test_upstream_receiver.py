@@ -1,0 +1,28 @@
+"""What upstream's receiver makes of a message, where upstream's `jobspec` is installed."""
+
+from __future__ import annotations
+
+import shutil
+from unittest.mock import patch
+
+import pytest
+
+from rainbow_agent.fleet.messages import rows
+from support.senders import ask_part, make_handle
+
+plugins = pytest.importorskip("jobspec.plugin", reason="upstream's jobspec is not installed")
+
+
+def test_it_runs_nothing_and_goes_on() -> None:
+    """It has accepted all rows by then: an error at this one would lose the jobs behind it."""
+    part = ask_part(make_handle(1), {"ask": "cancel", "counter": 1, "until": 9e9})
+    text = rows.write(rows.Message("blue", "inbox-alice", (part,)))
+    flux = plugins.get_transformer_registry().get_plugin("flux")()
+    with patch("subprocess.Popen", side_effect=AssertionError("it runs something")):
+        flux.run(text)
+        if shutil.which("flux"):
+            with pytest.raises((AssertionError, SystemExit)):
+                flux.run(
+                    "version: 1\nresources: {r: {type: node, count: 1}}\n"
+                    "tasks: [{command: [hostname], resources: r}]"
+                )
