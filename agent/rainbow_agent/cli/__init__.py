@@ -20,6 +20,7 @@ demote_python_path(sys.path, os.environ.get("PYTHONPATH", ""), os.getcwd())  # n
 import click  # noqa: E402
 
 from rainbow_agent import __version__  # noqa: E402
+from rainbow_agent.cli.owners import TYPED  # noqa: E402
 from rainbow_agent.runtime.fault_injection import install  # noqa: E402
 from rainbow_agent.runtime.logs import clean  # noqa: E402
 from rainbow_agent.runtime.standard_streams import repair  # noqa: E402
@@ -171,6 +172,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The verb; one that is mistyped is an error with the nearest that there is."""
+        ctx.meta[TYPED] = tuple(args)
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], VERBS, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""

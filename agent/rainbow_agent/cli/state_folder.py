@@ -98,4 +98,4 @@ def offline_option(text: str) -> Callable[[Any], Any]:
 
 def _belongs_to(settings: Settings) -> NoReturn:
     folder = settings.state_dir
-    raise UsageError(belongs_to(f"state folder {folder}", folder, f" --state-dir {folder}"))
+    raise UsageError(belongs_to(f"state folder {folder}", folder, folder))

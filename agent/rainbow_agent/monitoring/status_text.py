@@ -66,6 +66,7 @@ def _facts(view: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
     yield "cluster", f"{view['cluster']}{registration or '  not registered'}"
     if view["daemon"]["running"]:
         yield "daemon", _daemon(view["daemon"])
+        yield "version", view["daemon"]["version"] or "not known"
     yield "rainbow", f"{view['rainbow']['host']}  {_reach(view['rainbow'])}"
     workload = view["workload"]
     yield workload["kind"] or "workload", f"{workload['uri'] or '-'}  {_reach(workload)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
@@ -71,7 +72,7 @@ def test_drain_and_resume_are_for_a_daemon_that_runs(
     found = verb(*words, folder=tmp_path)
     assert found.exit_code == 2
     assert f"no daemon is using {tmp_path}" in found.stderr
-    assert f"rainbow-agent {words[0]} --offline" in found.stderr
+    assert f"rainbow-agent {words[0]} --state-dir {tmp_path} --offline`" in found.stderr
     assert drain_file.read_drain(tmp_path) is None
     assert verb(*words, "--offline", folder=tmp_path).exit_code == 0
     assert (drain_file.read_drain(tmp_path) is not None) == (words == ["drain"])
@@ -82,7 +83,9 @@ def test_a_drain_before_the_first_start_makes_the_default_folder(
 ) -> None:
     """Private, as the daemon would make it; one that was named and is not there is mistyped."""
     folder = tmp_path / "state"
-    monkeypatch.setattr("rainbow_agent.runtime.settings.default_state_dir", lambda _: folder)
+    monkeypatch.setattr(
+        "rainbow_agent.runtime.setting_defaults.default_state_dir", lambda _: folder
+    )
     found = verb("drain", "--offline")
     assert found.exit_code == 0
     assert f"From its next start on, the daemon of {folder} takes no new jobs" in found.stdout
@@ -105,7 +108,9 @@ def test_without_a_ledger_it_is_not_only_empty(
 ) -> None:
     """That there is none is said, with where it was looked for and what to name."""
     folder = tmp_path / "nowhere"
-    monkeypatch.setattr("rainbow_agent.runtime.settings.default_state_dir", lambda _: folder)
+    monkeypatch.setattr(
+        "rainbow_agent.runtime.setting_defaults.default_state_dir", lambda _: folder
+    )
     found = verb(*words)
     assert f"there is no ledger in {folder} (from default)" in found.stderr
     assert "RAINBOW_STATE_DIR" in found.stderr
@@ -135,7 +140,14 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         mine = not str(path).startswith(str(tmp_path))
         return mine and really(path, mode, **kwargs)
 
+    def read_text(path: Path, *args: str, **kwargs: str) -> str:
+        if str(path).startswith(str(tmp_path)):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return really_read(path, *args, **kwargs)
+
+    really_read = Path.read_text
     monkeypatch.setattr(os, "access", access)
+    monkeypatch.setattr(Path, "read_text", read_text)
     return tmp_path
 
 
@@ -152,7 +164,7 @@ def test_another_users_folder_has_one_answer(verb: Verb, words: list[str], close
     found = verb(*words, folder=closed)
     assert found.exit_code == 2
     assert f"error: state folder {closed} {WHOSE}" in found.stderr
-    assert f"rainbow-agent {words[0]} --state-dir {closed}`" in found.stderr
+    assert f"rainbow-agent {' '.join(words)} --state-dir {closed}`" in found.stderr
 
 
 def test_doctor_looks_at_the_rest_where_the_folder_is_another_users(
@@ -165,7 +177,9 @@ def test_doctor_looks_at_the_rest_where_the_folder_is_another_users(
     assert lines["state"]["fault"] == "state-other-user"
     assert WHOSE in lines["state"]["text"]
     assert {lines[check]["level"] for check in ("flux", "job", "ledger", "daemon")} == {"skip"}
-    assert "epair" not in str(lines["secrets"])
+    assert f"rainbow-agent doctor --bundle {bundle} -o json" in lines["state"]["text"]
+    assert lines["secrets"]["level"] == "skip"
+    assert "epair" not in found.stdout
     assert bundle.exists()
 
 

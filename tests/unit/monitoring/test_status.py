@@ -168,6 +168,7 @@ def test_text_of_a_running_daemon(settings: Settings) -> None:
     assert text.splitlines()[0] == "working"
     for words in (
         "daemon     pid 42, since 2024-05-17T10:00:00.000Z, last heartbeat 1 s ago",
+        "version    1.2.3",
         "rainbow    rainbow:8080  reachable",
         "flux       local:///run/flux  reachable",
         "nodes      [###############.....] 3 of 4 in use",

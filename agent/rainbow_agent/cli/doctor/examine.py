@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -44,15 +45,18 @@ def examine(
         return
     yield from local.settings_lines(findings, settings)
     secret, problem = _own_secret(settings)
-    if problem and not any(each.fault == "config-other-user" for each in findings):
-        findings.append(found("config-broken", problem))
-    yield from local.secrets(findings, settings, registered=secret is not None)
-    yield from local.name(findings, settings)
     (folder,) = local.state(settings)
+    closed = folder.fault == "state-other-user"
+    if problem and closed and not os.access(settings.config.parent, os.X_OK):
+        yield from _unseen("secrets")
+    else:
+        if problem and not any(each.fault == "config-other-user" for each in findings):
+            findings.append(found("config-broken", problem))
+        yield from local.secrets(findings, settings, registered=secret is not None)
+    yield from local.name(findings, settings)
     yield folder
     tls = [each for each in findings if each.check == "tls"]
     yield from with_skipped(_rainbow(settings, secret, tls), RAINBOW_LINKS)
-    closed = folder.fault == "state-other-user"
     if closed:  # the workload manager answers its owner: what it tells others is no finding
         for link in WORKLOAD_LINKS:
             yield from _unseen(link)

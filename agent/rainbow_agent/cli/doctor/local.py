@@ -141,7 +141,7 @@ def state(settings: Settings) -> Iterator[Finding]:
         not os.access(near, os.R_OK | os.W_OK | os.X_OK)
         or folder.stat().st_uid not in (os.geteuid(), 0)
     ):
-        yield found("state-other-user", belongs_to(f"state folder {folder}", folder))
+        yield found("state-other-user", belongs_to(f"state folder {folder}", folder, folder))
     elif not os.access(near, os.W_OK | os.X_OK):
         yield found("state-unusable", f"{near} is not writable by user {os.getuid()}")
     elif near == folder and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
