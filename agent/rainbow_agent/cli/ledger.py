@@ -12,6 +12,7 @@ from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.monitoring.views import ago
 from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.logs import when
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage import agent_lock, runtime_file
 
@@ -88,8 +89,9 @@ def find_job(ledger: SqliteLedger | None, text: str, settings: Settings) -> JobK
             " all that are there"
         )
     if len(keys) > 1:
-        names = ", ".join(str(key) for key in keys)
-        raise RainbowAgentError(f"rainbow gave id {number} more than once; choose one of: {names}")
+        rows = [row for key in keys[:_MAX_NAMED] if (row := ledger.job(key)) is not None]
+        each = ", ".join(f"{row.key} ({row.name}, received {when(row.received)})" for row in rows)
+        raise RainbowAgentError(f"rainbow gave id {number} more than once; choose one of: {each}")
     return keys[0]
 
 
@@ -107,6 +109,7 @@ def _named(ledger: SqliteLedger, text: str, settings: Settings) -> JobKey:
             f"{text[:40]!r} is neither the id nor the name of a job in the ledger of"
             f" {settings.state_dir}; `rainbow-agent jobs` lists all that are there"
         )
-    ids = ", ".join(str(key.id) for key in keys[:_MAX_NAMED])
+    alone = len({key.id for key in keys}) == len(keys)
+    ids = ", ".join(str(key.id) if alone else str(key) for key in keys[:_MAX_NAMED])
     more = ", ..." if len(keys) > _MAX_NAMED else ""
     raise UsageError(f"more than one job is called {text[:40]!r}; choose one of: {ids}{more}")

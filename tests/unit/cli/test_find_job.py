@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,20 @@ def test_what_is_no_single_job_is_said(
     """With what there is to choose from."""
     with pytest.raises((UsageError, RainbowAgentError), match=words):
         find_job(ledger, text, settings)
+
+
+def test_a_number_that_two_registrations_gave_is_told_apart(
+    ledger: SqliteLedger, settings: Settings
+) -> None:
+    """As after a move to another rainbow: by name and time, and each by a word that finds it."""
+    ledger.mark_accepted(REGISTRATION.id, [1, 2, 3, 4], 1001.5)
+    second = replace(REGISTRATION, id="5ec0d")
+    ledger.open_registration(second)
+    ledger.record_offers(second.id, [offer(4, "alone"), offer(1, "moved")], 1002.0)
+    with pytest.raises(RainbowAgentError) as exc:
+        find_job(ledger, "1", settings)
+    assert f"{REGISTRATION.id}/1 (same, received 1970-01-01T00:16:41.000Z)" in str(exc.value)
+    assert "5ec0d/1 (moved, received 1970-01-01T00:16:42.000Z)" in str(exc.value)
+    assert find_job(ledger, "5ec0d/1", settings) == find_job(ledger, "moved", settings)
+    with pytest.raises(UsageError, match=f"5ec0d/4, {REGISTRATION.id}/4"):
+        find_job(ledger, "alone", settings)
