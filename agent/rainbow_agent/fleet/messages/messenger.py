@@ -156,9 +156,12 @@ class Messenger:
         self._changed.clear()
         now = self._clock.monotonic()
         self._closed = {inbox: until for inbox, until in self._closed.items() if until > now}
-        unread = ledger.unread(self._clock.now() - self._keep)
-        full = [address for address, waiting in unread.items() if _is_full(waiting)]
-        untold = ledger.untold(MAX_JOBS, besides=self._closed, full=full)
+        unread: dict[SenderAddress, Unread] = {}
+        untold = ledger.untold(MAX_JOBS, besides=self._closed)
+        if untold:
+            unread = ledger.unread(self._clock.now() - self._keep)
+            if full := [address for address, waiting in unread.items() if _is_full(waiting)]:
+                untold = ledger.untold(MAX_JOBS, besides=self._closed, full=full)
         over = [each for each in untold if self._is_over(each)]
         ledger.mark_told([(each.job.key, each.job.state.value, each.turn) for each in over])
         addressed: dict[tuple[SenderAddress, str], list[Untold]] = {}
@@ -170,17 +173,23 @@ class Messenger:
             known = unread.get(address, Unread()).rows
             portions = self._portions(address.inbox, session.cluster, jobs, known)
             self._tell_inbox(ledger, scheduler, address, token, portions)
-        requests = ledger.requests(MAX_ANSWERS)
-        for request in requests:
+        answered = self._answer_some(ledger, scheduler, session.cluster)
+        if not untold and not answered and not self._changed.is_set():
+            self.flushed.set()
+        return bool(untold or answered)
+
+    def _answer_some(self, ledger: HandleNews, scheduler: Scheduler, cluster: str) -> int:
+        """Answer the oldest questions; how many. After the stop they are left to the next start."""
+        answered = 0
+        for request in ledger.requests(MAX_ANSWERS):
             if self._stop.is_set():
                 break
-            now_unread = ledger.unread(self._clock.now() - self._keep)
-            if now_unread.get(request.handle.address, Unread()).rows < _ANSWERS * rows.MAX_UNREAD:
-                self._answer_one(ledger, scheduler, session.cluster, request)
+            unread = ledger.unread(self._clock.now() - self._keep)
+            if unread.get(request.handle.address, Unread()).rows < _ANSWERS * rows.MAX_UNREAD:
+                self._answer_one(ledger, scheduler, cluster, request)
             ledger.end_request(request.seq)
-        if not untold and not requests and not self._changed.is_set():
-            self.flushed.set()
-        return bool(untold or requests)
+            answered += 1
+        return answered
 
     def _answer_one(
         self, ledger: HandleNews, scheduler: Scheduler, cluster: str, request: Request

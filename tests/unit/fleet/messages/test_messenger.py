@@ -292,4 +292,8 @@ def test_the_thread_tells_and_ends_on_the_stop(world: World) -> None:
     eventually(lambda: len(world.told()) >= 2, "both are told")
     world.stop.set("the test is over")
     thread.end()
+    key = world.add(3)
+    world.ledger.add_request(key, 7, {"ask": "logs"})
     world.messenger.tell_last()
+    assert {job.key.id for _, job in world.told()} == {1, 2, 3}
+    assert len(world.ledger.requests(9)) == 1, "the next start answers"
