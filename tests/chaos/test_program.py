@@ -30,6 +30,25 @@ def test_a_short_storm_ends_by_itself_with_its_figures_and_leaves_nothing() -> N
     assert "what was left" not in done.stdout
 
 
+@pytest.mark.full
+def test_senders_see_all_of_their_jobs_while_agents_are_killed() -> None:
+    """Two agents, a few jobs: every end, exit code and output arrives at whom it is for."""
+    command = [sys.executable, "-m", "chaos.senders", "--agents", "2", "--jobs", "40"]
+    done = subprocess.run(
+        [*command, "--pause", "0.2", "--kills", "2"],
+        env=helper_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1500,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = dict(re.findall(r"^(\S.*?)  +(.*)$", done.stdout, re.MULTILINE))
+    assert figures["ends that did not arrive (lost)"] == "0"
+    assert figures["messages about another one's job"] == "0"
+    assert int(figures["outputs that arrived"]) >= int(figures["jobs that rainbow took"]) > 0
+
+
 def test_an_unknown_strike_is_wrong_usage() -> None:
     """The message lists what there is."""
     done = subprocess.run(
