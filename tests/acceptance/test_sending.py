@@ -6,8 +6,9 @@ import base64
 import json
 import sqlite3
 import time
+import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,41 +18,69 @@ from rainbow_agent.fleet.messages import rows
 from support.common import eventually
 from support.desk import Desk
 from support.servers import SchedulerKind
-from support.site import running_site
+from support.site import missing_parts, running_site
 
 
 @pytest.fixture
 def desk(kind: SchedulerKind, tmp_path: Path) -> Iterator[Desk]:
-    with running_site(tmp_path, kind) as site:
+    """Over each rainbow, with the local workload manager."""
+    with desk_at(tmp_path, kind) as found:
+        yield found
+
+
+@pytest.fixture(
+    params=[
+        pytest.param((SchedulerKind.EMBEDDED, False), id="embedded-local"),
+        pytest.param((SchedulerKind.REAL, False), id="rainbow-local", marks=pytest.mark.rainbow),
+        pytest.param(
+            (SchedulerKind.REAL, True),
+            id="rainbow-flux",
+            marks=[pytest.mark.rainbow, pytest.mark.flux],
+        ),
+    ]
+)
+def any_desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """Over each pair of parts."""
+    kind, flux = request.param
+    if missing := missing_parts(kind, flux=flux):
+        pytest.skip(missing)
+    with desk_at(tmp_path, kind, flux=flux) as found:
+        yield found
+
+
+@contextmanager
+def desk_at(folder: Path, kind: SchedulerKind, *, flux: bool = False) -> Iterator[Desk]:
+    """A cluster that is registered, and a sender."""
+    with running_site(folder, kind, flux=flux) as site:
         assert site.program.run("register").code == 0
-        yield Desk(site, tmp_path / "sender")
+        yield Desk(site, folder / "sender")
 
 
-def test_a_sender_sees_what_becomes_of_their_jobs(desk: Desk) -> None:
+def test_a_sender_sees_what_becomes_of_their_jobs(any_desk: Desk) -> None:
     """From submit to the exit code, in the words and with the JSON of the cluster."""
-    path = desk.make_inbox()
+    path = any_desk.make_inbox()
     assert path.stat().st_mode & 0o777 == 0o600
-    with desk.site.program.background("start"):
-        answer = desk.sender.run("submit", "--wait", "--", "sh", "-c", "exit 3")
+    with any_desk.site.program.background("start"):
+        answer = any_desk.sender.run("submit", "--wait", "--", "sh", "-c", "exit 3")
         assert answer.code == 3, answer
         assert "on blue: failed: exit code 3" in answer.out
-        good = desk.submit("true")
-        bad = desk.submit("sh", "-c", "exit 4")
-        waited = desk.sender.run("wait", good, bad)
+        good = any_desk.submit("true")
+        bad = any_desk.submit("sh", "-c", "exit 4")
+        waited = any_desk.sender.run("wait", good, bad)
         assert waited.code == 4, waited
-        assert desk.sender.run("wait", good).code == 0
-        on_cluster = {job["id"]: job for job in desk.site.program.show("jobs")}
-        sent = desk.sender.show("jobs", "--sent")
+        assert any_desk.sender.run("wait", good).code == 0
+        on_cluster = {job["id"]: job for job in any_desk.site.program.show("jobs")}
+        sent = any_desk.sender.show("jobs", "--sent")
         assert [job["state"] for job in sent] == ["failed", "completed", "failed"]
         for job in sent:
             there = on_cluster[job["id"]]
             same = ("name", "state", "reason", "received", "finished", "tasks", "registration")
             assert {key: job[key] for key in same} == {key: there[key] for key in same}
             assert job["cluster"] == "blue"
-        (one,) = desk.sender.show("status", good)
+        (one,) = any_desk.sender.show("status", good)
         assert one == sent[1]
-        assert good in desk.sender.run("jobs", "--sent").out
-        shown = desk.sender.run("status", bad)
+        assert good in any_desk.sender.run("jobs", "--sent").out
+        shown = any_desk.sender.run("status", bad)
         assert "exit code 4" in shown.out
         assert shown.code == 0
 
@@ -160,38 +189,40 @@ def test_rows_that_wait_for_a_sender_are_bounded(desk: Desk) -> None:
         assert desk.sender.run("wait", handle, *others).code == 0
 
 
-def test_a_sender_fetches_the_results_of_a_job(desk: Desk) -> None:
+def test_a_sender_fetches_the_results_of_a_job(any_desk: Desk) -> None:
     """As they are there, and nothing else; also when the agent dies on the way."""
-    desk.make_inbox()
-    work = desk.site.program.folder / "work"
+    any_desk.make_inbox()
+    work = any_desk.site.program.folder / "work"
     work.mkdir()
     (work / "secret").write_text("secret")
     script = "mkdir out; echo one > out/a.csv; : > out/empty; ln -s ../secret out/link"
     script += "; head -c 20000001 /dev/urandom > out/big"
     results = ("--cwd", str(work), "--results", "out/**")
-    here = desk.sender.folder / "here"
-    with desk.site.program.background("start"):
-        handle = desk.submit("sh", "-c", script, options=results)
-        assert desk.sender.run("wait", handle).code == 0
-        answer = desk.sender.run("fetch", handle, "*.csv", "-o", "json")
+    here = any_desk.sender.folder / "here"
+    with any_desk.site.program.background("start"):
+        handle = any_desk.submit("sh", "-c", script, options=results)
+        assert any_desk.sender.run("wait", handle).code == 0
+        answer = any_desk.sender.run("fetch", handle, "*.csv", "-o", "json")
         assert answer.code == 0, answer
         assert [file["name"] for file in answer.value] == ["out/a.csv"]
-        assert (desk.sender.folder / handle / "out" / "a.csv").read_text() == "one\n"
-        low = desk.sender.run("fetch", handle, "--to", "low", results_max="1M")
+        assert (any_desk.sender.folder / handle / "out" / "a.csv").read_text() == "one\n"
+        low = any_desk.sender.run("fetch", handle, "--to", "low", results_max="1M")
         assert (low.code, "out/big is left out: RAINBOW_RESULTS_MAX here" in low.err) == (1, True)
-        assert not (desk.sender.folder / "low" / "out" / "big").exists()
-        with desk.sender.background("fetch", handle, "--to", str(here), reply_within=300) as fetch:
+        assert not (any_desk.sender.folder / "low" / "out" / "big").exists()
+        with any_desk.sender.background(
+            "fetch", handle, "--to", str(here), reply_within=300
+        ) as fetch:
             eventually(
                 lambda: any(path.stat().st_size > 1e6 for path in here.glob("out/.fetch-*")),
                 "it comes",
             )
             fetch.kill()
         assert not (here / "out" / "big").exists()
-    with desk.sender.background("fetch", handle, "--to", str(here), reply_within=300) as fetch:
-        with desk.site.program.background("start") as agent:
+    with any_desk.sender.background("fetch", handle, "--to", str(here), reply_within=300) as fetch:
+        with any_desk.site.program.background("start") as agent:
             fetch.says("out/a.csv: is here already")
             agent.kill()
-        with desk.site.program.background("start"):
+        with any_desk.site.program.background("start"):
             assert fetch.wait() == 0, fetch.log()
     names = {path.name for path in (here / "out").iterdir()}
     assert names == {"a.csv", "big", "empty"}
@@ -244,6 +275,33 @@ def test_a_sender_sees_how_each_cluster_is(desk: Desk) -> None:
     assert last["drained"]["reason"] == "new disks"
 
 
+def test_a_sender_has_a_page_of_all_clusters(desk: Desk) -> None:
+    """It reads the inbox by itself; for this machine alone, and until it is stopped."""
+    answer = desk.sender.run("inbox", "--http", "127.0.0.1:0")
+    assert (answer.code, "there is no inbox" in answer.err) == (2, True)
+    desk.make_inbox()
+    desk.know("blue")
+    handle = desk.submit("sh", "-c", "exit 3")
+    with (
+        desk.site.program.background("start"),
+        desk.sender.background("inbox", "--http", "127.0.0.1:0") as page,
+    ):
+        page.says(" shows the jobs")
+        address = page.log().split(" shows", maxsplit=1)[0].split()[-1]
+
+        def jobs() -> list[dict[str, object]]:
+            with urllib.request.urlopen(f"{address}api/jobs") as got:
+                found: list[dict[str, object]] = json.load(got)
+                return found
+
+        eventually(lambda: [job["state"] for job in jobs()] == ["failed"], "it is over")
+        with urllib.request.urlopen(address) as got:
+            assert handle in got.read().decode()
+        assert page.stop() == 0
+    for wrong in (("--http", "x"), ("--http", "127.0.0.1:1", "create", "x")):
+        assert desk.sender.run("inbox", *wrong).code == 2
+
+
 def test_a_job_that_was_not_sent_has_no_handle(desk: Desk) -> None:
     """No cluster fits it, so there is nothing to ask about."""
     desk.make_inbox()
@@ -251,26 +309,26 @@ def test_a_job_that_was_not_sent_has_no_handle(desk: Desk) -> None:
     assert desk.sender.show("jobs", "--sent") == []
 
 
-def test_a_sender_cancels_a_job_and_nobody_else_does(desk: Desk) -> None:
+def test_a_sender_cancels_a_job_and_nobody_else_does(any_desk: Desk) -> None:
     """Signed with their key; another sender with a token, and the same inbox's file, cannot."""
-    desk.make_inbox()
-    with desk.site.program.background("start"):
-        handle = desk.submit("sleep", "600")
+    any_desk.make_inbox()
+    with any_desk.site.program.background("start"):
+        handle = any_desk.submit("sleep", "600")
         eventually(
-            lambda: desk.sender.show("status", handle)[0]["state"] == "running", "the job runs"
+            lambda: any_desk.sender.show("status", handle)[0]["state"] == "running", "the job runs"
         )
-        key = next(desk.sender.folder.rglob("sender.key"))
+        key = next(any_desk.sender.folder.rglob("sender.key"))
         own = key.read_text()
         key.write_text("ab" * 32)
-        answer = desk.sender.run("cancel", handle, "--timeout", "1")
+        answer = any_desk.sender.run("cancel", handle, "--timeout", "1")
         assert (answer.code, "is still running" in answer.out) == (124, True)
         key.write_text(own)
-        answer = desk.sender.run("cancel", handle, "--reason", "wrong input")
+        answer = any_desk.sender.run("cancel", handle, "--reason", "wrong input")
         assert (answer.code, answer.out) == (0, f"job {handle} (sleep) is canceled\n"), answer
-        (job,) = desk.sender.show("status", handle)
+        (job,) = any_desk.sender.show("status", handle)
         assert job["reason"] == f"canceled by the sender of {handle}: wrong input"
-        assert desk.sender.run("cancel", handle).code == 1
-    assert desk.sender.run("cancel", handle, "7").code == 2
+        assert any_desk.sender.run("cancel", handle).code == 1
+    assert any_desk.sender.run("cancel", handle, "7").code == 2
 
 
 def test_a_job_is_canceled_before_its_cluster_takes_it(desk: Desk) -> None:
@@ -288,38 +346,39 @@ def test_a_job_is_canceled_before_its_cluster_takes_it(desk: Desk) -> None:
     assert job["state"] == "canceled"
 
 
-def test_a_sender_reads_what_their_job_wrote(desk: Desk) -> None:
+def test_a_sender_reads_what_their_job_wrote(any_desk: Desk) -> None:
     """As on the cluster, also while it is written; rainbow's database does not have it."""
-    desk.make_inbox()
-    script = "echo secret-words; echo oh >&2; while [ ! -e gate ]; do sleep 0.1; done; echo end"
-    with desk.site.program.background("start"):
-        handle = desk.submit("sh", "-c", script)
+    any_desk.make_inbox()
+    gate = any_desk.site.program.folder / "gate"
+    script = "echo secret-words; echo oh >&2; while [ ! -e $GATE ]; do sleep 0.1; done; echo end"
+    with any_desk.site.program.background("start"):
+        handle = any_desk.submit("sh", "-c", script.replace("$GATE", str(gate)))
         eventually(
-            lambda: desk.sender.show("status", handle)[0]["state"] == "running", "the job runs"
+            lambda: any_desk.sender.show("status", handle)[0]["state"] == "running", "the job runs"
         )
-        (job,) = desk.sender.show("status", handle)
-        with desk.sender.background("logs", handle, "--follow") as follower:
+        (job,) = any_desk.sender.show("status", handle)
+        with any_desk.sender.background("logs", handle, "--follow") as follower:
             follower.says("secret-words")
-            (desk.site.program.folder / "gate").touch()
+            gate.touch()
             assert follower.wait() == 0
             assert follower.log().splitlines()[-1] == "end"
-        assert desk.sender.run("wait", handle).code == 0
-        there = desk.site.program.run("logs", str(job["id"]))
-        here = desk.sender.run("logs", handle)
+        assert any_desk.sender.run("wait", handle).code == 0
+        there = any_desk.site.program.run("logs", str(job["id"]))
+        here = any_desk.sender.run("logs", handle)
         assert (here.code, here.out, here.err) == (0, there.out, there.err)
         assert here.out == "secret-words\nend\n"
-        db = desk.site.scheduler.db
+        db = any_desk.site.scheduler.db
         raw = b"".join(path.read_bytes() for path in db.parent.glob(f"{db.name}*"))
         for encoded in (b"secret-words\nend", base64.b64encode(b"secret-words\n")):
             assert encoded not in raw
-        story = desk.sender.show("explain", handle)
-        same = desk.site.program.show("explain", str(job["id"]))
+        story = any_desk.sender.show("explain", handle)
+        same = any_desk.site.program.show("explain", str(job["id"]))
         assert story["summary"] == same["summary"]
         assert story["job"] == same["job"]
-        failed = desk.submit("sh", "-c", "exit 5")
-        assert desk.sender.run("wait", failed).code == 5
-        assert f"rainbow-agent logs {failed}" in desk.sender.run("explain", failed).out
+        failed = any_desk.submit("sh", "-c", "exit 5")
+        assert any_desk.sender.run("wait", failed).code == 5
+        assert f"rainbow-agent logs {failed}" in any_desk.sender.run("explain", failed).out
         assert {e["event"] for e in story["timeline"]} == {e["event"] for e in same["timeline"]}
-    answer = desk.sender.run("logs", handle, reply_within=0.5)
+    answer = any_desk.sender.run("logs", handle, reply_within=0.5)
     assert (answer.code, "has not answered" in answer.err) == (1, True)
-    assert desk.sender.run("explain", handle, "7").code == 2
+    assert any_desk.sender.run("explain", handle, "7").code == 2

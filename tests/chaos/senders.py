@@ -218,17 +218,6 @@ def _judge(
     ran = Counter(marks.read_text().split()) if marks.exists() else Counter()
     jobs = [job for desk in desks for job in desk.jobs.values()]
     certain = [job for job in jobs if job.certain]
-    finished = {
-        row.name: row.finished for cluster in clusters.values() for row in cluster.program.rows()
-    }
-    delays = {
-        desk.name: sorted(
-            job.heard - (finished.get(job.name) or job.heard)
-            for job in desk.jobs.values()
-            if job.heard
-        )
-        for desk in desks
-    }
     wrong = {
         "ends that did not arrive (lost)": sum(not job.ends for job in certain),
         "ends that arrived and changed (doubled)": sum(len(job.ends) > 1 for job in jobs),
@@ -253,17 +242,31 @@ def _judge(
         "outputs that arrived": sum(job.output is not None for job in jobs),
         **wrong,
     }
-    for name, found in delays.items():
-        if found:
-            figures[f"delay of {name}: median, 95 %, most (s)"] = ", ".join(
-                f"{value:.2f}"
-                for value in (statistics.median(found), found[len(found) * 95 // 100], found[-1])
-            )
+    figures |= _delays(desks, clusters)
     for line, value in figures.items():
         print(f"{line:<44}{value}")
     for desk in desks:
         print(*desk.faults, *(f"missing: {job}" for job in desk.missing()[:5]), sep="\n", end="")
     return not any(wrong.values())
+
+
+def _delays(desks: list[Desk], clusters: dict[str, Cluster]) -> dict[str, str]:
+    """Seconds from a job's end to the moment at which its sender read of it."""
+    finished = {
+        row.name: row.finished for cluster in clusters.values() for row in cluster.program.rows()
+    }
+    figures = {}
+    for desk in desks:
+        found = sorted(
+            job.heard - (finished.get(job.name) or job.heard)
+            for job in desk.jobs.values()
+            if job.heard
+        )
+        if found:
+            some = (statistics.median(found), found[len(found) * 95 // 100], found[-1])
+            line = f"delay of {desk.name}: median, 95 %, most (s)"
+            figures[line] = ", ".join(f"{value:.2f}" for value in some)
+    return figures
 
 
 if __name__ == "__main__":

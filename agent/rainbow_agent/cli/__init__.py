@@ -78,7 +78,7 @@ SHORT_HELP = {
     "wait": "Wait for the end of jobs that were sent from here, and exit as they did.",
     "fetch": "Fetch the files that a job's jobspec names as its results, to here.",
     "fleet": "Show each cluster to which jobs are sent from here, one a line, as its agent says.",
-    "inbox": "Make an inbox, in which a sender's jobs are reported.",
+    "inbox": "Make an inbox, in which a sender's jobs are reported, or show it as a page.",
     "receive": (
         "Show the jobs that are waiting for this cluster in rainbow, without accepting any."
     ),

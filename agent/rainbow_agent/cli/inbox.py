@@ -7,18 +7,52 @@ from pathlib import Path
 
 import click
 
-from rainbow_agent.cli.common import reports_errors, say, settings_options
+from rainbow_agent.cli.common import (
+    flag_options,
+    load_settings,
+    reports_errors,
+    say,
+    settings_options,
+)
 from rainbow_agent.cli.sent import inbox_path
 from rainbow_agent.core.errors import ClusterExists, UsageError
+from rainbow_agent.runtime.addresses import to_listen
 from rainbow_agent.runtime.settings import Settings
 
 
-@click.group(name="inbox", invoke_without_command=False)
-def command() -> None:
-    """Make an inbox, in which a sender's jobs are reported.
+@click.group(name="inbox", invoke_without_command=True)
+@click.option(
+    "--http",
+    "address",
+    metavar="HOST:PORT",
+    help="Show the jobs that were sent from here, on all clusters, as a page at this address (port"
+    " 0: any that is free), until it is stopped.",
+)
+@flag_options("host", "config", "sent_dir")
+@click.pass_context
+@reports_errors
+def command(context: click.Context, address: str | None, flags: dict[str, str | None]) -> None:
+    """Make an inbox, in which a sender's jobs are reported, or show it as a page.
+
+    The page has the last 500 jobs that were sent from here, on all clusters, and what `fleet` last
+    heard of each cluster; it can only be read, by whoever reaches the address.
 
     Example: rainbow-agent inbox create alice
     """
+    if context.invoked_subcommand is not None:
+        if address is not None or any(flags.values()):
+            raise UsageError(f"options go behind `inbox {context.invoked_subcommand}`")
+        return
+    if address is None:
+        click.echo(context.get_help())
+        return
+    from rainbow_agent.cli.inbox_http import serve  # noqa: PLC0415 - only for this
+
+    try:
+        where = to_listen(address)
+    except ValueError as exc:
+        raise UsageError(f"--http {address[:80]}: {exc}") from exc
+    serve(where, load_settings(flags))
 
 
 @command.command(name="create")
