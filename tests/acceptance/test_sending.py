@@ -337,7 +337,7 @@ def test_a_job_is_canceled_before_its_cluster_takes_it(desk: Desk) -> None:
     handle = desk.submit("sleep", "600")
     assert desk.site.program.run("drain", "--offline").code == 0
     answer = desk.sender.run("cancel", handle, "--no-wait")
-    assert (answer.code, "was not told of yet" in answer.out) == (124, True)
+    assert (answer.code, "was not reported yet" in answer.out) == (124, True)
     with desk.site.program.background("start"):
         eventually(lambda: len(desk.site.fleet.waiting()) == 1, "the request is taken")
         assert desk.site.program.run("resume").code == 0

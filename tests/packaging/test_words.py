@@ -34,7 +34,7 @@ SUFFIXES |= {".toml", ".tpl", ".yaml", ".yml"}
 #: Words of this project's own, and turns of phrase that were translated; to tell things apart is
 #: English.
 BANNED = {
-    r"\b(is|are|was|were|been|be)\s+told\b(?!\s+apart)": "sent, reported; a message, a report",
+    r"\b(is|are|was|were|been|be)\s+(not\s+)?told\b(?!\s+apart)": "sent, reported; a message",
     r"\b(is|are|was|were|be) heard of\b": "last heartbeat 5 s ago",
     r"\bnobody\b": "not ...; none",
     r"\bthe wish\b": "the request",

@@ -214,7 +214,7 @@ STEPS: Final = (
         "it is carried out in the ledger, or dropped",
         "what follows from it (a cancellation), and its counter",
         "rainbow has let the row go",
-        "goes on with what follows; the question, should it come again, changes nothing",
+        "continues with what follows; the question, should it come again, changes nothing",
     ),
     Step(
         CrashPoint.ANSWERED,

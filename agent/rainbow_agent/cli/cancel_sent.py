@@ -71,7 +71,7 @@ def _tell(job: SentJob, *, over: bool) -> int:
         say(f"{name} is canceled")
         return 0
     if state is None or not is_over(job):
-        how = f"is still {state.value}" if state else "was not told of yet"
+        how = f"is still {state.value}" if state else "was not reported yet"
         say(f"{name} {how}; {job.cluster} has the cancellation request, or gets it")
         return TIMED_OUT
     say(f"{name} has ended: {state.value}")

@@ -96,8 +96,8 @@ def _of_this_pod(folder: Path) -> agent_lock.Holder:
     if holder is not None and Path(f"/proc/{holder.pid}").exists():
         return holder
     raise RainbowAgentError(
-        f"the daemon that has {folder} ({agent_lock.who_holds(folder)}) is no process here, so it"
-        " is not the one that is being stopped"
+        f"the daemon that has {folder} ({agent_lock.who_holds(folder)}) is not a process here, so"
+        " it is not the one that is being stopped"
     )
 
 

@@ -133,7 +133,7 @@ def _say_the_end(job: JobRow) -> None:
     """How it ended, and how to look at it again."""
     name = job.name or "the job"
     how = f"{'was ' if job.state is JobState.CANCELED else ''}{job.state.value}"
-    how = "goes on" if job.state is JobState.RUNNING else how
+    how = "continues" if job.state is JobState.RUNNING else how
     why = "".join(f": {part}" for part in blamed(job) if part)
     known = any(task.flux_id is not None for task in job.tasks)
     again = "; `rainbow-agent logs ID` shows a task's output again" if known else ""

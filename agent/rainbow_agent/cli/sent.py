@@ -56,7 +56,7 @@ def inbox_of(settings: Settings) -> InboxAccess | None:
     inbox = load_inbox(path)
     if inbox is None and settings.inbox not in ("", "auto"):
         raise UsageError(
-            f"there is no inbox's file {path}: whoever has the registration secret makes one with"
+            f"there is no inbox file {path}: whoever has the registration secret makes one with"
             " `rainbow-agent inbox create NAME`"
         )
     return inbox
@@ -150,7 +150,7 @@ def take(sender: Sender, scheduler: Scheduler, settings: Settings) -> int:
         except RainbowAgentError as exc:
             if str(exc) not in sender.said:
                 sender.said.add(str(exc))
-                say(f"note: no cluster hears that its messages were read: {exc}", err=True)
+                say(f"note: clusters do not know that their messages were read: {exc}", err=True)
     return taken.news
 
 
@@ -243,4 +243,4 @@ def _show_one(job: SentJob, store: SentStore, settings: Settings, output: str) -
     if job.job is not None and job.job.tasks:
         click.echo("\n" + tasks_table(job.job.tasks, SystemClock().now()))
     if job.hidden_tasks:
-        say(f"({job.hidden_tasks} more tasks are not told)")
+        say(f"({job.hidden_tasks} more tasks are not shown)")

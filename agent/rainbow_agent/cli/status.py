@@ -66,7 +66,7 @@ def command(
         show_handle(handle, settings, output)
         return
     if watch and check:
-        raise UsageError("--check looks once, --watch goes on: use one of them")
+        raise UsageError("--check looks once, --watch again and again: use one of them")
     expect_folder(settings)
     if watch:
         from rainbow_agent.cli.status_picture import picture  # noqa: PLC0415 - only for this

@@ -68,7 +68,7 @@ def wait_for(
     if not waiting.open:
         return next((waiting.statuses[each] for each in handles if waiting.statuses[each]), 0)
     if stopped:
-        say("error: interrupted; the jobs go on", err=True)
+        say("error: interrupted; the jobs continue", err=True)
         return 1
     say(f"error: {len(waiting.open)} of {len(handles)} jobs are not over", err=True)
     return TIMED_OUT

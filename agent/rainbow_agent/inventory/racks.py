@@ -93,7 +93,8 @@ def _hosts(path: Path, rack: str, text: object) -> str | _Hosts:
     ranges = [part.split("-") for part in match["numbers"].split(",")] if match else []
     if match is None or not all(1 <= len(part) <= 2 and all(part) for part in ranges):
         raise UsageError(
-            f"{path}: {rack}: {text!r} is no host: write a name, or one with a range: 'blue-[0-15]'"
+            f"{path}: {rack}: {text!r} is not a host: write a name, or one with a range:"
+            " 'blue-[0-15]'"
         )
     return _Hosts(match["before"], match["after"], tuple((part[0], part[-1]) for part in ranges))
 

@@ -189,7 +189,7 @@ class SentStore:
         """The newest job of each cluster that does not know that its rows were taken.
 
         Args:
-            rows: it speaks of so many, and was not told that they are here,
+            rows: it speaks of so many, and does not know that they are here,
             full: or of so many, with which it goes on only when it knows it.
             before: epoch seconds: when it heard so last at the latest.
         """

@@ -33,11 +33,11 @@ def test_without_a_file_no_rack_is_known() -> None:
         ("- a", "write racks with their hosts"),
         ("a: [", "are not YAML"),
         ("a b: [x]", "'a b' is not a rack's name"),
-        ("a: [1]", "1 is no host"),
-        ("a: ['x[1-]']", "is no host"),
-        ("a: ['x[1-2]y[3-4]']", "is no host"),
-        ("a: ['']", "is no host"),
-        ("a:", "None is no host"),
+        ("a: [1]", "1 is not a host"),
+        ("a: ['x[1-]']", "is not a host"),
+        ("a: ['x[1-2]y[3-4]']", "is not a host"),
+        ("a: ['']", "is not a host"),
+        ("a:", "None is not a host"),
     ],
 )
 def test_another_file_is_named(tmp_path: Path, text: str, problem: str) -> None:

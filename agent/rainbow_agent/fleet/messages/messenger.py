@@ -41,7 +41,7 @@ MAX_JOBS: Final = 500
 MAX_ANSWERS: Final = 8
 #: Bytes of bodies in one row, about: rainbow takes 4 MiB.
 MAX_ROW_BYTES: Final = 1_000_000
-#: Bytes of bodies in rows that wait for a sender, as rows.MAX_UNREAD. What they are not told stays
+#: Bytes of bodies in rows that wait for a sender, as rows.MAX_UNREAD. What is not sent stays
 #: in the ledger: the last state of each job.
 MAX_UNREAD_BYTES: Final = 16_000_000
 #: Of a sender who asks and does not say so, this many times as many are answered.
@@ -144,7 +144,7 @@ class Messenger:
             log.warning("Messages to senders of jobs are left for the next start: %s", exc)
 
     def tell(self, ledger: HandleNews, scheduler: Scheduler) -> bool:
-        """Tell what is not told; whether there may be more at once.
+        """Send what is not sent; whether there may be more at once.
 
         Raises:
             Transient, Refused: rainbow takes nothing now.
