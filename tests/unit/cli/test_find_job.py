@@ -60,10 +60,10 @@ def test_a_number_that_two_registrations_gave_is_told_apart(
     ledger: SqliteLedger, settings: Settings
 ) -> None:
     """As after a move to another rainbow: by name and time, and each by a word that finds it."""
-    ledger.mark_accepted(REGISTRATION.id, [1, 2, 3, 4], 1001.5)
     second = replace(REGISTRATION, id="5ec0d")
     ledger.open_registration(second)
-    ledger.record_offers(second.id, [offer(4, "alone"), offer(1, "moved")], 1002.0)
+    another = replace(offer(4, "alone"), jobspec="version: 1 # there")
+    ledger.record_offers(second.id, [another, offer(1, "moved")], 1002.0)
     with pytest.raises(RainbowAgentError) as exc:
         find_job(ledger, "1", settings)
     assert f"{REGISTRATION.id}/1 (same, received 1970-01-01T00:16:41.000Z)" in str(exc.value)
