@@ -189,6 +189,7 @@ def test_rows_that_wait_for_a_sender_are_bounded(desk: Desk) -> None:
         assert desk.sender.run("wait", handle, *others).code == 0
 
 
+@pytest.mark.full
 def test_a_sender_fetches_the_results_of_a_job(any_desk: Desk) -> None:
     """As they are there, and nothing else; also when the agent dies on the way."""
     any_desk.make_inbox()

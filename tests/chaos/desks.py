@@ -102,7 +102,7 @@ class Desk:
         self.strangers = 0  # messages about jobs of others
         self.faults: list[str] = []
         self._stop = threading.Event()
-        self._listener = threading.Thread(target=self._listen, name=f"{name} listens")
+        self._listener = threading.Thread(target=self._listen, name=f"{name} listens", daemon=True)
 
     def start(self) -> None:
         """Begin to listen."""
@@ -148,9 +148,17 @@ class Desk:
                 self._stop.wait(TRY_S)  # rainbow was restarted, and has no graph of it yet
             except Transient:
                 job.certain = False  # whether it took it is not known; sent again it ran twice
+                self._await_rainbow(scheduler)
                 return
             else:
                 store.assigned(handle, chosen)
+                return
+
+    def _await_rainbow(self, scheduler: RainbowScheduler) -> None:
+        """Until it answers again, so that few jobs are sent of which that is not known."""
+        while not self._stop.wait(TRY_S):
+            with suppress(Transient):
+                scheduler.receive(self._inbox.name, self._inbox.secret, 1)
                 return
 
     def _listen(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -61,6 +62,7 @@ def main() -> int:
         print(f"chaos: {missing}", file=sys.stderr)
         return 2
     folder = Path(tempfile.mkdtemp(prefix="chaos-senders-"))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: in order
     good = False
     try:
         with ExitStack() as stack:
@@ -143,6 +145,7 @@ def _run(
         threads = [
             threading.Thread(
                 target=desk.send,
+                daemon=True,
                 args=(
                     arguments.jobs // 2,
                     marks,
@@ -189,7 +192,7 @@ def _killing(
                 rng.choice(list(clusters.values())).kill()
                 kills["agents"] += 1
 
-    thread = threading.Thread(target=strike, name="kills")
+    thread = threading.Thread(target=strike, name="kills", daemon=True)
     if arguments.kills:
         thread.start()
     try:

@@ -44,8 +44,9 @@ def an_answer(ground: Ground, point: CrashPoint, folder: Path) -> None:
     with set_up(folder, ground.kind, flux=ground.flux) as stage:
         desk = Desk(stage.site, folder / "sender")
         desk.make_inbox()
-        handle = desk.submit("echo", "hello")
-        stage.finishes("echo")
+        results = ("--cwd", str(folder), "--results", "result")
+        handle = desk.submit("sh", "-c", "echo hello; echo 1 > result", options=results)
+        stage.finishes("sh")
         stage.tells_all()
         with (
             stage.armed(point),
@@ -55,4 +56,13 @@ def an_answer(ground: Ground, point: CrashPoint, folder: Path) -> None:
             assert reader.log() == "hello\n"
         with stage.site.program.background("start"):
             assert desk.sender.run("logs", handle).out == "hello\n"
+        for time in (1, 2):  # the list of files, and a piece of one
+            here = folder / f"here-{time}"
+            fetch = desk.sender.background("fetch", handle, "--to", str(here), reply_within=300)
+            with fetch as reader:
+                with stage.armed(point, time=time):
+                    pass
+                with stage.site.program.background("start"):
+                    assert reader.wait() == 0
+            assert (here / "result").read_text() == "1\n"
         assert stage.site.fleet.waiting() == []

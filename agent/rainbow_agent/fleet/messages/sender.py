@@ -154,15 +154,15 @@ class Sender:
             offers = scheduler.receive(self.inbox.name, self.inbox.secret, 0)
             whole = offers.whole or not offers
             upto: dict[str, _Upto] = {}
-            with self.store.transaction():
-                for offer in offers:
-                    message = rows.read(offer.name, offer.jobspec)
-                    if message is None:
-                        jobs.append(offer.name)
-                    elif message.to == self.inbox.name:
+            for offer in offers:
+                message = rows.read(offer.name, offer.jobspec)
+                if message is None:
+                    jobs.append(offer.name)
+                elif message.to == self.inbox.name:
+                    with self.store.transaction():  # a row, so that no other process waits long
                         news += sum(self._take_part(message, part, upto) for part in message.parts)
-                for cluster, last in upto.items():
-                    self.store.took(cluster, last.turn, last.unread, self._clock.now())
+            for cluster, last in upto.items():
+                self.store.took(cluster, last.turn, last.unread, self._clock.now())
             numbers = sorted(offer.id for offer in offers)
             scheduler.accept(self.inbox.name, self.inbox.secret, numbers)
         return Taken(news, tuple(jobs))
