@@ -102,6 +102,7 @@ def running_site(
             "poll_min": 0.02,
             "poll_max": 0.2,
             "report_every": 0.5,
+            "timeout": 60,  # of a call to rainbow: a busy machine makes a test slow, not red
         }
         if isinstance(flux, PrivateFlux):
             found["FLUX_URI"] = flux.uri
