@@ -25,6 +25,8 @@ MACHINES: dict[str, Callable[[], Tree]] = {
     name: getattr(make_kinds, name)
     for name in (
         "four_sockets_near",
+        "xeon_max_flat",
+        "epyc_l3_domains",
         "harpertown",
         "opteron_modules",
         "alder_lake",

@@ -24,6 +24,9 @@ _TYPES = {1: "ethernet", 32: "infiniband", 772: "loopback"}
 _BY_NODE_TYPE = {"4": "iwarp", "5": "usnic", "6": "usnic"}
 """enum rdma_node_type of ib_verbs.h, those that have one protocol only."""
 
+_OF_SOFTWARE = {"rxe", "Software iWARP stack"}
+"""What Linux's rxe and siw call themselves in node_desc (rxe_verbs.c, siw_user.h)."""
+
 _BY_DRIVER = {
     "efa": "efa",
     "cxgb4": "iwarp",
@@ -43,7 +46,7 @@ def probe(host: Host) -> Reading:
     values: dict[str, str] = {}
     for name in names:
         values |= _interface(host, name)
-    devices, managers = _adapters(host)
+    devices, others = _adapters(host)
     choices: dict[str, Choice] = {}
     for name in devices:
         values |= _rdma(host, name)
@@ -58,9 +61,9 @@ def probe(host: Host) -> Reading:
     origins |= {f"rdma.{name}": Origin(f"{RDMA}/{name}") for name in devices}
     origins |= {f"rdma.{name}": Origin(f"{SLINGSHOT}/{name}") for name in slingshot}
     origins["rdma"] = Origin(f"{RDMA}, {SLINGSHOT}")
-    if managers:
-        why = "devices without verbs only manage another device"
-        choices["rdma"] = Choice(why, ((RDMA, " ".join(managers)),))
+    if others:
+        why = "devices without verbs only manage another one, and software is no adapter"
+        choices["rdma"] = Choice(why, ((RDMA, " ".join(others)),))
     return Reading("network", values, Origin(NET), origins=origins, choices=choices)
 
 
@@ -94,20 +97,27 @@ def _numa(host: Host, folder: str) -> int | None:
 
 
 def _adapters(host: Host) -> tuple[list[str], list[str]]:
-    """Returns the RDMA devices that programs can use, and those that only manage others.
+    """Returns the RDMA devices of the machine, and what stands beside them.
 
-    An SMI device (smi1: subnet management for a part of another device) has no verbs: the kernel
-    lists it in none of /sys/class/infiniband_verbs, where it lists all others.
+    Software that speaks RoCE or iWARP over any Ethernet (rxe, siw) is as slow as that. An SMI
+    device (smi1: subnet management for a part of another device) has no verbs: the kernel lists it
+    in none of /sys/class/infiniband_verbs, where it lists all others.
     """
     with_verbs = {
         host.text(f"{VERBS_FOLDER}/{name}/ibdev") for name in host.names(VERBS_FOLDER)
     } - {None}
     devices: list[str] = []
-    managers: list[str] = []
+    others: list[str] = []
     for name in host.names(RDMA):
         manages = name not in with_verbs if with_verbs else re.fullmatch(r"smi\d+", name)
-        (managers if manages else devices).append(name)
-    return devices, managers
+        (others if manages or _is_software(host, name) else devices).append(name)
+    return devices, others
+
+
+def _is_software(host: Host, name: str) -> bool:
+    """Tells a device of software by its description, or by a place below no bus."""
+    place = host.link(f"{RDMA}/{name}") or ""
+    return "/virtual/" in place or host.text(f"{RDMA}/{name}/node_desc") in _OF_SOFTWARE
 
 
 def _rdma(host: Host, name: str) -> dict[str, str]:

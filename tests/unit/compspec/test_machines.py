@@ -21,6 +21,20 @@ ABSENT = None
 MACHINES: dict[str, dict[str, str | None]] = {
     "four-sockets-near": {"cpu:sockets": "4", "cpu:cores": "8", "cpu:numa": "4"},
     "harpertown": {"cpu:sockets": "1", "cpu:cores": "4"},
+    "xeon-max-flat": {
+        "cpu:sockets": "2",
+        "cpu:cores": "16",
+        "cpu:numa": "8",
+        "memory:total": str(8 * (64 + 16) * GIB),
+        "memory:numa.15.total": str(16 * GIB),
+    },
+    "epyc-l3-domains": {
+        "cpu:sockets": "1",
+        "cpu:cores": "8",
+        "cpu:threads": "16",
+        "cpu:numa": "4",
+        "cpu:cache.l3.shared": "4",
+    },
     "opteron-modules": {
         "cpu:sockets": "2",
         "cpu:cores": "8",
@@ -176,6 +190,27 @@ MACHINES: dict[str, dict[str, str | None]] = {
         "network:rdma.ibp3s0.port.1.transport": "infiniband",
         "network:rdma.smi1.port.1.transport": ABSENT,
     },
+    "soft-rdma": {
+        "network:rdma": ABSENT,
+        "network:interfaces": "eth0",
+        "network:rdma.rxe0.port.1.transport": ABSENT,
+    },
+    "h200-mig": {
+        "gpu:count": "3",
+        "gpu:cards": "2",
+        "gpu:partitioned": "yes",
+        "gpu:0.partition": "4g.71gb",
+        "gpu:1.memory": str(16384 << 20),
+        "gpu:2.memory": "150754000000",
+        "gpu:2.partition": ABSENT,
+    },
+    "mi300a": {
+        "gpu:count": "4",
+        "gpu:partitioned": "no",
+        "gpu:3.memory": str(128 * GIB),
+        "gpu:3.numa": "3",
+        "memory:total": str(512 * GIB),
+    },
     "slingshot": {
         "network:rdma": "cxi0 cxi1",
         "network:rdma.cxi0.port.1.transport": "slingshot",
@@ -222,6 +257,8 @@ def test_what_is_true_of_it(name: str, recorded: Recorded) -> None:
 ORDERS = {
     "four-sockets-near": ["0", "4", "2", "6", "1", "5", "3", "7"],
     "harpertown": ["0", "2", "1", "3"],
+    "xeon-max-flat": [str(cpu) for cpu in range(16)],
+    "epyc-l3-domains": [f"{cpu}-{cpu + 1}" for cpu in range(0, 16, 2)],
     "opteron-modules": ["0", "1", "2", "3", "4", "5", "6", "7"],
     "alder-lake": ["0-1", "2-3", "4", "5", "6", "7"],
     "apple-m1": ["0", "1", "2", "3", "4", "5", "6", "7"],
@@ -261,6 +298,8 @@ def _hardware(doc: Document) -> Mapping[str, str]:
         ),
         ("multi-plane", {"network.rdma.infiniband": "yes", "network.rdma.gbps": "800"}),
         ("ethernet-rdma", {"network.rdma.iwarp": "yes", "network.rdma.roce": "yes"}),
+        ("soft-rdma", {"network.rdma": "no", "network.rdma.roce": None}),
+        ("h200-mig", {"gpu.memory.gib": "16", "gpu.partitioned": "yes", "gpu.count": "3"}),
         ("arc-discrete", {"gpu.memory.gib": None, "cpu.cores": "4"}),
     ],
 )
@@ -283,6 +322,12 @@ def test_slices_are_warned_of(recorded: Recorded) -> None:
     """A host with MIG slices says that Flux may list fewer GPUs."""
     reading = probes.run(recorded("h100-mig"), ["gpu"])["gpu"]
     assert any("Flux may list fewer GPUs" in warning for warning in reading.warnings)
+
+
+def test_a_card_in_mig_mode_without_slices_is_warned_of(recorded: Recorded) -> None:
+    """Nothing can run on it, whole as it looks."""
+    reading = probes.run(recorded("h200-mig"), ["gpu"])["gpu"]
+    assert any("is in MIG mode and has no slice" in warning for warning in reading.warnings)
 
 
 def test_numa_is_told_to_compspec_go(recorded: Recorded) -> None:
