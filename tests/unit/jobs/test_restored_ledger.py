@@ -255,6 +255,13 @@ def test_a_number_that_came_twice_after_the_copy(tmp_path: Path, half: bool) -> 
     assert set(server.became_job.values()) == {1}
 
 
+def row_of(server: FakeWorkload, flux_id: int | None) -> str:
+    """The digest of rainbow's row in a job of the workload manager."""
+    assert flux_id is not None
+    jobspec = server.jobs[flux_id].submission.jobspec
+    return str(jobspec["attributes"]["user"]["rainbow"]["origin"]["row"])
+
+
 def test_a_number_that_another_job_has_now_when_half_of_the_first_is_there(tmp_path: Path) -> None:
     """Both databases were put back: the new job runs, and the old one's rest follows its row."""
     path, copy, server = tmp_path / "ledger.sqlite", tmp_path / "copy.sqlite", FakeWorkload()
@@ -268,13 +275,20 @@ def test_a_number_that_another_job_has_now_when_half_of_the_first_is_there(tmp_p
             agent.submit()
     with started(copy, server) as agent:
         agent.thread.wait(agent.journal.caught_up.is_set, "the journal was read")
-        for offered, registration in ((second, "r1.2"), (first, "r1")):
-            new = agent.ledger.record_offers("r1", [offered], 3.0)
-            assert new == [JobKey(registration, 1)]
+        keys: list[JobKey] = []
+        for offered in (second, first):
+            keys += agent.ledger.record_offers("r1", [offered], 3.0)
             agent.submit()
         finish_all(server, "")
         agent.hears_all()
         assert agent.ledger.counts()[JobState.COMPLETED] == 2
+        digests = agent.ledger.row_digests(keys)
+        rows = {
+            key: {row_of(server, task.flux_id) for task in agent.ledger.tasks_of(key)}
+            for key in keys
+        }
+        assert rows == {key: {digests[key]} for key in keys}, "no task of the other job's counts"
+    assert keys == [JobKey("r1.2", 1), JobKey("r1", 1)]
     assert len(server.became_job) == 2 * len(DIAMOND)
     assert set(server.became_job.values()) == {1}
 
