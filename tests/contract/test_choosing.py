@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rainbow_agent.core.errors import RequestDenied
 from rainbow_agent.fleet.choosing import NoClusterFits, Selection, preference
 from rainbow_agent.fleet.submission import job_of, send
 from rainbow_agent.jobspec.wire import from_wire
@@ -55,6 +56,29 @@ def test_a_missing_token_is_said_with_its_file_and_where_tokens_come_from(
     assert "/home/alice/rainbow-config.yaml has a token for none of them" in said
     assert "it has tokens for: elsewhere" in said
     assert "copy it from there, or set RAINBOW_TOKEN" in said
+
+
+@pytest.mark.parametrize(
+    ("tokens", "fallback", "words"),
+    [
+        ({"red": "old"}, "wrong", "red (from rainbow-config.yaml)"),
+        ({}, "wrong", "red (RAINBOW_TOKEN)"),
+    ],
+)
+def test_a_token_that_rainbow_does_not_take_is_said_with_where_it_is_from(
+    fleet: Destinations, tokens: dict[str, str], fallback: str, words: str
+) -> None:
+    """Never the token itself."""
+    with pytest.raises(RequestDenied) as caught:
+        send(
+            fleet.scheduler,
+            job_of(from_wire(_ONLY_RED), None),
+            Selection(),
+            tokens=tokens,
+            fallback_token=fallback,
+        )
+    assert f"does not take the token for {words}. " in str(caught.value)
+    assert "old" not in str(caught.value)
 
 
 def _prefer(*texts: str) -> Selection:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rainbow_agent.core.errors import DatabaseLocked, Unavailable
+from rainbow_agent.core.errors import DatabaseLocked, RequestDenied, Unavailable
 from rainbow_agent.core.model import Plan
 from rainbow_agent.core.ports import Scheduler
 from rainbow_agent.fleet.choosing import NoClusterFits, Selection, choose
@@ -94,6 +94,7 @@ def send(
     Raises:
         NoClusterFits: none fits, none may be used, or none passes the selection.
         Unavailable: rainbow does not answer; where the job may be stored all the same, it says so.
+        RequestDenied: rainbow does not take a token; which, and where it is from.
     """
 
     def ask() -> tuple[Fitting, dict[str, str]]:
@@ -105,10 +106,26 @@ def send(
         return found, usable
 
     found, usable = patiently(ask)
-    cluster = patiently(lambda: _hand_over(scheduler, job, selection, usable))
+    try:
+        cluster = patiently(lambda: _hand_over(scheduler, job, selection, usable))
+    except RequestDenied as exc:
+        raise RequestDenied(_denied(usable, tokens, config_file)) from exc
     if isinstance(cluster, Unavailable):
         raise cluster
     return cluster, found
+
+
+def _denied(usable: Mapping[str, str], tokens: Mapping[str, str], config_file: str) -> str:
+    """Which tokens rainbow does not take, and where new ones are."""
+    from_file = sorted(cluster for cluster in usable if cluster in tokens)
+    others = sorted(cluster for cluster in usable if cluster not in tokens)
+    each = [f"{', '.join(from_file)} (from {config_file})"] if from_file else []
+    each += [f"{', '.join(others)} (RAINBOW_TOKEN)"] if others else []
+    return (
+        f"rainbow does not take the token for {' and '.join(each)}. It gives a new one when a"
+        " cluster registers again, which is under `clusters` in the rainbow-config.yaml of that"
+        " cluster's agent: copy it from there"
+    )
 
 
 def _hand_over(
