@@ -104,21 +104,6 @@ def find(root: int, patterns: Sequence[str]) -> list[str]:
     return sorted(found)
 
 
-def matches(name: str, pattern: str) -> bool:
-    """Whether find() finds a file of this name by this pattern."""
-    return _matches(tuple(name.split("/")), tuple(pattern.split("/")))
-
-
-def _matches(name: tuple[str, ...], parts: tuple[str, ...]) -> bool:
-    if not parts or not name:
-        return not parts and not name
-    if parts[0] == "**":
-        rest = parts[1:]
-        places = range(len(name)) if rest else ()
-        return not rest or any(_matches(name[i:], rest) for i in places)
-    return fnmatchcase(name[0], parts[0]) and _matches(name[1:], parts[1:])
-
-
 def _find(folder: int, parts: tuple[str, ...], above: str, looks: Iterator[int]) -> Iterator[str]:
     if above.count("/") >= MAX_DEPTH:
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.runtime import beneath
-from rainbow_agent.runtime.beneath import find, folder_of, is_beneath, matches, open_file
+from rainbow_agent.runtime.beneath import find, folder_of, is_beneath, open_file
 
 OUTSIDE = (
     *("", ".", "..", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", "./a", "a/.", "a\0b"),
@@ -84,10 +84,8 @@ FOUND = {
 
 @pytest.mark.parametrize("pattern", FOUND)
 def test_files_are_found_as_a_shell_does(root: int, pattern: str) -> None:
-    """Links are not followed, and are no files; matches() says the same of each name."""
-    names = ["a.csv", "b.txt", "out/c.csv", "out/deep/d.csv", ".hidden"]
+    """Links are not followed, and are no files."""
     assert find(root, [pattern, pattern]) == FOUND[pattern]
-    assert [name for name in names if matches(name, pattern)] == FOUND[pattern]
 
 
 def test_a_search_has_an_end(root: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,13 @@ import base64
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from rainbow_agent.core.errors import JobspecError
 from rainbow_agent.jobspec.parsing import parse
-from rainbow_agent.runtime.beneath import find, is_beneath, matches, open_file, open_folder
+from rainbow_agent.runtime.beneath import find, open_file, open_folder
 
 #: Files of one job, and bytes of one answer's piece.
 MAX_FILES: Final = 1000
@@ -44,7 +45,7 @@ def answer(text: str, asked: Mapping[str, Any], limit: int) -> dict[str, Any]:
         try:
             if asked.get("ask") == "file":
                 return _piece(root, attributes.results, asked, limit)
-            return _listing(root, find(root, attributes.results), limit)
+            return _listing(root, attributes.results, limit)
         finally:
             os.close(root)
     except (JobspecError, ValueError) as exc:
@@ -62,23 +63,36 @@ def digest_of(content: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _listing(root: int, names: list[str], limit: int) -> dict[str, Any]:
-    files: list[list[Any]] = []
-    left_out: list[list[Any]] = []
+def _chosen(
+    root: int, patterns: Sequence[str], limit: int
+) -> tuple[dict[str, int], list[tuple[str, int]]]:
+    """Bytes of each file that is handed out, and the others with theirs."""
+    chosen: dict[str, int] = {}
+    others: list[tuple[str, int]] = []
     total = 0
-    for name in names:
+    for name in find(root, patterns):
         try:
             file = open_file(root, name)
         except OSError:
             continue  # gone meanwhile, or closed to us: it is no result
-        with os.fdopen(file, "rb") as content:
+        size = os.fstat(file).st_size
+        os.close(file)
+        if total + size > limit or len(chosen) == MAX_FILES:
+            others.append((name, size))
+            continue
+        total += size
+        chosen[name] = size
+    return chosen, others
+
+
+def _listing(root: int, patterns: Sequence[str], limit: int) -> dict[str, Any]:
+    chosen, others = _chosen(root, patterns, limit)
+    files: list[list[Any]] = []
+    for name in chosen:
+        with suppress(FileNotFoundError), os.fdopen(open_file(root, name), "rb") as content:
             size = os.fstat(content.fileno()).st_size
-            if total + size > limit or len(files) == MAX_FILES:
-                left_out.append([name, size])
-                continue
-            total += size
             files.append([name, size, digest_of(content)])
-    return {"files": files, "left_out": left_out[:MAX_FILES], "limit": limit}
+    return {"files": files, "left_out": [list(each) for each in others[:MAX_FILES]]}
 
 
 def _piece(
@@ -87,8 +101,8 @@ def _piece(
     name, offset = asked.get("name"), asked.get("offset")
     if not isinstance(name, str) or not isinstance(offset, int) or not 0 <= offset <= limit:
         return {"error": "the question is of another version"}
-    if not is_beneath(name) or not any(matches(name, pattern) for pattern in patterns):
-        return {"error": f"{name[:80]!r} is none of the job's results"}
+    if name not in _chosen(root, patterns, limit)[0]:
+        return {"error": f"{name[:80]!r} is none of the results that are handed out"}
     with os.fdopen(open_file(root, name), "rb") as content:
         content.seek(offset)
         data = content.read(min(PIECE_BYTES, limit - offset))

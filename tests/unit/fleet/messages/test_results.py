@@ -73,6 +73,8 @@ def test_what_is_more_than_the_operator_wants_is_named(folder: Path) -> None:
     files, others = read_listing(listed(folder, 4))
     assert ([file.name for file in files], others) == (["out/b.csv"], ["out/a.csv"])
     assert "RAINBOW_RESULTS_MAX" in listed(folder, 0)["error"]
+    asked = {"ask": "file", "name": "out/a.csv", "offset": 0}
+    assert "none of" in results.answer(jobspec(folder, "out/**"), asked, 4)["error"]
 
 
 def test_a_piece_is_of_a_result_only(folder: Path) -> None:
