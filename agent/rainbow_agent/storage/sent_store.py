@@ -50,10 +50,11 @@ CREATE TABLE answer (
 );
 """,
     """
--- What was taken of a cluster's messages, and when it heard so.
+-- What was taken of a cluster's messages, and when it heard so. `said` is the turn of which it
+-- heard last, and 0 where more came since.
 ALTER TABLE cluster ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE cluster ADD COLUMN unread INTEGER NOT NULL DEFAULT 0; -- rows, as it said in that turn
-ALTER TABLE cluster ADD COLUMN said INTEGER NOT NULL DEFAULT 0; -- the turn that it heard of
+ALTER TABLE cluster ADD COLUMN unread INTEGER NOT NULL DEFAULT 0; -- rows, as it said last
+ALTER TABLE cluster ADD COLUMN said INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE cluster ADD COLUMN said_at REAL NOT NULL DEFAULT 0;
 """,
     """
@@ -66,13 +67,13 @@ _COLUMNS: Final = "handle, name, host, nonce, at, cluster, heard, turn, job"
 _HEARD: Final = """
 INSERT INTO cluster (name, heard) VALUES (?, ?) ON CONFLICT DO UPDATE SET heard = excluded.heard
 """
-_TOOK: Final = (
-    "UPDATE cluster SET turn = ?, unread = coalesce(?, unread) WHERE name = ? AND turn < ?"
-)
+_TOOK: Final = """
+UPDATE cluster SET turn = max(turn, ?), unread = coalesce(?, unread), said = 0 WHERE name = ?
+"""
 _UNREAD_OF: Final = f"""
 SELECT {", ".join(f"s.{name}" for name in _COLUMNS.split(", "))}
 FROM cluster AS c JOIN sent AS s ON s.seq = (SELECT max(seq) FROM sent WHERE cluster = c.name)
-WHERE (c.unread >= ? AND c.turn > c.said OR c.unread >= ?) AND c.said_at < ? ORDER BY c.name
+WHERE (c.unread >= ? AND c.said = 0 OR c.unread >= ?) AND c.said_at < ? ORDER BY c.name
 """  # noqa: S608 - names of columns
 
 
@@ -171,7 +172,7 @@ class SentStore:
         """All that the cluster told up to this turn is here; it spoke of so many unread rows."""
         with self._writing() as db:
             db.execute("INSERT OR IGNORE INTO cluster (name, heard) VALUES (?, ?)", (cluster, at))
-            db.execute(_TOOK, (turn, unread, cluster, turn))
+            db.execute(_TOOK, (turn, unread, cluster))
 
     def taken(self, cluster: str) -> int:
         """Up to which turn is here what the cluster told."""

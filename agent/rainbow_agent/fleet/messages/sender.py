@@ -32,9 +32,9 @@ class _Upto:
     unread: int | None = None  # rows of which it did not know whether they were read
 
     def add(self, turn: int, unread: int | None = None) -> None:
-        """Something that it told."""
-        if turn > self.turn:
-            self.turn, self.unread = turn, self.unread if unread is None else unread
+        """Something that it told; turns go back where its clock was set back."""
+        self.turn = max(turn, self.turn)
+        self.unread = self.unread if unread is None else unread
 
 
 @dataclass(frozen=True)
