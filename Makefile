@@ -23,7 +23,7 @@ MINUTES ?= 10
 PARTS ?= embedded
 
 .PHONY: help demo test test-full test-rest test-real test-chaos test-browser test-minicluster test-systemd \
-	coverage lint check bench bench-quick reliability wheel dist lock release-check clean
+	coverage lint check bench bench-quick reliability wheel deb dist lock release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +40,7 @@ help:
 	@echo "make coverage          make test, and which lines it runs"
 	@echo "make bench             measure speed and size; make bench-quick: in two minutes"
 	@echo "make wheel  build the wheel, install it in a clean environment, start it"
+	@echo "make deb    build a Debian package: the agent, its unit, and all that it needs"
 	@echo "make dist   build the wheel, the sdist and their checksums"
 	@echo "make lock   write requirements-dev.lock anew, with the newest versions"
 	@echo "make clean  remove what the others made"
@@ -120,6 +121,12 @@ wheel: $(VENV)/.dev
 	build/wheel-venv/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	cd / && $(CURDIR)/build/wheel-venv/bin/rainbow-agent version
 	cd / && $(CURDIR)/build/wheel-venv/bin/rainbow-compspec --help >/dev/null
+
+# For the python3 of this machine, with all that the agent needs inside.
+deb: $(VENV)/.installed
+	rm -rf build/wheels
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --wheel-dir build/wheels .
+	systemd/debian/build build/wheels dist
 
 dist: $(VENV)/.dev
 	rm -rf dist

@@ -148,3 +148,27 @@ def test_folders_and_user_are_made(tmp_path: Path, tool: str, file: str) -> None
         assert (tmp_path / "var/lib/flux").stat().st_mode & 0o777 == 0o755
     else:
         assert re.search(r"^flux:", (tmp_path / "etc/passwd").read_text(), re.MULTILINE)
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="NO dpkg-deb: no package was built")
+def test_the_debian_package_has_the_unit_and_what_is_beside_it(tmp_path: Path) -> None:
+    """Its commands are where the unit looks for them; the settings are the site's to change."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    (wheels / "rainbow_agent-1.2.3-py3-none-any.whl").touch()
+    subprocess.run(
+        [SYSTEMD / "debian/build", wheels, tmp_path, "4"], check=True, stdout=subprocess.DEVNULL
+    )
+    (package,) = tmp_path.glob("rainbow-agent_1.2.3-4_*.deb")
+    subprocess.run(["dpkg-deb", "--raw-extract", package, tmp_path / "root"], check=True)
+    root = tmp_path / "root"
+    unit = (root / "usr/lib/systemd/system/rainbow-agent.service").read_text()
+    command = re.findall(r"^ExecStart=/(\S+)", unit, re.MULTILINE)
+    assert command == ["usr/bin/rainbow-agent"]
+    assert (root / command[0]).is_symlink()
+    assert (root / "DEBIAN/conffiles").read_text() == "/etc/rainbow-agent/environment\n"
+    assert (root / "etc/rainbow-agent/environment").is_file()
+    assert "Version: 1.2.3-4\n" in (root / "DEBIAN/control").read_text()
+    for name in ("postinst", "prerm", "postrm"):
+        assert (root / "DEBIAN" / name).stat().st_mode & 0o777 == 0o755
+        subprocess.run(["sh", "-n", root / "DEBIAN" / name], check=True)

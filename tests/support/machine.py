@@ -15,7 +15,12 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 SYSTEM: Final = ROOT / "build/systemd/debian"
-_PACKAGES: Final = "systemd,systemd-sysv,dbus,python3,python3-venv"
+#: What the agent and its unit need, and, from libpam-systemd on, what a Flux of here needs there.
+_PACKAGES: Final = (
+    "systemd,systemd-sysv,dbus,python3,python3-venv,libpam-systemd,libarchive13,libffi8,"
+    "libhwloc15,libjansson4,liblua5.1-0,liblz4-1,libsodium23,libsqlite3-0,libuuid1,libzmq5,lua5.1,"
+    "lua-posix"
+)
 _SCRIPT_UNIT: Final = """\
 [Unit]
 Description=the script of a test
@@ -50,7 +55,8 @@ def make_system() -> Path:
     Raises:
         AssertionError: it cannot be made.
     """
-    if not (SYSTEM / "done").exists():
+    done_with = SYSTEM / "done"
+    if not done_with.exists() or done_with.read_text() != _PACKAGES:
         shutil.rmtree(SYSTEM, ignore_errors=True)
         SYSTEM.parent.mkdir(parents=True, exist_ok=True)
         command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={_PACKAGES}"]
@@ -66,16 +72,17 @@ def make_system() -> Path:
         (units / "script.service").write_text(_SCRIPT_UNIT)
         (units / "multi-user.target.wants").mkdir(exist_ok=True)
         (units / "multi-user.target.wants/script.service").symlink_to("../script.service")
-        (SYSTEM / "done").touch()
+        done_with.write_text(_PACKAGES)
     return SYSTEM
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A system, and what scripts in it may use (a folder, seen as /src)."""
+    """A system, what scripts in it may use (a folder, seen as /src), and folders of here in it."""
 
     system: Path
     source: Path
+    shared: tuple[Path, ...] = ()
 
     def run(self, script: str, out: Path) -> str:
         """Boot, run a script to its end, power off; what it printed, with its commands.
@@ -93,6 +100,7 @@ class Machine:
         command = [
             *("unshare", "--mount", "--propagation=private", "sh", "-c", _BOOT, "boot"),
             *(f"--directory={self.system}", f"--bind={out}:/out"),
+            *(f"--bind-ro={path}" for path in self.shared),
             *(f"--bind-ro={self.source}:/src", "--console=read-only", "--boot"),
         ]
         done = subprocess.run(

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from support.machine import ROOT, Machine, make_system, missing
+from support.machine import Machine
+from support.unit import LOCAL, RAINBOW, installation, run
 
 pytestmark = pytest.mark.systemd
-
-#: Waits in a script: a hundred looks.
-HELPERS = """
-until_true() { n=0; until eval "$1"; do n=$((n + 1)); test $n -lt 100; sleep 0.2; done; }
-state() { systemctl show --value --property="$1" rainbow-agent; }
-"""
-#: A rainbow on this machine, and the local workload manager, which the unit does without by itself.
-LOCAL = """
-mkdir -p /etc/systemd/system/rainbow-agent.service.d
-printf '[Service]\\nEnvironment=RAINBOW_WORKLOAD=local\\n' \
-    > /etc/systemd/system/rainbow-agent.service.d/local.conf
-systemctl daemon-reload
-systemd-run --quiet --unit=rainbow /usr/local/bin/rainbow-agent scheduler \
-    --host 127.0.0.1:50051 --secret chocolate-cookies --global-token a-token-for-tests
-"""
 
 #: From its first start to its last stop, with what shells beside it print.
 LIFE = """
@@ -65,55 +48,13 @@ journalctl --unit=rainbow-agent --priority=warning --output=cat > /out/warnings
 """
 
 
-def installation() -> str:
-    """The commands of the page, without Flux's drop-in, for a rainbow on this machine."""
-    page = (ROOT / "docs/minicluster.md").read_text(encoding="utf-8")
-    block = page.split("## Without Kubernetes")[1].split("```console\n")[1].split("```")[0]
-    commands = [line[2:] for line in block.splitlines() if line.startswith("# ")]
-    assert len(commands) >= 8
-    wanted = [line for line in commands if "flux.conf" not in line]
-    text = "\n".join(wanted).replace(
-        "install -m 0600 /dev/stdin", "echo chocolate-cookies | install -m 0600 /dev/stdin"
-    )
-    assert text.count("systemctl enable --now rainbow-agent") == 1
-    text = text.replace("systemctl enable --now rainbow-agent", "systemctl enable rainbow-agent")
-    settings = "sed -i s/^RAINBOW_HOST=.*/RAINBOW_HOST=127.0.0.1:50051/"
-    return f"cd /src\n{text}\n{settings} /etc/rainbow-agent/environment\n{HELPERS}"
-
-
-@pytest.fixture(scope="session")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    if why := missing():
-        pytest.skip(f"NO SYSTEMD: {why}")
-    source = tmp_path_factory.mktemp("src")
-    for folder in ("systemd", "docker/spack", "docs/man"):
-        shutil.copytree(ROOT / folder, source / folder)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    subprocess.run(
-        [*pip, "wheel", "--quiet", "--wheel-dir", str(source / "dist"), str(ROOT)], check=True
-    )
-    return Machine(make_system(), source)
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
-    """Pip finds everything beside the wheel: the container has no network."""
-    conf = machine.source / "pip.conf"
-    conf.write_text("[global]\nno-index = true\nfind-links = /src/dist\n", encoding="ascii")
-
-
-def run(machine: Machine, script: str, out: Path) -> str:
-    log = machine.run(f"export PIP_CONFIG_FILE=/src/pip.conf\n{installation()}\n{script}", out)
-    assert log.endswith("THE SCRIPT ENDED WELL\n"), log[-4000:]
-    return log
-
-
 def test_without_flux_it_says_so_and_is_not_started_again(machine: Machine, tmp_path: Path) -> None:
     """Jobs never run in the unit because Flux was not found; the journal has that as a warning."""
     out = tmp_path / "out"
     run(
         machine,
-        """
+        installation()
+        + """
         systemctl start rainbow-agent || true
         until_true 'test "$(state ActiveState)" = failed'
         systemctl show --property=ExecMainStatus,NRestarts,Result rainbow-agent > /out/end
@@ -143,11 +84,7 @@ def check_shells(out: Path) -> None:
 def test_it_works_is_looked_at_and_ends_as_the_page_says(machine: Machine, tmp_path: Path) -> None:
     """No token, a job, the page's commands, a reload, a kill, an upgrade, and a stop."""
     out = tmp_path / "out"
-    run(
-        machine,
-        LOCAL + LIFE,
-        out,
-    )
+    run(machine, installation() + LOCAL + RAINBOW + LIFE, out)
     assert "ActiveState=active" in (out / "started").read_text()
     assert "cluster blue" in (out / "started").read_text()
     job = (out / "job").read_text()
