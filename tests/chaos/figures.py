@@ -38,6 +38,7 @@ def final_block(storm: Storm, verdict: Verdict, *, seed: int, blown: float, sett
         ("jobs canceled by a user", sum(job.canceled for job in jobs)),
         ("jobs met by the workload manager's end", sum(job.met for job in jobs)),
         ("jobs gone with a database", sum(bool(job.excuse) for job in jobs)),
+        ("jobs that nothing excuses", sum(job.must_run for job in jobs)),
         ("ran again, their start died unknown", len(verdict.again)),
         ("began too early", len(verdict.early)),
         ("end reported wrong", len(verdict.untrue)),

@@ -55,6 +55,11 @@ class Job:
     met: bool = False
     canceled: bool = False
 
+    @property
+    def must_run(self) -> bool:
+        """Whether nothing excuses it: all of it has to run, and its end to be the right one."""
+        return self.certain and not (self.excuse or self.canceled or self.met)
+
 
 @dataclass
 class Book:

@@ -100,16 +100,15 @@ def _is_twice(runs: Counter[int], times: int, begun: Mapping[int, int]) -> bool:
 
 
 def _judge_end(verdict: Verdict, job: Job, rows: Sequence[Row], missing: list[str]) -> None:
-    must_run = job.certain and not (job.excuse or job.canceled or job.met)
     open_rows = [row.state for row in rows if not row.over]
-    if (must_run and missing) or open_rows or (job.certain and not job.excuse and not rows):
+    if (job.must_run and missing) or open_rows or (job.certain and not job.excuse and not rows):
         what = f"{job.name}: not run: {missing}; in the ledger: {[row.state for row in rows]}"
         verdict.lost.append(what + "".join(f" {row.reason}" for row in rows))
         return
     states = [row.state for row in rows]
     if missing and JobState.COMPLETED.value in states:
         verdict.untrue.append(f"{job.name}: completed, and {missing} did not run")
-    elif must_run and len(rows) == 1 and states != [_end(job).value]:
+    elif job.must_run and len(rows) == 1 and states != [_end(job).value]:
         verdict.untrue.append(f"{job.name}: {states}, not {_end(job).value}: {rows[0].reason}")
 
 

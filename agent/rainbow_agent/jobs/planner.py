@@ -156,11 +156,26 @@ class Planner:
             except JobspecError as exc:
                 self._give_up(rows, f"this version of the agent cannot plan the job: {exc}")
                 continue
-            if {t.name for t, _ in plan.every_task()} == {row.key.task for row in rows}:
+            if self._completed(PlannedJob(key, plan), rows):
                 plans[key] = plan
             else:
                 self._give_up(rows, "this version of the agent plans other tasks than before")
         return plans
+
+    def _completed(self, planned: PlannedJob, rows: Sequence[TaskRow]) -> bool:
+        """Whether the rows of a job are those of its plan, once what is inside its groups is there.
+
+        A job that was found in the workload manager has no rows inside its groups; its jobspec, and
+        with it what they are, came later, with rainbow's row.
+        """
+        names = {task.name for task, _ in planned.plan.every_task()}
+        there = {row.key.task for row in rows}
+        outside = {row.key.task for row in rows if row.group is None}
+        if outside != {task.name for task in planned.plan.tasks} or not there <= names:
+            return False
+        if there != names:
+            self._ledger.record_inside(planned, self._clock.now())
+        return True
 
     def _plan(self, text: str) -> Plan:
         """The plan of a job on the nodes that there are now (docs/decisions/0021)."""

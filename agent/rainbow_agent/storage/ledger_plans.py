@@ -45,6 +45,11 @@ _ROW_DIGEST = """
 SELECT coalesce(o.digest, j.found_row) FROM job AS j LEFT JOIN offer AS o ON o.job = j.seq
 WHERE j.registration = ? AND j.id = ?
 """
+_WAITING = """
+SELECT name, seq, NOT EXISTS (SELECT 1 FROM replica WHERE task = t.seq AND state <> 'pending')
+FROM task AS t WHERE job = ?
+"""
+_PLACE = "UPDATE task SET position = ? WHERE seq = ?"
 _FOUND = "UPDATE job SET found_row = ?, offered_by = ? WHERE seq = ?"
 _UNPLANNED = """
 SELECT registration, id FROM job
@@ -104,6 +109,26 @@ class LedgerPlans(LedgerPart):
             for refusal in refused:
                 _record_refusal(db, refusal, at)
         return [refusal for refusal in again if refusal is not None]
+
+    def record_inside(self, planned: PlannedJob, at: float) -> None:
+        """Store what is inside groups that are pending, of a job that has none of it.
+
+        It was found in the workload manager, which does not know what is inside a group.
+        """
+        with self._connection.write() as db:
+            job, *_ = _find(db, planned.key)
+            rows: dict[str, int] = {}
+            waiting = set()
+            for name, task, pending in db.execute(_WAITING, (job,)).fetchall():
+                rows[name] = task
+                waiting |= {name} if pending else set()
+            for position, (task, group) in enumerate(planned.plan.every_task()):
+                if task.name in rows:
+                    db.execute(_PLACE, (position, rows[task.name]))
+                elif group and group.name in waiting:
+                    slot = _Slot(job, position, rows[group.name])
+                    rows[task.name] = _record_task(db, slot, task, at)
+                    waiting.add(task.name)
 
     def adopt(self, jobs: Sequence[FoundJob], host: str, at: float) -> None:
         """Store jobs that only the workload manager knew, their tasks as submitting.

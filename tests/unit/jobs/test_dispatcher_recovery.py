@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,22 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from rainbow_agent.core.errors import WorkloadUnavailable
-from rainbow_agent.core.model import FoundJob, JobKey, PlannedTask, TaskChange, TaskKey
+from rainbow_agent.core.model import (
+    FoundJob,
+    JobKey,
+    Offer,
+    Plan,
+    PlannedTask,
+    TaskChange,
+    TaskKey,
+    TaskKind,
+)
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.core.workload_values import Submission
 from rainbow_agent.jobs.planner import FIRST_PORTION
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.storage.ledger_rows_seen import row_digest
 from support.common import jobspec_json, plan_json
 from support.dispatch import DIAMOND, Harness
 from support.ledger import checked_ledger
@@ -152,6 +163,38 @@ def test_a_job_without_its_jobspec_is_not_submitted_again(harness: Harness) -> N
     assert row.state is TaskState.FAILED
     assert row.reason == "its jobspec is lost: the ledger was rebuilt without it"
     assert harness.job(other) is JobState.SUBMITTED
+
+
+def test_a_group_that_was_found_is_submitted_again_once_its_row_has_come(harness: Harness) -> None:
+    """The ledger was put back, rainbow offers the job still, and the instance is replaced then.
+
+    What is inside a group that had ended stays unknown; the other one is planned anew.
+    """
+    text, group = jobspec_json({"over": [], "g": []}), TaskKind.GROUP
+    offer = Offer(77, "found", "blue", text)
+    key, now = JobKey("r1", 77), harness.clock.now()
+    found = [PlannedTask(name, 1, (), {}, kind=group) for name in ("over", "g")]
+    row = row_digest(offer).hex()
+    harness.ledger.adopt(
+        [FoundJob(key, "blue", "found", 1.0, tuple(found), row=row)], "127.0.0.1:1", now
+    )
+    assert harness.ledger.record_offers("r1", [offer], now) == []
+    states = {"over": TaskState.COMPLETED, "g": TaskState.PENDING}
+    harness.ledger.apply(
+        [TaskChange(TaskKey(key, name, 0), state, now, "") for name, state in states.items()]
+    )
+    plain = plan_json(text).tasks
+    inside = {name: plan_json(jobspec_json({f"{name}/a": []})).tasks for name in states}
+    tasks = tuple(replace(task, kind=group, tasks=inside[task.name]) for task in plain)
+    harness.dispatcher.planner._plan_text = lambda _: Plan("", tasks)
+    harness.run()
+    assert harness.states(key) == {
+        "over/0": TaskState.COMPLETED,
+        "g/0": TaskState.SUBMITTED,
+        "g/a/0": TaskState.PENDING,
+    }
+    assert [r.key.task for r in harness.ledger.tasks_of(key)] == ["over", "g", "g/a"]
+    assert [each.task for each in harness.server.became_job] == ["g"]
 
 
 def test_another_version_that_cannot_plan_it_says_so(harness: Harness) -> None:
