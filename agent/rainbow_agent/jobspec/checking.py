@@ -11,7 +11,7 @@ from rainbow_agent.jobspec.document import Document, Group, Resource, Task
 from rainbow_agent.jobspec.options import needs_in, resources_of
 from rainbow_agent.jobspec.parsing import read
 from rainbow_agent.jobspec.plan import planned
-from rainbow_agent.jobspec.reading import Faults
+from rainbow_agent.jobspec.reading import MAX_FAULTS, Faults
 from rainbow_agent.jobspec.resources import shape_of
 
 #: How errors and remarks say where: `tasks[1] (line 5, column 3): ...` or `line 5, column 3: ...`.
@@ -47,7 +47,10 @@ def check(text: str) -> list[Diagnostic]:
         if plan is not None and not faults.found:
             return [_diagnostic(warning, warning=True) for warning in plan.warnings]
     by_place = sorted(faults.found, key=lambda f: (f.line or 0, f.column or 0))
-    return [_diagnostic(text) for text in dict.fromkeys(str(fault) for fault in by_place)]
+    told = [_diagnostic(text) for text in dict.fromkeys(str(fault) for fault in by_place)]
+    if faults.enough or later.enough:
+        told.append(Diagnostic(1, 1, f"{MAX_FAULTS} faults were found, and no more looked for"))
+    return told
 
 
 def _diagnostic(text: str, *, warning: bool = False) -> Diagnostic:

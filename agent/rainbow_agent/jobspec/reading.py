@@ -25,6 +25,8 @@ _BOOLEANS = {
 MAX_COUNT = 2**31 - 1
 #: Its digits; longer ones are not turned into a number at all.
 _DIGITS = len(str(MAX_COUNT))
+#: Faults of one text that are looked for.
+MAX_FAULTS = 500
 #: Characters of a name; Flux and ledgers show them in columns.
 MAX_NAME = 255
 
@@ -120,8 +122,15 @@ class Faults:
     def __init__(self) -> None:
         self.found: list[JobspecError] = []
 
+    @property
+    def enough(self) -> bool:
+        """Whether no more is looked at: each fault takes time, and jobspecs come from strangers."""
+        return len(self.found) >= MAX_FAULTS
+
     def attempt(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """What `read` gives; None when it finds a fault, which is kept."""
+        """What `read` gives; None when it finds a fault, which is kept, or enough is wrong."""
+        if self.enough:
+            return None
         try:
             return read(*args, **kwargs)
         except JobspecError as exc:

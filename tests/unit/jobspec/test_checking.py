@@ -13,6 +13,7 @@ from rainbow_agent.cli import main
 from rainbow_agent.core.errors import JobspecError
 from rainbow_agent.jobspec.checking import Diagnostic, check
 from rainbow_agent.jobspec.plan import plan_text
+from rainbow_agent.jobspec.reading import MAX_FAULTS
 
 GOOD = """\
 version: 1
@@ -154,6 +155,18 @@ groups:
         (20, "groups[2].tasks[1].steps[0]", "this is '2'; write"),
         (21, "groups[3].tasks[0]", "this is 'foo'; write"),
     ]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["resources: no", "resources: small, depends_on: [x]", "wrong: 1"]
+)
+def test_a_text_in_which_nothing_is_right_ends_soon(wrong: str) -> None:
+    """For a name that is not there the nearest is looked for, among all: not 20,000 times."""
+    head, _, _ = GOOD.partition("tasks")
+    tasks = "".join(f"- {{name: t{n}, command: [a], {wrong}}}\n" for n in range(3000))
+    found = check(f"{head}tasks:\n{tasks}")
+    assert MAX_FAULTS <= len(found) <= MAX_FAULTS + 10
+    assert found[-1].message == f"{MAX_FAULTS} faults were found, and no more looked for"
 
 
 def test_all_names_and_resources_that_are_wrong_are_told() -> None:
