@@ -12,8 +12,8 @@ WORKERS ?= 3
 RERUNS ?=
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	$(if $(RERUNS),--reruns $(RERUNS) --rerun-show-tracebacks)
-REAL := flux or rainbow or kubernetes
-ELSEWHERE := browser or minicluster or systemd
+REAL := flux or rainbow
+ELSEWHERE := browser or minicluster or systemd or kubernetes
 # COVERAGE=1: `make test` says which lines of both packages its own process ran. What only the
 # installed program ran, as a process of its own, does not count. The floor is in percent.
 COVERAGE ?=
@@ -23,7 +23,7 @@ MINUTES ?= 10
 PARTS ?= embedded
 
 .PHONY: help demo test test-full test-rest test-real test-chaos test-browser test-minicluster test-systemd \
-	coverage lint check bench bench-quick reliability wheel deb dist lock release-check clean
+	test-kubernetes coverage lint check bench bench-quick reliability wheel deb dist lock release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo "make test-real         the tests over a real Flux and a real rainbow, if on PATH"
 	@echo "make test-browser      the page in Chromium"
 	@echo "make test-minicluster  MiniClusters in namespaces: as root, with both real parts"
+	@echo "make test-kubernetes   on a real Kubernetes, brought up here: as root, with its programs"
 	@echo "make test-systemd      the unit under a real systemd, in a container: as root"
 	@echo "make test-chaos        a storm: SEED=1 MINUTES=10 PARTS=embedded, or PARTS=real"
 	@echo "make coverage          make test, and which lines it runs"
@@ -84,6 +85,9 @@ test-minicluster: $(VENV)/.dev
 
 test-systemd: $(VENV)/.dev
 	$(BIN)/pytest -m systemd tests/systemd
+
+test-kubernetes: $(VENV)/.dev
+	$(BIN)/pytest -m kubernetes tests/kubernetes
 
 test-chaos: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m chaos --seed $(SEED) --minutes $(MINUTES) --parts $(PARTS)
