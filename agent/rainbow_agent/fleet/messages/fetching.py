@@ -1,11 +1,12 @@
 """Result files on their way to the sender: which pieces are missing, and where they go.
 
-A file is written beside its place under a name made of its checksum, so that one that was begun is
-gone on with, and takes its place when all of it is there and is what it should be.
+A file is written beside its place under a name made of its own and its checksum, so that one that
+was begun is gone on with, and takes its place when all of it is there and is what it should be.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -141,7 +142,9 @@ class Target:
 
 
 def _begun(file: ResultFile) -> str:
-    return f".fetch-{file.sha256}"
+    """Two files with the same bytes may be under way at once."""
+    name = hashlib.sha256(file.name.encode()).hexdigest()
+    return f".fetch-{file.sha256[:32]}-{name[:16]}"
 
 
 def within(files: Sequence[ResultFile], limit: int) -> tuple[list[ResultFile], list[ResultFile]]:

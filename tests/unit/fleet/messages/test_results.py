@@ -7,6 +7,7 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,18 @@ def test_a_file_is_in_its_place_when_all_of_it_is_there(target: Target) -> None:
     assert target.missing(empty) == []
     target.finish(empty)
     assert (target.path / "e").read_bytes() == b""
+
+
+def test_two_files_with_the_same_bytes_were_begun(target: Target) -> None:
+    """Each goes on from where it was: neither takes the other's beginning."""
+    one, two = (replace(FILE, name=name) for name in ("out/one", "out/two"))
+    put(target, one, CONTENT, [0])
+    assert target.missing(one) == [4096, 8192]
+    assert target.missing(two) == [0, 4096, 8192]
+    for file in (one, two):
+        put(target, file, CONTENT, target.missing(file))
+        target.finish(file)
+        assert (target.path / file.name).read_bytes() == CONTENT
 
 
 def test_a_file_that_changed_meanwhile_is_not_taken(target: Target) -> None:
