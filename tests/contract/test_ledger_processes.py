@@ -92,7 +92,8 @@ while seen < 1000:
 @contextmanager
 def child(script: str, *args: object) -> Iterator[subprocess.Popen[str]]:
     """A Python process that runs a script; killed at the end, if it is not over."""
-    command = [sys.executable, "-W", "error", "-c", script, *map(str, args)]
+    strict = ("-W", "error", "-W", "ignore:Binding:DeprecationWarning")  # as in pyproject.toml
+    command = [sys.executable, *strict, "-c", script, *map(str, args)]
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=helper_environment()
