@@ -14,7 +14,7 @@ import pytest
 
 from rainbow_agent.core.errors import RequestDenied
 from rainbow_agent.core.model import JobRow
-from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
+from rainbow_agent.core.states import FINAL_JOB_STATES, JobState, TaskState
 from support.common import eventually
 from support.disks import no_writes
 from support.fleet import jobspec, task
@@ -215,7 +215,7 @@ def test_a_job_half_in_flux_is_offered_again(site: Site) -> None:
 
 @pytest.mark.full
 def test_a_job_half_in_flux_that_rainbow_has_no_more(site: Site) -> None:
-    """Stored as far as the workload manager has it; what never came to be is not invented."""
+    """Stored as far as the workload manager has it; it is not said to have completed."""
     half_submitted(site)
     with closing(sqlite3.connect(site.scheduler.db, timeout=30.0)) as db, db:
         db.execute("DELETE FROM jobs")
@@ -225,5 +225,8 @@ def test_a_job_half_in_flux_that_rainbow_has_no_more(site: Site) -> None:
         )
         assert agent.stop() == 0, agent.log()
     (job,) = site.program.rows()
-    assert [t.key.task for t in job.tasks] == ["one"]
+    ends = {"one": TaskState.COMPLETED, "unknown": TaskState.FAILED}
+    assert {t.key.task: t.state for t in job.tasks} == ends
+    assert job.state is JobState.FAILED
+    assert "jobspec is lost" in str(job.reason)
     assert site.written() == ["one"]

@@ -20,6 +20,8 @@ INSTANCE: Final = "instance"
 LINEAGE: Final = "lineage"
 REBUILD: Final = "rebuild"
 STRAYS: Final = "strays"
+#: The name of the task that stands for those of a job that were not seen.
+UNKNOWN: Final = "unknown"
 
 
 @dataclass
@@ -45,8 +47,19 @@ class _Gathered:
             for replica in sorted(replicas):
                 yield {**TaskKey(job, name, replica).to_attribute(), "row": row}
 
+    def _unknown(self) -> str:
+        """A name for what was not seen, which no other task has."""
+        name = UNKNOWN
+        while name in self.origins:
+            name += "-"
+        return name
+
     def as_found(self, key: JobKey) -> FoundJob:
-        """The job, as far as it was seen."""
+        """The job, as far as it was seen; one task more stands for all that was not.
+
+        It is not found, cannot be submitted without a jobspec, and fails: the job of which a part
+        never came to be, or is gone, must not be said to have completed.
+        """
         ordered = sorted(self.origins.items(), key=lambda item: item[1].position)
         tasks = tuple(
             PlannedTask(
@@ -59,6 +72,8 @@ class _Gathered:
             for name, origin in ordered
         )
         origin = ordered[0][1]
+        if not self.whole():
+            tasks += (PlannedTask(self._unknown(), 1, (), {}),)
         return FoundJob(
             key, origin.cluster, origin.name, self.first, tasks, origin.once, origin.row
         )
