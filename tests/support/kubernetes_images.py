@@ -141,32 +141,25 @@ def _make_rainbow(podman: Podman) -> None:
 
 
 def _make_agent(podman: Podman) -> None:
-    """Built again when what is in it changes."""
+    """Built again when what is in it changes, and then all of it."""
     repository = _spack_repository()
     built = f"localhost/agent:{_digest(podman.image_id(_BASE), repository.name, *_sources())}"
     if not podman.image_id(built):
-        try:
-            _build_agent(podman, built, repository, layers=True)
-        except AssertionError:
-            # Podman 4.3 does not find a stage (`--mount=from=`) all of which it has built before.
-            _build_agent(podman, built, repository, layers=False)
+        podman.build(
+            built,
+            ROOT,
+            # Podman's cache knows a step by its command: it takes no notice of another wheel.
+            layers=False,
+            file="docker/spack/Dockerfile",
+            arguments={
+                "BASE": _BASE,
+                "BASE_DIGEST": "",
+                "SPACK_REPOSITORY": f"file:///{repository.name}",
+                "SPACK_VERSION": _SPACK_VERSION,
+            },
+            mounts={repository: f"/{repository.name}"},
+        )
     podman.run("tag", built, AGENT_IMAGE)
-
-
-def _build_agent(podman: Podman, tag: str, spack: Path, *, layers: bool) -> None:
-    podman.build(
-        tag,
-        ROOT,
-        layers=layers,
-        file="docker/spack/Dockerfile",
-        arguments={
-            "BASE": _BASE,
-            "BASE_DIGEST": "",
-            "SPACK_REPOSITORY": f"file:///{spack.name}",
-            "SPACK_VERSION": _SPACK_VERSION,
-        },
-        mounts={spack: f"/{spack.name}"},
-    )
 
 
 def _sources() -> list[str]:
