@@ -21,7 +21,7 @@ LINEAGE: Final = "lineage"
 REBUILD: Final = "rebuild"
 STRAYS: Final = "strays"
 #: The name of the task that stands for those of a job that were not seen.
-UNKNOWN: Final = "unknown"
+REST_TASK: Final = "unknown"
 
 
 @dataclass
@@ -49,7 +49,7 @@ class _Gathered:
 
     def _unknown(self) -> str:
         """A name for what was not seen, which no other task has."""
-        name = UNKNOWN
+        name = REST_TASK
         while name in self.origins:
             name += "-"
         return name
