@@ -14,7 +14,6 @@ from rainbow_agent.cli.common import (
     say,
     settings_options,
 )
-from rainbow_agent.cli.sent import show_handle
 from rainbow_agent.cli.state_folder import expect_folder
 from rainbow_agent.cli.terminal import paint, text_columns
 from rainbow_agent.cli.watching import every_option
@@ -63,6 +62,8 @@ def command(
     if handle is not None:
         if watch or check:
             raise UsageError("--watch and --check are about the agent: `rainbow-agent wait HANDLE`")
+        from rainbow_agent.cli.sent import show_handle  # noqa: PLC0415 - only for this
+
         show_handle(handle, settings, output)
         return
     if watch and check:
