@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
 
 
 def same() -> Make:
-    """What the agent sends for the bench's job, with a key of nobody's ledger."""
+    """What the agent sends for the bench's job, with a key that is in no ledger."""
     (task,) = plan_text(JOBSPEC).tasks
     jobspec = complete(task, _KEY, job_environment(os.environ))
     text = json.dumps(jobspec)

@@ -1,4 +1,4 @@
-"""What the HTTP side costs while nobody looks, and how quickly it answers when somebody does."""
+"""What the HTTP side costs without a client, and how quickly it answers one."""
 
 from __future__ import annotations
 
@@ -42,12 +42,10 @@ def measure(site: Site) -> Iterator[Figure]:
             busy[looked].append(share)
     shared = others.share()
     more = statistics.median(memory[True]) - statistics.median(memory[False])
-    yield Figure("http, nobody looks: memory", more, "MiB", 8.0, others=shared, load=load)
+    yield Figure("http, no client: memory", more, "MiB", 8.0, others=shared, load=load)
     cost = statistics.median(busy[True]) - statistics.median(busy[False])
     note = f"{statistics.median(busy[False]):.2f} % without"
-    yield Figure(
-        "http, nobody looks: of a core", cost, "%", 0.1, others=shared, load=load, note=note
-    )
+    yield Figure("http, no client: of a core", cost, "%", 0.1, others=shared, load=load, note=note)
     with on.agent(folder) as again:
         again.wait_for("journal_caught_up")
         yield from _answers(again, site.pick(_ASKED, 3))

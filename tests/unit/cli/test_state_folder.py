@@ -29,6 +29,7 @@ def verb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Verb:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setattr("rainbow_agent.runtime.service._BOOTED", tmp_path / "no systemd")
 
     def run(*words: str, folder: Path | None = None) -> Result:
         given = ["--state-dir", str(folder)] if folder else []

@@ -1,5 +1,5 @@
--- The ledger, version 50: rows of rainbow are told apart by all that they say, and the details of
--- old jobs can be removed.
+-- The ledger, version 50: rows of rainbow are distinguished by all that they say, and details of old
+-- jobs can be removed.
 
 -- Of all that rainbow's row says (ledger_rows_seen.py); NULL: from before.
 ALTER TABLE offer ADD COLUMN digest BLOB;

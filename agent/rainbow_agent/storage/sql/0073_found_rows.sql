@@ -1,4 +1,4 @@
--- The ledger, version 73: jobs that were found in the workload manager are told apart by their rows.
+-- The ledger, version 73: jobs found in the workload manager are distinguished by their rows.
 
 -- Of a job without a row in offer: the digest of its row, as its tasks in the workload manager have
 -- it; NULL: they are from before, or the job has a row there.
