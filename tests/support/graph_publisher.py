@@ -66,6 +66,7 @@ class Harness:
         self.ledger, self.clock = ledger, FakeClock()
         self.rainbow, self.store = GraphScheduler(), Store()
         self.description: ClusterDescription | None = None
+        self.arriving = False
         self.restart()
         self.is_now(views(2))
 
@@ -78,6 +79,7 @@ class Harness:
             clock=self.clock,
             description=lambda: self.description,
             conditions=self.conditions,
+            arriving=lambda: self.arriving,
         )
         self.registrar = Registrar(
             cluster="blue",

@@ -93,6 +93,7 @@ class FleetBuilder:
             clock=self.clock,
             description=lambda: self.nodes.description,
             conditions=self.telemetry.conditions,
+            arriving=self.nodes.arriving,
         )
         registrar = self._registrar(scheduler, store, publisher, ownership)
         session_errors = SessionErrors(self.wake)

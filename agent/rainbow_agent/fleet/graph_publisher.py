@@ -34,10 +34,6 @@ log = logging.getLogger(__name__)
 #: Seconds between two renewals of the cluster graph at least: nodes that come and go must not
 #: have the fleet's scheduler load graphs all the time.
 RENEW_INTERVAL_S: Final = 30.0
-#: Seconds after a start for which nodes that were there before may be absent, and rainbow keeps the
-#: graph that has them: a lead that was replaced is there before the others have found it. The
-#: Flux operator's script has a worker try again 15 s after it lost the lead.
-RETURN_WAIT_S: Final = 20.0
 #: Seconds until a subsystem that the server refused is offered again: at first, and at most. It may
 #: have been something between us that refused, or another server takes its place.
 RETRY_PAUSES_S: Final = (2.0, 600.0)
@@ -96,6 +92,7 @@ class GraphPublisher:
         clock: Clock,
         description: Callable[[], ClusterDescription | None],
         conditions: Conditions | None = None,
+        arriving: Callable[[], bool] = lambda: False,
     ) -> None:
         """Join it to its surroundings.
 
@@ -105,6 +102,8 @@ class GraphPublisher:
             clock: spaces renewals.
             description: the cluster as it is now; None while it is not known yet.
             conditions: where a subsystem that rainbow refuses is said.
+            arriving: whether nodes are awaited after a start. Rainbow keeps the graph that it has
+                until then: a lead that was replaced is there before the others have found it.
         """
         self._conditions = conditions or Conditions(clock)
         self._scheduler = scheduler
@@ -114,7 +113,7 @@ class GraphPublisher:
         self._sent: PublishedGraph | None = None
         self._shown = SentGraphs.from_note(ledger.note(_NOTE))
         self._before_loss: tuple[PublishedGraph, SentGraphs] | None = None
-        self._begun = clock.monotonic()
+        self._arriving = arriving
         self._complete_for: tuple[ClusterDescription, str] | None = (
             None  # what needs no sending any more
         )
@@ -163,7 +162,7 @@ class GraphPublisher:
             return
         sent = self._known(session.registration)
         if not self._fits(sent, description):
-            if sent.graph is not None and self._nodes_may_return(description):
+            if sent.graph is not None and self._arriving():
                 return
             since = self._clock.monotonic() - self._renewed
             if since < RENEW_INTERVAL_S:
@@ -192,11 +191,6 @@ class GraphPublisher:
         if sent.graph != description.graph.digest:
             unsent.append(DOMINANT)
         return self._shown.view(description, unsent)
-
-    def _nodes_may_return(self, description: ClusterDescription) -> bool:
-        """Whether nodes that a daemon before this one described are still to be waited for."""
-        missing = any(node.past is not None for node in description.survey.nodes)
-        return missing and self._clock.monotonic() - self._begun < RETURN_WAIT_S
 
     def _fits(self, sent: PublishedGraph, description: ClusterDescription) -> bool:
         """Whether the server's graph can stay, with at most single subsystems replaced on it."""

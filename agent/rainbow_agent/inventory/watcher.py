@@ -17,6 +17,7 @@ from rainbow_agent.core.errors import Fatal, NotDescribed, WorkloadUnavailable
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.site import Site, Subsystems
+from rainbow_agent.inventory.arrival import ARRIVAL_PAUSE_S, Arrival
 from rainbow_agent.inventory.description import ClusterDescription, describe_cluster, site_of
 from rainbow_agent.inventory.obstacle_watch import ObstacleWatch
 from rainbow_agent.inventory.survey import Discovery, NodeCondition, Survey, Surveyed
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between looks at the nodes.
 NODES_INTERVAL_S = 5.0
-#: Seconds between them while there is nothing to register yet.
+#: Seconds between them while there is nothing to register yet, or nodes start.
 _FIRST_NODES_INTERVAL_S = 0.5
 #: Seconds between them at least, whatever is due.
 _MIN_PAUSE_S = 0.05
@@ -102,6 +103,7 @@ class NodeWatcher:
         self._workload: Workload | None = None
         self._obstacles = ObstacleWatch(self._telemetry.conditions, clock)
         self._nodes: tuple[NodeView, ...] = ()
+        self._arrival = Arrival(clock)
         self._ready = threading.Condition()
         self._problem: Exception | None = None
         #: Is called when there is a new description.
@@ -110,7 +112,7 @@ class NodeWatcher:
         self.description: ClusterDescription | None = None
 
     def graph_text(self, stop: StopSignal | None = None) -> str:
-        """The cluster graph to register with; waits for the first survey.
+        """The cluster graph to register with; waits for the first survey, and for nodes that start.
 
         Args:
             stop: the signal of the loop that waits; None for the daemon's.
@@ -118,7 +120,14 @@ class NodeWatcher:
         Raises:
             WorkloadUnavailable: there is nothing to register yet, or a stop was asked for.
         """
+        self._awaited(stop)
+        if self.arriving():
+            self._wait_for_arrival(stop or self._end)
         return self._awaited(stop).graph.text
+
+    def arriving(self) -> bool:
+        """Whether nodes that the workload manager knows are awaited (arrival.py). Any thread."""
+        return not self._arrival.over
 
     def site(self, stop: StopSignal | None = None) -> Site:
         """The nodes that jobs are placed on; waits for the first survey.
@@ -148,6 +157,21 @@ class NodeWatcher:
                 return self.description
         raise self._problem or NotDescribed("stopped before the nodes were described")
 
+    def _wait_for_arrival(self, stop: StopSignal) -> None:
+        missing = self._arrival.missing
+        log.info(
+            "Waiting for %s that the workload manager knows (%s%s): until %g s after the last one"
+            " that came. Then rainbow gets the cluster's graph",
+            counted(len(missing), "more node"),
+            ", ".join(missing[:_MAX_NODES_NAMED]),
+            ", ..." if len(missing) > _MAX_NODES_NAMED else "",
+            ARRIVAL_PAUSE_S,
+            extra={"action": "nodes_awaited", "nodes": missing[:_MAX_NODES_NAMED]},
+        )
+        with self._ready:
+            while self.arriving() and self._problem is None and not stop.is_set():
+                self._ready.wait(0.1)
+
     def memory_per_node(self) -> int | None:
         """Bytes of the node with the least; None while no node's is known."""
         return self.description.memory_per_node if self.description else None
@@ -159,6 +183,7 @@ class NodeWatcher:
             Fatal: the workload manager can never be reached.
         """
         self._software.start(self._software_is_new)
+        self._arrival.begin()
         try:
             while not self._stop.is_set():
                 self.tick()
@@ -201,8 +226,11 @@ class NodeWatcher:
             raise
         self._notice(pool)
         due = self._discovery.next_due() <= self._clock.monotonic()
-        if self.description is None or self._settle.due() or due:
+        changed = self._settle.due() or (self._settle.changed and self._arrival.complete(pool))
+        if self.description is None or changed or due:
             self._survey(pool)
+        if self.description is not None:
+            self._arrival.look(self.description.survey.nodes)
 
     def facts(self) -> dict[str, Any]:
         """The key `nodes` of runtime.json; None before the first survey."""
@@ -215,7 +243,8 @@ class NodeWatcher:
 
     def _pause(self) -> float:
         now = self._clock.monotonic()
-        look = NODES_INTERVAL_S if self.description else _FIRST_NODES_INTERVAL_S
+        quiet = self.description is not None and self._arrival.over
+        look = NODES_INTERVAL_S if quiet else _FIRST_NODES_INTERVAL_S
         return max(_MIN_PAUSE_S, min(look, self._settle.left(), self._discovery.next_due() - now))
 
     def _look(self) -> PoolView:

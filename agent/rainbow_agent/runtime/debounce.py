@@ -28,6 +28,11 @@ class Debounce:
         if self._first is None:
             self._first = self._last
 
+    @property
+    def changed(self) -> bool:
+        """Whether something changed that was not acted on yet."""
+        return self._first is not None
+
     def left(self) -> float:
         """Seconds until it is due; infinity when nothing changed, 0 or less when it is."""
         if self._first is None:

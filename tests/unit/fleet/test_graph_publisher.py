@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rainbow_agent.core.errors import Rejected
-from rainbow_agent.core.node_resources import NodeView, PoolView
-from rainbow_agent.fleet.graph_publisher import RENEW_INTERVAL_S, RETRY_PAUSES_S, RETURN_WAIT_S
-from rainbow_agent.inventory.description import describe_cluster
-from rainbow_agent.inventory.survey import Discovery
-from rainbow_agent.runtime.stop import Stop
+from rainbow_agent.fleet.graph_publisher import RENEW_INTERVAL_S, RETRY_PAUSES_S
 from support.graph_publisher import OWN_TOKEN, Harness
 from support.ledger import checked_ledger
-from support.nodes import FakeExtractor, changed, views
+from support.nodes import changed, views
 
 
 @pytest.fixture
@@ -171,31 +167,19 @@ def test_facts_of_what_an_older_version_sent(harness: Harness) -> None:
 
 def test_nodes_that_come_back_after_a_start_are_waited_for(harness: Harness) -> None:
     """A lead that was replaced is there first: rainbow keeps the graph with all nodes."""
-    files: dict[int, str] = {}
-    discovery = Discovery(
-        extractor=FakeExtractor(),
-        keep=files.__setitem__,
-        clock=harness.clock,
-        recall=files.get,
-    )
-
-    def is_now(nodes: Sequence[NodeView]) -> None:
-        survey = discovery.survey(PoolView(tuple(nodes)), Stop())
-        harness.description = describe_cluster("blue", survey)
-
-    is_now(views(3))
+    harness.is_now(views(3))
     harness.sync()
     harness.sent()
     harness.restart()
-    is_now(changed(changed(views(3), 1, up=False), 2, up=False))
+    harness.arriving = True
+    harness.is_now(changed(changed(views(3), 1, up=False), 2, up=False))
     harness.sync()
     assert harness.sent() == {}
-    is_now(views(3))
+    harness.is_now(views(3))
     harness.sync()
     assert harness.sent() == {}, "all are back: nothing was sent, and nothing has to be"
-    harness.restart()
-    is_now(changed(views(3), 2, up=False))
-    harness.clock.advance(RETURN_WAIT_S)
+    harness.is_now(changed(views(3), 2, up=False))
+    harness.arriving = False
     harness.sync()
     assert harness.sent(), "one does not come back: rainbow hears it"
     assert harness.is_true()

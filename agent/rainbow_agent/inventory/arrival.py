@@ -1,0 +1,56 @@
+"""Nodes that are there one after the other when an instance starts, and how long they are awaited.
+
+The workload manager knows all nodes from its configuration: the Flux operator writes one that has
+every pod of the MiniCluster, also those that do not run yet. A lead broker is there before the
+others. What rainbow is told of a cluster then would be replaced seconds later, and a cluster graph
+is costly to replace (docs/decisions/0005).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rainbow_agent.core.node_resources import PoolView
+from rainbow_agent.core.ports import Clock
+from rainbow_agent.inventory.survey import Surveyed
+
+#: Seconds after the last node that came for which others are awaited. The Flux operator's script
+#: has a worker try again 15 s after it did not find the lead, or lost it.
+ARRIVAL_PAUSE_S: Final = 20.0
+#: Seconds after which no node is awaited any more, however many come one after the other.
+MAX_ARRIVAL_S: Final = 60.0
+
+
+class Arrival:
+    """Used by the node watcher's thread; others read `over` and `missing`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._begun = self._last = 0.0
+        self._come: set[int] = set()  # ranks
+        #: Names of the nodes that are not there.
+        self.missing: tuple[str, ...] = ()
+        #: Whether no node is awaited: before begin(), and when all are there or time is over.
+        self.over = True
+
+    def begin(self) -> None:
+        """From now on nodes are awaited."""
+        self._begun = self._last = self._clock.monotonic()
+        self.over = False
+
+    def complete(self, pool: PoolView) -> bool:
+        """Whether the nodes that are awaited are up: nothing more will change soon."""
+        return not self.over and all(view.online for view in pool.nodes)
+
+    def look(self, nodes: Sequence[Surveyed]) -> None:
+        """See which nodes have come by now: those that are up and have described themselves."""
+        if self.over:
+            return
+        now, come = self._clock.monotonic(), {each.view.rank for each in nodes if each.counts}
+        if come - self._come:
+            self._last = now
+        self._come |= come
+        self.missing = tuple(each.view.name for each in nodes if not each.counts)
+        limit = min(self._last + ARRIVAL_PAUSE_S, self._begun + MAX_ARRIVAL_S)
+        self.over = not self.missing or now >= limit

@@ -1,0 +1,145 @@
+"""Nodes that come one after the other when an instance starts are awaited, and never for ever."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.inventory.arrival import ARRIVAL_PAUSE_S, MAX_ARRIVAL_S, Arrival
+from rainbow_agent.inventory.survey import NodeAnswer
+from support.common import Background, FakeClock, eventually
+from support.node_watcher import Harness
+from support.nodes import FakeExtractor, changed, survey_of, views
+
+
+class Starting:
+    """An arrival that has begun, and its clock."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.arrival = Arrival(self.clock)
+        self.arrival.begin()
+
+    def are_up(self, count: int, of: int, ranks: FakeExtractor | None = None) -> bool:
+        """The first so many nodes are up; whether the others are still awaited."""
+        self.arrival.look(survey_of(some(count, of), extractor=ranks).nodes)
+        return not self.arrival.over
+
+
+def some(count: int, of: int) -> list[NodeView]:
+    """So many nodes, of which the first are up."""
+    nodes = views(of)
+    for rank in range(count, of):
+        nodes = changed(nodes, rank, up=False)
+    return nodes
+
+
+@pytest.fixture
+def starting() -> Starting:
+    return Starting()
+
+
+def test_all_are_there_at_once(starting: Starting) -> None:
+    """Nothing is waited for, also where one is drained."""
+    assert not starting.are_up(3, of=3)
+    other = Starting()
+    drained = changed(views(3), 1, up=False, drained=True)
+    assert other.arrival.complete(PoolView(tuple(drained)))
+    other.arrival.look(survey_of(drained).nodes)
+    assert other.arrival.over
+
+
+def test_they_come_one_after_the_other(starting: Starting) -> None:
+    """Each that comes has the others waited for again; the last ends it."""
+    for count in (1, 2, 3):
+        assert starting.are_up(count, of=4)
+        assert len(starting.arrival.missing) == 4 - count
+        starting.clock.advance(ARRIVAL_PAUSE_S - 1)
+    assert not starting.are_up(4, of=4)
+    assert starting.are_up(1, of=4) is False, "what goes later is not awaited"
+
+
+def test_the_others_do_not_come(starting: Starting) -> None:
+    """They are down, or have no place on this Kubernetes."""
+    assert starting.are_up(1, of=4)
+    starting.clock.advance(ARRIVAL_PAUSE_S)
+    assert not starting.are_up(1, of=4)
+
+
+def test_one_that_comes_and_goes_does_not_prolong_it(starting: Starting) -> None:
+    """Only a node that was not there before is news."""
+    for count in (2, 1, 2, 1):
+        assert starting.are_up(count, of=3)
+        starting.clock.advance(ARRIVAL_PAUSE_S / 4)
+    assert not starting.are_up(2, of=3)
+
+
+def test_a_large_cluster_comes_slowly(starting: Starting) -> None:
+    """What is there after a minute is registered."""
+    count = 1
+    while starting.are_up(count, of=1000):
+        assert starting.clock.monotonic() < MAX_ARRIVAL_S + FakeClock().monotonic()
+        starting.clock.advance(1)
+        count += 1
+
+
+def test_one_that_is_up_and_says_nothing_yet_has_not_come(starting: Starting) -> None:
+    """It would change the graph a little later."""
+    ranks = FakeExtractor()
+    ranks.answers[1] = NodeAnswer(1, problem="no answer", silent=True)
+    assert starting.are_up(2, of=2, ranks=ranks)
+    assert starting.arrival.missing == ("blue-1",)
+    assert not starting.are_up(2, of=2)
+
+
+def test_before_it_begins_nothing_is_awaited() -> None:
+    """For a command that looks once."""
+    arrival = Arrival(FakeClock())
+    arrival.look(survey_of(some(1, of=2)).nodes)
+    assert arrival.over
+    assert not arrival.complete(PoolView(tuple(views(2))))
+
+
+def test_a_first_registration_has_the_nodes_that_start() -> None:
+    """The lead is there before the others, and rainbow gets one graph, as soon as all are there."""
+    harness = Harness()
+    harness.pool.nodes = changed(changed(views(3), 1, up=False), 2, up=False)
+    thread = threading.Thread(target=harness.watcher.run, daemon=True)
+    thread.start()
+    eventually(lambda: harness.watcher.description, "the lead is described")
+    graphs: list[str] = []
+    asker = Background(lambda: graphs.append(harness.watcher.graph_text()))
+    asker.start()
+    harness.clock.advance(ARRIVAL_PAUSE_S / 2)
+    harness.pool.nodes = changed(views(3), 2, up=False)
+    eventually(lambda: harness.watcher._settle.changed, "one more was seen")
+    harness.clock.advance(3)
+    eventually(lambda: harness.nodes() == 2, "one more is described")
+    assert harness.watcher.arriving()
+    assert graphs == []
+    harness.pool.nodes = views(3)
+    asker.end()
+    assert graphs == [harness.watcher.graph_text()]
+    assert harness.nodes() == 3
+    assert not harness.watcher.arriving()
+    harness.stop.set("the test stops it")
+    thread.join(120)
+
+
+def test_a_node_that_does_not_come_is_not_waited_for_longer_than_others() -> None:
+    """Rainbow gets those that are there."""
+    harness = Harness()
+    harness.pool.nodes = changed(views(3), 2, up=False)
+    thread = threading.Thread(target=harness.watcher.run, daemon=True)
+    thread.start()
+    eventually(lambda: harness.watcher.description, "two are described")
+    asker = Background(harness.watcher.graph_text)
+    asker.start()
+    assert harness.watcher.arriving()
+    harness.clock.advance(ARRIVAL_PAUSE_S)
+    asker.end()
+    assert harness.nodes() == 2
+    harness.stop.set("the test stops it")
+    thread.join(120)
