@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def test_lines_that_are_none_are_passed_over() -> None:
     inside = FluxInside(Wire(), lambda _: True)  # type: ignore[arg-type]
     assert not inside.keeps(WorkloadEvent(EventKind.SUBMIT, 5, 1.0, key=GROUP, group=True))
     assert not inside.keeps(WorkloadEvent(EventKind.START, 5, 1.0))
+    inside.watch()
     events = list(inside.read(Reply(1, text)))
     assert [event.news for event in events] == [{"timestamp": 1.0}]
 
@@ -111,12 +113,111 @@ def test_what_was_not_reported_of_a_group_that_is_over(
     assert left_behind(change, TaskKey(GROUP.job, "g/t", 0), was).state is end
 
 
-class Wire:
-    """A connection that takes a request."""
+SAID = [{"timestamp": float(n)} for n in range(3)]
+CLEAN = WorkloadEvent(EventKind.CLEAN, 5, 9.0)
 
-    def request(self, *_: Any, **__: Any) -> int:
-        """Its number."""
-        return 1
+
+def test_a_watch_that_says_nothing_holds_up_no_end() -> None:
+    """Flux never answers one that was begun as the job ended: then the log is read as a whole."""
+    wire, inside = followed()
+    assert inside.keeps(CLEAN)
+    assert wire.topics == ["job-info.eventlog-watch", "job-info.lookup"]
+    assert told(inside, whole(2)) == [*SAID, None]
+    assert told(inside, watched(1, SAID)) == []  # and should it ever say it
+    assert told(inside, ended(1, errno.ENODATA)) == []
+
+
+def test_what_was_heard_is_not_said_again() -> None:
+    """Lines that the watch gives after the log was asked for are left out of it."""
+    _, inside = followed()
+    assert inside.keeps(CLEAN)
+    assert told(inside, watched(1, SAID[:2])) == SAID[:2]
+    assert told(inside, whole(2)) == [SAID[2], None]
+
+
+def test_a_watch_that_ends_in_order_is_enough() -> None:
+    """The log is not read twice."""
+    wire, inside = followed()
+    assert told(inside, watched(1, SAID)) == SAID
+    assert inside.keeps(CLEAN)
+    assert told(inside, ended(1, errno.ENODATA)) == [None]
+    assert wire.topics == ["job-info.eventlog-watch"]
+
+
+@pytest.mark.parametrize("error", [errno.ENOENT, errno.EIO, errno.ENODATA])
+@pytest.mark.parametrize("heard", [0, 2])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_watch_that_ends_too_soon(error: int, heard: int, *, before: bool) -> None:
+    """It may end before the job is over, or after it, with a part of what there is."""
+    _, inside = followed()
+    assert told(inside, watched(1, SAID[:heard])) == SAID[:heard]
+    if before:
+        assert told(inside, ended(1, error)) == []
+        assert inside.keeps(CLEAN)
+    else:
+        assert inside.keeps(CLEAN)
+        if error == errno.ENODATA and heard:
+            return  # the end of the log
+        assert told(inside, ended(1, error)) == []
+    assert told(inside, whole(2)) == [*SAID[heard:], None]
+
+
+def test_a_group_that_is_over_is_not_watched() -> None:
+    """One answer has all of a job's past."""
+    wire = Wire()
+    inside = FluxInside(wire, lambda _: True)  # type: ignore[arg-type]
+    assert not inside.keeps(WorkloadEvent(EventKind.SUBMIT, 5, 1.0, key=GROUP, group=True))
+    assert not inside.keeps(WorkloadEvent(EventKind.START, 5, 1.0))
+    assert inside.keeps(CLEAN)
+    inside.watch()
+    assert wire.topics == ["job-info.lookup"]
+    assert told(inside, ended(1, errno.ENOENT)) == [None]
+
+
+def followed() -> tuple[Wire, FluxInside]:
+    """The group of job 5 is watched, by request 1."""
+    wire = Wire()
+    inside = FluxInside(wire, lambda _: True)  # type: ignore[arg-type]
+    inside.keeps(WorkloadEvent(EventKind.SUBMIT, 5, 1.0, key=GROUP, group=True))
+    inside.keeps(WorkloadEvent(EventKind.START, 5, 1.0))
+    inside.watch()
+    return wire, inside
+
+
+def told(inside: FluxInside, response: Reply) -> list[Any]:
+    """What becomes of a response: lines of the log, None for the job's end."""
+    return [event.news for event in inside.read(response)]
+
+
+def watched(request: int, lines: list[Any]) -> Reply:
+    """A piece of the log."""
+    return Reply(request, json.dumps({"event": _text(lines)}))
+
+
+def whole(request: int) -> Reply:
+    """All of it."""
+    return Reply(request, json.dumps({"id": 5, "guest.rainbow.eventlog": _text(SAID)}))
+
+
+def ended(request: int, error: int) -> Reply:
+    """The end of a watch, or why there is no log."""
+    return Reply(request, "", error)
+
+
+def _text(lines: list[Any]) -> str:
+    return "".join(f"{json.dumps(line)}\n" for line in lines)
+
+
+class Wire:
+    """A connection that takes requests; their topics."""
+
+    def __init__(self) -> None:
+        self.topics: list[str] = []
+
+    def request(self, topic: str, *_: Any, **__: Any) -> int:
+        """Its number, from 1."""
+        self.topics.append(topic)
+        return len(self.topics)
 
 
 def _planned(ledger: SqliteLedger) -> None:

@@ -158,6 +158,8 @@ class FluxJournal:
         for event in self._reader.read(json.loads(response.text), time.time()):
             if self._inside is None or not self._inside.keeps(event):
                 yield event
+        if self._inside is not None:
+            self._inside.watch()
 
     def close(self) -> None:
         """End the stream."""
