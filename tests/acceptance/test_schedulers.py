@@ -19,6 +19,9 @@ from support.site import Site, missing_parts, running_site
 #: Seconds for what takes Flux and a round, on a machine that is busy.
 LIMIT_S = 120.0
 
+#: Fluxion's queue policies that reserve nodes for jobs that wait.
+RESERVING = ("easy", "conservative")
+
 pytestmark = pytest.mark.flux
 
 
@@ -76,12 +79,13 @@ def test_schedulers_change_under_waiting_jobs(swapped: tuple[Site, Flux]) -> Non
     assert sorted(site.written()) == sorted(sent)
 
 
-def test_when_a_job_is_expected_to_start(tmp_path: Path) -> None:
-    """Fluxion reserves, by its policy `easy`; explain says when, and rainbow can ask for it."""
+@pytest.mark.parametrize("policy", RESERVING)
+def test_when_a_job_is_expected_to_start(tmp_path: Path, policy: str) -> None:
+    """Fluxion reserves by these policies; explain says when, and rainbow can ask for it."""
     need_parts(fluxion=True)
-    policy = ["--conf=sched-fluxion-qmanager.queue-policy=easy"]
+    options = [f"--conf=sched-fluxion-qmanager.queue-policy={policy}"]
     with (
-        private_flux(scheduler="fluxion", options=policy) as flux,
+        private_flux(scheduler="fluxion", options=options) as flux,
         running_site(tmp_path, flux=flux, poll_max=2) as site,
     ):
         assert site.program.run("register").code == 0
@@ -105,3 +109,59 @@ def test_when_a_job_is_expected_to_start(tmp_path: Path) -> None:
                 lambda: site.fleet.state_holds("expected_wait_s > 10"), "reported", seconds=LIMIT_S
             )
             assert agent.stop() == 0
+
+
+@pytest.mark.parametrize("policy", RESERVING)
+def test_a_queue_that_reserves(tmp_path: Path, policy: str) -> None:
+    """A short job passes those that wait for all nodes; a drained node takes away no place."""
+    need_parts(fluxion=True)
+    options = [f"--conf=sched-fluxion-qmanager.queue-policy={policy}"]
+    with (
+        private_flux(size=2, scheduler="fluxion", options=options) as flux,
+        running_site(tmp_path, flux=flux, poll_max=2) as site,
+    ):
+        assert site.program.run("register").code == 0
+
+        def send(name: str, nodes: int, command: list[str], duration: str) -> None:
+            each = jobspec(task(command, "main", duration=duration), name=name)
+            core = {"type": "core", "count": 1}
+            each["resources"]["one"] = {
+                "type": "node",
+                "count": nodes,
+                "exclusive": True,
+                "with": [core],
+            }
+            site.fleet.send(each)
+
+        def state(name: str) -> JobState | None:
+            return {row.name: row.state for row in site.program.rows()}.get(name)
+
+        with site.program.background("start") as agent:
+            is_up(agent, site)
+            holds = ["sh", "-c", f"while ! test -e {tmp_path}/over; do sleep 0.1; done"]
+            send("first", 1, holds, "30m")
+            eventually(lambda: state("first") is JobState.RUNNING, "runs", seconds=LIMIT_S)
+            for name in ("second", "third"):
+                send(name, 2, site.writes(name), "30m")
+            waiting = ("second", "third")
+            eventually(
+                lambda: all(state(name) is JobState.SUBMITTED for name in waiting),
+                "they wait",
+                seconds=LIMIT_S,
+            )
+            send("short", 1, site.writes("short"), "1m")
+            eventually(lambda: state("short") is JobState.COMPLETED, "passes", seconds=LIMIT_S)
+            flux.run("flux", "resource", "drain", "1", "maintenance")
+            send("fourth", 1, ["true"], "1m")
+            eventually(lambda: state("fourth") is not None, "is here", seconds=LIMIT_S)
+            (tmp_path / "over").touch()
+            eventually(lambda: state("first") is JobState.COMPLETED, "over", seconds=LIMIT_S)
+            flux.run("flux", "resource", "undrain", "1")
+            names = ("first", "second", "third", "short", "fourth")
+            eventually(
+                lambda: all(state(name) is JobState.COMPLETED for name in names),
+                "all completed",
+                seconds=LIMIT_S,
+            )
+            assert agent.stop() == 0
+    assert sorted(site.written()) == sorted(["short", *["second", "third"] * 2])
