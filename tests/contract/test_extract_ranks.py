@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.inventory.build import child_environment
+from rainbow_agent.inventory.early_words import child_environment
 from rainbow_agent.inventory.extractors import FluxExtractor, LocalExtractor
 from rainbow_agent.inventory.survey import Discovery, Extractor, NodeCondition
 from rainbow_agent.runtime.stop import Stop

@@ -20,6 +20,7 @@ from rainbow_agent.fleet.build import FleetBuilder, credential_store
 from rainbow_agent.fleet.fleet import Fleet
 from rainbow_agent.fleet.renamed import say_renamed
 from rainbow_agent.inventory.build import build_watcher
+from rainbow_agent.inventory.early_words import EarlyWords
 from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.jobs.build import JobsBuilder
 from rainbow_agent.jobs.jobs import Jobs
@@ -52,6 +53,7 @@ class DaemonBuilder:
         service: the service manager.
         status: writes runtime.json.
         telemetry: shared by all daemons of this process.
+        early: what the nodes were asked before this was loaded.
         until_idle: whether the daemon ends when nothing is left to do.
     """
 
@@ -61,6 +63,7 @@ class DaemonBuilder:
     service: Notifier
     status: StatusWriter
     telemetry: Telemetry
+    early: EarlyWords
     until_idle: bool
 
     def build(self, stop: Stop, broken: LedgerError | None) -> Daemon:
@@ -151,6 +154,7 @@ class _Assembly:
             self._open_workload,
             self._stop,
             self._telemetry,
+            early=self._builder.early,
             on_description=self._wake.set,
         )
 

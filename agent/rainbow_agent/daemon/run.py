@@ -1,4 +1,8 @@
-"""`rainbow-agent start`: the process around the daemon: log, lock, signals, watchdog."""
+"""`rainbow-agent start`: the process around the daemon: log, lock, signals, watchdog.
+
+What the daemon is made of (gRPC, sqlite, YAML) is imported late: the nodes describe themselves
+meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,19 @@ import logging
 import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rainbow_agent import __version__
 from rainbow_agent.core.errors import Fatal, RainbowAgentError
 from rainbow_agent.daemon import systemd
-from rainbow_agent.daemon.build import DaemonBuilder
 from rainbow_agent.daemon.lock import lock
 from rainbow_agent.daemon.process import expect_limits, keep_private
-from rainbow_agent.daemon.restart import RestartLoop
-from rainbow_agent.daemon.status_writer import StatusWriter
 from rainbow_agent.daemon.systemd import Watchdog
-from rainbow_agent.fleet.grpc.connect import check_tls
+from rainbow_agent.fleet.grpc.tls import check_tls
 from rainbow_agent.fleet.secret_copy import expect_config
+from rainbow_agent.inventory import early_words
 from rainbow_agent.runtime.clock import SystemClock
-from rainbow_agent.runtime.logs import keep_recent, set_level, set_up, when
+from rainbow_agent.runtime.logs import Redact, keep_recent, set_level, set_up, when
 from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry
 from rainbow_agent.runtime.memory import keep_small
 from rainbow_agent.runtime.settings import Settings
@@ -27,21 +30,15 @@ from rainbow_agent.runtime.stop import stop_on_signals
 from rainbow_agent.storage import agent_lock, drain_file, log_level, runtime_file, state_dir
 from rainbow_agent.workload.choose import Choice, choose
 
+if TYPE_CHECKING:
+    from rainbow_agent.daemon.restart import RestartLoop
+
 log = logging.getLogger(__name__)
 
 
 def run_daemon(settings: Settings, *, until_idle: bool) -> int:
     """Run the daemon in this process; its exit code."""
-    redact = set_up(settings.log_level, settings.log_format, environ=os.environ)
-    redact.add(settings.secret_values)
-    expect_limits()
-    keep_small()
-    choice = choose(settings)
-    check_tls(settings)
-    state_dir.prepare(settings.state_dir)
-    expect_config(settings)
-    state_dir.close_file(settings.config)
-    keep_private(os.environ, ("RAINBOW_SECRET", "RAINBOW_TOKEN"))
+    redact, choice = _prepare(settings)
     service, clock = systemd.take_from(os.environ), SystemClock()
     telemetry = Telemetry(clock, _loop_limits(settings))
     with ExitStack() as stack:
@@ -53,6 +50,8 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
         since = lock(settings, stack, stop)
         if since is None:
             return 0
+        early = early_words.begin(settings, choice, stop)
+        stack.callback(early.close)
         keep_recent(settings.state_dir)
         ends.begin(since)
         stack.callback(ends.close)
@@ -63,9 +62,13 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
             watchdog = Watchdog(telemetry.loop_health, service.alive, service.watchdog_seconds / 2)
             stack.enter_context(watchdog.watching())
         _say_starting(settings, choice)
+        from rainbow_agent.daemon.build import DaemonBuilder  # noqa: PLC0415 - heavy, see above
+        from rainbow_agent.daemon.restart import RestartLoop  # noqa: PLC0415 - likewise
+        from rainbow_agent.daemon.status_writer import StatusWriter  # noqa: PLC0415 - likewise
+
         status = StatusWriter(settings, choice, service, since, clock)
         builder = DaemonBuilder(
-            settings, choice, redact, service, status, telemetry, until_idle=until_idle
+            settings, choice, redact, service, status, telemetry, early, until_idle=until_idle
         )
         restarts = RestartLoop(
             builder.build, stop=stop, telemetry=telemetry, clock=clock, status=status
@@ -74,6 +77,21 @@ def run_daemon(settings: Settings, *, until_idle: bool) -> int:
         if code == Fatal.exit_code and choice.kind == "local":
             _end_idle_workload(settings.state_dir / "workload")
         return code
+
+
+def _prepare(settings: Settings) -> tuple[Redact, Choice]:
+    """Log, limits, folder, privacy: what keeps secrets out of the log, and the workload manager."""
+    redact = set_up(settings.log_level, settings.log_format, environ=os.environ)
+    redact.add(settings.secret_values)
+    expect_limits()
+    keep_small()
+    choice = choose(settings)
+    check_tls(settings)
+    state_dir.prepare(settings.state_dir)
+    expect_config(settings)
+    state_dir.close_file(settings.config)
+    keep_private(os.environ, ("RAINBOW_SECRET", "RAINBOW_TOKEN"))
+    return redact, choice
 
 
 def _end_idle_workload(folder: Path) -> None:

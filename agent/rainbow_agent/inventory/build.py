@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rainbow_agent.core.ports import Workload
 from rainbow_agent.inventory.description import ClusterDescription
+from rainbow_agent.inventory.early_words import (
+    EarlyWords,
+    begin,
+    child_environment,
+    flux_command,
+)
 from rainbow_agent.inventory.extractors import FluxExtractor, LocalExtractor
 from rainbow_agent.inventory.files import CompspecDir
 from rainbow_agent.inventory.racks import read_racks
@@ -17,16 +23,10 @@ from rainbow_agent.inventory.user_subsystems import UserSubsystems
 from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.debounce import Debounce
-from rainbow_agent.runtime.environment import job_environment
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.workload.choose import Choice
-from rainbow_agent.workload.flux.install import find_command
-from rainbow_compspec import overrides
-
-#: Would change which Python modules a rank's process finds.
-_NOT_FOR_PYTHON = ("PYTHONPATH", "PYTHONHOME")
 
 
 class _ReadOnly(CompspecDir):
@@ -47,6 +47,7 @@ def build_watcher(
     telemetry: Telemetry | None = None,
     *,
     keep: bool = True,
+    early: EarlyWords | None = None,
     on_description: Callable[[], None] = lambda: None,
 ) -> NodeWatcher:
     """What watches the nodes of this cluster.
@@ -58,21 +59,23 @@ def build_watcher(
         stop: ends the watcher's thread.
         telemetry: conditions and loops.
         keep: whether it leaves what it finds as files.
+        early: what the nodes were asked already; they are asked now without it.
         on_description: is called when the description changed; from the watcher's thread.
     """
     clock = SystemClock()
     shelf = CompspecDir(settings.compspec_dir) if keep else _ReadOnly(settings.compspec_dir)
     files = spack_files(os.environ)
+    early = early or begin(settings, choice, stop)
     return NodeWatcher(
         cluster=settings.cluster,
         open_workload=open_workload,
         discovery=Discovery(
-            extractor=_extractor(settings, choice, files, stop),
+            extractor=_extractor(settings, choice, files, early),
             keep=shelf.keep_node,
             clock=clock,
             recall=shelf.read_node,
         ),
-        software=SpackWatch(files),
+        software=SpackWatch(files, early.began),
         shelf=shelf,
         clock=clock,
         stop=stop,
@@ -84,23 +87,11 @@ def build_watcher(
     )
 
 
-def _extractor(settings: Settings, choice: Choice, files: Sequence[Path], stop: Stop) -> Extractor:
-    environ = child_environment(os.environ, settings.secret_values)
+def _extractor(
+    settings: Settings, choice: Choice, files: Sequence[Path], early: EarlyWords
+) -> Extractor:
+    environ = child_environment(os.environ, settings.secret_values, choice.uri)
     limit = settings.extract_timeout
     if choice.kind != "flux":
-        extractor = LocalExtractor(environ, limit)
-        extractor.begin(stop)
-        return extractor
-    if choice.uri:
-        environ["FLUX_URI"] = choice.uri
-    return FluxExtractor(find_command(os.environ) or "flux", environ, limit, files)
-
-
-def child_environment(environ: Mapping[str, str], secrets: frozenset[str]) -> dict[str, str]:
-    """The environment in which a node describes itself: what jobs get, and overrides of values.
-
-    Neither the agent's settings nor its secrets are in it, and no PYTHONPATH.
-    """
-    kept = job_environment(environ, secrets)
-    given = {n: value for n, value in environ.items() if n.startswith(overrides.PREFIX)}
-    return {n: v for n, v in {**kept, **given}.items() if n not in _NOT_FOR_PYTHON}
+        return LocalExtractor(environ, limit, early)
+    return FluxExtractor(flux_command(), environ, limit, files, early)

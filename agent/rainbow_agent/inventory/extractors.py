@@ -8,9 +8,7 @@ the same in 0.62 and 0.88).
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,10 +16,9 @@ from typing import Final
 from rainbow_agent.core.notation import idset
 from rainbow_agent.core.ports import StopSignal
 from rainbow_agent.inventory import child_process, describe_node
+from rainbow_agent.inventory.early_words import SLACK_S, EarlyWords, on_ranks
 from rainbow_agent.inventory.survey import NodeAnswer
 
-#: Seconds more than a rank's own limit: the way there and back.
-_SLACK: Final = 2.0
 _RANK_PREFIX: Final = re.compile(r"(\d+): ?(.*)")
 _EXEC_ERROR: Final = re.compile(r"flux-exec: .*?rank (\d+): (.*)")
 #: Flux's words for a broker that is not there (strerror of EHOSTUNREACH and what it says itself).
@@ -66,53 +63,50 @@ class _Speech:
 class LocalExtractor:
     """This machine is rank 0, the only one."""
 
-    def __init__(self, environ: Mapping[str, str], limit: float) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], limit: float, early: EarlyWords | None = None
+    ) -> None:
         """Describe the child.
 
         Args:
             environ: its environment: what jobs get.
             limit: seconds that it may take.
+            early: a child of the same kind that was begun already.
         """
         self._environ = environ
         self._limit = limit
-        self._early: Future[_Speech] | None = None
-
-    def begin(self, stop: StopSignal) -> None:
-        """Describe this machine already now, beside what else has to be done for a start."""
-        early: Future[_Speech] = Future()
-
-        def listen() -> None:
-            try:
-                early.set_result(self._listen(stop))
-            except Exception as exc:  # noqa: BLE001 - raised where the result is asked for
-                early.set_exception(exc)
-
-        threading.Thread(target=listen, name="describe", daemon=True).start()
         self._early = early
 
     def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterator[NodeAnswer]:
         """See discovery.Extractor."""
-        early, self._early = self._early, None
-        speech = early.result() if early else self._listen(stop)
+        speech = self._heard(self._early.take()) if self._early else _Speech()
+        if not speech.end:
+            speech = self._listen(stop)
         for rank in ranks:
             yield speech.answer(rank, self._limit)
 
     def _listen(self, stop: StopSignal) -> _Speech:
         """What the child says; it ends with its time, or at a stop."""
-        speech = _Speech()
         try:
-            for is_error, line in child_process.lines(
-                describe_node.command(self._limit),
-                environ=self._environ,
-                seconds=self._limit + _SLACK,
-                stop=stop,
-            ):
-                if is_error:
-                    speech.last_words = line
-                else:
-                    speech.out(line)
+            return self._heard(
+                child_process.lines(
+                    describe_node.command(self._limit),
+                    environ=self._environ,
+                    seconds=self._limit + SLACK_S,
+                    stop=stop,
+                )
+            )
         except OSError as exc:
-            speech.problem = f"cannot start the program that describes it: {exc}"
+            return _Speech(problem=f"cannot start the program that describes it: {exc}")
+
+    @staticmethod
+    def _heard(lines: Iterator[tuple[bool, str]]) -> _Speech:
+        speech = _Speech()
+        for is_error, line in lines:
+            if is_error:
+                speech.last_words = line
+            else:
+                speech.out(line)
         return speech
 
     def stamps(self, ranks: Sequence[int], stop: StopSignal) -> dict[int, str]:
@@ -125,7 +119,12 @@ class FluxExtractor:
     """Every broker of a Flux instance, all at once."""
 
     def __init__(
-        self, flux: str, environ: Mapping[str, str], limit: float, files: Sequence[Path] = ()
+        self,
+        flux: str,
+        environ: Mapping[str, str],
+        limit: float,
+        files: Sequence[Path] = (),
+        early: EarlyWords | None = None,
     ) -> None:
         """Describe what is run.
 
@@ -134,24 +133,31 @@ class FluxExtractor:
             environ: the environment of the ranks' processes, with FLUX_URI.
             limit: seconds that a rank may take.
             files: those that change when software is installed on a rank.
+            early: all ranks, asked already.
         """
         self._flux = flux
         self._files = [str(file) for file in files]
         self._environ = environ
         self._limit = limit
+        self._early = early
+        self._began = early.began if early else 0.0
 
     def ask(self, ranks: Sequence[int], stop: StopSignal) -> Iterator[NodeAnswer]:
         """See discovery.Extractor. Ranks without a broker (made-up resources) have no answer."""
-        size = self._size(stop)
-        brokers = [rank for rank in ranks if size is None or rank < size]
-        speeches = {rank: _Speech() for rank in brokers}
-        trouble = self._listen(speeches, stop) if brokers else ""
+        speeches = {rank: _Speech() for rank in ranks}
+        early, self._early = self._early, None
+        if early is not None:
+            self._hear(early.take(), speeches)
+        missing = {rank: _Speech() for rank in ranks if not speeches[rank].end}
+        size = self._size(stop) if missing else None
+        brokers = {rank: s for rank, s in missing.items() if size is None or rank < size}
+        trouble = self._listen(brokers, stop) if brokers else ""
         for rank in ranks:
-            speech = speeches.pop(rank, None)
-            if speech is None:
+            speech = brokers.get(rank, speeches[rank])
+            if rank in missing and rank not in brokers:
                 yield NodeAnswer(rank, problem="made up: no broker runs there", final=True)
                 continue
-            speech.problem = speech.problem or trouble
+            speech.problem = speech.problem or ("" if speech.end else trouble)
             yield speech.answer(rank, self._limit)
 
     def stamps(self, ranks: Sequence[int], stop: StopSignal) -> dict[int, str]:
@@ -159,12 +165,18 @@ class FluxExtractor:
         if not self._files or not ranks:
             return {}
         found = dict.fromkeys(ranks, "")
-        asked = [self._flux, "exec", "-n", "-r", idset(ranks), "--label-io"]
-        for is_error, line in self._run([*asked, "stat", "-c", "%n %i %s %Y", *self._files], stop):
+        stat = ["stat", "-c", "%n %i %s %Y", *self._files]
+        for is_error, line in self._run(on_ranks(self._flux, idset(ranks), stat), stop):
             labelled = None if is_error else _RANK_PREFIX.match(line)
             if labelled and int(labelled[1]) in found:
-                found[int(labelled[1])] += labelled[2]
+                found[int(labelled[1])] += labelled[2] + self._if_younger(labelled[2])
         return found
+
+    def _if_younger(self, stamp: str) -> str:
+        """A mark on what may have changed after the rank was asked early: it differs later on."""
+        changed = stamp.rpartition(" ")[2]
+        unread = self._early is not None and changed.isdigit()
+        return " while asked" if unread and int(changed) >= int(self._began) else ""
 
     def _size(self, stop: StopSignal) -> int | None:
         """How many brokers the instance has; None when it does not say."""
@@ -174,10 +186,13 @@ class FluxExtractor:
 
     def _listen(self, speeches: Mapping[int, _Speech], stop: StopSignal) -> str:
         """Have the ranks speak; what went wrong with all of them, if anything did."""
-        general = ""
-        ranks = ["-n", "-r", idset(speeches), "--label-io"]
         program = describe_node.command(self._limit)
-        for is_error, line in self._run([self._flux, "exec", *ranks, *program], stop):
+        return self._hear(self._run(on_ranks(self._flux, idset(speeches), program), stop), speeches)
+
+    def _hear(self, lines: Iterator[tuple[bool, str]], speeches: Mapping[int, _Speech]) -> str:
+        """Sort lines by rank; see _listen."""
+        general = ""
+        for is_error, line in lines:
             failed = _EXEC_ERROR.match(line) if is_error else None
             labelled = failed or _RANK_PREFIX.match(line)
             speech = speeches.get(int(labelled[1])) if labelled else None
@@ -194,7 +209,7 @@ class FluxExtractor:
     def _run(self, command: Sequence[str], stop: StopSignal) -> Iterator[tuple[bool, str]]:
         try:
             yield from child_process.lines(
-                command, environ=self._environ, seconds=self._limit + _SLACK, stop=stop
+                command, environ=self._environ, seconds=self._limit + SLACK_S, stop=stop
             )
         except OSError as exc:
             yield True, f"flux-exec: {command[0]} cannot be started: {exc}"

@@ -34,9 +34,15 @@ def spack_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
 class SpackWatch:
     """watcher.SoftwareWatch over watchdog (inotify) and stat(2)."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], since: float = float("inf")) -> None:
+        """Begin with how they are.
+
+        Args:
+            files: those that change when software is installed.
+            since: epoch seconds; what changed then or later is a change for the first look.
+        """
         self._files = tuple(files)
-        self._stamps = self._stat()
+        self._stamps = [s if s and s[2] / 1e9 < since - 1 else None for s in self._stat()]
         self._observer: Any = None  # watchdog types its observers as a variable
         self._watched: set[Path] = set()
         self._changed: Callable[[], None] = lambda: None

@@ -14,12 +14,17 @@ from hypothesis import strategies as st
 
 from rainbow_agent.core.notation import idset
 from rainbow_agent.inventory import describe_node, extractors
-from rainbow_agent.inventory.build import child_environment
+from rainbow_agent.inventory.early_words import EarlyWords, child_environment
 from rainbow_agent.inventory.extractors import FluxExtractor, LocalExtractor
 from rainbow_agent.inventory.survey import NodeAnswer
 from rainbow_agent.runtime.stop import Stop
 from rainbow_compspec import node
 from support.nodes import node_json
+
+
+def echoed(line: str) -> str:
+    """The shell's command that says a line; on standard error after "! "."""
+    return f"echo {shlex.quote(line.removeprefix('! '))}{' >&2' if line[:2] == '! ' else ''}"
 
 
 class Flux:
@@ -31,20 +36,32 @@ class Flux:
         self.lines: list[str] = []
         self.after = ""
 
-    def ask(self, *ranks: int, limit: float = 5.0, stop: Stop | None = None) -> list[NodeAnswer]:
+    @property
+    def path(self) -> str:
+        """Of the command."""
+        return str(self.folder / "flux")
+
+    def ask(
+        self,
+        *ranks: int,
+        limit: float = 5.0,
+        stop: Stop | None = None,
+        early: EarlyWords | None = None,
+    ) -> list[NodeAnswer]:
         """What ranks answer."""
-        text = "\n".join(
-            f"echo {shlex.quote(line.removeprefix('! '))}{' >&2' if line[:2] == '! ' else ''}"
-            for line in self.lines
-        )
-        path = self.folder / "flux"
+        self.write()
+        extractor = FluxExtractor(self.path, dict(os.environ), limit, early=early)
+        return list(extractor.ask(ranks, stop or Stop()))
+
+    def write(self) -> None:
+        """Write the command that says it."""
+        text = "\n".join(map(echoed, self.lines))
+        path = Path(self.path)
         path.write_text(
             f"#!/bin/sh\nif [ $1 = getattr ]; then echo {self.size}; exit; fi\n"
             f'printf "%s\\n" "$@" > {self.folder}/called\n{text}\n{self.after}\n'
         )
         path.chmod(0o755)
-        extractor = FluxExtractor(str(path), dict(os.environ), limit)
-        return list(extractor.ask(ranks, stop or Stop()))
 
     def called(self) -> list[str]:
         """The arguments of `flux exec`."""
@@ -59,6 +76,11 @@ def flux(tmp_path: Path) -> Flux:
 def spoken(rank: int, text: str) -> list[str]:
     """The lines of a rank that says this."""
     return [f"{rank}: {line}" for line in describe_node.pack(text)]
+
+
+def said(*lines: str) -> EarlyWords:
+    """An early command that says this; "! " before what goes to standard error."""
+    return EarlyWords(["sh", "-c", "; ".join(map(echoed, lines))], dict(os.environ), 60.0, Stop())
 
 
 @given(st.text(max_size=50_000))
@@ -136,7 +158,7 @@ def test_a_rank_that_says_nothing_is_silent(flux: Flux) -> None:
 
 def test_one_that_hangs_costs_only_itself(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others' answers count when the time is up."""
-    monkeypatch.setattr(extractors, "_SLACK", 0.1)
+    monkeypatch.setattr(extractors, "SLACK_S", 0.1)
     flux.lines, flux.after = spoken(0, node_json("blue-0")), "exec sleep 1000"
     first, second = flux.ask(0, 1, limit=0.5)
     assert first.text
@@ -195,13 +217,52 @@ def test_this_machine_describes_itself() -> None:
 
 def test_what_was_begun_early_is_the_first_answer_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """A start does two things at once; later answers are as fresh as any."""
-    local = LocalExtractor(child_environment(os.environ, frozenset()), 30.0)
-    local.begin(Stop())
+    environ = child_environment(os.environ, frozenset())
+    early = EarlyWords(describe_node.command(30.0), environ, 30.0, Stop())
+    local = LocalExtractor(environ, 30.0, early)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     first = list(local.ask([0], Stop()))
     assert node.to_facts(node.loads(first[0].text)).cores
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     (second,) = local.ask([0], Stop())
     assert "cannot start" in second.problem
+
+
+def test_ranks_that_had_nothing_to_say_early_are_asked_again(flux: Flux) -> None:
+    """Broker 1 came up meanwhile; broker 0 is not asked twice."""
+    early = said("! flux-exec: Error: rank 1: No route to host", *spoken(0, node_json("blue-0")))
+    flux.lines = spoken(1, node_json("blue-1"))
+    assert flux.ask(0, 1, early=early) == [
+        NodeAnswer(0, node_json("blue-0")),
+        NodeAnswer(1, node_json("blue-1")),
+    ]
+    assert flux.called()[:4] == ["exec", "-n", "-r", "1"]
+
+
+def test_an_early_command_that_fails_is_not_the_answer(flux: Flux) -> None:
+    """Neither one that cannot be started nor one that hears nothing of Flux."""
+    gone = EarlyWords(["/nowhere/flux"], {}, 5.0, Stop())
+    flux.lines = spoken(0, node_json("blue-0"))
+    for early in (gone, said("! flux-exec: ERROR: flux_open: no such socket")):
+        assert flux.ask(0, early=early) == [NodeAnswer(0, node_json("blue-0"))]
+
+
+def test_an_early_command_ends_when_it_is_not_needed() -> None:
+    """Another daemon holds the state folder, or a stop came."""
+    early = EarlyWords(["sleep", "1000"], dict(os.environ), 1000.0, Stop())
+    early.close()
+    assert list(early.take()) == []
+
+
+def test_software_that_came_while_a_rank_was_asked_early_is_a_change(flux: Flux) -> None:
+    """Its stamp is another one as soon as the early answer was read."""
+    early = said(*spoken(0, node_json("blue-0")))
+    flux.lines = ["0: /a 17 3 99", f"1: /a 17 3 {int(early.began)}"]
+    flux.write()
+    extractor = FluxExtractor(flux.path, dict(os.environ), 5.0, [Path("/a")], early)
+    before = extractor.stamps([0, 1], Stop())
+    list(extractor.ask([0], Stop()))
+    after = extractor.stamps([0, 1], Stop())
+    assert [rank for rank in (0, 1) if before[rank] != after[rank]] == [1]
 
 
 def test_a_broken_python_path_breaks_nothing(tmp_path: Path) -> None:
@@ -257,8 +318,8 @@ def test_no_secret_is_in_the_environment_of_a_rank() -> None:
 def test_stamps_tell_one_state_of_the_files_from_another(flux: Flux) -> None:
     """By stat(1) on each rank; a file that is not there is the empty stamp."""
     flux.lines = ["0: /a 17 3 99", "! 1: stat: cannot statx '/a'", "0: /b 18 3 99", "9: /a 1 1 1"]
-    flux.ask()
-    extractor = FluxExtractor(str(flux.folder / "flux"), dict(os.environ), 5.0, [Path("/a")])
+    flux.write()
+    extractor = FluxExtractor(flux.path, dict(os.environ), 5.0, [Path("/a")])
     assert extractor.stamps([0, 1], Stop()) == {0: "/a 17 3 99/b 18 3 99", 1: ""}
     assert flux.called()[-4:] == ["stat", "-c", "%n %i %s %Y", "/a"]
     assert FluxExtractor("flux", {}, 5.0).stamps([0], Stop()) == {}

@@ -15,9 +15,9 @@ from rainbow_agent.core.errors import (
     Unavailable,
     UsageError,
 )
-from rainbow_agent.fleet.grpc.connect import tls_files
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.fleet.grpc.tcp import open_socket
+from rainbow_agent.fleet.grpc.tls import tls_files
 from rainbow_agent.runtime import addresses
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import Settings

@@ -15,6 +15,7 @@ from typing import Final
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.fleet.grpc.tcp import open_socket
 from rainbow_agent.runtime import addresses
+from rainbow_agent.runtime.settings import Settings
 
 #: For each step of finding out why a handshake failed.
 _STEP_TIMEOUT_S: Final = 3.0
@@ -247,3 +248,21 @@ def speaks_tls(host: str, proxy: str = "") -> bool:
             return True
     except (OSError, ValueError):
         return False
+
+
+def tls_files(settings: Settings) -> TlsFiles | None:
+    """The certificates that the settings name; None for a connection without TLS."""
+    if settings.tls_ca is None or settings.tls_cert is None or settings.tls_key is None:
+        return None  # settings.load() saw that it is all or none
+    return TlsFiles(settings.tls_ca, settings.tls_cert, settings.tls_key, settings.tls_name)
+
+
+def check_tls(settings: Settings) -> None:
+    """See that the certificates can be used, before anything is begun.
+
+    Raises:
+        UsageError: a file cannot; one that is out of date may be replaced while we run.
+    """
+    files = tls_files(settings)
+    if files is not None:
+        files.read()
