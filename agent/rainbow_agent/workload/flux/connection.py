@@ -22,6 +22,7 @@ from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
 from rainbow_agent.runtime.stop import Deadline, Stop
 from rainbow_agent.workload.flux import bindings
 from rainbow_agent.workload.flux import handle as flux_handle
+from rainbow_agent.workload.flux.signature import unsigned
 
 #: How long an answer to a small question may take before the broker counts as gone, in seconds.
 ANSWER_SECONDS = 30.0
@@ -119,14 +120,16 @@ class Connection:
         )
 
     def submit(self, jobspec: str, *, validate: bool = True, held: bool = False) -> int:
-        """Send a job request (signed as Flux is configured to); its number.
+        """Send a job request; its number.
 
         Args:
             jobspec: RFC 14, as JSON.
             validate: whether job-ingest checks its form.
             held: whether it is to stay where it is until somebody gives it another urgency.
         """
-        text, flags = jobspec.encode(), 0 if validate else self._lib.FLUX_JOB_NOVALIDATE
+        # Whoever has a connection is the instance's owner (handle.open_owned).
+        text, flags = unsigned(jobspec.encode(), os.getuid()), self._lib.FLUX_JOB_PRE_SIGNED
+        flags |= 0 if validate else self._lib.FLUX_JOB_NOVALIDATE
         urgency = 0 if held else 16  # flux-core src/common/libjob/job.h
         return self._send(lambda handle: self._lib.flux_job_submit(handle, text, urgency, flags))
 
@@ -160,11 +163,11 @@ class Connection:
             raise self._lost("request")
         tag = self._lib.flux_rpc_get_matchtag(future)
         if tag == self._lib.FLUX_MATCHTAG_NONE:
-            # No request was sent: signing failed, and the future holds only the reason.
+            # No request was sent, and the future holds only the reason.
             words = self._string(self._lib.flux_future_error_string(future))
             self._lib.flux_future_destroy(future)
             raise WorkloadUnavailable(
-                f"Flux at {self._where} cannot sign a request; it is tried again: {words}"
+                f"Flux at {self._where} cannot send a request; it is tried again: {words}"
             )
         sent = self._sent[tag] = _Sent(next(self._numbers), future, streaming)
         return sent.number
