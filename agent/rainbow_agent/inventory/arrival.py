@@ -8,12 +8,11 @@ is costly to replace (docs/decisions/0005).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Final
 
 from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.ports import Clock
-from rainbow_agent.inventory.survey import Surveyed
 
 #: Seconds after the last node that came for which others are awaited. The Flux operator's script
 #: has a worker try again 15 s after it did not find the lead, or lost it.
@@ -35,22 +34,29 @@ class Arrival:
         self.over = True
 
     def begin(self) -> None:
-        """From now on nodes are awaited."""
+        """An instance was reached: from now on its nodes are awaited."""
         self._begun = self._last = self._clock.monotonic()
+        self._come = set()
         self.over = False
 
     def complete(self, pool: PoolView) -> bool:
         """Whether the nodes that are awaited are up: nothing more will change soon."""
         return not self.over and all(view.online for view in pool.nodes)
 
-    def look(self, nodes: Sequence[Surveyed]) -> None:
-        """See which nodes have come by now: those that are up and have described themselves."""
+    def look(self, pool: PoolView, counted: Collection[int]) -> None:
+        """See which nodes have come by now.
+
+        Args:
+            pool: the nodes that the workload manager knows, as they are now.
+            counted: ranks that were up and had described themselves at the last survey.
+        """
         if self.over:
             return
-        now, come = self._clock.monotonic(), {each.view.rank for each in nodes if each.counts}
+        come = {view.rank for view in pool.nodes if view.online and view.rank in counted}
+        now = self._clock.monotonic()
         if come - self._come:
             self._last = now
         self._come |= come
-        self.missing = tuple(each.view.name for each in nodes if not each.counts)
+        self.missing = tuple(view.name for view in pool.nodes if view.rank not in come)
         limit = min(self._last + ARRIVAL_PAUSE_S, self._begun + MAX_ARRIVAL_S)
         self.over = not self.missing or now >= limit

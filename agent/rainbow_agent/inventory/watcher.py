@@ -104,6 +104,7 @@ class NodeWatcher:
         self._obstacles = ObstacleWatch(self._telemetry.conditions, clock)
         self._nodes: tuple[NodeView, ...] = ()
         self._arrival = Arrival(clock)
+        self._awaits = False  # a command that looks once waits for no node
         self._ready = threading.Condition()
         self._problem: Exception | None = None
         #: Is called when there is a new description.
@@ -183,7 +184,7 @@ class NodeWatcher:
             Fatal: the workload manager can never be reached.
         """
         self._software.start(self._software_is_new)
-        self._arrival.begin()
+        self._awaits = True
         try:
             while not self._stop.is_set():
                 self.tick()
@@ -230,7 +231,8 @@ class NodeWatcher:
         if self.description is None or changed or due:
             self._survey(pool)
         if self.description is not None:
-            self._arrival.look(self.description.survey.nodes)
+            counted = {node.view.rank for node in self.description.survey.counted}
+            self._arrival.look(pool, counted)
 
     def facts(self) -> dict[str, Any]:
         """The key `nodes` of runtime.json; None before the first survey."""
@@ -248,6 +250,7 @@ class NodeWatcher:
         return max(_MIN_PAUSE_S, min(look, self._settle.left(), self._discovery.next_due() - now))
 
     def _look(self) -> PoolView:
+        reached = self._workload is None
         try:
             if self._workload is None:
                 self._workload = self._open_workload()
@@ -256,6 +259,8 @@ class NodeWatcher:
         except WorkloadUnavailable:
             self._close()
             raise
+        if reached and self._awaits:
+            self._arrival.begin()
         return pool
 
     def _notice(self, pool: PoolView) -> None:

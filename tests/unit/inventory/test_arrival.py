@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.node_resources import NodeView, PoolView
 from rainbow_agent.inventory.arrival import ARRIVAL_PAUSE_S, MAX_ARRIVAL_S, Arrival
 from rainbow_agent.inventory.survey import NodeAnswer
@@ -24,8 +25,14 @@ class Starting:
 
     def are_up(self, count: int, of: int, ranks: FakeExtractor | None = None) -> bool:
         """The first so many nodes are up; whether the others are still awaited."""
-        self.arrival.look(survey_of(some(count, of), extractor=ranks).nodes)
+        look(self.arrival, some(count, of), ranks)
         return not self.arrival.over
+
+
+def look(arrival: Arrival, nodes: list[NodeView], ranks: FakeExtractor | None = None) -> None:
+    """At nodes that were all asked just now."""
+    counted = {node.view.rank for node in survey_of(nodes, extractor=ranks).counted}
+    arrival.look(PoolView(tuple(nodes)), counted)
 
 
 def some(count: int, of: int) -> list[NodeView]:
@@ -47,7 +54,7 @@ def test_all_are_there_at_once(starting: Starting) -> None:
     other = Starting()
     drained = changed(views(3), 1, up=False, drained=True)
     assert other.arrival.complete(PoolView(tuple(drained)))
-    other.arrival.look(survey_of(drained).nodes)
+    look(other.arrival, drained)
     assert other.arrival.over
 
 
@@ -97,7 +104,7 @@ def test_one_that_is_up_and_says_nothing_yet_has_not_come(starting: Starting) ->
 def test_before_it_begins_nothing_is_awaited() -> None:
     """For a command that looks once."""
     arrival = Arrival(FakeClock())
-    arrival.look(survey_of(some(1, of=2)).nodes)
+    look(arrival, some(1, of=2))
     assert arrival.over
     assert not arrival.complete(PoolView(tuple(views(2))))
 
@@ -141,5 +148,34 @@ def test_a_node_that_does_not_come_is_not_waited_for_longer_than_others() -> Non
     harness.clock.advance(ARRIVAL_PAUSE_S)
     asker.end()
     assert harness.nodes() == 2
+    harness.stop.set("the test stops it")
+    thread.join(120)
+
+
+def test_another_instance_has_its_nodes_awaited(starting: Starting) -> None:
+    """Flux was restarted under the agent: what is known of the nodes is from before."""
+    assert not starting.are_up(3, of=3)
+    starting.arrival.begin()
+    starting.arrival.look(PoolView(tuple(some(1, of=3))), {0, 1, 2})
+    assert starting.arrival.missing == ("blue-1", "blue-2")
+    assert not starting.are_up(3, of=3)
+
+
+def test_a_flux_that_is_back_has_its_nodes_awaited() -> None:
+    """The lead is reached first; the graph that rainbow has stays until the others are there."""
+    harness = Harness()
+    thread = threading.Thread(target=harness.watcher.run, daemon=True)
+    thread.start()
+    eventually(lambda: harness.watcher.description, "the first survey")
+    eventually(lambda: not harness.watcher.arriving(), "all are there")
+    harness.pool.error = WorkloadUnavailable("Flux is gone")
+    harness.watcher.jobs_ended()
+    eventually(lambda: harness.pool.closed, "it is not reached")
+    harness.pool.nodes = changed(views(2), 1, up=False)
+    harness.pool.error = None
+    harness.watcher.jobs_ended()
+    eventually(harness.watcher.arriving, "the other is awaited")
+    harness.pool.nodes = views(2)
+    eventually(lambda: not harness.watcher.arriving(), "it is there")
     harness.stop.set("the test stops it")
     thread.join(120)
