@@ -21,16 +21,27 @@ from support.servers import SchedulerKind
 from support.site import missing_parts, running_site
 
 
-@pytest.fixture
-def desk(kind: SchedulerKind, tmp_path: Path) -> Iterator[Desk]:
-    """Over each rainbow, with the local workload manager."""
+@pytest.fixture(
+    params=[
+        SchedulerKind.EMBEDDED,
+        SchedulerKind.EMBEDDED_ROWS,
+        pytest.param(SchedulerKind.REAL, marks=pytest.mark.rainbow),
+    ],
+    ids=["boxes", "rows", "rainbow"],
+)
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """Over each way that messages take, with the local workload manager."""
+    kind: SchedulerKind = request.param
+    if kind.missing():
+        pytest.skip(kind.missing())
     with desk_at(tmp_path, kind) as found:
         yield found
 
 
 @pytest.fixture(
     params=[
-        pytest.param((SchedulerKind.EMBEDDED, False), id="embedded-local"),
+        pytest.param((SchedulerKind.EMBEDDED, False), id="boxes-local"),
+        pytest.param((SchedulerKind.EMBEDDED_ROWS, False), id="rows-local"),
         pytest.param((SchedulerKind.REAL, False), id="rainbow-local", marks=pytest.mark.rainbow),
         pytest.param(
             (SchedulerKind.REAL, True),
@@ -185,7 +196,7 @@ def test_rows_that_wait_for_a_sender_are_bounded(desk: Desk) -> None:
         )
         (desk.site.program.folder / "gate").touch()
         desk.site.program.await_end(4)
-        assert desk.rows_in_inbox() <= 3
+        assert desk.in_inbox() <= 3
         assert desk.sender.run("wait", handle, *others).code == 0
 
 
@@ -340,7 +351,8 @@ def test_a_job_is_canceled_before_its_cluster_takes_it(desk: Desk) -> None:
     answer = desk.sender.run("cancel", handle, "--no-wait")
     assert (answer.code, "was not reported yet" in answer.out) == (124, True)
     with desk.site.program.background("start"):
-        eventually(lambda: len(desk.site.fleet.waiting()) == 1, "the request is taken")
+        eventually(lambda: desk.asked() == 0, "the request is taken")
+        assert len(desk.site.fleet.waiting()) == 1, "its job is not"
         assert desk.site.program.run("resume").code == 0
         assert desk.sender.run("wait", handle).code == 1
     (job,) = desk.sender.show("status", handle)

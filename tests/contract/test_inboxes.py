@@ -1,4 +1,7 @@
-"""Inboxes over our own scheduler and the real one: no job fits one, and messages go through."""
+"""Inboxes over each way that messages take: no job fits one, and messages go through.
+
+Boxes of our own scheduler, rows of its list, and rows of the real one's.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,25 @@ from rainbow_agent.jobspec.handle import find
 from rainbow_agent.jobspec.questions import AllOf
 from rainbow_agent.jobspec.simple import simple_jobspec
 from rainbow_agent.jobspec.wire import to_wire
-from support.senders import KEYS, make_job, make_sender, state_part
-from support.servers import Join, SchedulerProcess, new_cluster
+from support.common import Background
+from support.senders import KEYS, ask_part, make_handle, make_job, make_sender, state_part
+from support.servers import Join, SchedulerKind, SchedulerProcess, new_cluster
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(SchedulerKind.EMBEDDED, id="boxes"),
+        pytest.param(SchedulerKind.EMBEDDED_ROWS, id="rows"),
+        pytest.param(SchedulerKind.REAL, id="rainbow", marks=pytest.mark.rainbow),
+    ],
+)
+def kind(request: pytest.FixtureRequest) -> SchedulerKind:
+    """Each way that messages take."""
+    found: SchedulerKind = request.param
+    if found.missing():
+        pytest.skip(found.missing())
+    return found
 
 
 def resource(**vertex: Any) -> dict[str, Any]:
@@ -119,3 +139,59 @@ def test_a_jobspec_with_a_handle_goes_through_as_it_is(
     (offer,) = scheduler.receive(name, given.secret, 0)
     assert offer.jobspec == text
     assert find(offer.jobspec) is not None
+
+
+def test_a_sender_who_looks_again_and_again_hears_it(
+    own: tuple[SchedulerProcess, RainbowScheduler], tmp_path: Path
+) -> None:
+    """Where rainbow waits with them they need not rest between looks; a message is news once."""
+    process, scheduler = own
+    path = tmp_path / "inbox.yaml"
+    inbox = create_inbox(
+        scheduler, "inbox-alice", host=process.host, secret=process.secret, path=path
+    )
+    heard: list[int] = []
+    with closing((sender := make_sender(tmp_path, inbox)).store):
+        _, prepared = sender.prepare(simple_jobspec(["true"]), "job", KEYS.public(), 60.0)
+    handle = find(to_wire(prepared))
+    assert handle is not None
+
+    def listen() -> None:
+        with (
+            closing((there := make_sender(tmp_path, inbox)).store),
+            closing(RainbowScheduler(process.host)) as mine,
+        ):
+            while not heard or not heard[-1]:
+                heard.append(there.take(mine, wait=5.0).news)
+                assert heard[-1] or there.has_waited == (process.kind is SchedulerKind.EMBEDDED)
+            heard.append(there.take(mine).news)
+
+    listener = Background(listen)
+    listener.start()
+    part = state_part(handle, make_job(), 5)
+    send(scheduler, handle.token, rows.Message(inbox.name, "blue", (part,)))
+    listener.end()
+    assert heard[-2:] == [1, 0]
+
+
+def test_what_a_sender_asks_comes_to_the_cluster_and_is_no_job(
+    scheduler: RainbowScheduler, join: Join
+) -> None:
+    """In its box, or among its rows; a wrong token leaves nothing, and what was read is removed."""
+    name, given = join()
+    asked = rows.Message(
+        name, "inbox-alice", (ask_part(make_handle(1), {"ask": "state"}, to=name),)
+    )
+    with pytest.raises(RequestDenied):
+        send(scheduler, "token", asked)
+    send(scheduler, given.token, asked)
+    offers = scheduler.receive(name, given.secret, 0)
+    box = scheduler.messages(name, given.secret)
+    listed = [rows.read(offer.name, offer.jobspec) for offer in offers]
+    boxed = [each.message for each in box.messages] if box else []
+    assert listed + boxed == [asked]
+    scheduler.accept(name, given.secret, [offer.id for offer in offers])
+    scheduler.remove_messages(name, given.secret, [each.id for each in box.messages] if box else [])
+    assert scheduler.receive(name, given.secret, 0) == []
+    left = scheduler.messages(name, given.secret)
+    assert left is None or left.messages == ()

@@ -51,6 +51,7 @@ from rainbow_agent.workload.choose import Choice
 from support.common import Background, FakeCredentialStore, jobspec_json, plan_json
 from support.ledger import check_invariants
 from support.scheduler import REGISTRATION_SECRET, FakeScheduler
+from support.senders import listener_without_cluster
 from support.workload import FakeWorkload
 from support.workload_connection import FakeConnection
 
@@ -317,6 +318,7 @@ class Agent:
             ),
             reporter=reporter,
             messenger=(messenger := self._messenger(registrar)),
+            listener=listener_without_cluster(self.stop),
             requests=Requests(
                 scheduler=world.rainbow, ledger=ledger, clock=clock, messenger=messenger
             ),

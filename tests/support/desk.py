@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
+from rainbow_agent.fleet.messages import rows
 from rainbow_agent.fleet.messages.sender_files import load_inbox
 from support.program import Program
 from support.site import Site
@@ -36,12 +37,23 @@ class Desk:
         self.sender.config.parent.mkdir(exist_ok=True)
         self.sender.config.write_text(yaml.safe_dump({"clusters": listed}))
 
-    def rows_in_inbox(self) -> int:
-        """How many rows wait there."""
+    def in_inbox(self) -> int:
+        """How many messages wait there."""
         inbox = load_inbox(next(self.sender.folder.rglob("inbox.yaml")))
         assert inbox is not None
-        with closing(RainbowScheduler(inbox.host)) as scheduler:
-            return len(scheduler.receive(inbox.name, inbox.secret, 0))
+        return self._messages(inbox.name, inbox.secret)
+
+    def asked(self) -> int:
+        """How many messages wait for the cluster."""
+        mine = self.site.fleet.credentials
+        return self._messages(mine.cluster, mine.cluster_secret)
+
+    def _messages(self, cluster: str, secret: str) -> int:
+        with closing(RainbowScheduler(self.site.scheduler.host)) as scheduler:
+            offers = scheduler.receive(cluster, secret, 0)
+            box = scheduler.messages(cluster, secret)
+        listed = [offer for offer in offers if rows.read(offer.name, offer.jobspec)]
+        return len(listed) + len(box.messages if box else ())
 
     def submit(self, *command: str, options: Sequence[str] = ()) -> str:
         """Submit a command with these options; its handle."""

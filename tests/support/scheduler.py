@@ -26,6 +26,8 @@ from rainbow_agent.core.errors import (
     Unavailable,
 )
 from rainbow_agent.core.model import Credentials, Listing, Offer, SatisfyAnswer
+from rainbow_agent.fleet.messages.carrier import Box, Waiting
+from rainbow_agent.fleet.messages.rows import ROW_NAME, Message, read, write
 
 #: What `--secret` of the server would be.
 REGISTRATION_SECRET = "chocolate-cookies"
@@ -60,6 +62,8 @@ class FakeScheduler:
         self._faults: list[_Fault] = []
         self._secrets = 0
         self._last_id = 0
+        #: Whether it has boxes, as the embedded scheduler: messages by whom they are for.
+        self.boxes: dict[str, dict[int, Message]] | None = None
         self.down = False
         self.calls: Counter[str] = Counter()
         self.watch: Callable[[str], None] = lambda _: None
@@ -106,10 +110,29 @@ class FakeScheduler:
             self._faults.append(_Fault(method, call, error, after))
 
     def waiting(self, cluster: str) -> list[int]:
-        """Ids that were not accepted yet."""
+        """Ids of rows that were not accepted yet, and of messages in the box."""
         with self._lock:
             found = self._clusters.get(cluster)
-            return sorted(found.rows) if found else []
+            rows = found.rows if found else {}
+            return sorted({**rows, **(self.boxes or {}).get(cluster, {})})
+
+    def post(self, cluster: str, message: Message) -> None:
+        """Leave a message: in the box, where there are some, and else as a row."""
+        if self.boxes is None:
+            self.put(cluster, write(message), ROW_NAME)
+            return
+        with self._lock:
+            self._last_id += 1
+            self.boxes.setdefault(cluster, {})[self._last_id] = message
+
+    def posted(self, cluster: str) -> list[Message]:
+        """The messages that wait for a cluster."""
+        with self._lock:
+            found = self._clusters.get(cluster)
+            rows = found.rows.values() if found else ()
+            listed = [read(offer.name, offer.jobspec) for offer in rows]
+            boxed = (self.boxes or {}).get(cluster, {}).values()
+            return [message for message in (*listed, *boxed) if message is not None]
 
     def state(self, cluster: str) -> dict[str, Any]:
         """What update_state() left."""
@@ -222,6 +245,34 @@ class FakeScheduler:
             chosen = min(clusters)
             self.put(chosen, jobspec, name)
             return [chosen]
+
+    def send_message(self, token: str, message: Message) -> bool:
+        """Leave a message in a box; False where there are none."""
+        if self.boxes is None:
+            return False
+        with self._serving("send_message"):
+            found = self._clusters.get(message.to)
+            if found is None or found.credentials.token != token:
+                raise RequestDenied("request denied")
+            self._last_id += 1
+            self.boxes.setdefault(message.to, {})[self._last_id] = message
+            return True
+
+    def messages(self, cluster: str, secret: str, wait: float = 0.0) -> Box | None:
+        """What is in a box; it waits for nothing."""
+        if self.boxes is None:
+            return None
+        with self._serving("messages"):
+            self._known(cluster, secret)
+            there = self.boxes.get(cluster, {})
+            return Box(tuple(Waiting(*each) for each in there.items()), waited=bool(there))
+
+    def remove_messages(self, cluster: str, secret: str, ids: Sequence[int]) -> None:
+        """Take messages out of a box."""
+        with self._serving("remove_messages"):
+            self._known(cluster, secret)
+            for number in ids:
+                (self.boxes or {}).get(cluster, {}).pop(number, None)
 
     def close(self) -> None:
         """Nothing to end."""

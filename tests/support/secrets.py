@@ -19,7 +19,14 @@ import yaml
 REGISTRATION_SECRET: Final = f"marked-registration-secret-{secrets.token_hex(8)}"
 _SHORTEST: Final = 8  # what is shorter turns up by chance
 #: Whose business the secrets are: the schedulers' files, the credentials, keys.
-_ALLOWED: Final = ("embedded.", "rainbow.", "rainbow-config", "cluster-secret", "secret")
+_ALLOWED: Final = (
+    "embedded.",
+    "embedded-rows.",
+    "rainbow.",
+    "rainbow-config",
+    "cluster-secret",
+    "secret",
+)
 
 
 def secrets_of(environ: Mapping[str, str], config: Path) -> set[str]:

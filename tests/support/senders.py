@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 from rainbow_agent.core.handles import Handle, handle_id
 from rainbow_agent.core.model import JobKey, JobRow, TaskKey, TaskRow
@@ -11,10 +12,13 @@ from rainbow_agent.core.packed_jobs import pack_job
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.fleet.messages import rows
 from rainbow_agent.fleet.messages.keys import SEED_BYTES, SenderKeys, mac
+from rainbow_agent.fleet.messages.listener import Listener
 from rainbow_agent.fleet.messages.sender import Sender
 from rainbow_agent.fleet.messages.sender_files import InboxAccess
+from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.sent_store import SentStore
 from support.common import FakeClock
+from support.scheduler import FakeScheduler
 
 #: A sender's keys, the same in every test.
 KEYS = SenderKeys(bytes(range(SEED_BYTES)))
@@ -98,3 +102,16 @@ def ask_part(
     body = rows.pack(content)
     signed = rows.signed(to, handle.inbox, rows.Kind.ASK, handle.id, body)
     return rows.Part(rows.Kind.ASK, handle.id, body, keys.sign(signed))
+
+
+def listener_without_cluster(stop: Stop) -> Listener:
+    """A listener of an agent that is never registered, so that it asks nothing."""
+    return Listener(
+        session=lambda: None,
+        open_carrier=FakeScheduler,
+        open_ledger=Mock(),
+        messenger=Mock(),
+        kept=Mock(),
+        clock=FakeClock(),
+        stop=stop,
+    )

@@ -45,6 +45,8 @@ class SchedulerKind(str, Enum):
     """Which scheduler."""
 
     EMBEDDED = "embedded"
+    #: Without boxes for messages, as the real one.
+    EMBEDDED_ROWS = "embedded-rows"
     REAL = "rainbow"
 
     def missing(self) -> str:
@@ -143,7 +145,9 @@ class SchedulerProcess:
     def _command(self) -> list[str]:
         flags = ["--host", self.host, "--db", str(self.db), "--global-token", self.global_token]
         flags += self._flags
-        if self.kind is SchedulerKind.EMBEDDED:
+        if self.kind is SchedulerKind.EMBEDDED_ROWS:
+            flags += ["--keep-messages", "0"]
+        if self.kind is not SchedulerKind.REAL:
             return [str(PROGRAM), "scheduler", *flags]
         # The Go server takes its secret in no other way; this one is good for one test.
         return [REAL_PROGRAM, *flags, "--secret", self.secret]

@@ -17,7 +17,7 @@ from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 
 if TYPE_CHECKING:
-    from rainbow_agent.core.ports import Scheduler
+    from rainbow_agent.fleet.messages.carrier import Carrier
     from rainbow_agent.storage.sent_store import SentJob
 
 #: Seconds between questions for new output.
@@ -34,7 +34,7 @@ class AskedRecords:
         stop: ends each wait.
     """
 
-    def __init__(self, asker: Asker, scheduler: Scheduler, job: SentJob, stop: Stop) -> None:
+    def __init__(self, asker: Asker, scheduler: Carrier, job: SentJob, stop: Stop) -> None:
         self._asker, self._scheduler, self._stop = asker, scheduler, stop
         self.job = job
         self._seen: dict[str, int] = {}

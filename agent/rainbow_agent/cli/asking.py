@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from rainbow_agent.cli.sent import take
+from rainbow_agent.cli.sent import LOOK_WAIT_S, rest, take
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.core.handles import is_inbox
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from rainbow_agent.core.ports import Scheduler
+    from rainbow_agent.fleet.messages.carrier import Carrier
     from rainbow_agent.fleet.messages.sender import Sender
     from rainbow_agent.runtime.stop import Stop
     from rainbow_agent.storage.sent_store import SentJob
@@ -45,7 +45,7 @@ class Asker:
         listed = self._config.clusters if self._config else ()
         return [each.name for each in listed if not is_inbox(each.name)]
 
-    def ask(self, scheduler: Scheduler, job: SentJob, content: Mapping[str, Any]) -> int:
+    def ask(self, scheduler: Carrier, job: SentJob, content: Mapping[str, Any]) -> int:
         """Ask something of a job; the counter, by which the answer is known.
 
         Raises:
@@ -66,7 +66,7 @@ class Asker:
         return self._sender.ask(scheduler, self._keys, job, token, content, lasting=LASTING_S)
 
     def answer(
-        self, scheduler: Scheduler, job: SentJob, content: Mapping[str, Any], stop: Stop
+        self, scheduler: Carrier, job: SentJob, content: Mapping[str, Any], stop: Stop
     ) -> dict[str, Any]:
         """Ask something of a job, and wait for the answer.
 
@@ -76,7 +76,7 @@ class Asker:
         return self.answers(scheduler, job, [content], stop)[0]
 
     def answers(
-        self, scheduler: Scheduler, job: SentJob, contents: Sequence[Mapping[str, Any]], stop: Stop
+        self, scheduler: Carrier, job: SentJob, contents: Sequence[Mapping[str, Any]], stop: Stop
     ) -> list[dict[str, Any]]:
         """Ask several things of a job at once, and wait for all answers, as answer() does."""
         from rainbow_agent.fleet.retry import patiently  # noqa: PLC0415 - stamina
@@ -86,7 +86,7 @@ class Asker:
         found: dict[int, dict[str, Any]] = {}
         end = clock.monotonic() + wait
         while True:
-            patiently(lambda: take(self._sender, scheduler, self._settings))
+            patiently(lambda: take(self._sender, scheduler, self._settings, LOOK_WAIT_S))
             for counter in counters:
                 if counter not in found and (answer := self.read(job, counter)) is not None:
                     found[counter] = answer
@@ -98,7 +98,7 @@ class Asker:
                     f"cluster {job.cluster} has not answered for {wait:g} s: its agent is down, or"
                     " cannot reach rainbow; RAINBOW_REPLY_WITHIN is how long to wait"
                 )
-            if stop.wait(LOOK_S):
+            if rest(self._sender, stop, LOOK_S):
                 raise RainbowAgentError("interrupted")
 
     def read(self, job: SentJob, counter: int) -> dict[str, Any] | None:

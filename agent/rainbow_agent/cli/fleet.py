@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from rainbow_agent.cli.asking import LOOK_S, Asker
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
-from rainbow_agent.cli.sent import at_inbox, sender_of, take
+from rainbow_agent.cli.sent import LOOK_WAIT_S, at_inbox, rest, sender_of, take
 from rainbow_agent.cli.terminal import fitted
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.monitoring.fleet_views import fleet_cells, fleet_view
@@ -18,7 +19,7 @@ from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals
 
 if TYPE_CHECKING:
-    from rainbow_agent.core.ports import Scheduler
+    from rainbow_agent.fleet.messages.carrier import Carrier
     from rainbow_agent.fleet.messages.sender import Sender
     from rainbow_agent.runtime.stop import Stop
     from rainbow_agent.storage.sent_store import SentJob
@@ -77,7 +78,7 @@ def command(timeout: float, settings: Settings, output: str) -> None:
 class _Asking:
     """Questions to all clusters; one that fails keeps no other from its answer."""
 
-    def __init__(self, sender: Sender, asker: Asker, scheduler: Scheduler) -> None:
+    def __init__(self, sender: Sender, asker: Asker, scheduler: Carrier) -> None:
         self._sender, self._asker, self._scheduler = sender, asker, scheduler
         self._open: dict[str, tuple[SentJob, int]] = {}
         #: Why each has not answered; "" where it has.
@@ -101,10 +102,11 @@ class _Asking:
         clock = SystemClock()
         end = clock.monotonic() + timeout
         while self._open:
-            patiently(lambda: take(self._sender, self._scheduler, settings))
+            wait = max(0.0, min(LOOK_WAIT_S, end - clock.monotonic()))
+            patiently(partial(take, self._sender, self._scheduler, settings, wait))
             for cluster in list(self._open):
                 self._look(cluster)
-            if self._open and (clock.monotonic() > end or stop.wait(LOOK_S)):
+            if self._open and (clock.monotonic() > end or rest(self._sender, stop, LOOK_S)):
                 break
         for cluster in self._open:
             self.problems[cluster] = f"no answer within {timeout:g} s"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from rainbow_agent.cli.asking import Asker
 from rainbow_agent.cli.common import say
-from rainbow_agent.cli.sent import at_inbox, sender_of, take, view_of
+from rainbow_agent.cli.sent import LOOK_WAIT_S, at_inbox, rest, sender_of, take, view_of
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.monitoring.fleet_views import fleet_view
 from rainbow_agent.monitoring.http.sent_page import SentPicture, sent_routes
@@ -18,7 +18,7 @@ from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop, stop_on_signals
 
 if TYPE_CHECKING:
-    from rainbow_agent.core.ports import Scheduler
+    from rainbow_agent.fleet.messages.carrier import Carrier
     from rainbow_agent.fleet.messages.sender import Sender
 
 #: Jobs that are shown, the last.
@@ -78,14 +78,15 @@ class _Looking:
             asker = Asker(sender, self._settings)
             while True:
                 self.picture = self._look(sender, scheduler, asker)
-                if stop.wait(REFRESH_S):
+                if rest(sender, stop, REFRESH_S):
                     return
 
-    def _look(self, sender: Sender, scheduler: Scheduler, asker: Asker) -> SentPicture:
+    def _look(self, sender: Sender, scheduler: Carrier, asker: Asker) -> SentPicture:
         problem = ""
         try:
-            take(sender, scheduler, self._settings)
+            take(sender, scheduler, self._settings, LOOK_WAIT_S)
         except RainbowAgentError as exc:
+            sender.has_waited = False
             problem = f"This is what was known before: {exc}"
         store = sender.store
         jobs = [view_of(job, store, self._settings) for job in reversed(store.jobs(MAX_SHOWN))]

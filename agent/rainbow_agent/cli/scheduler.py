@@ -53,6 +53,14 @@ from rainbow_agent.cli.common import reports_errors, say
     type=click.Path(path_type=Path),
     help="The server's private key (PEM); default: no TLS.",
 )
+@click.option(
+    "--keep-messages",
+    type=click.FloatRange(min=0),
+    default=7 * 86400,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long messages between agents and senders wait; 0: as rows of jobs, as in Go.",
+)
 @reports_errors
 def command(
     *,
@@ -66,10 +74,12 @@ def command(
     ca_cert: Path | None,
     cert: Path | None,
     key: Path | None,
+    keep_messages: float,
 ) -> None:
     """Run a rainbow-compatible scheduler, for a first look, tests and small fleets.
 
-    The flags are the Go server's. Prints `listening on HOST:PORT` when ready; SIGTERM stops it.
+    The flags are the Go server's, but for --keep-messages. Prints `listening on HOST:PORT` when
+    ready; SIGTERM stops it.
 
     Example: rainbow-agent scheduler --host 127.0.0.1:50051 --db rainbow.db
     """
@@ -87,6 +97,7 @@ def command(
             select_algorithm=select_algorithm,
             match_algorithm=match_algorithm,
             tls=server.ServerTls.from_flags(ca_cert, cert, key),
+            keep_messages=keep_messages,
         )
         say(f"listening on {host.rpartition(':')[0]}:{running.port}")
         stop.wait()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -29,10 +29,14 @@ from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from rainbow_agent.core.ports import Scheduler
+    from rainbow_agent.fleet.messages.carrier import Carrier
     from rainbow_agent.fleet.messages.sender import Sender
     from rainbow_agent.fleet.messages.sender_files import InboxAccess
+    from rainbow_agent.runtime.stop import Stop
     from rainbow_agent.storage.sent_store import SentJob, SentStore
+
+#: Seconds for which rainbow is asked to wait for a message; a signal ends the verb after that.
+LOOK_WAIT_S: Final = 1.0
 
 
 def inbox_path(settings: Settings) -> Path:
@@ -69,7 +73,7 @@ def at_inbox(settings: Settings, inbox: InboxAccess) -> Settings:
     return settings
 
 
-def make_inbox(settings: Settings, scheduler: Scheduler) -> InboxAccess:
+def make_inbox(settings: Settings, scheduler: Carrier) -> InboxAccess:
     """An inbox under a name of its own, for `--inbox auto`.
 
     Raises:
@@ -122,17 +126,23 @@ def sender_of(settings: Settings) -> Iterator[Sender]:
         yield Sender(inbox, store, SystemClock())
 
 
-def take(sender: Sender, scheduler: Scheduler, settings: Settings) -> int:
+def take(sender: Sender, scheduler: Carrier, settings: Settings, wait: float = 0.0) -> int:
     """Take what is in the inbox; how many states were news.
 
     Clusters that have told much hear that it was taken, or they would stop.
+
+    Args:
+        sender: whose inbox.
+        scheduler: the rainbow that has it.
+        settings: name the tokens of the clusters.
+        wait: seconds to wait for a message, where rainbow can: `sender.has_waited`.
 
     Raises:
         Transient: rainbow does not answer.
         RainbowAgentError: it denies the inbox.
     """
     try:
-        taken = sender.take(scheduler)
+        taken = sender.take(scheduler, wait)
     except RequestDenied as exc:
         raise RainbowAgentError(
             f"rainbow denies the inbox {sender.inbox.name}: it was removed, or rainbow lost its"
@@ -152,6 +162,11 @@ def take(sender: Sender, scheduler: Scheduler, settings: Settings) -> int:
                 sender.said.add(str(exc))
                 say(f"note: clusters do not know that their messages were read: {exc}", err=True)
     return taken.news
+
+
+def rest(sender: Sender, stop: Stop, seconds: float) -> bool:
+    """Wait until the next look, if rainbow has not waited already; True when it is time to stop."""
+    return stop.wait(0.0 if sender.has_waited else seconds)
 
 
 def refresh(sender: Sender, settings: Settings) -> None:

@@ -11,7 +11,7 @@ import click
 
 from rainbow_agent.cli.asking import Asker
 from rainbow_agent.cli.common import TIMED_OUT, reports_errors, say, settings_options
-from rainbow_agent.cli.sent import at_inbox, find_sent, sender_of, take, view_of
+from rainbow_agent.cli.sent import LOOK_WAIT_S, at_inbox, find_sent, rest, sender_of, take, view_of
 from rainbow_agent.core.errors import RainbowAgentError, Transient, UsageError
 from rainbow_agent.core.handles import is_handle
 from rainbow_agent.monitoring.sent_views import SILENT, exit_status, is_over
@@ -19,7 +19,7 @@ from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from rainbow_agent.core.ports import Scheduler
+    from rainbow_agent.fleet.messages.carrier import Carrier
     from rainbow_agent.fleet.messages.sender import Sender
 
 #: Seconds between looks into the inbox: after news, and at most.
@@ -116,24 +116,31 @@ class _Waiting:
             stop_on_signals() as stop,
             closing(connect(at_inbox(self._settings, self._sender.inbox))) as scheduler,
         ):
+            wait = 0.0
             while True:
-                news = self.look(scheduler)
+                news = self.look(scheduler, wait)
                 if not self.open or (end is not None and clock.monotonic() > end):
                     return False
                 (looks.worked if news else looks.idled)(clock.monotonic())
-                if stop.wait(looks.wait()):
+                if rest(self._sender, stop, looks.wait()):
                     return True
+                left = LOOK_WAIT_S if end is None else end - clock.monotonic()
+                wait = max(0.0, min(LOOK_WAIT_S, left))
 
-    def look(self, scheduler: Scheduler) -> int:
+    def look(self, scheduler: Carrier, wait: float) -> int:
         """Look into the inbox, and say what ended; how many states were news.
+
+        Args:
+            scheduler: the rainbow that has it.
+            wait: seconds to wait for a message, where rainbow can.
 
         Raises:
             RainbowAgentError: rainbow denies the inbox.
         """
         try:
-            news, self._problem = take(self._sender, scheduler, self._settings), ""
+            news, self._problem = take(self._sender, scheduler, self._settings, wait), ""
         except Transient as exc:
-            news = 0
+            news, self._sender.has_waited = 0, False
             if str(exc) != self._problem:
                 say(f"note: {exc}; it is tried again", err=True)
             self._problem = str(exc)
@@ -142,7 +149,7 @@ class _Waiting:
             self._ask_again(scheduler)
         return news
 
-    def _ask_again(self, scheduler: Scheduler) -> None:
+    def _ask_again(self, scheduler: Carrier) -> None:
         """Messages may be gone: taken by another copy of the folder, or lost by rainbow.
 
         So jobs without a message for long are asked about, a few at a time.

@@ -140,6 +140,7 @@ class Daemon:
         self.threads.start("journal", self._jobs.journal.run)
         self.threads.start("reporter", self._fleet.reporter.run)
         self.threads.start("messenger", self._fleet.messenger.run)
+        self.threads.start("listener", self._fleet.listener.run)
         self.threads.start("lookout", self.members.nodes.run)
         self.threads.start("history", self.members.history.run)
         if self.members.monitoring.http is not None:

@@ -16,6 +16,7 @@ from rainbow_agent.fleet.grpc.connect import connect
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.fleet.intake import Intake
 from rainbow_agent.fleet.messages.answers import Answers
+from rainbow_agent.fleet.messages.listener import Listener
 from rainbow_agent.fleet.messages.messenger import Messenger
 from rainbow_agent.fleet.messages.requests import Requests
 from rainbow_agent.fleet.ownership import Ownership
@@ -108,6 +109,7 @@ class FleetBuilder:
             intake=self._intake(scheduler, ownership, requests),
             reporter=self._reporter(registrar, ownership, session_errors),
             messenger=messenger,
+            listener=self._listener(registrar, ownership, messenger, requests),
             requests=requests,
             contact=contact,
             session_errors=session_errors,
@@ -178,6 +180,27 @@ class FleetBuilder:
             clock=self.clock,
             stop=self.stop,
             telemetry=telemetry,
+        )
+
+    def _listener(
+        self,
+        registrar: Registrar,
+        ownership: Ownership,
+        messenger: Messenger,
+        requests: Requests,
+    ) -> Listener:
+        def kept() -> None:
+            requests.kept_more()
+            self.wake.set()  # a cancellation is the main loop's to carry out
+
+        return Listener(
+            session=lambda: registrar.session if ownership.held else None,
+            open_carrier=lambda: connect(self.settings, stop=self.stop),
+            open_ledger=self.open_ledger,
+            messenger=messenger,
+            kept=kept,
+            clock=self.clock,
+            stop=self.stop,
         )
 
     def _reporter(

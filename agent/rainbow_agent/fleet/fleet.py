@@ -17,6 +17,7 @@ from rainbow_agent.core.ports import Scheduler
 from rainbow_agent.fleet.contact import Contact
 from rainbow_agent.fleet.graph_publisher import GraphPublisher
 from rainbow_agent.fleet.intake import Intake
+from rainbow_agent.fleet.messages.listener import Listener
 from rainbow_agent.fleet.messages.messenger import Messenger
 from rainbow_agent.fleet.messages.requests import Requests
 from rainbow_agent.fleet.ownership import Ownership
@@ -77,6 +78,7 @@ class Fleet:
         intake: Intake,
         reporter: Reporter,
         messenger: Messenger,
+        listener: Listener,
         requests: Requests,
         contact: Contact,
         session_errors: SessionErrors,
@@ -97,6 +99,8 @@ class Fleet:
         self.reporter = reporter
         #: The thread that tells the senders of jobs; `run` is its loop.
         self.messenger = messenger
+        #: The thread that hears senders at once, where rainbow can; `run` is its loop.
+        self.listener = listener
         #: How rainbow answers; read by any thread.
         self.contact = contact
 

@@ -154,6 +154,8 @@ class Questions(Protocol):
 
     def add_request(self, key: JobKey, counter: int, content: Mapping[str, Any]) -> None: ...
 
+    def close(self) -> None: ...
+
 
 class CredentialStore(Protocol):
     """Where the cluster's secret is kept (credentials.ConfigFileStore)."""

@@ -45,6 +45,7 @@ _CALLED_AFTER_STOP: Final = frozenset(
     for procedure in (
         rainbow_rpc.ACCEPT_JOBS,
         rainbow_rpc.RECEIVE_ROWS,
+        rainbow_rpc.SEND,
         rainbow_rpc.SUBMIT_JOB,
         rainbow_rpc.UPDATE_STATE,
     )
@@ -82,6 +83,9 @@ class RainbowChannel:
             host=host, max_reply_bytes=max_reply, tls_name=tls.name if tls else None, proxy=proxy
         )
         self._channel: grpc.Channel | None = None
+        #: The number of this connection; 0: there is none.
+        self.connection = 0
+        self._opened = 0
         self._tls = tls
         self._stamps: FileStamps | None = None
 
@@ -89,10 +93,15 @@ class RainbowChannel:
         """End the connection; a later call opens a new one."""
         if self._channel is not None:
             self._channel.close()
-            self._channel = None
+            self._channel, self.connection = None, 0
 
-    def call(self, rpc: Rpc[RequestT, ReplyT], request: RequestT) -> ReplyT:
-        """One call; its end is passed on to `on_call`.
+    def call(self, rpc: Rpc[RequestT, ReplyT], request: RequestT, *, wait: float = 0.0) -> ReplyT:
+        """One call; its end is passed on to `on_call`, but where there is no such service.
+
+        Args:
+            rpc: what is called.
+            request: what it gets.
+            wait: seconds for which the server may wait before it answers.
 
         Raises:
             RainbowAgentError: of the class that `errors` gives it.
@@ -101,7 +110,9 @@ class RainbowChannel:
             raise Unavailable(f"{rpc} at rainbow {self._host}: not begun, the agent is stopping")
         began = time.monotonic()
         try:
-            reply = self._call(rpc, request)
+            reply = self._call(rpc, request, wait)
+        except errors.NoSuchService:
+            raise
         except Exception as exc:
             # Not kept in a variable: the error would hold this frame and the callers', with all
             # that they have received, until the garbage collector comes.
@@ -110,13 +121,13 @@ class RainbowChannel:
         self._on_call(rpc.name, time.monotonic() - began, None)
         return reply
 
-    def _call(self, rpc: Rpc[RequestT, ReplyT], request: RequestT) -> ReplyT:
+    def _call(self, rpc: Rpc[RequestT, ReplyT], request: RequestT, wait: float) -> ReplyT:
         # Read here, not by gRPC, which would write a traceback of what it cannot read into our log.
         method = self._open(rpc).unary_unary(
             rpc.path, request_serializer=rpc.request.SerializeToString
         )
         try:
-            raw = self._wait(rpc, method, request)
+            raw = self._wait(rpc, method, request, wait)
         except grpc.RpcError as exc:
             raise self._failure(rpc, exc.code(), exc.details() or "") from exc
         if len(raw) >= _LARGE_REPLY_BYTES:
@@ -140,6 +151,8 @@ class RainbowChannel:
         target = self._proxy or self._host
         if self._tls is None:
             if self._channel is None:
+                self._opened += 1
+                self.connection = self._opened
                 self._channel = grpc.insecure_channel(target, options=self._options)
             return self._channel
         stamps = self._tls.stamps()
@@ -157,11 +170,13 @@ class RainbowChannel:
             log.info("The TLS files changed and were read again", extra={"action": "tls_read"})
         self.close()
         credentials = grpc.ssl_channel_credentials(ca, key, cert)
+        self._opened += 1
+        self.connection = self._opened
         self._channel = grpc.secure_channel(target, credentials, options=self._options)
         self._stamps = stamps
         return self._channel
 
-    def _wait(self, rpc: Rpc[RequestT, Any], method: Any, request: RequestT) -> bytes:
+    def _wait(self, rpc: Rpc[RequestT, Any], method: Any, request: RequestT, wait: float) -> bytes:
         """The reply, waited for until the timeout; a stop shortens that.
 
         Raises:
@@ -169,7 +184,7 @@ class RainbowChannel:
             Unavailable: given up because of a stop.
         """
         once = rpc.path == _ANSWERED_ONCE
-        timeout = max(self._timeout, _MIN_REGISTER_TIMEOUT_S) if once else self._timeout
+        timeout = max(self._timeout, _MIN_REGISTER_TIMEOUT_S) if once else self._timeout + wait
         if self._stop is None:
             reply: bytes = method(request, timeout=timeout)
             return reply

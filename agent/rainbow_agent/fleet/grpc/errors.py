@@ -39,6 +39,10 @@ class NodesRequired(Rejected):
     """A registration without nodes; the server has looked at its secret by then, and took it."""
 
 
+class NoSuchService(Rejected):
+    """What listens there has no such service."""
+
+
 class ReplyTooLarge(Rejected):
     """The answer is larger than this channel takes."""
 
@@ -60,7 +64,7 @@ BY_CODE: Final[Mapping[grpc.StatusCode, _ErrorType]] = {
     grpc.StatusCode.FAILED_PRECONDITION: Rejected,
     grpc.StatusCode.ABORTED: Unavailable,
     grpc.StatusCode.OUT_OF_RANGE: Rejected,
-    grpc.StatusCode.UNIMPLEMENTED: Rejected,
+    grpc.StatusCode.UNIMPLEMENTED: NoSuchService,
     grpc.StatusCode.INTERNAL: Unavailable,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DATA_LOSS: Unavailable,
@@ -239,11 +243,13 @@ def _unavailable(host: str, code: grpc.StatusCode, words: str) -> str:
 
 
 def check_status(rpc: Rpc[Any, Any], host: str, reply: Message) -> None:
-    """Raise what a reply's own status says, if it says no.
+    """Raise what a reply's own status says, if it says no; those of our own service have none.
 
     Raises:
         RequestDenied, ClusterExists, Rejected: by the table above.
     """
+    if rpc not in BY_STATUS:
+        return
     # mypy: every reply of rainbow has this field, but Message does not say so.
     status: int = reply.status  # type: ignore[attr-defined]
     kind = BY_STATUS[rpc].get(status, Rejected)

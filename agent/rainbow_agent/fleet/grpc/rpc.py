@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, ti
 from google.protobuf.message import Message
 
 from rainbow_agent.fleet.grpc import stubs
-from rainbow_agent.fleet.grpc.stubs import memory_pb2, rainbow_pb2
+from rainbow_agent.fleet.grpc.stubs import memory_pb2, messages_pb2, rainbow_pb2
 
 RequestT = TypeVar("RequestT", bound=Message)
 ReplyT = TypeVar("ReplyT", bound=Message)
@@ -85,6 +85,15 @@ ACCEPT_JOBS: Final = Rpc(
 )
 SATISFY: Final = Rpc(stubs.GRAPH, "Satisfy", memory_pb2.SatisfyRequest, memory_pb2.SatisfyResponse)
 LOAD_GRAPH: Final = Rpc(stubs.GRAPH, "Register", memory_pb2.RegisterRequest, memory_pb2.Response)
+
+#: The embedded scheduler's own: messages without rows in the list of jobs.
+SEND: Final = Rpc(stubs.MESSAGES, "Send", messages_pb2.SendRequest, messages_pb2.SendResponse)
+RECEIVE: Final = Rpc(
+    stubs.MESSAGES, "Receive", messages_pb2.ReceiveRequest, messages_pb2.ReceiveResponse
+)
+REMOVE: Final = Rpc(
+    stubs.MESSAGES, "Remove", messages_pb2.RemoveRequest, messages_pb2.RemoveResponse
+)
 
 #: All that a rainbow scheduler answers. Any: a table of procedures with messages of all kinds.
 ALL: Final[tuple[Rpc[Any, Any], ...]] = (

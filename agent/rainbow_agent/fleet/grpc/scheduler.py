@@ -14,11 +14,14 @@ from rainbow_agent.core.errors import ClusterUnknown, Rejected, RequestDenied
 from rainbow_agent.core.model import Credentials, Listing, SatisfyAnswer
 from rainbow_agent.fleet.grpc import job_rows
 from rainbow_agent.fleet.grpc import rpc as rainbow_rpc
+from rainbow_agent.fleet.grpc.boxes import Boxes
 from rainbow_agent.fleet.grpc.channel import RainbowChannel
 from rainbow_agent.fleet.grpc.errors import NodesRequired, ReplyTooLarge
 from rainbow_agent.fleet.grpc.rpc import ReplyT, RequestT, Rpc
 from rainbow_agent.fleet.grpc.stubs import memory_pb2, rainbow_pb2
 from rainbow_agent.fleet.grpc.tls import TlsFiles
+from rainbow_agent.fleet.messages.carrier import Box
+from rainbow_agent.fleet.messages.rows import Message
 from rainbow_agent.jobspec import wire
 from rainbow_agent.runtime.memory import trim
 from rainbow_agent.runtime.stop import Stop
@@ -85,6 +88,7 @@ class RainbowScheduler:
             RainbowChannel, host, timeout, on_call=on_call, stop=stop, tls=tls, proxy=proxy
         )
         self._channel = self._open_channel(max_reply=max_reply)
+        self._boxes = Boxes(self._channel)
 
     def takes_registrations(self, cluster: str, secret: str) -> bool:
         """Whether this registration secret is the server's. Nothing is registered.
@@ -271,6 +275,18 @@ class RainbowScheduler:
         )
         reply = self._call(rainbow_rpc.SUBMIT_JOB, request)
         return list(reply.clusters) if satisfy_only else [reply.cluster]
+
+    def send_message(self, token: str, message: Message) -> bool:
+        """Leave a message in the box of whom it is for; False where rainbow has no boxes."""
+        return self._boxes.send(token, message)
+
+    def messages(self, cluster: str, secret: str, wait: float = 0.0) -> Box | None:
+        """What is in a cluster's box; None where rainbow has no boxes."""
+        return self._boxes.look(cluster, secret, wait)
+
+    def remove_messages(self, cluster: str, secret: str, ids: Sequence[int]) -> None:
+        """Take messages out of a cluster's box; unknown ids are ignored."""
+        self._boxes.remove(cluster, secret, ids)
 
     def close(self) -> None:
         """End the connection; a later call opens a new one."""

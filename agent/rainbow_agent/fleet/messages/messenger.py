@@ -15,9 +15,10 @@ from rainbow_agent.core.errors import LedgerBlocked, LedgerError, Refused, Trans
 from rainbow_agent.core.handles import SenderAddress
 from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.packed_jobs import pack_job
-from rainbow_agent.core.ports import Clock, Scheduler
+from rainbow_agent.core.ports import Clock
 from rainbow_agent.fleet.messages import answers, rows
 from rainbow_agent.fleet.messages.answers import Answer
+from rainbow_agent.fleet.messages.carrier import Carrier
 from rainbow_agent.fleet.messages.keys import mac
 from rainbow_agent.fleet.messages.post import send
 from rainbow_agent.fleet.ports import HandleNews
@@ -71,7 +72,7 @@ class Messenger:
         self,
         *,
         session: Callable[[], Session | None],
-        open_scheduler: Callable[[], Scheduler],
+        open_scheduler: Callable[[], Carrier],
         open_ledger: Callable[[], HandleNews],
         keep: float,
         answer: Answer,
@@ -143,7 +144,7 @@ class Messenger:
         except (LedgerError, Transient, Refused) as exc:
             log.warning("Messages to senders of jobs are left for the next start: %s", exc)
 
-    def tell(self, ledger: HandleNews, scheduler: Scheduler) -> bool:
+    def tell(self, ledger: HandleNews, scheduler: Carrier) -> bool:
         """Send what is not sent; whether there may be more at once.
 
         Raises:
@@ -178,7 +179,7 @@ class Messenger:
             self.flushed.set()
         return bool(untold or answered)
 
-    def _answer_some(self, ledger: HandleNews, scheduler: Scheduler, cluster: str) -> int:
+    def _answer_some(self, ledger: HandleNews, scheduler: Carrier, cluster: str) -> int:
         """Answer the oldest questions; how many. After the stop they are left to the next start."""
         answered = 0
         for request in ledger.requests(MAX_ANSWERS):
@@ -192,7 +193,7 @@ class Messenger:
         return answered
 
     def _answer_one(
-        self, ledger: HandleNews, scheduler: Scheduler, cluster: str, request: Request
+        self, ledger: HandleNews, scheduler: Carrier, cluster: str, request: Request
     ) -> None:
         """Answer something; an inbox that takes nothing gets no answer: its sender asks again."""
         handle = request.handle
@@ -246,7 +247,7 @@ class Messenger:
     def _tell_inbox(
         self,
         ledger: HandleNews,
-        scheduler: Scheduler,
+        scheduler: Carrier,
         to: SenderAddress,
         token: str,
         portions: Sequence[_Row],

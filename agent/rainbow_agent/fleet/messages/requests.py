@@ -1,13 +1,14 @@
 """What the sender of a job asks of it, at the cluster that has it.
 
-A row that asks is written to the ledger before it is taken off rainbow's list; its job may come
-later. The agent obeys what is signed with the key that came in the job's own jobspec, for this
-cluster and this registration, whose time is not over, and whose counter is above all before.
+What asks is written to the ledger before it is taken away from rainbow; its job may come later. The
+agent obeys what is signed with the key that came in the job's own jobspec, for this cluster and
+this registration, whose time is not over, and whose counter is above all before.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 from rainbow_agent.core.errors import Refused, Transient
@@ -50,10 +51,10 @@ class Told(Protocol):
 
 
 class Requests:
-    """Used by the main loop.
+    """Used by one thread: the main loop has one, for rows, and the listener one, for its box.
 
     Args:
-        scheduler: the main loop's connection.
+        scheduler: the thread's connection.
         ledger: likewise.
         clock: for the times.
         messenger: tells senders what came of it.
@@ -68,6 +69,10 @@ class Requests:
         self._messenger = messenger
         self._some = True  # of an earlier run there may be some
 
+    def kept_more(self) -> None:
+        """Another thread has kept something for a job that may come; from any thread."""
+        self._some = True
+
     def jobs_among(self, session: Session, offers: list[Offer]) -> list[Offer]:
         """Keep what is asked in these rows, and take it off rainbow's list; the jobs among them.
 
@@ -77,17 +82,7 @@ class Requests:
         messages = [(offer.id, message) for offer, message in found if message is not None]
         if not messages:
             return offers
-        at = self._clock.now()
-        self._ledger.keep_asked(
-            [
-                Asked(part.handle, message.by, part.body, part.proof, at)
-                for _, message in messages
-                for part in message.parts
-                if part.kind is rows.Kind.ASK and message.to == session.cluster
-            ]
-        )
-        self._some = True
-        reach(CrashPoint.ASKED)
+        self.keep(session, [message for _, message in messages])
         try:
             ids = [number for number, _ in messages]
             self._scheduler.accept(session.cluster, session.secret.reveal(), ids)
@@ -95,12 +90,27 @@ class Requests:
             log.warning("What was asked of jobs stays in rainbow's list: %s", exc)
         return [offer for offer, message in found if message is None]
 
+    def keep(self, session: Session, messages: Iterable[rows.Message]) -> None:
+        """Keep what these ask of this cluster; they may be taken away from rainbow then."""
+        at = self._clock.now()
+        self._ledger.keep_asked(
+            [
+                Asked(part.handle, message.by, part.body, part.proof, at)
+                for message in messages
+                for part in message.parts
+                if part.kind is rows.Kind.ASK and message.to == session.cluster
+            ]
+        )
+        self._some = True
+        reach(CrashPoint.ASKED)
+
     def carry_out(self, session: Session) -> None:
         """Carry out what was asked of jobs that are here; drop what is not to be believed."""
         if not self._some:
             return
+        self._some = False  # before it is looked: another thread may keep something meanwhile
         waiting = self._ledger.asked()
-        self._some = bool(waiting)
+        self._some = self._some or bool(waiting)
         for asked in waiting:
             found = self._ledger.job_of_handle(asked.handle)
             if found is None and self._clock.now() < asked.at + JOB_WAIT_S:

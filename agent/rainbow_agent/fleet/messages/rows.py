@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from rainbow_agent.core.handles import is_handle
 from rainbow_agent.core.notation import bytes_to_text, text_to_bytes
 
 #: The name of every such row.
@@ -115,10 +116,20 @@ def read(name: str, text: str) -> Message | None:
     to, by = lines[1].removeprefix("to: "), lines[2].removeprefix("by: ")
     parts = [_part(line) for line in lines[4 : MAX_PARTS + 4] if line]
     whole = [part for part in parts if part is not None]
-    if not (_WORD.fullmatch(to) and _WORD.fullmatch(by)) or len(whole) != len(parts):
-        return None
     message = Message(to, by, tuple(whole))
+    if len(whole) != len(parts) or not is_message(message):
+        return None
     return message if text == write(message) else None
+
+
+def is_message(message: Message) -> bool:
+    """Whether names, handles and the number of parts are those of a message."""
+    return bool(
+        _WORD.fullmatch(message.to)
+        and _WORD.fullmatch(message.by)
+        and len(message.parts) <= MAX_PARTS
+        and all(is_handle(part.handle) for part in message.parts)
+    )
 
 
 def _part(line: str) -> Part | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rainbow_agent.core.handles import Handle, handle_id
 from rainbow_agent.core.packed_jobs import unpack_job
-from rainbow_agent.core.ports import Clock, Scheduler
+from rainbow_agent.core.ports import Clock
 from rainbow_agent.fleet.messages import rows
 from rainbow_agent.fleet.messages.answers import counter_of, open_answer, turn_of
+from rainbow_agent.fleet.messages.carrier import Carrier
 from rainbow_agent.fleet.messages.keys import PublicKeys, SenderKeys, has_mac
 from rainbow_agent.fleet.messages.post import send
 from rainbow_agent.fleet.messages.sender_files import InboxAccess
@@ -60,6 +61,9 @@ class Sender:
         self._clock = clock
         #: What was said to the one who asks; once is enough.
         self.said: set[str] = set()
+        #: Whether the last look has waited as long as was wanted, or found something: where rainbow
+        #: has boxes.
+        self.has_waited = False
 
     def prepare(
         self, document: Mapping[str, Any], name: str, public: PublicKeys, keep: float
@@ -89,7 +93,7 @@ class Sender:
 
     def ask(
         self,
-        scheduler: Scheduler,
+        scheduler: Carrier,
         keys: SenderKeys,
         sent: SentJob,
         token: str,
@@ -140,32 +144,52 @@ class Sender:
         sealed = self.store.take_answer(handle, counter)
         return None if sealed is None else rows.unpack(open_answer(keys, handle, sealed))
 
-    def take(self, scheduler: Scheduler) -> Taken:
-        """Take what is in the inbox: it is stored, then it is taken off rainbow's list.
+    def take(self, scheduler: Carrier, wait: float = 0.0) -> Taken:
+        """Take what is in the inbox: it is stored, then it is taken away from rainbow.
 
         Only what is authentic, about a job that was sent from here, and newer than what is known
-        counts; all else is taken off as well, or it would be in every answer.
+        counts; all else is taken away as well, or it would be in every answer.
+
+        Args:
+            scheduler: the rainbow that has the inbox.
+            wait: seconds to wait for a message, where rainbow can.
 
         Raises:
             Transient, Refused: rainbow does not answer, or denies the inbox.
         """
-        news, jobs, whole = 0, [], False
+        news = self._take_box(scheduler, wait)
+        jobs, whole = [], False
         while not whole:
             offers = scheduler.receive(self.inbox.name, self.inbox.secret, 0)
             whole = offers.whole or not offers
-            upto: dict[str, _Upto] = {}
-            for offer in offers:
-                message = rows.read(offer.name, offer.jobspec)
-                if message is None:
-                    jobs.append(offer.name)
-                elif message.to == self.inbox.name:
-                    with self.store.transaction():  # a row, so that no other process waits long
-                        news += sum(self._take_part(message, part, upto) for part in message.parts)
-            for cluster, last in upto.items():
-                self.store.took(cluster, last.turn, last.unread, self._clock.now())
+            messages = {offer.id: rows.read(offer.name, offer.jobspec) for offer in offers}
+            jobs += [offer.name for offer in offers if messages[offer.id] is None]
+            news += self._store_all(messages.values())
             numbers = sorted(offer.id for offer in offers)
             scheduler.accept(self.inbox.name, self.inbox.secret, numbers)
         return Taken(news, tuple(jobs))
+
+    def _take_box(self, scheduler: Carrier, wait: float) -> int:
+        """Take what is in the box, where there is one; how much was news."""
+        name, secret, news = self.inbox.name, self.inbox.secret, 0
+        box = scheduler.messages(name, secret, wait)
+        self.has_waited = box is not None and box.waited
+        while box is not None and box.messages:
+            news += self._store_all(each.message for each in box.messages)
+            scheduler.remove_messages(name, secret, [each.id for each in box.messages])
+            box = None if box.whole else scheduler.messages(name, secret)
+        return news
+
+    def _store_all(self, messages: Iterable[rows.Message | None]) -> int:
+        """Store what is in these; how much was news."""
+        news, upto = 0, dict[str, _Upto]()
+        for message in messages:
+            if message is not None and message.to == self.inbox.name:
+                with self.store.transaction():  # one, so that no other process waits long
+                    news += sum(self._take_part(message, part, upto) for part in message.parts)
+        for cluster, last in upto.items():
+            self.store.took(cluster, last.turn, last.unread, self._clock.now())
+        return news
 
     def unread(self) -> list[SentJob]:
         """A job of each cluster that should hear that its messages were taken: ask with TAKEN."""

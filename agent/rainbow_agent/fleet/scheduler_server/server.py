@@ -14,17 +14,21 @@ from typing import Any, Final
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.fleet.grpc.quiet_grpc import grpc
 from rainbow_agent.fleet.grpc.rpc import Rpc
-from rainbow_agent.fleet.scheduler_server import selection
+from rainbow_agent.fleet.scheduler_server import boxes, selection
+from rainbow_agent.fleet.scheduler_server.boxes import BoxService
 from rainbow_agent.fleet.scheduler_server.failure import Failure
 from rainbow_agent.fleet.scheduler_server.service import Policy, Service
 from rainbow_agent.fleet.scheduler_server.store import Store
 from rainbow_agent.runtime import addresses
+from rainbow_agent.runtime.clock import SystemClock
 
 log = logging.getLogger(__name__)
 
-#: The Go server's flag defaults.
-
-_THREADS: Final = 8  # the database answers one call at a time; a Satisfy may take longer
+#: The database answers one call at a time, a Satisfy may take longer, and a call that waits for a
+#: message keeps its thread.
+_THREADS: Final = 8 + boxes.MAX_WAITING_CALLS
+#: Seconds for which messages that are not taken are kept.
+KEEP_MESSAGES_S: Final = 7 * 86400.0
 #: Otherwise a second scheduler on the same port would silently get half of the calls.
 _OPTIONS: Final = (("grpc.so_reuseport", 0),)
 
@@ -82,14 +86,19 @@ def _read(flag: str, path: Path) -> bytes:
 class RunningScheduler:
     """A scheduler that answers, until it is stopped."""
 
-    def __init__(self, server: grpc.Server, store: Store, port: int) -> None:
+    def __init__(
+        self, server: grpc.Server, store: Store, box_service: BoxService, port: int
+    ) -> None:
         self._server = server
         self._store = store
+        self._boxes = box_service
         self.port = port
 
     def stop(self, grace: float = 1.0) -> None:
         """Take no more calls, let those under way end for `grace` seconds, close the database."""
-        self._server.stop(grace).wait()
+        stopped = self._server.stop(grace)
+        self._boxes.close()
+        stopped.wait()
         self._store.close()
 
 
@@ -104,6 +113,7 @@ def serve(
     select_options: Mapping[str, str] | None = None,
     match_algorithm: str = "match",
     tls: ServerTls | None = None,
+    keep_messages: float = KEEP_MESSAGES_S,
 ) -> RunningScheduler:
     """Start a scheduler; it answers when this returns.
 
@@ -117,6 +127,8 @@ def serve(
         select_options: for `constraint`: its `priorities`, YAML text.
         match_algorithm: `match` is all there is.
         tls: the certificates; clients then need one, as with the Go server. None for no TLS.
+        keep_messages: seconds for which messages between agents and senders are kept that are not
+            taken; 0: it has no boxes for them, as the Go server, and they are rows of the list.
 
     Raises:
         UsageError: the address or a file cannot be used, or there is no such algorithm.
@@ -126,8 +138,10 @@ def serve(
     _check_algorithms(select_algorithm, select_options or {}, match_algorithm)
     policy = Policy(secret, global_token, select_algorithm, select_options or {})
     store = Store(db)
+    box_service = BoxService(store, keep_messages, SystemClock())
+    methods = Service(policy, store).methods() | (box_service.methods() if keep_messages else {})
     try:
-        server, port = _listen(host, Service(policy, store), tls)
+        server, port = _listen(host, methods, tls)
     except UsageError:
         store.close()
         raise
@@ -135,7 +149,7 @@ def serve(
     log.info("Scheduler %s listens on port %d", name, port, extra={"action": "listen"})
     if global_token:
         log.warning("One token submits to every cluster (--global-token)")
-    return RunningScheduler(server, store, port)
+    return RunningScheduler(server, store, box_service, port)
 
 
 def _check_algorithms(select: str, options: Mapping[str, str], match: str) -> None:
@@ -147,12 +161,14 @@ def _check_algorithms(select: str, options: Mapping[str, str], match: str) -> No
         raise UsageError(f"--match-algorithm {match}: did not find it; use match")
 
 
-def _listen(host: str, service: Service, tls: ServerTls | None) -> tuple[grpc.Server, int]:
+def _listen(
+    host: str, methods: Mapping[Rpc[Any, Any], Any], tls: ServerTls | None
+) -> tuple[grpc.Server, int]:
     credentials = tls.credentials() if tls else None
     server = grpc.server(
         ThreadPoolExecutor(_THREADS, thread_name_prefix="scheduler"), options=_OPTIONS
     )
-    server.add_generic_rpc_handlers(_handlers(service))
+    server.add_generic_rpc_handlers(_handlers(methods))
     try:
         if credentials is not None:
             return server, int(server.add_secure_port(_address(host), credentials))
@@ -185,10 +201,10 @@ def _address(host: str) -> str:
     return f"[::]:{address.port}" if host.startswith(":") else str(address)
 
 
-def _handlers(service: Service) -> tuple[Any, ...]:
+def _handlers(methods: Mapping[Rpc[Any, Any], Any]) -> tuple[Any, ...]:
     """GRPC's generic handlers, one a service."""
     by_service: dict[str, dict[str, Any]] = {}
-    for rpc, method in service.methods().items():
+    for rpc, method in methods.items():
         by_service.setdefault(rpc.service, {})[rpc.name] = grpc.unary_unary_rpc_method_handler(
             _answer(rpc, method),
             request_deserializer=rpc.request.FromString,

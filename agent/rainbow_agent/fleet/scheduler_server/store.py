@@ -29,6 +29,14 @@ CREATE TABLE IF NOT EXISTS jobs (
   FOREIGN KEY(cluster) REFERENCES clusters(name)
 );
 CREATE INDEX IF NOT EXISTS jobs_by_cluster ON jobs (cluster, idJob);
+-- The Go server does not know this one, and leaves it alone.
+CREATE TABLE IF NOT EXISTS messages (
+  id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+  cluster TEXT NOT NULL,
+  at REAL NOT NULL, -- epoch seconds
+  content BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS messages_by_cluster ON messages (cluster, id);
 """
 _BATCH: Final = 500  # ids in one statement; sqlite allows 999 parameters at least
 
@@ -136,6 +144,45 @@ class Store:
                     (cluster, *batch),
                 ).rowcount
         return removed
+
+    def add_message(self, cluster: str, content: bytes, at: float, limit: int) -> bool:
+        """Add a message; False if the cluster's would have more than `limit` bytes with it."""
+        size = "SELECT coalesce(sum(length(content)), 0) FROM messages WHERE cluster = ?"
+        with self._transaction() as db:
+            (kept,) = db.execute(size, (cluster,)).fetchone()
+            if kept + len(content) > limit:
+                return False
+            query = "INSERT INTO messages (cluster, at, content) VALUES (?, ?, ?)"
+            db.execute(query, (cluster, at, content))
+            return True
+
+    def messages(self, cluster: str, limit: int) -> tuple[list[tuple[int, bytes]], bool]:
+        """A cluster's messages with their ids, oldest first, and whether these are all.
+
+        Args:
+            cluster: whose.
+            limit: bytes after which no more are added.
+        """
+        query = "SELECT id, content FROM messages WHERE cluster = ? ORDER BY id"
+        found: list[tuple[int, bytes]] = []
+        with self._transaction() as db:
+            for number, content in db.execute(query, (cluster,)):
+                if limit <= 0:
+                    return found, False
+                found.append((number, content))
+                limit -= len(content)
+        return found, True
+
+    def remove_messages(self, cluster: str, ids: Sequence[int]) -> None:
+        """Remove messages of a cluster."""
+        with self._transaction() as db:
+            rows = [(cluster, number) for number in ids]
+            db.executemany("DELETE FROM messages WHERE cluster = ? AND id = ?", rows)
+
+    def expire_messages(self, before: float) -> int:
+        """Remove all messages that came before this time, epoch seconds; how many there were."""
+        with self._transaction() as db:
+            return db.execute("DELETE FROM messages WHERE at < ?", (before,)).rowcount
 
     def _check(self, column: str, name: str, given: str) -> None:
         with self._transaction() as db:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from rainbow_agent.core.model import JobKey
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.fleet.messages import rows
 from rainbow_agent.fleet.messages.keys import SenderKeys
+from rainbow_agent.fleet.messages.listener import BUSY_RAINBOW_S, LOOK_AGAIN_S, Listener
 from rainbow_agent.fleet.messages.requests import JOB_WAIT_S, Requests
 from rainbow_agent.fleet.session import Session
 from rainbow_agent.runtime.setting_types import Secret
+from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage import ledger_asked
 from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.storage.ledger_handles import Unread
-from support.common import FakeClock
+from support.common import Background, FakeClock, eventually
 from support.ledger import REGISTRATION, add_job, checked_ledger, news
 from support.scheduler import REGISTRATION_SECRET, FakeScheduler
 from support.senders import CLUSTER, ask_part, make_handle
@@ -29,13 +32,24 @@ from support.senders import CLUSTER, ask_part, make_handle
 class World:
     """A cluster's agent with one job that has a handle, and the list that senders write to."""
 
-    def __init__(self, ledger: SqliteLedger) -> None:
+    def __init__(self, path: Path, ledger: SqliteLedger, *, boxes: bool) -> None:
         self.ledger, self.rainbow, self.clock = ledger, FakeScheduler(), FakeClock(5000.0)
+        self.rainbow.boxes = {} if boxes else None
         given = self.rainbow.register(CLUSTER, REGISTRATION_SECRET, "{}")
-        self.session = Session(CLUSTER, Secret(given.secret), REGISTRATION.id)
+        self.session: Session | None = Session(CLUSTER, Secret(given.secret), REGISTRATION.id)
         self.told = 0
         self.requests = Requests(
             scheduler=self.rainbow, ledger=ledger, clock=self.clock, messenger=self
+        )
+        self.woken, self.stop = 0, Stop()
+        self.listener = Listener(
+            session=lambda: self.session,
+            open_carrier=lambda: self.rainbow,
+            open_ledger=lambda: SqliteLedger.open(path),
+            messenger=self,
+            kept=self.kept,
+            clock=self.clock,
+            stop=self.stop,
         )
         ledger.open_registration(REGISTRATION)
         self.handle = make_handle(1)
@@ -44,6 +58,11 @@ class World:
     def changed(self) -> None:
         """As the messenger's."""
         self.told += 1
+
+    def kept(self) -> None:
+        """As the main loop: the listener has kept something."""
+        self.woken += 1
+        self.requests.kept_more()
 
     def add(self, number: int) -> JobKey:
         """A job with a handle that was told."""
@@ -57,12 +76,14 @@ class World:
         return {"ask": "cancel", "reason": "wrong", "counter": counter, "until": 6000.0, **other}
 
     def put(self, *parts: rows.Part, by: str | None = None, to: str = CLUSTER) -> None:
-        """A row in the cluster's list."""
-        text = rows.write(rows.Message(to, by or self.handle.inbox, parts))
-        self.rainbow.put(CLUSTER, text, rows.ROW_NAME)
+        """A message for the cluster."""
+        self.rainbow.post(CLUSTER, rows.Message(to, by or self.handle.inbox, parts))
 
     def poll(self) -> int:
-        """One poll; how many jobs were among the rows."""
+        """One turn of the listener, then one poll; how many jobs were among the rows."""
+        with suppress(Unavailable):
+            self.listener.turn(self.rainbow)
+        assert self.session is not None
         rows_ = self.rainbow.receive(CLUSTER, self.session.secret.reveal(), 0)
         jobs = self.requests.jobs_among(self.session, list(rows_))
         self.requests.carry_out(self.session)
@@ -74,10 +95,13 @@ class World:
         return self.ledger.cancellation_of(self.key) is not None
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with checked_ledger(tmp_path / "ledger.sqlite") as ledger:
-        yield World(ledger)
+@pytest.fixture(params=[False, True], ids=["rows", "boxes"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    path = tmp_path / "ledger.sqlite"
+    with checked_ledger(path) as ledger:
+        found = World(path, ledger, boxes=request.param)
+        yield found
+        found.listener.close()
 
 
 def test_the_sender_of_a_job_cancels_it(world: World) -> None:
@@ -226,7 +250,8 @@ def test_what_waits_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) ->
 def test_what_rainbow_does_not_let_go_of_is_done_once(world: World) -> None:
     """It comes again with the next poll, and its counter is used."""
     world.put(ask_part(world.handle, world.content(ask="state")))
-    world.rainbow.fail("accept", Unavailable("away"))
+    for method in ("accept", "remove_messages"):
+        world.rainbow.fail(method, Unavailable("away"))
     world.poll()
     world.ledger.mark_told([(world.key, "received", 2)])
     assert len(world.rainbow.waiting(CLUSTER)) == 1
@@ -240,3 +265,38 @@ def test_a_job_that_looks_like_a_message_is_a_job(world: World) -> None:
     world.rainbow.put(CLUSTER, "version: 1", rows.ROW_NAME)
     world.rainbow.put(CLUSTER, "version: 1", "job")
     assert world.poll() == 2
+
+
+def test_the_main_loop_is_woken_for_what_the_listener_kept(world: World) -> None:
+    """A cancellation is carried out there; without boxes it finds the rows itself."""
+    world.put(ask_part(world.handle, world.content()))
+    pause = world.listener.turn(world.rainbow)
+    boxes = world.rainbow.boxes is not None
+    assert (world.woken > 0, world.canceled, pause) == (
+        boxes,
+        boxes,
+        0.0 if boxes else LOOK_AGAIN_S,
+    )
+    assert world.listener.turn(world.rainbow) == (BUSY_RAINBOW_S if boxes else LOOK_AGAIN_S)
+
+
+def test_an_agent_that_is_not_the_owner_takes_nothing(world: World) -> None:
+    """Another one may be, and has the same box."""
+    world.put(ask_part(world.handle, world.content()))
+    waiting = world.rainbow.waiting(CLUSTER)
+    world.session = None
+    world.listener.turn(world.rainbow)
+    assert world.rainbow.waiting(CLUSTER) == waiting
+    assert world.woken == 0
+
+
+def test_the_listener_hears_until_the_stop(world: World) -> None:
+    """Also after a rainbow that did not answer."""
+    world.rainbow.fail("messages", Unavailable("away"))
+    thread = Background(world.listener.run)
+    thread.start()
+    world.put(ask_part(world.handle, world.content()))
+    if world.rainbow.boxes is not None:
+        eventually(lambda: world.canceled, "it has heard")
+    world.stop.set("the test is over")
+    thread.end()

@@ -16,6 +16,7 @@ from rainbow_agent.core.states import JobState
 from rainbow_agent.fleet.messages import rows
 from rainbow_agent.fleet.messages import sender as module
 from rainbow_agent.fleet.messages.answers import seal_answer
+from rainbow_agent.fleet.messages.carrier import Box
 from rainbow_agent.fleet.messages.graph import INBOX_GRAPH
 from rainbow_agent.fleet.messages.inboxes import create_inbox, inbox_name
 from rainbow_agent.fleet.messages.keys import has_signature, mac
@@ -37,8 +38,9 @@ RUNNING = replace(make_job(), state=JobState.RUNNING, finished=None)
 class World:
     """A sender, their inbox in a rainbow, and one job that was sent to CLUSTER."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, boxes: bool) -> None:
         self.rainbow = FakeScheduler()
+        self.rainbow.boxes = {} if boxes else None
         given = self.rainbow.register("inbox-alice", REGISTRATION_SECRET, INBOX_GRAPH)
         inbox = InboxAccess("inbox-alice", "rainbow:1", given.secret, given.token)
         self.sender = make_sender(folder, inbox)
@@ -50,9 +52,8 @@ class World:
         self.sender.store.assigned(self.id, CLUSTER)
 
     def put(self, *parts: rows.Part, by: str = CLUSTER, to: str = "inbox-alice") -> None:
-        """A row in the inbox."""
-        text = rows.write(rows.Message(to, by, parts))
-        self.rainbow.put("inbox-alice", text, rows.ROW_NAME)
+        """A message in the inbox."""
+        self.rainbow.post("inbox-alice", rows.Message(to, by, parts))
 
     def take(self) -> int:
         """Take what is there; how much was news. Nothing is left."""
@@ -67,9 +68,9 @@ class World:
         return sent.job.state if sent and sent.job else None
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    found = World(tmp_path)
+@pytest.fixture(params=[False, True], ids=["rows", "boxes"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    found = World(tmp_path, boxes=request.param)
     yield found
     found.sender.store.close()
 
@@ -164,9 +165,7 @@ def test_what_is_asked_is_signed_and_counted(world: World) -> None:
     ]
     assert counters[0] < counters[1]
     asked = []
-    for offer in world.rainbow.receive(CLUSTER, given.secret, 0):
-        message = rows.read(offer.name, offer.jobspec)
-        assert message is not None
+    for message in world.rainbow.posted(CLUSTER):
         (part,) = message.parts
         signed = rows.signed(CLUSTER, "inbox-alice", part.kind, world.id, part.body)
         assert has_signature(KEYS.public().verify, signed, part.proof)
@@ -222,11 +221,8 @@ def test_a_cluster_that_told_much_hears_that_it_was_taken(world: World) -> None:
     world.put(answer_part(world, 5))
     world.take()
     assert world.sender.store.taken(CLUSTER) == 50
-    offers = world.rainbow.receive(CLUSTER, given.secret, 0)
-    messages = [rows.read(offer.name, offer.jobspec) for offer in offers]
-    assert [rows.unpack(message.parts[0].body)["taken"] for message in messages if message] == [
-        *(6, 7, 7, 7)
-    ]
+    messages = world.rainbow.posted(CLUSTER)
+    assert [rows.unpack(message.parts[0].body)["taken"] for message in messages] == [6, 7, 7, 7]
 
 
 def test_all_is_taken_where_rainbow_lists_a_part_of_it(
@@ -235,13 +231,18 @@ def test_all_is_taken_where_rainbow_lists_a_part_of_it(
     """What does not fit into one reply comes with the next."""
     for turn in range(5):
         world.put(state_part(world.handle, make_job(), turn + 1))
-    receive = world.rainbow.receive
+    receive, messages = world.rainbow.receive, world.rainbow.messages
 
     def some(cluster: str, secret: str, max_jobs: int) -> Listing:
         listing = receive(cluster, secret, max_jobs or 2)
         return Listing(listing, whole=len(listing) < 2)
 
+    def some_messages(cluster: str, secret: str, wait: float = 0.0) -> Box | None:
+        box = messages(cluster, secret, wait)
+        return box and Box(box.messages[:2], whole=len(box.messages) <= 2)
+
     monkeypatch.setattr(world.rainbow, "receive", some)
+    monkeypatch.setattr(world.rainbow, "messages", some_messages)
     assert world.sender.take(world.rainbow).news == 5
     assert world.rainbow.waiting("inbox-alice") == []
 
@@ -313,3 +314,25 @@ def test_a_senders_keys_are_made_once_and_private(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(UsageError, match="holds no key"):
             sender_keys(tmp_path / "new")
+
+
+def test_a_row_is_read_also_where_there_are_boxes(tmp_path: Path) -> None:
+    """Of an agent that does not know of them, or from before rainbow had some."""
+    world = World(tmp_path, boxes=True)
+    world.put(state_part(world.handle, RUNNING, 5))
+    text = rows.write(
+        rows.Message("inbox-alice", CLUSTER, (state_part(world.handle, make_job(), 6),))
+    )
+    world.rainbow.put("inbox-alice", text, rows.ROW_NAME)
+    assert world.take() == 2
+    assert world.state is JobState.COMPLETED
+    world.sender.store.close()
+
+
+def test_whether_rainbow_has_waited_is_known(world: World) -> None:
+    """So that whoever looks again and again need not."""
+    world.put(state_part(world.handle, RUNNING, 5))
+    world.take()
+    assert world.sender.has_waited == (world.rainbow.boxes is not None)
+    world.take()
+    assert not world.sender.has_waited, "this rainbow waits for nothing"
