@@ -123,14 +123,8 @@ def test_a_queue_that_reserves(tmp_path: Path, policy: str) -> None:
         assert site.program.run("register").code == 0
 
         def send(name: str, nodes: int, command: list[str], duration: str) -> None:
-            each = jobspec(task(command, "main", duration=duration), name=name)
-            core = {"type": "core", "count": 1}
-            each["resources"]["one"] = {
-                "type": "node",
-                "count": nodes,
-                "exclusive": True,
-                "with": [core],
-            }
+            each = jobspec(task(command, "main", duration=duration), name=name, nodes=nodes)
+            each["resources"]["one"]["exclusive"] = True
             site.fleet.send(each)
 
         def state(name: str) -> JobState | None:

@@ -9,7 +9,7 @@ from enum import Enum
 class ObstacleKind(str, Enum):
     """Which."""
 
-    NO_SCHEDULER = "no-scheduler"  # none is loaded: jobs are taken, and none starts
+    NO_SCHEDULER = "no-scheduler"  # none is loaded or ready: jobs are taken, and none starts
     QUEUE_STOPPED = "queue-stopped"  # jobs are taken, and none starts
     QUEUE_DISABLED = "queue-disabled"  # no job is taken
     REFUSES_ALL = "refuses-all"  # the plainest job is refused
@@ -30,7 +30,11 @@ class Obstacle:
         queue = f"the queue {self.queue}" if self.queue else "the queue"
         because = f": {self.reason}" if self.reason else ""
         return {
-            ObstacleKind.NO_SCHEDULER: "no scheduler is loaded, so no job starts",
+            ObstacleKind.NO_SCHEDULER: (
+                f"no job starts before the scheduler is ready{because}"
+                if self.reason
+                else "no scheduler is loaded, so no job starts"
+            ),
             ObstacleKind.QUEUE_STOPPED: f"{queue} is stopped, so no job of it starts{because}",
             ObstacleKind.QUEUE_DISABLED: f"{queue} is disabled and takes no jobs{because}",
             ObstacleKind.REFUSES_ALL: f"every job is refused{because}",

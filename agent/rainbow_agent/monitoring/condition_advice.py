@@ -27,7 +27,8 @@ ADVICE: Final[Mapping[ConditionName, str]] = {
     ),
     ConditionName.NO_SCHEDULER: (
         "`flux module load sched-simple`, or Fluxion's modules `sched-fluxion-resource` and "
-        "`sched-fluxion-qmanager`; `flux dmesg` may say why it ended"
+        "`sched-fluxion-qmanager`; `flux dmesg` may say why it ended. One that is loaded and not "
+        "ready yet reads the nodes: Fluxion needs minutes for thousands"
     ),
     ConditionName.GPUS_NOT_GIVEN: (
         "load Fluxion instead of sched-simple, or run flux-core 0.84 or newer; jobs for GPUs "

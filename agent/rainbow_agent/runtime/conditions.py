@@ -51,7 +51,7 @@ class ConditionName(str, Enum):
     )
     NO_SCHEDULER = (
         "no-scheduler",
-        "Flux has no scheduler loaded: jobs are taken, and none starts",
+        "Flux has no scheduler that is loaded and ready: jobs are taken, and none starts",
     )
     QUEUE_STOPPED = (
         "queue-stopped",

@@ -253,9 +253,10 @@ FAULTS: Final = {
     "no-scheduler": Fault(
         "queue",
         _WRONG,
-        "Flux has no scheduler loaded: it takes jobs, and starts none.",
+        "Flux has no scheduler that is loaded and ready: it takes jobs, and starts none.",
         "`flux module load sched-simple`, or Fluxion's `sched-fluxion-resource` and"
-        " `sched-fluxion-qmanager`; `flux dmesg` may say why the scheduler ended.",
+        " `sched-fluxion-qmanager`; `flux dmesg` may say why the scheduler ended. One that is"
+        " loaded and not ready yet reads the nodes: Fluxion needs minutes for thousands.",
     ),
     "queue-stopped": Fault(
         "queue",

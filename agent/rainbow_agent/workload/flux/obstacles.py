@@ -15,6 +15,9 @@ from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection
 _SCHEDULER_ANSWER_S = 2.0
 #: Waiting jobs that are asked for an estimate, the first to start first.
 _MAX_WAITING = 100
+#: Why a queue is stopped while no scheduler is ready (flux-core src/modules/job-manager), also one
+#: that is loaded: Fluxion first reads all nodes, which takes minutes for ten thousand.
+_OFFLINE = "Scheduler is offline"
 #: A job for one GPU, to ask about.
 _ONE_GPU: Mapping[str, Any] = {
     "version": 1,
@@ -45,12 +48,17 @@ def read(connection: Connection, queue: str = "") -> Iterator[Obstacle]:
     if not scheduled:
         yield Obstacle(ObstacleKind.NO_SCHEDULER)
     names, default = _queues(connection)
+    begins = False
     for name in names or [""]:
         ours = not name or name == (queue or default)
         for each in _of_queue(connection, name, default=ours):
             # Without a scheduler Flux calls every queue stopped.
-            if scheduled or each.kind is not ObstacleKind.QUEUE_STOPPED:
+            if each.kind is ObstacleKind.QUEUE_STOPPED and each.reason == _OFFLINE:
+                begins = scheduled
+            elif scheduled or each.kind is not ObstacleKind.QUEUE_STOPPED:
                 yield each
+    if begins:
+        yield Obstacle(ObstacleKind.NO_SCHEDULER, reason="it is loaded, and not ready yet")
 
 
 def _has_scheduler(connection: Connection) -> bool:
