@@ -30,6 +30,9 @@ BUSY_S = 30.0
 #: (some 30 ms at most, and each thread opens it); in a larger one damage shows when it is read.
 MAX_CHECKED_BYTES = 8 * 1024 * 1024
 
+#: KiB of pages that one connection keeps. The daemon has six, and the kernel keeps the file anyway.
+CACHE_KIB = 512
+
 _SCRIPTS = Path(__file__).with_name("sql")
 _SCRIPT_NAME = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -51,6 +54,7 @@ def connect(path: Path) -> LedgerConnection:
             _check_pages(connection, path)
             migrate(connection, version, scripts())
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     return LedgerConnection(connection, path)
 
 
