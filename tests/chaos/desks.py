@@ -121,7 +121,7 @@ class Desk:
         Args:
             count: so many.
             marks: a file to which each appends its name.
-            rng: which exit codes.
+            rng: which clusters and exit codes.
             pause: seconds between two.
         """
         store = _Watched(self._folder, self.jobs)
@@ -135,15 +135,18 @@ class Desk:
                 keys = self._keys.public()
                 handle, prepared = sender.prepare(document, job.name, keys, _KEEP_S)
                 self.jobs[handle] = job
-                self._submit(scheduler, store, handle, job, to_wire(prepared))
+                cluster = rng.choice(sorted(self._tokens))
+                self._submit(scheduler, store, handle, cluster, to_wire(prepared))
                 self._stop.wait(pause)
 
     def _submit(
-        self, scheduler: RainbowScheduler, store: SentStore, handle: str, job: Sent, text: str
+        self, scheduler: RainbowScheduler, store: SentStore, handle: str, cluster: str, text: str
     ) -> None:
+        """As `submit` does: to the one cluster that it chose."""
+        job, clusters = self.jobs[handle], {cluster: self._tokens[cluster]}
         while True:
             try:
-                (chosen,) = scheduler.submit(job.name, self._tokens, text, select="random")
+                (chosen,) = scheduler.submit(job.name, clusters, text, select="random")
             except (ClusterUnknown, Rejected):
                 self._stop.wait(TRY_S)  # rainbow was restarted, and has no graph of it yet
             except Transient:
