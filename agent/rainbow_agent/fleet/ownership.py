@@ -288,9 +288,8 @@ class Ownership:
                     extra={"action": "second_agent", "host": asked.by.host, "pid": asked.by.pid},
                 )
                 try:
-                    self._add_row(
-                        session, token, ownership_messages.answer(self._identity, asked.by.id)
-                    )
+                    text = ownership_messages.answer(self._identity, asked.by.id, old=asked.old)
+                    self._add_row(session, token, text)
                 except RequestDenied:
                     log.warning("It gets no answer, since the token is denied")
             # In this order: a question that is gone was answered, if it could be.

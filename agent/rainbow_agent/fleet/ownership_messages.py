@@ -2,7 +2,9 @@
 
 Rainbow (075ee23) lets an agent read back nothing but the rows of its own list of jobs, and everyone
 who has the cluster's secret reads the same list. So a question is a row, and so is its answer
-(docs/decisions/0042). Their text is YAML without double quotes, as SubmitJob needs it.
+(docs/decisions/0042). Their text is YAML without double quotes, as SubmitJob needs it, and a
+jobspec without a task, as all our messages are: upstream's receiver, which has accepted all rows of
+an answer when it reads the first, has nothing to run for it and goes on.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ QUESTION_JOB_NAME: Final = "rainbow-agent roll call"
 _ASKS: Final = "asks-who-receives"
 _ANSWERS: Final = "receives"
 _SAFE: Final = "/.:-_"
+_SAYS: Final = "# No job: rainbow-agents ask each other who receives this cluster's jobs.\n"
+#: In 0.1.0 and before the text was no jobspec.
+_NO_TASK: Final = "version: 1\ntasks: []\n"
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class OwnershipQuestion:
 
     row: int  # rainbow's id of it
     by: AgentIdentity
+    old: bool = False  # by an agent that knows the old form only
 
 
 @dataclass(frozen=True)
@@ -61,14 +67,14 @@ class OwnershipAnswer:
     to: str  # AgentIdentity.id of who asked
 
 
-def question(by: AgentIdentity) -> str:
-    """The text of a row that asks."""
-    return _text(_ASKS, by, "")
+def question(by: AgentIdentity, *, old: bool = False) -> str:
+    """The text of a row that asks; `old`: as 0.1.0 wrote it."""
+    return _text(_ASKS, by, "", old=old)
 
 
-def answer(by: AgentIdentity, to: str) -> str:
-    """The text of a row that answers."""
-    return _text(_ANSWERS, by, to)
+def answer(by: AgentIdentity, to: str, *, old: bool = False) -> str:
+    """The text of a row that answers, in the form in which it was asked."""
+    return _text(_ANSWERS, by, to, old=old)
 
 
 def sort_rows(
@@ -92,7 +98,7 @@ def sort_rows(
     return jobs, questions, answers
 
 
-def _text(kind: str, by: AgentIdentity, to: str) -> str:
+def _text(kind: str, by: AgentIdentity, to: str, *, old: bool) -> str:
     fields = {
         "rainbow-agent": kind,
         "id": by.id,
@@ -102,15 +108,15 @@ def _text(kind: str, by: AgentIdentity, to: str) -> str:
         "since": repr(by.since),
         "folder": by.folder,
     }
-    lines = (f"{name}: {quote(value, safe=_SAFE)}\n" for name, value in fields.items())
-    return "# No job: rainbow-agents ask each other who receives this cluster's jobs.\n" + "".join(
-        lines
-    )
+    mark = "" if old else "'"
+    lines = (f"{name}: {mark}{quote(value, safe=_SAFE)}{mark}\n" for name, value in fields.items())
+    return _SAYS + ("" if old else _NO_TASK) + "".join(lines)
 
 
 def _read(offer: Offer) -> OwnershipQuestion | OwnershipAnswer | None:
+    old = not offer.jobspec.startswith(_SAYS + _NO_TASK)
     lines = (line.partition(": ") for line in offer.jobspec.splitlines()[1:])
-    fields = {name: unquote(value) for name, _, value in lines}
+    fields = {name: unquote(value.strip("'")) for name, _, value in lines}
     try:
         by = AgentIdentity(
             id=fields["id"],
@@ -122,8 +128,8 @@ def _read(offer: Offer) -> OwnershipQuestion | OwnershipAnswer | None:
         kind, to = fields["rainbow-agent"], fields["to"]
     except (KeyError, ValueError):
         return None
-    if kind == _ASKS and offer.jobspec == question(by):
-        return OwnershipQuestion(offer.id, by)
-    if kind == _ANSWERS and offer.jobspec == answer(by, to):
+    if kind == _ASKS and offer.jobspec == question(by, old=old):
+        return OwnershipQuestion(offer.id, by, old)
+    if kind == _ANSWERS and offer.jobspec == answer(by, to, old=old):
         return OwnershipAnswer(offer.id, by, to)
     return None

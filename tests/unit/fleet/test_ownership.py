@@ -128,6 +128,19 @@ def test_the_second_one_is_told_who_is_there(fleet: Fleet) -> None:
     assert first.held
 
 
+def test_an_agent_of_an_older_version_is_answered_as_it_asks(fleet: Fleet) -> None:
+    """It understands no other form, and would take its own question for unanswered."""
+    first = fleet.ownership(Memory())
+    first.registered(R)
+    by = AgentIdentity("old", "host-9", 9, 1.0, "/state")
+    question = ownership_messages.question(by, old=True)
+    fleet.rainbow.put("blue", question, ownership_messages.QUESTION_JOB_NAME)
+    assert fleet.poll(first) == []
+    (offer,) = fleet.rainbow.receive("blue", fleet.given.secret, 0)
+    holder = AgentIdentity("agent-1", "host-1", 100, 1.0, "/state")
+    assert offer.jobspec == ownership_messages.answer(holder, "old", old=True)
+
+
 def test_a_crash_while_asking_is_no_claim(fleet: Fleet) -> None:
     """The next start of that folder asks again, although its ledger may know the registration."""
     memory = Memory()

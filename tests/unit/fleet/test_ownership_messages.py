@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,20 +20,24 @@ def row(text: str, name: str = ownership_messages.QUESTION_JOB_NAME) -> Offer:
     return Offer(7, name, "blue", text)
 
 
-@given(ANY, ANY, st.integers(1, 2**22), st.floats(0, 4e9), ANY, ANY)
+@given(ANY, ANY, st.integers(1, 2**22), st.floats(0, 4e9), ANY, ANY, st.booleans())
 def test_what_is_said_is_heard(
-    who: str, host: str, pid: int, since: float, folder: str, to: str
+    who: str, host: str, pid: int, since: float, folder: str, to: str, old: bool
 ) -> None:
     """Whatever host and folder are called; the text is one that SubmitJob takes."""
     card = AgentIdentity(who, host, pid, since, folder)
-    texts = [ownership_messages.question(card), ownership_messages.answer(card, to or "x")]
+    texts = [
+        ownership_messages.question(card, old=old),
+        ownership_messages.answer(card, to or "x", old=old),
+    ]
     for text in texts:
         wire.check_text(text)
         assert '"' not in text
+        assert old or yaml.safe_load(text)["tasks"] == []
     jobs, questions, answers = ownership_messages.sort_rows([row(text) for text in texts])
     assert (jobs, questions, answers) == (
         [],
-        [OwnershipQuestion(7, card)],
+        [OwnershipQuestion(7, card, old)],
         [OwnershipAnswer(7, card, to or "x")],
     )
 
@@ -43,7 +48,8 @@ def test_what_is_said_is_heard(
         row("version: 1\ntasks: []\n"),
         row(""),
         row(ownership_messages.question(CARD) + "more: 1\n"),
-        row(ownership_messages.question(CARD).replace("pid: 12", "pid: twelve")),
+        row(ownership_messages.question(CARD).replace("pid: '12'", "pid: 'twelve'")),
+        row(ownership_messages.question(CARD).replace("pid: '12'", "pid: 12")),
         row(ownership_messages.question(CARD), name="job"),
     ],
 )
