@@ -2,8 +2,8 @@
 
 The workload manager knows all nodes from its configuration: the Flux operator writes one that has
 every pod of the MiniCluster, also those that do not run yet. A lead broker is there before the
-others. What rainbow is told of a cluster then would be replaced seconds later, and a cluster graph
-is costly to replace (docs/decisions/0005).
+others. A graph that rainbow got then would be replaced seconds later, and that is costly
+(docs/decisions/0005).
 """
 
 from __future__ import annotations
