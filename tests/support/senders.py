@@ -65,6 +65,7 @@ def state_part(
     by: str = CLUSTER,
     nonce: bytes | None = None,
     unread: int = 1,
+    at: float = 5.0,
 ) -> rows.Part:
     """What an agent tells of a job.
 
@@ -75,17 +76,20 @@ def state_part(
         by: the cluster that tells it.
         nonce: with another than the job's, it is forged.
         unread: rows of which the cluster does not know whether they were read.
+        at: when it was sent, by the cluster's clock.
     """
-    body = rows.pack({"turn": turn, "at": 5.0, "unread": unread, "job": pack_job(job)})
+    body = rows.pack({"turn": turn, "at": at, "unread": unread, "job": pack_job(job)})
     signed = rows.signed(handle.inbox, by, rows.Kind.STATE, handle.id, body)
     proof = mac(handle.nonce if nonce is None else nonce, signed)
     return rows.Part(rows.Kind.STATE, handle.id, body, proof)
 
 
-def make_sender(folder: Path, inbox: InboxAccess | None = None) -> Sender:
+def make_sender(
+    folder: Path, inbox: InboxAccess | None = None, keep: float = float("inf")
+) -> Sender:
     """A sender with a folder of their own; the caller closes its store."""
     access = inbox or InboxAccess("inbox-alice", "rainbow:1", "secret", "inbox-token")
-    return Sender(access, SentStore(folder), FakeClock())
+    return Sender(access, SentStore(folder), FakeClock(), keep)
 
 
 def ask_part(

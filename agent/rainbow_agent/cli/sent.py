@@ -26,6 +26,7 @@ from rainbow_agent.core.errors import (
 from rainbow_agent.core.handles import is_handle
 from rainbow_agent.monitoring import sent_views
 from rainbow_agent.runtime.clock import SystemClock
+from rainbow_agent.runtime.setting_types import age_text
 from rainbow_agent.runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def sender_of(settings: Settings) -> Iterator[Sender]:
             " create NAME`"
         )
     with closing(SentStore(settings.sent_dir)) as store:
-        yield Sender(inbox, store, SystemClock())
+        yield Sender(inbox, store, SystemClock(), settings.keep_news)
 
 
 def take(sender: Sender, scheduler: Carrier, settings: Settings, wait: float = 0.0) -> int:
@@ -150,6 +151,12 @@ def take(sender: Sender, scheduler: Carrier, settings: Settings, wait: float = 0
         ) from exc
     for name in taken.jobs:
         say(f"note: job {name!r} was sent to this inbox, which runs nothing; it is gone", err=True)
+    if taken.dropped:
+        say(
+            f"note: {taken.dropped} messages had waited in the inbox for more than"
+            f" {age_text(settings.keep_news)} (RAINBOW_KEEP_NEWS), and are dropped",
+            err=True,
+        )
     if unread := sender.unread():
         from rainbow_agent.cli.asking import Asker  # noqa: PLC0415 - it imports this module
 

@@ -60,6 +60,9 @@ ALTER TABLE cluster ADD COLUMN said_at REAL NOT NULL DEFAULT 0;
     """
 ALTER TABLE cluster ADD COLUMN view TEXT; -- how it is, by its own last word, a JSON object
 """,
+    """
+CREATE TABLE looked (at REAL NOT NULL); -- one row: when the inbox was empty last
+""",
 )
 #: Seconds for which an answer that is not read is kept.
 _KEEP_ANSWERS_S: Final = 3600.0
@@ -173,6 +176,18 @@ class SentStore:
         with self._writing() as db:
             db.execute("INSERT OR IGNORE INTO cluster (name, heard) VALUES (?, ?)", (cluster, at))
             db.execute(_TOOK, (turn, unread, cluster))
+
+    def looked(self) -> float | None:
+        """When all that was in the inbox was taken last, epoch seconds; None: never."""
+        with self._reading() as db:
+            row = db.execute("SELECT at FROM looked").fetchone()
+        return row[0] if row else None
+
+    def note_look(self, at: float) -> None:
+        """All that was in the inbox is taken."""
+        with self._writing() as db:
+            if not db.execute("UPDATE looked SET at = ?", (at,)).rowcount:
+                db.execute("INSERT INTO looked VALUES (?)", (at,))
 
     def taken(self, cluster: str) -> int:
         """Up to which turn is here what the cluster told."""

@@ -44,6 +44,7 @@ class Taken:
 
     news: int  # states that were not known, and answers
     jobs: tuple[str, ...]  # names of jobs that somebody sent to the inbox, which runs none
+    dropped: int = 0  # messages that had waited for longer than the sender wants them kept
 
 
 class Sender:
@@ -53,12 +54,17 @@ class Sender:
         inbox: theirs.
         store: what they remember.
         clock: for the times.
+        keep: seconds for which a message may have waited that is still read.
     """
 
-    def __init__(self, inbox: InboxAccess, store: SentStore, clock: Clock) -> None:
+    def __init__(
+        self, inbox: InboxAccess, store: SentStore, clock: Clock, keep: float = float("inf")
+    ) -> None:
         self.inbox = inbox
         self.store = store
         self._clock = clock
+        self._keep = keep
+        self._stale, self._dropped = float("-inf"), 0  # of one look: what is older is dropped
         #: What was said to the one who asks; once is enough.
         self.said: set[str] = set()
         #: Whether the last look has waited as long as was wanted, or found something: where rainbow
@@ -148,7 +154,8 @@ class Sender:
         """Take what is in the inbox: it is stored, then it is taken away from rainbow.
 
         Only what is authentic, about a job that was sent from here, and newer than what is known
-        counts; all else is taken away as well, or it would be in every answer.
+        counts; all else is taken away as well, or it would be in every answer. After a look within
+        the time for which messages are kept, none can be older, whatever its cluster's clock says.
 
         Args:
             scheduler: the rainbow that has the inbox.
@@ -157,6 +164,9 @@ class Sender:
         Raises:
             Transient, Refused: rainbow does not answer, or denies the inbox.
         """
+        now, looked = self._clock.now(), self.store.looked()
+        away = looked is None or now - looked > self._keep
+        self._stale, self._dropped = now - self._keep if away else float("-inf"), 0
         news = self._take_box(scheduler, wait)
         jobs, whole = [], False
         while not whole:
@@ -167,7 +177,8 @@ class Sender:
             news += self._store_all(messages.values())
             numbers = sorted(offer.id for offer in offers)
             scheduler.accept(self.inbox.name, self.inbox.secret, numbers)
-        return Taken(news, tuple(jobs))
+        self.store.note_look(now)
+        return Taken(news, tuple(jobs), self._dropped)
 
     def _take_box(self, scheduler: Carrier, wait: float) -> int:
         """Take what is in the box, where there is one; how much was news."""
@@ -206,15 +217,30 @@ class Sender:
             return False
         if part.kind is rows.Kind.ANSWER:
             upto.setdefault(message.by, _Upto()).add(turn_of(part.body))
+            if self._is_stale(sent, turn_of(part.body) / 1000):
+                return False
             counter = counter_of(part.body)
             self.store.put_answer(part.handle, counter, part.body, self._clock.now())
             return True
         try:
             content = rows.unpack(part.body)
-            turn, job = int(content["turn"]), content["job"]
+            turn, job, at = int(content["turn"]), content["job"], float(content["at"])
             unread = int(content.get("unread", 0))
             unpack_job(job)
         except (ValueError, KeyError, TypeError):
             return False  # of another version of the agent
         upto.setdefault(message.by, _Upto()).add(turn, unread)
+        if self._is_stale(sent, at):
+            return False
         return self.store.hear(part.handle, message.by, turn, job, self._clock.now())
+
+    def _is_stale(self, sent: SentJob, at: float) -> bool:
+        """Whether a message has waited for too long; such are counted.
+
+        Args:
+            sent: its job.
+            at: when it was sent, by the clock of its cluster.
+        """
+        stale = max(sent.at, at) < self._stale
+        self._dropped += stale
+        return stale

@@ -38,12 +38,12 @@ RUNNING = replace(make_job(), state=JobState.RUNNING, finished=None)
 class World:
     """A sender, their inbox in a rainbow, and one job that was sent to CLUSTER."""
 
-    def __init__(self, folder: Path, *, boxes: bool) -> None:
+    def __init__(self, folder: Path, *, boxes: bool, keep: float = float("inf")) -> None:
         self.rainbow = FakeScheduler()
         self.rainbow.boxes = {} if boxes else None
         given = self.rainbow.register("inbox-alice", REGISTRATION_SECRET, INBOX_GRAPH)
         inbox = InboxAccess("inbox-alice", "rainbow:1", given.secret, given.token)
-        self.sender = make_sender(folder, inbox)
+        self.sender = make_sender(folder, inbox, keep)
         document = {"version": 1, "tasks": []}
         self.id, prepared = self.sender.prepare(document, "job", KEYS.public(), 60.0)
         handle = find(to_wire(prepared))
@@ -181,7 +181,7 @@ def test_a_folder_of_an_older_version_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "sent.sqlite"
     with closing(sqlite3.connect(path)) as db:
         db.executescript(
-            "DROP TABLE answer; DROP TABLE cluster; PRAGMA user_version = 1;"
+            "DROP TABLE answer; DROP TABLE cluster; DROP TABLE looked; PRAGMA user_version = 1;"
             "CREATE TABLE cluster (name TEXT PRIMARY KEY, heard REAL NOT NULL) WITHOUT ROWID"
         )
     again = make_sender(tmp_path)
@@ -336,3 +336,38 @@ def test_whether_rainbow_has_waited_is_known(world: World) -> None:
     assert world.sender.has_waited == (world.rainbow.boxes is not None)
     world.take()
     assert not world.sender.has_waited, "this rainbow waits for nothing"
+
+
+@pytest.mark.parametrize("boxes", [False, True], ids=["rows", "boxes"])
+def test_what_has_waited_for_too_long_is_dropped(tmp_path: Path, boxes: bool) -> None:
+    """Rainbow keeps it for ever: whoever looks again after that time reads what is newer."""
+    world = World(tmp_path, boxes=boxes, keep=1000.0)
+    clock = world.sender._clock
+    assert isinstance(clock, FakeClock)
+    world.take()
+    sent = clock.now()
+    clock.advance(5000.0)
+    world.put(state_part(world.handle, RUNNING, 5, at=sent + 3999.0))
+    taken = world.sender.take(world.rainbow)
+    assert (taken.news, taken.dropped, world.state) == (0, 1, None)
+    clock.advance(2000.0)
+    world.put(state_part(world.handle, RUNNING, 6, at=sent + 6001.0))
+    taken = world.sender.take(world.rainbow)
+    assert (taken.news, taken.dropped, world.state) == (1, 0, JobState.RUNNING)
+    assert world.sender.store.taken(CLUSTER) == 6, "the cluster hears that both were taken"
+    world.sender.store.close()
+
+
+@pytest.mark.parametrize("looks_every", [10.0, 900.0])
+def test_who_looks_in_time_loses_nothing_to_a_clock_that_is_wrong(
+    tmp_path: Path, looks_every: float
+) -> None:
+    """The cluster's is years behind; nor does the first look at a new job."""
+    world = World(tmp_path, boxes=False, keep=1000.0)
+    clock = world.sender._clock
+    assert isinstance(clock, FakeClock)
+    for turn in range(1, 6):
+        world.put(state_part(world.handle, RUNNING, turn, at=1.0))
+        assert world.sender.take(world.rainbow).news == 1
+        clock.advance(looks_every)
+    world.sender.store.close()
