@@ -115,11 +115,11 @@ class Desk:
         if self._listener.ident is not None:
             self._listener.join()
 
-    def send(self, count: int, marks: Path, rng: random.Random, pause: float) -> None:
+    def send(self, numbers: range, marks: Path, rng: random.Random, pause: float) -> None:
         """Send jobs, one after another, each to any of the clusters; tried until rainbow answers.
 
         Args:
-            count: so many.
+            numbers: of these jobs; several threads may send, each its own.
             marks: a file to which each appends its name.
             rng: which clusters and exit codes.
             pause: seconds between two.
@@ -127,7 +127,7 @@ class Desk:
         store = _Watched(self._folder, self.jobs)
         sender = Sender(self._inbox, store, SystemClock())
         with closing(store), closing(RainbowScheduler(self._host)) as scheduler:
-            for number in range(count):
+            for number in numbers:
                 job = Sent(f"{self.name}-{number}", rng.choice((0, 0, 0, 1, 3, 7)))
                 script = 'echo "$1" >> "$2"; echo "out of $1"; exit "$3"'
                 words = ["sh", "-c", script, "sh", job.name, str(marks), str(job.code)]

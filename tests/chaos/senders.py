@@ -83,6 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--agents", type=int, default=20)
     parser.add_argument("--flux", type=int, default=0, help="of these, over a Flux of their own")
     parser.add_argument("--jobs", type=int, default=1000, help="of both senders together")
+    parser.add_argument("--at-once", type=int, default=1, help="jobs that each sends at a time")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds between two jobs")
     parser.add_argument(
         "--kills", type=float, default=0.0, help="mean seconds between kills; 0: none"
@@ -147,13 +148,14 @@ def _run(
                 target=desk.send,
                 daemon=True,
                 args=(
-                    arguments.jobs // 2,
+                    range(part, arguments.jobs // 2, arguments.at_once),
                     marks,
-                    random.Random(arguments.seed + n),
+                    random.Random(f"{arguments.seed} {desk.name} {part}"),
                     arguments.pause,
                 ),
             )
-            for n, desk in enumerate((alice, bob))
+            for desk in (alice, bob)
+            for part in range(arguments.at_once)
         ]
         for thread in threads:
             thread.start()
