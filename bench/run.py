@@ -30,6 +30,7 @@ from bench import (
     looking,
     machine,
     planning,
+    senders,
     startup,
     throughput,
 )
@@ -49,6 +50,7 @@ MEASURES: dict[str, Callable[[Site], Iterator[Figure]]] = {
     "graphs": graphs.measure,
     "http": looked_at.measure,
     "looking": looking.measure,
+    "senders": senders.measure,
 }
 
 

@@ -24,7 +24,7 @@ from support.servers import REAL_PROGRAM, SchedulerKind, running_scheduler
 
 #: Submits to every cluster of the scheduler; the scheduler lives as long as the bench.
 _TOKEN = "bench-token"
-_SECRET = "bench-secret"
+SECRET = "bench-secret"
 _numbers = count(1)
 _T = TypeVar("_T")
 
@@ -90,7 +90,7 @@ def open_site(*, quick: bool = False, profile: Path | None = None) -> Iterator[S
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rainbow-bench-")))
         server = stack.enter_context(
-            running_scheduler(kind, folder, secret=_SECRET, global_token=_TOKEN)
+            running_scheduler(kind, folder, secret=SECRET, global_token=_TOKEN)
         )
         log = folder / "flux.log"  # what Flux says of itself is no figure
         flux = stack.enter_context(private_flux(log=log)) if flux_command() else None
@@ -101,7 +101,7 @@ def open_site(*, quick: bool = False, profile: Path | None = None) -> Iterator[S
         environ |= {
             "RAINBOW_HOST": server.host,
             "RAINBOW_HTTP": "127.0.0.1:0",  # as by default, but for the port: many may run here
-            "RAINBOW_SECRET": _SECRET,
+            "RAINBOW_SECRET": SECRET,
             "RAINBOW_WORKLOAD": "flux" if flux else "local",
         }
         yield Site(folder, server.host, flux, environ, profile, quick)

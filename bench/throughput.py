@@ -124,21 +124,21 @@ def _rounds(site: Site, agent: AgentProcess, jobs: int, way: Way) -> Iterator[Ro
 def _round(site: Site, agent: AgentProcess, jobs: int, way: Way) -> Round:
     rates, shares = [], []
     for unvalidated in (False, True) if site.flux else (False,):
-        with _held(site, agent, running=way.running):
+        with held(site, agent, running=way.running):
             others = machine.Others()
             rates.append(bare_rate(site, agent, jobs, way.kind, unvalidated=unvalidated))
             shares.append(others.share())
-    with _held(site, agent, running=way.running):
+    with held(site, agent, running=way.running):
         site.offer(agent, jobs, differing=way.differing)
         bare_rate(site, agent, 1, way.kind)  # its warming-up serves the agent as well
         others = machine.Others()
-        ours = _our_rate(agent, jobs)
+        ours = our_rate(agent, jobs)
         shares.append(others.share())
     return Round(rates[0], rates[1] if len(rates) > 1 else None, ours, max(shares))
 
 
 @contextmanager
-def _held(site: Site, agent: AgentProcess, *, running: bool) -> Iterator[None]:
+def held(site: Site, agent: AgentProcess, *, running: bool) -> Iterator[None]:
     """The agent frozen, the queue as wanted; afterwards no job is left and the agent rests."""
     if site.flux:
         site.flux.run("flux", "queue", "start" if running else "stop", "--all", "--quiet")
@@ -173,7 +173,7 @@ def bare_rate(
     return float(done.stdout)
 
 
-def _our_rate(agent: AgentProcess, jobs: int) -> float:
+def our_rate(agent: AgentProcess, jobs: int) -> float:
     """Jobs per second from when the agent may go on to its last AcceptJobs."""
     began = time.time()
     agent.thaw()

@@ -101,6 +101,8 @@ class Desk:
         self.jobs: dict[str, Sent] = {}  # by handle
         self.strangers = 0  # messages about jobs of others
         self.faults: list[str] = []
+        #: Set when no more jobs are to be sent.
+        self.enough = threading.Event()
         self._stop = threading.Event()
         self._listener = threading.Thread(target=self._listen, name=f"{name} listens", daemon=True)
 
@@ -128,6 +130,8 @@ class Desk:
         sender = Sender(self._inbox, store, SystemClock())
         with closing(store), closing(RainbowScheduler(self._host)) as scheduler:
             for number in numbers:
+                if self.enough.is_set():
+                    return
                 job = Sent(f"{self.name}-{number}", rng.choice((0, 0, 0, 1, 3, 7)))
                 script = 'echo "$1" >> "$2"; echo "out of $1"; exit "$3"'
                 words = ["sh", "-c", script, "sh", job.name, str(marks), str(job.code)]

@@ -83,6 +83,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--agents", type=int, default=20)
     parser.add_argument("--flux", type=int, default=0, help="of these, over a Flux of their own")
     parser.add_argument("--jobs", type=int, default=1000, help="of both senders together")
+    parser.add_argument(
+        "--send-minutes", type=float, default=1e6, help="after which no more jobs are sent"
+    )
     parser.add_argument("--at-once", type=int, default=1, help="jobs that each sends at a time")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds between two jobs")
     parser.add_argument(
@@ -159,6 +162,10 @@ def _run(
         ]
         for thread in threads:
             thread.start()
+        for thread in threads:
+            thread.join(max(0.0, arguments.send_minutes * 60 - (time.monotonic() - begin)))
+        for desk in (alice, bob):
+            desk.enough.set()
         for thread in threads:
             thread.join()
         sent = time.monotonic() - begin

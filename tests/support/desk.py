@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -16,17 +16,35 @@ from support.site import Site
 
 
 class Desk:
-    """A cluster, and a shell of a sender elsewhere."""
+    """A cluster, and a shell of a sender elsewhere.
 
-    def __init__(self, site: Site, folder: Path) -> None:
+    Args:
+        site: the cluster's.
+        folder: the sender's; made.
+        environ: further variables of the sender's shell.
+        reply_within: seconds until the cluster is taken not to answer.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        folder: Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        reply_within: float = 60,
+    ) -> None:
         folder.mkdir()
         self.site = site
-        token = site.fleet.credentials.token_of("blue")
-        self.sender = Program(folder, host=site.scheduler.host, token=token, reply_within=60)
+        settings = {
+            "host": site.scheduler.host,
+            "token": site.fleet.credentials.token_of("blue"),
+            "reply_within": reply_within,
+        }
+        self.sender = Program(folder, environ=environ, **settings)
 
-    def make_inbox(self) -> Path:
+    def make_inbox(self, name: str = "alice") -> Path:
         """By whoever has the registration secret; where its file is."""
-        answer = self.sender.run("inbox", "create", "alice", secret=self.site.scheduler.secret)
+        answer = self.sender.run("inbox", "create", name, secret=self.site.scheduler.secret)
         assert answer.code == 0, answer
         return self.sender.folder / ".local" / "state" / "rainbow-agent" / "inbox.yaml"
 

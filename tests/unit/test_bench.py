@@ -21,7 +21,7 @@ def load(name: str) -> Any:
         return importlib.import_module(f"bench.{name}")
 
 
-figures, throughput = load("figures"), load("throughput")
+figures, throughput, senders = load("figures"), load("throughput"), load("senders")
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,18 @@ def test_the_time_of_a_log_entry_is_utc() -> None:
     """To the millisecond, whatever the time zone of the machine."""
     moment = load("agents").moment
     assert moment({"time": "2024-05-17T10:00:00.250Z"}) == 1715940000.25
+
+
+@given(st.lists(st.tuples(st.floats(1, 1000), st.floats(1, 1000)), min_size=1))
+def test_what_senders_cost_is_compared_pair_by_pair(rates: list[tuple[float, float]]) -> None:
+    """A machine that is slow for a while is slow in both rounds of a pair."""
+    pairs = [
+        {True: senders.Round(with_, 2.0, 0.05), False: senders.Round(without, 1.0, 0.5)}
+        for with_, without in rates
+    ]
+    found = {each.name: each for each in senders.summary(pairs, 1.0)}
+    ratio = found["with handles / without"]
+    assert (ratio.goal, ratio.at_least) == (0.95, True)
+    assert ratio.values == tuple(with_ / without for with_, without in rates)
+    assert ratio.note == f"0 of {len(rates)} pairs were quiet"
+    assert found["agent's processor time a job, with"].value == 2.0
