@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from rainbow_agent.core.errors import ClusterUnknown, Rejected, Transient
+from rainbow_agent.core.errors import ClusterUnknown, Rejected, RequestDenied, Transient
 from rainbow_agent.core.states import FINAL_JOB_STATES
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.fleet.messages.inboxes import create_inbox, inbox_name
@@ -151,8 +151,9 @@ class Desk:
         while True:
             try:
                 (chosen,) = scheduler.submit(job.name, clusters, text, select="random")
-            except (ClusterUnknown, Rejected):
-                self._stop.wait(TRY_S)  # rainbow was restarted, and has no graph of it yet
+            except (ClusterUnknown, Rejected, RequestDenied):
+                # Rainbow was restarted and has no graph of it yet, or is about to end.
+                self._stop.wait(TRY_S)
             except Transient:
                 job.certain = False  # whether it took it is not known; sent again it ran twice
                 self._await_rainbow(scheduler)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from rainbow_agent.core.errors import ClusterUnknown, GraphExists
+from rainbow_agent.core.errors import ClusterUnknown, GraphExists, RequestDenied
 from rainbow_agent.core.handles import is_inbox
 from rainbow_agent.fleet.messages import rows
 from rainbow_agent.fleet.messages.carrier import Carrier
@@ -19,21 +19,30 @@ def send(carrier: Carrier, token: str, message: rows.Message) -> None:
     agent gives back its own.
 
     Raises:
-        Transient, Refused: rainbow does not take it (RequestDenied: not with this token).
+        Transient, Refused: rainbow does not take it (RequestDenied, twice: not with this token).
     """
+    try:
+        _send(carrier, token, message)
+    except RequestDenied:
+        # Rainbow says so, too, when it could not read its database at that moment, or is about to
+        # stop (decision 0051); it has not taken the message then.
+        _send(carrier, token, message)
+
+
+def _send(carrier: Carrier, token: str, message: rows.Message) -> None:
     if carrier.send_message(token, message):
         return
-
-    def submit() -> None:
-        # `random` of one cluster: whatever this server selects by is left alone.
-        text = rows.write(message)
-        carrier.submit(rows.ROW_NAME, {message.to: token}, text, select="random")
-
     try:
-        submit()
+        _submit(carrier, token, message)
     except ClusterUnknown:
         if not is_inbox(message.to):
             raise
         with suppress(GraphExists):  # somebody was quicker
             carrier.restore_graph(message.to, INBOX_GRAPH)
-        submit()
+        _submit(carrier, token, message)
+
+
+def _submit(carrier: Carrier, token: str, message: rows.Message) -> None:
+    # `random` of one cluster: whatever this server selects by is left alone.
+    text = rows.write(message)
+    carrier.submit(rows.ROW_NAME, {message.to: token}, text, select="random")

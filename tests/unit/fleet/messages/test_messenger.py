@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.core.errors import Rejected, Unavailable
+from rainbow_agent.core.errors import Rejected, RequestDenied, Unavailable
 from rainbow_agent.core.model import JobKey, JobRow
 from rainbow_agent.core.packed_jobs import unpack_job
 from rainbow_agent.core.states import JobState, TaskState
@@ -135,6 +135,19 @@ def test_what_rainbow_did_not_take_is_told_later(world: World) -> None:
     assert not world.tell()
 
 
+def test_one_denial_keeps_nothing_back(world: World) -> None:
+    """Rainbow denies what it could not look up, as when it is about to stop."""
+    key = world.add(1)
+    world.rainbow.fail(world.sends, RequestDenied("request denied"))
+    assert world.tell()
+    world.ledger.add_request(key, 77, {"ask": "logs"})
+    world.rainbow.fail(world.sends, RequestDenied("request denied"))
+    assert world.tell()
+    assert len(world.told()) == 1
+    kinds = [part.kind for message in world.rainbow.posted("inbox-alice") for part in message.parts]
+    assert kinds == [rows.Kind.STATE, rows.Kind.ANSWER]
+
+
 def test_a_rainbow_that_lost_the_inboxs_graph_gets_it_back(world: World) -> None:
     """The sender need not be there for that; a box needs no graph."""
     world.add(1)
@@ -159,7 +172,7 @@ def test_an_inbox_that_is_gone_keeps_no_other_from_its_news(
     world.clock.advance(module.MAX_RETRY_S + 1)
     asked = world.rainbow.calls[world.sends]
     assert world.tell()
-    assert world.rainbow.calls[world.sends] == asked + 1
+    assert world.rainbow.calls[world.sends] == asked + 2, "a denial is asked again, once"
     world.clock.advance(5000)
     world.tell()
     assert world.ledger.untold(9) == []
