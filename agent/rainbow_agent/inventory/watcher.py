@@ -230,9 +230,14 @@ class NodeWatcher:
         changed = self._settle.due() or (self._settle.changed and self._arrival.complete(pool))
         if self.description is None or changed or due:
             self._survey(pool)
-        if self.description is not None:
-            counted = {node.view.rank for node in self.description.survey.counted}
-            self._arrival.look(pool, counted)
+        elif self.description is not None:
+            self._look_for_arrivals(pool, self.description.survey)
+
+    def _look_for_arrivals(self, pool: PoolView, survey: Survey) -> None:
+        self._arrival.look(pool, {node.view.rank for node in survey.counted})
+        if self._arrival.over:
+            with self._ready:
+                self._ready.notify_all()
 
     def facts(self) -> dict[str, Any]:
         """The key `nodes` of runtime.json; None before the first survey."""
@@ -295,6 +300,8 @@ class NodeWatcher:
         self._say_who_is_missing(survey)
         if self._stop.is_set():
             return
+        # Before the description is there: who waits for it looks next whether nodes are awaited.
+        self._look_for_arrivals(pool, survey)
         if self.description and self.description.survey == survey:
             self._telemetry.conditions.clear(ConditionName.CLUSTER_NOT_DESCRIBED)
             return

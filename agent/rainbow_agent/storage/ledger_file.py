@@ -31,7 +31,7 @@ BUSY_S = 30.0
 MAX_CHECKED_BYTES = 8 * 1024 * 1024
 
 #: KiB of pages that one connection keeps. The daemon has six, and the kernel keeps the file anyway.
-CACHE_KIB = 512
+CACHE_KIB = 256
 
 _SCRIPTS = Path(__file__).with_name("sql")
 _SCRIPT_NAME = re.compile(r"(\d{4})_\w+\.sql")

@@ -135,6 +135,19 @@ def test_a_first_registration_has_the_nodes_that_start() -> None:
     thread.join(120)
 
 
+def test_who_hears_of_a_whole_cluster_waits_for_no_node() -> None:
+    """As soon as it is described nothing more is awaited: a start takes no longer for it."""
+    harness = Harness()
+    arriving: list[bool] = []
+    harness.watcher._on_description = lambda: arriving.append(harness.watcher.arriving())
+    thread = threading.Thread(target=harness.watcher.run, daemon=True)
+    thread.start()
+    eventually(lambda: arriving, "the cluster is described")
+    assert arriving == [False]
+    harness.stop.set("the test stops it")
+    thread.join(120)
+
+
 def test_a_node_that_does_not_come_is_not_waited_for_longer_than_others() -> None:
     """Rainbow gets those that are there."""
     harness = Harness()
