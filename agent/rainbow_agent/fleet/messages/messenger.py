@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -36,6 +37,10 @@ log = logging.getLogger(__name__)
 #: Seconds in which changes are gathered: one row for many jobs, and the daemon's other threads go
 #: first.
 GATHER_S: Final = 0.3
+#: They are gathered for longer where there are many: for so many times as long as to send the last
+#: ones took of the processor, and so long at most.
+_REST: Final = 20.0
+MAX_GATHER_S: Final = 1.0
 #: Jobs that are read at once; those of one inbox go into one row.
 MAX_JOBS: Final = 500
 #: Answers that are made one after another before changes go out again.
@@ -104,12 +109,13 @@ class Messenger:
     def run(self) -> None:
         """Tell until the stop."""
         ledger, scheduler = self._open_ledger(), self._open_scheduler()
-        backoff = Backoff(MIN_RETRY_S, MAX_RETRY_S)
+        backoff, gather = Backoff(MIN_RETRY_S, MAX_RETRY_S), GATHER_S
         try:
             while True:
                 self._wake.clear()  # before the stop is looked at, which sets it too
-                if self._stop.wait(GATHER_S):
+                if self._stop.wait(gather):
                     break
+                began = time.thread_time()
                 try:
                     more = self.tell(ledger, scheduler)
                     backoff.worked(self._clock.monotonic())
@@ -124,6 +130,7 @@ class Messenger:
                     backoff.failed()
                     self._stop.wait(backoff.wait())
                     continue
+                gather = gather_after(time.thread_time() - began)
                 if not more:
                     self._stop.wait_for(self._wake, MAX_RETRY_S)
             self._telemetry.ended("messenger")
@@ -279,6 +286,15 @@ class Messenger:
             )
         self._denied[inbox] = str(exc)
         self._closed[inbox] = self._clock.monotonic() + MAX_RETRY_S
+
+
+def gather_after(spent: float) -> float:
+    """Seconds for which changes are gathered.
+
+    Args:
+        spent: seconds of processor time that it took to send the ones before.
+    """
+    return min(MAX_GATHER_S, max(GATHER_S, _REST * spent))
 
 
 def _is_full(unread: Unread) -> bool:

@@ -135,6 +135,12 @@ def test_what_rainbow_did_not_take_is_told_later(world: World) -> None:
     assert not world.tell()
 
 
+@pytest.mark.parametrize(("spent", "seconds"), [(0.0, 0.3), (0.01, 0.3), (0.03, 0.6), (9.0, 1.0)])
+def test_many_changes_are_gathered_for_longer(spent: float, seconds: float) -> None:
+    """So that the messenger takes a small share of the processor from whoever submits jobs."""
+    assert module.gather_after(spent) == pytest.approx(seconds)
+
+
 def test_one_denial_keeps_nothing_back(world: World) -> None:
     """Rainbow denies what it could not look up, as when it is about to stop."""
     key = world.add(1)
