@@ -115,28 +115,34 @@ class Messenger:
                 self._wake.clear()  # before the stop is looked at, which sets it too
                 if self._stop.wait(gather):
                     break
-                began = time.thread_time()
-                try:
-                    more = self.tell(ledger, scheduler)
-                    backoff.worked(self._clock.monotonic())
-                except LedgerBlocked as exc:
-                    cannot_write(self._telemetry.conditions, exc)
-                    self._telemetry.counters.errors.add(exc.kind)
-                    self._stop.wait(MIN_RETRY_S)
-                    continue
-                except (Transient, Refused) as exc:
-                    self._telemetry.counters.errors.add(exc.kind)
-                    self._telemetry.counters.retries.add("tell")
-                    backoff.failed()
-                    self._stop.wait(backoff.wait())
-                    continue
+                began, more = time.thread_time(), self._turn(ledger, scheduler, backoff)
                 gather = gather_after(time.thread_time() - began)
                 if not more:
+                    rested = self._clock.monotonic()
                     self._stop.wait_for(self._wake, MAX_RETRY_S)
+                    gather = max(GATHER_S, gather - (self._clock.monotonic() - rested))
             self._telemetry.ended("messenger")
         finally:
             scheduler.close()
             ledger.close()
+
+    def _turn(self, ledger: HandleNews, scheduler: Carrier, backoff: Backoff) -> bool:
+        """Tell, or wait where that fails; whether there may be more at once."""
+        try:
+            more = self.tell(ledger, scheduler)
+        except LedgerBlocked as exc:
+            cannot_write(self._telemetry.conditions, exc)
+            self._telemetry.counters.errors.add(exc.kind)
+            self._stop.wait(MIN_RETRY_S)
+            return True
+        except (Transient, Refused) as exc:
+            self._telemetry.counters.errors.add(exc.kind)
+            self._telemetry.counters.retries.add("tell")
+            backoff.failed()
+            self._stop.wait(backoff.wait())
+            return True
+        backoff.worked(self._clock.monotonic())
+        return more
 
     def tell_last(self) -> None:
         """Send once more, after all other threads ended; what cannot be sent is sent later."""
