@@ -146,28 +146,7 @@ def _run(
     marks, begin = folder / "marks", time.monotonic()
     alice.start()
     with _killing(scheduler, clusters, arguments) as kills:
-        threads = [
-            threading.Thread(
-                target=desk.send,
-                daemon=True,
-                args=(
-                    range(part, arguments.jobs // 2, arguments.at_once),
-                    marks,
-                    random.Random(f"{arguments.seed} {desk.name} {part}"),
-                    arguments.pause,
-                ),
-            )
-            for desk in (alice, bob)
-            for part in range(arguments.at_once)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(max(0.0, arguments.send_minutes * 60 - (time.monotonic() - begin)))
-        for desk in (alice, bob):
-            desk.enough.set()
-        for thread in threads:
-            thread.join()
+        _send_all([alice, bob], marks, arguments)
         sent = time.monotonic() - begin
         until([alice], arguments.minutes * 60)
         _until_over(clusters, alice, bob, arguments.minutes * 60)
@@ -181,6 +160,33 @@ def _run(
     good = _judge([alice, bob], clusters, marks, kills)
     print(f"{'seconds until all had arrived':<44}{arrived:.0f}")
     return good and whole
+
+
+def _send_all(desks: list[Desk], marks: Path, arguments: argparse.Namespace) -> None:
+    """Until all is sent, or the time for it is over."""
+    begin = time.monotonic()
+    threads = [
+        threading.Thread(
+            target=desk.send,
+            daemon=True,
+            args=(
+                range(part, arguments.jobs // 2, arguments.at_once),
+                marks,
+                random.Random(f"{arguments.seed} {desk.name} {part}"),
+                arguments.pause,
+            ),
+        )
+        for desk in desks
+        for part in range(arguments.at_once)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, arguments.send_minutes * 60 - (time.monotonic() - begin)))
+    for desk in desks:
+        desk.enough.set()
+    for thread in threads:
+        thread.join()
 
 
 @contextmanager
