@@ -9,6 +9,8 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, settings
 
+from support.flux import SCHEDULER_VARIABLE, fluxion_environ
+
 #: A slow or busy machine is not a failing test; the same examples every time.
 _PROFILE = "rainbow-agent"
 settings.register_profile(
@@ -35,8 +37,11 @@ PARTS = {
 def pytest_configure() -> None:
     """Programs that tests start end on signals, also where nohup(1) or a shell's `&` ignores them.
 
-    What is ignored here would be ignored in all of them.
+    What is ignored here would be ignored in all of them. Instances in jobs find the scheduler that
+    this run is over.
     """
+    if os.environ.get(SCHEDULER_VARIABLE) == "fluxion":
+        os.environ.update(fluxion_environ() or {})
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             interrupt = number == signal.SIGINT

@@ -29,7 +29,7 @@ NO_FLUXION = (
 #: The modules of Fluxion that are looked for.
 _FLUXION_MODULE = "sched-fluxion-qmanager.so"
 #: Names the scheduler of every instance of the tests: `fluxion` or `sched-simple`.
-_SCHEDULER_VARIABLE = "TEST_SCHEDULER"
+SCHEDULER_VARIABLE = "TEST_SCHEDULER"
 
 #: The version since which `flux queue VERB` takes a queue and `-m`, not `-q` and a message.
 _QUEUE_WORDS_SINCE = (0, 73)
@@ -231,7 +231,7 @@ def private_flux(
         raise RuntimeError(NO_FLUX)
     given = os.environ if environ is None else environ
     clean = {n: v for n, v in given.items() if not n.startswith(("FLUX_", "RAINBOW_"))}
-    more, variables = _with_scheduler(scheduler or os.environ.get(_SCHEDULER_VARIABLE, ""))
+    more, variables = _with_scheduler(scheduler or os.environ.get(SCHEDULER_VARIABLE, ""))
     clean |= variables
     folder = Path(tempfile.mkdtemp(prefix="flux-test-"))
     options = _as_this_version_takes([*more, *options], folder)

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
@@ -118,6 +119,8 @@ class Program:
             "LANG": "C.UTF-8",
             "RAINBOW_STATE_DIR": str(self.state_dir),
             "RAINBOW_HTTP": "off",  # many run at once; who wants it asks for port 0
+            # Where instances in jobs find this run's scheduler (conftest.py).
+            **{n: v for n, v in os.environ.items() if fnmatch(n, "FLUX_*PATH_*PEND")},
             **(environ or {}),
             **_variables(settings),
         }
