@@ -86,7 +86,8 @@ class Settings:
     keep_news: float = _setting(
         parsing.age,
         7 * 86400.0,
-        "how long after a job's end messages about it are sent: 7d, 12h, 30m",
+        "how long after a job's end messages about it are sent, and how long one may have waited"
+        " that its sender still reads: 7d, 12h, 30m",
     )
     results_max: int = _setting(
         parsing.size_or_off,
