@@ -1,6 +1,6 @@
 """A ledger with many finished jobs, and how long each look at it takes.
 
-python bench/big_ledger.py --jobs 1000000 FOLDER makes FOLDER/ledger.sqlite (once) and measures.
+python -m bench.big_ledger --jobs 1000000 FOLDER makes FOLDER/ledger.sqlite (once) and measures.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from bench.agents import moment
+from bench.site import open_site
 from rainbow_agent.core.model import Offer, Registration
 from rainbow_agent.core.states import JobState
 from rainbow_agent.storage.ledger import SqliteLedger
@@ -160,6 +162,15 @@ def measure(folder: Path, jobs: int) -> None:
         print(f"{title:15} {timed(partial(_page, path, asked)):7.3f} s")
 
 
+def starts(folder: Path) -> None:
+    """Print how long a daemon takes to be registered, with an empty ledger and with this one."""
+    with open_site() as site:
+        for title, place in (("start, empty", None), ("start", folder)):
+            with site.agent(place) as agent:
+                seconds = moment(agent.wait_for("registered")) - agent.started
+            print(f"{title:15} {seconds:7.3f} s")
+
+
 def _page(path: Path, asked: dict[str, object]) -> None:
     wanted = {"states": (), "before": None, "text": "", "limit": 50, **asked}
     with closing(LedgerPages.open(path)) as pages:
@@ -177,6 +188,7 @@ def main() -> None:
     if not path.exists():
         fill(path, given.jobs)
     measure(given.folder, given.jobs)
+    starts(given.folder)
 
 
 if __name__ == "__main__":
