@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rainbow_agent.core.group_events import from_entry, left_behind, to_line
 from rainbow_agent.core.model import (
@@ -172,6 +175,34 @@ def test_a_group_that_is_over_is_not_watched() -> None:
     inside.watch()
     assert wire.topics == ["job-info.lookup"]
     assert told(inside, ended(1, errno.ENOENT)) == [None]
+
+
+@given(
+    st.lists(st.integers(0, 3), max_size=3),
+    st.sampled_from([errno.ENODATA, errno.ENOENT, errno.EIO]),
+    st.lists(st.sampled_from(["watch", "lookup", "clean"]), max_size=20),
+)
+def test_in_whatever_order_answers_come_all_is_said_once(
+    cuts: list[int], error: int, order: list[str]
+) -> None:
+    """The lines of the log in their order, and then the job's end."""
+    wire, inside = followed()
+    at = [0, *sorted(cuts), len(SAID)]
+    stream = [watched(1, SAID[a:b]) for a, b in pairwise(at)]
+    if error != errno.ENODATA:
+        stream.pop()  # it breaks off
+    stream.append(ended(1, error))
+    heard: list[Any] = []
+    over = read = False
+    for step in [*order, "clean", *["watch"] * len(stream), "lookup"]:
+        if step == "clean" and not over:
+            over = inside.keeps(CLEAN)
+        elif step == "watch" and stream:
+            heard += told(inside, stream.pop(0))
+        elif step == "lookup" and not read and "job-info.lookup" in wire.topics:
+            read = True
+            heard += told(inside, whole(2))
+    assert heard == [*SAID, None]
 
 
 def followed() -> tuple[Wire, FluxInside]:

@@ -119,7 +119,9 @@ class FluxInside:
 
     def _whole(self, job: int, response: Reply) -> Iterator[WorkloadEvent]:
         """What a log that was read as a whole has beyond what was heard, and the job's end."""
-        group = self._followed.pop(job)
+        group = self._followed.pop(job, None)
+        if group is None:
+            return  # the watch has said all meanwhile
         if not response.error:
             lines = json.loads(response.text).get(_PATH, "").splitlines()
             yield from _events(job, lines[group.heard :])
