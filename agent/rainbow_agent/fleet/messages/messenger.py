@@ -97,6 +97,7 @@ class Messenger:
         self._changed = threading.Event()
         self._denied: dict[str, str] = {}  # what was last said of an inbox that takes nothing
         self._closed: dict[str, float] = {}  # inboxes that take nothing: when to try again
+        self._spent = 0.0  # seconds of processor time that the last changes took
         #: Set while all that can be sent was sent.
         self.flushed = threading.Event()
 
@@ -115,8 +116,8 @@ class Messenger:
                 self._wake.clear()  # before the stop is looked at, which sets it too
                 if self._stop.wait(gather):
                     break
-                began, more = time.thread_time(), self._turn(ledger, scheduler, backoff)
-                gather = gather_after(time.thread_time() - began)
+                more = self._turn(ledger, scheduler, backoff)
+                gather = gather_after(self._spent)
                 if not more:
                     rested = self._clock.monotonic()
                     self._stop.wait_for(self._wake, MAX_RETRY_S)
@@ -168,7 +169,7 @@ class Messenger:
         if session is None:
             return False
         self._changed.clear()
-        now = self._clock.monotonic()
+        began, now = time.thread_time(), self._clock.monotonic()
         self._closed = {inbox: until for inbox, until in self._closed.items() if until > now}
         unread: dict[SenderAddress, Unread] = {}
         untold = ledger.untold(MAX_JOBS, besides=self._closed)
@@ -187,6 +188,7 @@ class Messenger:
             known = unread.get(address, Unread()).rows
             portions = self._portions(address.inbox, session.cluster, jobs, known)
             self._tell_inbox(ledger, scheduler, address, token, portions)
+        self._spent = time.thread_time() - began
         answered = self._answer_some(ledger, scheduler, session.cluster)
         if not untold and not answered and not self._changed.is_set():
             self.flushed.set()
