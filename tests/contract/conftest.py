@@ -27,7 +27,9 @@ CORES = 2 * (os.cpu_count() or 1)  # Flux: two brokers, each with all cores of t
 def started_flux(stack: ExitStack, folder: Path) -> Place:
     if flux_command() is None:
         pytest.skip(NO_FLUX)
-    flux = stack.enter_context(private_flux(size=2))
+    # A group that was canceled has longer to end than Flux's 5 s: on a busy machine its broker
+    # would be killed before it has ended its own jobs.
+    flux = stack.enter_context(private_flux(size=2, options=["--conf=exec.kill-timeout=2m"]))
     return Place("flux", flux.uri, CORES, lambda: FluxWorkload(flux.uri))
 
 

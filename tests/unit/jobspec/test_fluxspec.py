@@ -59,7 +59,7 @@ def run_all(folder: Path, *jobspecs: dict[str, Any]) -> list[Told]:
     assert FLUX is not None
     command = [FLUX, "start", "--test-size=2", "sh", "-c", SUBMIT_EACH, "sh", *map(str, files)]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=100, check=False, cwd=folder
+        command, capture_output=True, text=True, timeout=900, check=False, cwd=folder
     )
     assert (done.returncode, done.stderr) == (0, "")
     return [
