@@ -56,6 +56,11 @@ def helper_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(TESTS)}
 
 
+def open_files() -> list[Path]:
+    """The files that this process has open."""
+    return [fd.readlink() for fd in Path("/proc/self/fd").iterdir() if fd.exists()]
+
+
 def eventually(holds: Callable[[], object], what: str, *, seconds: float = 20.0) -> None:
     """Wait until something holds.
 

@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -112,7 +112,10 @@ class SentStore:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
-            self._prepare()
+            with ExitStack() as on_error:
+                on_error.callback(self._db.close)
+                self._prepare()
+                on_error.pop_all()
         except (OSError, sqlite3.Error) as exc:
             raise RainbowAgentError(
                 f"{self._path}: cannot use what is known of the jobs that were sent: {exc}; see"

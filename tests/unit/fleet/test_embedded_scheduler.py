@@ -20,6 +20,7 @@ from rainbow_agent.fleet.grpc.stubs import memory_pb2, rainbow_pb2
 from rainbow_agent.fleet.scheduler_server import RunningScheduler, serve
 from rainbow_agent.fleet.scheduler_server.failure import Failure
 from rainbow_agent.fleet.scheduler_server.store import Store
+from support.common import open_files
 from support.program import PROGRAM
 from support.servers import make_graph, running_scheduler
 
@@ -208,3 +209,12 @@ def test_a_locked_database_is_refused_in_sqlites_words(tmp_path: Path) -> None:
         other.execute("ROLLBACK")
         assert store.add_job("blue", "job", "version: 1") == 1
     assert sort_failure(grpc.StatusCode.UNKNOWN, str(caught.value)) is DatabaseLocked
+
+
+def test_a_database_that_cannot_be_used_is_not_left_open(tmp_path: Path) -> None:
+    """Whatever is wrong with it."""
+    path = tmp_path / "r.db"
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(UsageError, match="cannot open the scheduler's database"):
+        Store(path)
+    assert path not in open_files()

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -78,9 +78,12 @@ class Store:
             self._db = sqlite3.connect(
                 path, timeout=lock_wait, isolation_level=None, check_same_thread=False
             )
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")  # an answered SubmitJob is on disk
-            self._db.executescript(_SCHEMA)
+            with ExitStack() as on_error:
+                on_error.callback(self._db.close)
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")  # an answered SubmitJob is on disk
+                self._db.executescript(_SCHEMA)
+                on_error.pop_all()
         except (OSError, sqlite3.Error) as exc:
             raise UsageError(
                 f"{path}: cannot open the scheduler's database: {exc}; choose another --db"

@@ -28,7 +28,7 @@ from rainbow_agent.fleet.messages.sender_files import (
 )
 from rainbow_agent.jobspec.handle import find
 from rainbow_agent.jobspec.wire import to_wire
-from support.common import FakeClock
+from support.common import FakeClock, open_files
 from support.scheduler import REGISTRATION_SECRET, FakeScheduler
 from support.senders import CLUSTER, KEYS, make_handle, make_job, make_sender, state_part
 
@@ -192,6 +192,7 @@ def test_a_folder_of_an_older_version_goes_on(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(RainbowAgentError, match="newer"):
         make_sender(tmp_path)
+    assert path not in open_files(), "what cannot be used is not left open"
 
 
 def test_a_cluster_that_told_much_hears_that_it_was_taken(world: World) -> None:
