@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,16 @@ class AgentProcess:
         """Processor time that it has used."""
         times = self.usage.cpu_times()
         return float(times.user + times.system)
+
+    def wakeups(self) -> Counter[str]:
+        """How often its threads gave up a processor to wait, by the names of the threads."""
+        times = Counter[str]()
+        for task in Path(f"/proc/{self.usage.pid}/task").iterdir():
+            with suppress(FileNotFoundError):  # a thread that has just ended
+                lines = (task / "status").read_text(encoding="ascii").splitlines()
+                facts = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+                times[facts["Name"]] += int(facts["voluntary_ctxt_switches"])
+        return times
 
     @contextmanager
     def profiled(self, to: Path | None) -> Iterator[None]:

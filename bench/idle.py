@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from bench import machine
@@ -16,10 +17,11 @@ from bench.site import JOBSPEC, Site
 from rainbow_agent.core.model import JobKey, Offer, PlannedJob, TaskChange, TaskKey
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.jobspec.plan import plan_text
+from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.storage.ledger import SqliteLedger
 
 JOBS = 10_000
-_SETTLE = 12.0  # seconds until the polls have reached their longest pause
+_SETTLE = 12.0  # seconds until what a start does is over
 _WATCH = 60.0  # seconds
 _CALLS = 10
 _MIB = 2**20
@@ -32,17 +34,23 @@ def measure(site: Site) -> Iterator[Figure]:
         agent.wait_for("registered")
     jobs, settle, watch = site.pick((JOBS, _SETTLE, _WATCH), (1_000, 6.0, 6.0))
     fill(agent.state_dir / "ledger.sqlite", jobs)
-    with site.agent(agent.state_dir) as again:
+    # As it polls where nothing has come for minutes.
+    slow = {**site.environ, "RAINBOW_POLL_MIN": f"{Settings().poll_max:g}"}
+    with replace(site, environ=slow).agent(agent.state_dir) as again:
         again.wait_for("journal_caught_up")
         pause(settle)
         load, others = machine.load(), machine.Others()
-        before = again.cpu_seconds()
+        before, woken = again.cpu_seconds(), again.wakeups()
         pause(watch)
         percent = (again.cpu_seconds() - before) / watch * 100
+        woken = again.wakeups() - woken
         resident = again.usage.memory_info().rss / _MIB
         share = others.share()
         yield Figure(f"idle, {jobs:,} jobs: of a core", percent, "%", 0.5, others=share, load=load)
         yield Figure(f"idle, {jobs:,} jobs: memory", resident, "MiB", 64.0, others=share, load=load)
+        note = ", ".join(f"{name} {n / watch:.2f}" for name, n in woken.most_common())
+        each_s = sum(woken.values()) / watch
+        yield Figure("idle: wake-ups", each_s, "/s", others=share, load=load, note=note)
         for argument in ("status", "--help"):
             yield _wall_time(site, again, argument)
 

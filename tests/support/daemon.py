@@ -38,9 +38,9 @@ from rainbow_agent.jobs.dispatcher import Dispatcher
 from rainbow_agent.jobs.jobs import Jobs
 from rainbow_agent.jobs.journal import JournalFollower
 from rainbow_agent.monitoring.build import Monitoring
-from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.loops import Loop, Telemetry
+from rainbow_agent.runtime.pace import Pace
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
@@ -272,7 +272,7 @@ class Agent:
             stop=self.stop,
             loop=main,
             wake=wake,
-            backoff=Backoff(0.005, 0.02),
+            pace=Pace(0.005, 0.02, "blue", now=clock.monotonic()),
             clock=clock,
             telemetry=telemetry,
             journal_stop=self.stop,
@@ -304,6 +304,7 @@ class Agent:
             memory_per_node=self._memory,
             operator={},
             every=0.5,
+            cluster="blue",
             clock=clock,
             stop=self.stop,
             session_error=session_errors.put,

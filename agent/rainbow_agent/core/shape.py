@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,9 +38,11 @@ class Shape:
         Args:
             nodes: cores and GPUs of each.
         """
-        if self.nodes:
-            return sum(self._slots_on(*node) >= self.slots for node in nodes)
-        return sum(self._slots_on(*node) for node in nodes)
+        pieces = 0
+        for size, many in Counter(nodes).items():
+            slots = self._slots_on(*size)
+            pieces += many * (int(slots >= self.slots) if self.nodes else slots)
+        return pieces
 
     def _slots_on(self, cores: int, gpus: int) -> int:
         by_cores = cores // max(1, self.cores)

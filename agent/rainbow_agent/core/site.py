@@ -51,12 +51,17 @@ class Site:
 
     def passing(self, choices: Choices) -> list[SiteNode]:
         """The nodes that meet all needs of one of the lists; all nodes where there is no list."""
-        answers = _Answers(self)
-        return [
-            node
-            for node in self.nodes
-            if not choices or any(all(answers.meets(node, n) for n in needs) for needs in choices)
-        ]
+        if not choices:
+            return list(self.nodes)
+        kinds = {id(node.traits): node for node in self.nodes}  # most say the same as many others
+        passing = {kind for kind, node in kinds.items() if self._passes(node, choices)}
+        return [node for node in self.nodes if id(node.traits) in passing]
+
+    def _passes(self, node: SiteNode, choices: Choices) -> bool:
+        return any(
+            all(need.met_by(self.offers(node, need.subsystem)) for need in needs)
+            for needs in choices
+        )
 
     def names(self) -> list[str]:
         """Every subsystem that is known of anywhere, sorted."""
@@ -64,17 +69,3 @@ class Site:
         for node in self.nodes:
             known.update(node.traits or ())
         return sorted(known)
-
-
-class _Answers:
-    """Whether nodes meet needs, asked once for all nodes that say the same."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._known: dict[tuple[int, Need], bool] = {}
-
-    def meets(self, node: SiteNode, need: Need) -> bool:
-        key = (id(node.traits), need)
-        if key not in self._known:
-            self._known[key] = need.met_by(self._site.offers(node, need.subsystem))
-        return self._known[key]

@@ -25,11 +25,11 @@ from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.jobs.build import JobsBuilder
 from rainbow_agent.jobs.jobs import Jobs
 from rainbow_agent.monitoring.build import Monitoring, build_monitoring
-from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.logs import Redact
 from rainbow_agent.runtime.loops import Telemetry
+from rainbow_agent.runtime.pace import Pace
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage import drain_file
@@ -138,7 +138,9 @@ class _Assembly:
             stop=self._stop,
             loop=self._main,
             wake=self._wake,
-            backoff=Backoff(settings.poll_min, settings.poll_max),
+            pace=Pace(
+                settings.poll_min, settings.poll_max, settings.cluster, now=self._clock.monotonic()
+            ),
             clock=self._clock,
             telemetry=self._telemetry,
             journal_stop=self._journal_stop,

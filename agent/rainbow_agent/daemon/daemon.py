@@ -25,8 +25,8 @@ from rainbow_agent.core.ports import Clock
 from rainbow_agent.daemon.members import Members
 from rainbow_agent.daemon.round import Round
 from rainbow_agent.daemon.threads import Threads, stop_because_of
-from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.loops import Loop, Telemetry
+from rainbow_agent.runtime.pace import Pace
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
 from rainbow_agent.storage.ledger_unwritable import cannot_write, write_again
@@ -48,7 +48,7 @@ class Daemon:
     stop: Stop  # ends all of it
     loop: Loop  # the main loop's own stop signal
     wake: threading.Event  # ends the main loop's wait; a stop sets it too
-    backoff: Backoff  # the time between polls
+    pace: Pace  # the time between polls
     clock: Clock
     telemetry: Telemetry
     journal_stop: Stop  # ends the journal's thread, which sees the end of what is canceled
@@ -63,7 +63,7 @@ class Daemon:
         self._round = Round(
             self.members,
             loop=self.loop,
-            backoff=self.backoff,
+            pace=self.pace,
             clock=self.clock,
             telemetry=self.telemetry,
         )
@@ -89,7 +89,7 @@ class Daemon:
                 more_at_once = self._round.run()
                 self._write_status()
                 if not more_at_once:
-                    self._wait(self.backoff.wait())
+                    self._wait(self.pace.wait(self.clock.monotonic()))
         with self._waiting_for_the_ledger():
             if self._jobs.unfinished():
                 self._round.run()
@@ -122,9 +122,9 @@ class Daemon:
             cannot_write(self.telemetry.conditions, exc)
             self.telemetry.counters.errors.add(exc.kind)
             self.telemetry.counters.retries.add("write")
-            self.backoff.failed()
+            self.pace.failed(self.clock.monotonic())
             self._write_status()
-            self.loop.wait(self.backoff.wait())
+            self.loop.wait(self.pace.wait(self.clock.monotonic()))
 
     def _write_status(self, *, force: bool = False) -> None:
         if not force and not self.members.status.due():

@@ -20,9 +20,9 @@ from rainbow_agent.core.errors import (
 from rainbow_agent.core.ports import Clock, StopSignal
 from rainbow_agent.daemon.members import Members
 from rainbow_agent.fleet.session import Session
-from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.memory import MemoryRelease
+from rainbow_agent.runtime.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Round:
     Args:
         members: what does the work.
         loop: the main loop's stop signal.
-        backoff: gets the result of each round; the main loop waits by it.
+        pace: gets the result of each round; the main loop waits by it.
         clock: for times.
         telemetry: counts what went wrong.
     """
@@ -46,14 +46,14 @@ class Round:
         members: Members,
         *,
         loop: StopSignal,
-        backoff: Backoff,
+        pace: Pace,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
         self._members = members
         self._fleet, self._jobs = members.fleet, members.jobs
         self._loop = loop
-        self._backoff = backoff
+        self._pace = pace
         self._clock = clock
         self._telemetry = telemetry
         self._nothing_waits = False  # in rainbow, of what would be taken
@@ -81,12 +81,12 @@ class Round:
         except (Transient, Refused) as exc:
             self._count("poll", exc)
             self._log_if_new("Rainbow", exc, new=self._fleet.contact.failed(exc))
-        self._backoff.failed()
+        self._pace.failed(self._clock.monotonic(), self._fleet.contact.answer_took)
         return False
 
     def _exchange(self, session: Session) -> bool:
         if not self._fleet.resolve_ownership(session):
-            self._backoff.worked(self._clock.monotonic())
+            self._pace.worked(self._clock.monotonic())
             return False
         with self._submitting_meanwhile():
             session = self._fleet.publish(session)
@@ -104,9 +104,9 @@ class Round:
             self._jobs.nothing_offered()
             self._fleet.rotate_secret()
             self._memory.rested()
-            self._backoff.idled(self._clock.monotonic())
+            self._rested()
             return self._answers_are_awaited()
-        self._backoff.worked(self._clock.monotonic())
+        self._pace.worked(self._clock.monotonic())
         self._memory.worked()
         self._submit()
         self._fleet.accept(session)
@@ -130,6 +130,13 @@ class Round:
                 self._submit()
             raise
 
+    def _rested(self) -> None:
+        """No job came; somebody who asks something may have more to ask."""
+        if self._fleet.asked:
+            self._pace.worked(self._clock.monotonic())
+        else:
+            self._pace.idled(self._fleet.contact.answer_took)
+
     def _answers_are_awaited(self) -> bool:
         return self._jobs.unfinished() and self._jobs.journal.caught_up.is_set()
 
@@ -141,7 +148,7 @@ class Round:
             self._fleet.nothing_to_receive()
         limit = 0 if drained else self._members.breaker.may_take()
         if limit == 0:
-            self._backoff.idled(self._clock.monotonic())
+            self._pace.idled()
         return limit
 
     def nothing_left(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.runtime.stop import JOIN_SHARE, Stop
@@ -59,6 +61,7 @@ class Threads:
         return any(thread.is_alive() for thread in self._all)
 
     def _run(self, name: str, target: Callable[[], None]) -> None:
+        _show_name(name)
         try:
             target()
         except RainbowAgentError as exc:
@@ -66,3 +69,9 @@ class Threads:
         except Exception as exc:  # whatever it was: a daemon without this thread would be half one
             log.critical("The %s thread died: %s", name, exc, exc_info=True)
             self._stop.set(f"the {name} thread died: {exc}", 1)
+
+
+def _show_name(name: str) -> None:
+    """Have the kernel call this thread so too, for `top -H` and profilers."""
+    with suppress(OSError):
+        Path("/proc/thread-self/comm").write_text(name, encoding="ascii")

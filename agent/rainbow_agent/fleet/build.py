@@ -215,6 +215,7 @@ class FleetBuilder:
             memory_per_node=self.nodes.memory_per_node,
             operator=settings.operator_state,
             every=settings.report_every,
+            cluster=settings.cluster,
             clock=self.clock,
             stop=self.stop,
             session_error=session_errors.put,

@@ -12,6 +12,8 @@ from rainbow_agent.runtime.loops import Loop, Telemetry
 
 log = logging.getLogger(__name__)
 
+#: The call whose answers show how rainbow does: the same question again and again.
+_POLL: Final = "ReceiveJobs"
 #: While one of these holds, rainbow gives this cluster no jobs.
 NO_JOBS: Final = (
     ConditionName.RAINBOW_UNREACHABLE,
@@ -42,12 +44,16 @@ class Contact:
         self.answered_at: float | None = None
         #: What is wrong; "" when nothing is.
         self.problem = ""
+        #: Seconds that its last answer about jobs took, or was waited for in vain.
+        self.answer_took = 0.0
         self._silent_since: float | None = None  # by the monotonic clock
 
     def called(self, method: str, seconds: float, error: Exception | None) -> None:
         """A call of the main loop ended (RainbowScheduler's on_call)."""
         self._loop.beat()
         self._telemetry.called(method, seconds, error)
+        if method == _POLL and (error is None or seconds > self.answer_took):
+            self.answer_took = seconds
         if error is None:
             self._answered(self._clock.now(), self._clock.monotonic())
             self._conditions.clear(ConditionName.RAINBOW_UNREACHABLE)

@@ -154,6 +154,11 @@ class Fleet:
 
     # -- jobs ----------------------------------------------------------------------------------
 
+    @property
+    def asked(self) -> bool:
+        """Whether there was more than jobs in what was received last."""
+        return self._intake.asked
+
     def receive(self, session: Session, limit: int | None) -> tuple[list[JobKey], bool]:
         """Ask for jobs once and write them down.
 

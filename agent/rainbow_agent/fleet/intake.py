@@ -71,6 +71,8 @@ class Intake:
         self._clock = clock
         self._max_jobs = max_jobs
         self._listed: _Listed | None = None
+        #: Whether there were rows in the last listing that are no jobs: somebody asks something.
+        self.asked = False
 
     def receive(self, session: Session, limit: int | None = None) -> tuple[list[JobKey], bool]:
         """Ask for jobs once and write them down; for at most `limit` if it is given.
@@ -113,6 +115,7 @@ class Intake:
         listing = self._scheduler.receive(session.cluster, session.secret.reveal(), rows)
         at = self._clock.monotonic()
         offers = self._jobs_among(session, listing)
+        self.asked = len(offers) < len(listing)
         if len(offers) > most:
             offers = self._at_most(session, offers, most)
         new: list[JobKey] = []

@@ -34,13 +34,16 @@ from rainbow_agent.fleet.ownership_messages import (
 from rainbow_agent.fleet.session import Session
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.logs import clean, when
+from rainbow_agent.runtime.pace import longest
 
 log = logging.getLogger(__name__)
 
 #: How long an answer is waited for, at least.
 MIN_ANSWER_WAIT_S: Final = 2.0
-#: By how much a poll of the other agent may be late, as a multiple of the time between two.
+#: By how much a poll of the other agent may be late: as a multiple of the time between two, but
+#: by no more seconds than two calls may take.
 POLLS_PER_ANSWER: Final = 3.0
+LATE_POLL_S: Final = 20.0
 #: An answer that was not read is removed after that long.
 STALE_ANSWER_S: Final = 60.0
 #: Seconds that another agent, if there is one, gets to load the cluster's graph again.
@@ -89,7 +92,8 @@ class Ownership:
         self._identity = identity
         self._clock = clock
         self._conditions = conditions
-        self._patience = max(MIN_ANSWER_WAIT_S, POLLS_PER_ANSWER * poll_max)
+        self._poll_max = poll_max
+        self._slowest_answer = 0.0  # seconds that we waited for one, since we are asking
         self._ownership_record: OwnershipRecord | None = None
         self._asked: float | None = None
         self._waiting: set[int] = set()  # jobs in rainbow's list, when we asked and looked
@@ -143,6 +147,12 @@ class Ownership:
         if self._ownership_record is not None:
             self._keep(replace(self._ownership_record, secret_rotated=True))
 
+    @property
+    def _patience(self) -> float:
+        """Seconds that the other agent gets; it polls more seldom where rainbow is slow."""
+        poll = longest(self._poll_max, self._slowest_answer)
+        return max(MIN_ANSWER_WAIT_S, min(POLLS_PER_ANSWER * poll, poll + LATE_POLL_S))
+
     # -- asking ------------------------------------------------------------------------------------
 
     def resolve(self, session: Session) -> bool:
@@ -163,13 +173,21 @@ class Ownership:
                 extra={"action": "cannot_ask"},
             )
             return self._take_over()
-        offers = self._scheduler.receive(session.cluster, session.secret.reveal(), 0)
+        offers = self._look_at_list(session)
         jobs, questions, answers = ownership_messages.sort_rows(offers)
         if self._asked is None:
             self._waiting = {job.id for job in jobs}
             return self._ask(session, token)
         self._look_who_works(jobs)
         return self._look(session, token, questions, answers)
+
+    def _look_at_list(self, session: Session) -> list[Offer]:
+        began = self._clock.monotonic()
+        try:
+            return self._scheduler.receive(session.cluster, session.secret.reveal(), 0)
+        finally:
+            took = self._clock.monotonic() - began
+            self._slowest_answer = max(self._slowest_answer, took)
 
     def _look_who_works(self, jobs: Sequence[Offer]) -> None:
         """Jobs that vanish were taken: somebody works off a list, and our question is at its end.

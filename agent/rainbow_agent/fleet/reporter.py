@@ -28,10 +28,10 @@ from rainbow_agent.core.ports import Clock, Scheduler, Workload
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.fleet.ports import Reports
 from rainbow_agent.fleet.session import Session, SessionError
-from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach_if
 from rainbow_agent.runtime.loops import Telemetry
+from rainbow_agent.runtime.pace import Pace
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger_unwritable import cannot_write
 
@@ -100,6 +100,7 @@ class Reporter:
         memory_per_node: Callable[[], int | None],
         operator: Mapping[str, float | str],
         every: float,
+        cluster: str,
         clock: Clock,
         stop: Stop,
         session_error: Callable[[SessionError], None],
@@ -113,6 +114,7 @@ class Reporter:
         self._memory_per_node = memory_per_node
         self._operator = operator
         self._every = every
+        self._cluster = cluster
         self._clock = clock
         self._telemetry = telemetry or Telemetry(clock)
         self._stop = self._telemetry.loop("reporter", stop)
@@ -147,19 +149,19 @@ class Reporter:
     def run(self) -> None:
         """Report until the stop."""
         ledger, scheduler = self._open_ledger(), self._open_scheduler()
-        backoff = Backoff(MIN_REPORT_INTERVAL_S, self._every)
+        pace = self._pace()
         try:
             self._changed.set()
             while not self._stop.is_set():
                 try:
-                    self._report_once(ledger, scheduler, backoff)
+                    self._report_once(ledger, scheduler, pace)
                 except LedgerBlocked as exc:  # rainbow may know already; it is reported again
                     cannot_write(self._telemetry.conditions, exc)
                     self._telemetry.counters.errors.add(exc.kind)
                     self._changed.set()
-                self._stop.wait_for(self._wake, self._every)
+                self._stop.wait_for(self._wake, max(self._every, pace.gap()))
                 self._wake.clear()
-                self._stop.wait(MIN_REPORT_INTERVAL_S)
+                self._stop.wait(pace.gap())
             self._telemetry.ended("reporter")
         finally:
             self._close(ledger, scheduler)
@@ -169,13 +171,17 @@ class Reporter:
         try:
             ledger, scheduler = self._open_ledger(), self._open_scheduler()
             try:
-                backoff = Backoff(MIN_REPORT_INTERVAL_S, self._every)
-                while self._report_once(ledger, scheduler, backoff) and self._unreported:
+                pace = self._pace()
+                while self._report_once(ledger, scheduler, pace) and self._unreported:
                     pass
             finally:
                 self._close(ledger, scheduler)
         except LedgerError as exc:
             log.warning("The last report is not noted; the next start reports again: %s", exc)
+
+    def _pace(self) -> Pace:
+        least = min(MIN_REPORT_INTERVAL_S, self._every)
+        return Pace(least, self._every, self._cluster, now=self._clock.monotonic())
 
     def _close(self, ledger: Reports, scheduler: Scheduler) -> None:
         if self._workload is not None:
@@ -184,17 +190,19 @@ class Reporter:
         scheduler.close()
         ledger.close()
 
-    def _report_once(self, ledger: Reports, scheduler: Scheduler, backoff: Backoff) -> bool:
+    def _report_once(self, ledger: Reports, scheduler: Scheduler, pace: Pace) -> bool:
         """One report; whether rainbow took it."""
         session = self._session()
         if session is None:
             return False
+        changed, asked = self._changed.is_set(), self._clock.monotonic()
         self._changed.clear()
         try:
             self.pool = self._look()
             recent = self._to_report(ledger)
             payload = self._payload(ledger, recent)
             reach_if(CrashPoint.REPORT_MADE, lambda: _reports_an_end(recent))
+            asked = self._clock.monotonic()
             scheduler.update_state(session.cluster, session.secret.reveal(), payload)
             reach_if(CrashPoint.REPORTED, lambda: _reports_an_end(recent))
         except (ClusterUnknown, RequestDenied) as exc:
@@ -205,7 +213,7 @@ class Reporter:
             self._telemetry.counters.retries.add("report")
             self._telemetry.counters.reports.add("failed")
             self._record(ledger, [], str(exc))
-            self._failed(str(exc), backoff)
+            self._failed(str(exc), pace, self._clock.monotonic() - asked)
         else:
             self._record(ledger, recent, None)
             reach_if(CrashPoint.REPORT_NOTED, lambda: _reports_an_end(recent))
@@ -213,7 +221,9 @@ class Reporter:
             self.delivered_at = self._clock.monotonic()
             self._telemetry.conditions.clear(ConditionName.REPORT_UNDELIVERED)
             self._telemetry.counters.reports.add("delivered")
-            backoff.worked(self._clock.monotonic())
+            pace.idled(self.delivered_at - asked)
+            if changed:  # what comes next is worth an attempt soon, if rainbow does not take it
+                pace.worked(self.delivered_at)
             self._forget(recent)
             if self._unreported:
                 self._wake.set()  # the rest of it follows
@@ -260,13 +270,13 @@ class Reporter:
         if problem is None:
             self._reported = {job.key: job.state for job in sent.values()}
 
-    def _failed(self, problem: str, backoff: Backoff) -> None:
+    def _failed(self, problem: str, pace: Pace, took: float) -> None:
         if problem != self._problem:
             log.warning("A report could not be delivered; it is kept: %s", problem)
         self._problem = problem
         self._telemetry.conditions.set(ConditionName.REPORT_UNDELIVERED, problem)
-        backoff.failed()
-        self._stop.wait(backoff.wait())
+        pace.failed(self._clock.monotonic(), took)
+        self._stop.wait(pace.wait(self._clock.monotonic()))
         self._wake.set()
 
     def _look(self) -> PoolView | None:

@@ -163,14 +163,15 @@ def _look(option: Option, site: Site) -> Fit:
     wanted = option.shape.wanted
     pieces = _pieces(option.shape, nodes)
     if pieces >= wanted:
-        now = _pieces(option.shape, [node for node in nodes if node.up])
+        up = [node for node in nodes if node.up]
+        now = pieces if len(up) == len(nodes) else _pieces(option.shape, up)
         return Fit(nodes, fits=True, now=now >= wanted)
     problem = does_not_fit(option, nodes, pieces, site) if nodes else no_node_passes(option, site)
     return Fit(nodes, fits=False, now=False, problem=problem)
 
 
 def _pieces(shape: Shape, nodes: Iterable[SiteNode]) -> int:
-    return shape.placed_on(node.size for node in nodes)
+    return shape.placed_on((node.cores, node.gpus) for node in nodes)
 
 
 def _constrained(jobspec: Mapping[str, Any], ranks: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""When to ask rainbow again: fast while there is work, doubling when idle, full jitter."""
+"""When to try again: fast while there is work, doubling when idle or broken, full jitter."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import random
 
 
 class Backoff:
-    """The time between polls.
+    """The time between attempts.
 
-    Full jitter (uniform from 0 to the current cap) keeps a thousand agents from polling in step.
-    The cap stays at its minimum for a while after the last work, because work comes in bursts.
+    Full jitter (uniform from 0 to the current cap) keeps those who wait for the same thing out of
+    step. The cap stays at its minimum for a while after the last work: work comes in bursts.
     """
 
     #: Seconds after the last work during which the cap stays at its minimum.

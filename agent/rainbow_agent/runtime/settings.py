@@ -95,8 +95,10 @@ class Settings:
         "most bytes of a job's result files that `fetch` gets, of the agent and of the sender: 64K,"
         " 100M, 2G; or off",
     )
-    poll_min: float = _setting(parsing.seconds, 0.25, "seconds between polls while there is work")
-    poll_max: float = _setting(parsing.seconds, 5.0, "seconds between polls when idle")
+    poll_min: float = _setting(parsing.seconds, 0.15, "seconds between polls while there is work")
+    poll_max: float = _setting(
+        parsing.seconds, 20.0, "seconds between polls when nothing came for long"
+    )
     max_jobs: int = _setting(parsing.count, 1024, "most jobs to receive in one poll")
     timeout: float = _setting(parsing.seconds, 10.0, "seconds until a call to rainbow times out")
     tls_ca: Path | None = _setting(
@@ -264,7 +266,7 @@ def load(
     for name, text, source in _other_sources(values["config"], environ, hostname, from_config):
         if name not in values:
             _put(values, sources, name, text, source)
-    if values.get("poll_min", 0.25) > values.get("poll_max", 5.0):
+    if values.get("poll_min", 0.15) > values.get("poll_max", 20.0):
         raise UsageError("RAINBOW_POLL_MIN is above RAINBOW_POLL_MAX: lower it or raise the other")
     _check_tls(values)
     return Settings(

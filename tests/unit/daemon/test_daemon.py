@@ -23,11 +23,11 @@ from rainbow_agent.core.model import Cancellation
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.core.workload_values import SubmitOutcome
 from rainbow_agent.fleet.intake import Intake
-from rainbow_agent.runtime.backoff import Backoff
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.runtime.fault_injection import Hooks
 from rainbow_agent.runtime.loops import MAX_TURN_S, Telemetry
+from rainbow_agent.runtime.pace import Pace
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.common import eventually, jobspec_json
 from support.daemon import PAIR, Agent, World
@@ -165,7 +165,8 @@ def test_status_hears_soon_how_the_start_went(
     monkeypatch.setattr("rainbow_agent.daemon.daemon.WAIT_SLICE_S", 0.2)
     monkeypatch.setattr("rainbow_agent.daemon.status_writer.MIN_INTERVAL_S", 0.2)
     monkeypatch.setattr("rainbow_agent.daemon.status_writer.HEARTBEAT_S", 3600.0)
-    monkeypatch.setattr("support.daemon.Backoff", lambda *_: Backoff(3600.0, 3600.0))
+    slow = Pace(3600.0, 3600.0, "blue", now=0.0)
+    monkeypatch.setattr("support.daemon.Pace", lambda *_, **__: slow)
     world.registered()
     agent = world.agent()
     agent.start()

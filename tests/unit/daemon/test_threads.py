@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +58,12 @@ def test_a_thread_that_cannot_be_started_is_said(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(RainbowAgentError, match=r"reporter thread cannot be started.*ulimit -v"):
         threads.start("reporter", lambda: None)
     threads.join()
+
+
+def test_a_thread_has_its_name_in_the_kernel_too() -> None:
+    """`top -H` and profilers show it."""
+    names: list[str] = []
+    threads = Threads(Stop())
+    threads.start("reporter", lambda: names.append(Path("/proc/thread-self/comm").read_text()))
+    threads.join()
+    assert names == ["reporter\n"]

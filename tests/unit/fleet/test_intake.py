@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from rainbow_agent.core.errors import LedgerDamaged, RequestDenied, Unavailable
-from rainbow_agent.core.model import FoundJob, JobKey, Plan, PlannedJob, PlannedTask, Refusal
+from rainbow_agent.core.model import FoundJob, JobKey, Offer, Plan, PlannedJob, PlannedTask, Refusal
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.fleet.intake import LISTING_HOLDS_S, Intake
 from rainbow_agent.fleet.reused_numbers import REUSE_SHOWN_S
@@ -41,6 +41,7 @@ class Harness:
         self.session = Session("demo", Secret(given.secret), REGISTRATION.id)
         self.clock, self.counters = FakeClock(2000.0), Counters()
         self.conditions = Conditions(self.clock)
+        self.jobs_among: Callable[[list[Offer]], list[Offer]] = list
         self.intake = Intake(
             scheduler=self.rainbow,
             ledger=ledger,
@@ -48,6 +49,7 @@ class Harness:
             max_jobs=3,
             conditions=self.conditions,
             counters=self.counters,
+            jobs_among=lambda _, offers: self.jobs_among(offers),
         )
 
     def reasons(self) -> dict[str, str]:
@@ -387,3 +389,12 @@ def test_a_row_that_is_not_in_a_listing_which_is_not_whole_waits(harness: Harnes
     harness.receive()
     harness.intake.accept(harness.session)
     assert harness.accepted(job) is not None
+
+
+def test_it_says_whether_there_were_rows_that_are_no_jobs(harness: Harness) -> None:
+    """Somebody asks something, and may have more to ask: the agent polls soon again."""
+    harness.jobs_among = lambda offers: [o for o in offers if o.name == "job"]
+    for name, asks in (("job", False), ("question", True)):
+        harness.rainbow.put("demo", TEXT, name)
+        harness.receive()
+        assert harness.intake.asked == asks

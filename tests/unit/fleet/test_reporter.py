@@ -69,6 +69,7 @@ class World:
             memory_per_node=lambda: 8_000_000_000,
             operator={"cost_per_node_hour": 3.0},
             every=self.every,
+            cluster="blue",
             clock=self.clock,
             stop=self.stop,
             session_error=self.session_errors.append,

@@ -32,7 +32,7 @@ def test_defaults_are_usable_and_say_so() -> None:
     """Without flags, environment and file every value is the default, and its source says it."""
     found = settings()
     assert found.host == "127.0.0.1:50051"
-    assert (found.poll_min, found.poll_max, found.max_jobs) == (0.25, 5.0, 1024)
+    assert (found.poll_min, found.poll_max, found.max_jobs) == (0.15, 20.0, 1024)
     assert (found.workload, found.log_level, found.log_format) == ("auto", "info", "auto")
     assert {found.sources[name] for name in ("host", "poll_min", "secret")} == {"default"}
     assert found.warnings == ()
@@ -204,7 +204,7 @@ def test_a_long_bad_value_is_cut() -> None:
 def test_poll_times_in_the_wrong_order_are_refused() -> None:
     """The least time between polls cannot be above the most."""
     with pytest.raises(UsageError, match="RAINBOW_POLL_MIN is above RAINBOW_POLL_MAX"):
-        settings({"RAINBOW_POLL_MIN": "10"})
+        settings({"RAINBOW_POLL_MIN": "30"})
 
 
 def test_ipv6_host_is_a_host() -> None:
