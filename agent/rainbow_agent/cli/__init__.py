@@ -57,6 +57,7 @@ VERBS = (
     "scheduler",
     "demo",
     "manifest",
+    "assets",
     "completion",
     "version",
 )
@@ -97,6 +98,9 @@ SHORT_HELP = {
         "Run scheduler, agent and workload manager on this machine, and two jobs through them."
     ),
     "manifest": "Write the manifest of a MiniCluster whose agent joins rainbow by itself.",
+    "assets": (
+        "Show or copy the files that come with the agent: unit, alert rules, dashboard, manifests."
+    ),
     "completion": (
         "Print a script for SHELL that completes verbs, options, job ids and task names."
     ),

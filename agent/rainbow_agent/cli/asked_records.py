@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rainbow_agent.cli.asking import Asker
 from rainbow_agent.cli.common import say
-from rainbow_agent.cli.sent import at_inbox, find_sent, sender_of, take
+from rainbow_agent.cli.sent import find_sent, take
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.workload_values import OutputPiece
+from rainbow_agent.fleet.messages.own_inbox import at_inbox, sender_of
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 

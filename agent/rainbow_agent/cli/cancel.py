@@ -20,13 +20,14 @@ from rainbow_agent.cli.common import (
     say,
     settings_options,
 )
-from rainbow_agent.cli.ledger import find_job, reading
+from rainbow_agent.cli.ledger import reading
 from rainbow_agent.cli.state_folder import expect_own
 from rainbow_agent.core.errors import Fatal, RainbowAgentError, Refused, Transient, UsageError
 from rainbow_agent.core.handles import is_handle
 from rainbow_agent.core.model import Cancellation, JobKey
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.jobs.cancel import Canceler
+from rainbow_agent.monitoring.find_job import find_job
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
 from rainbow_agent.runtime.logs import clean

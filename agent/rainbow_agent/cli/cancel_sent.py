@@ -8,11 +8,12 @@ from functools import partial
 
 from rainbow_agent.cli.asking import Asker
 from rainbow_agent.cli.common import MAX_REASON_LENGTH, TIMED_OUT, say
-from rainbow_agent.cli.sent import at_inbox, find_sent, sender_of, take
+from rainbow_agent.cli.sent import find_sent, take
 from rainbow_agent.cli.wait import wait_quietly
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.handles import is_handle
 from rainbow_agent.core.states import JobState
+from rainbow_agent.fleet.messages.own_inbox import at_inbox, sender_of
 from rainbow_agent.monitoring.sent_views import is_over
 from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings

@@ -116,10 +116,7 @@ def from_config(path: Path) -> Mapping[str, str]:
 
     if not os.access(path, os.R_OK):
         raise UsageError(belongs_to(str(path), path))
-    config = rainbow_config.load(path)
-    if config is None:
-        return {}
-    return {"host": config.host, "cluster": config.cluster, "secret": config.scheduler_secret}
+    return rainbow_config.settings_in(path)
 
 
 def is_missing(path: Path) -> bool:

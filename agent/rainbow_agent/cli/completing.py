@@ -12,9 +12,10 @@ from contextlib import suppress
 import click
 from click.shell_completion import CompletionItem
 
-from rainbow_agent.cli.ledger import find_job, reading
+from rainbow_agent.cli.ledger import reading
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
+from rainbow_agent.monitoring.find_job import find_job
 from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.service import load_beside
 from rainbow_agent.runtime.settings import Settings

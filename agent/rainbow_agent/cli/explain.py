@@ -9,10 +9,11 @@ import click
 
 from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
-from rainbow_agent.cli.ledger import find_job, reading, warn_if_down
+from rainbow_agent.cli.ledger import reading, warn_if_down
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.handles import is_handle
 from rainbow_agent.monitoring.explain import explain_text, explain_view, history_of
+from rainbow_agent.monitoring.find_job import find_job
 from rainbow_agent.monitoring.records import add_events
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings

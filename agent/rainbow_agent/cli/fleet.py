@@ -10,9 +10,10 @@ import click
 
 from rainbow_agent.cli.asking import LOOK_S, Asker
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
-from rainbow_agent.cli.sent import LOOK_WAIT_S, at_inbox, rest, sender_of, take
+from rainbow_agent.cli.sent import LOOK_WAIT_S, rest, take
 from rainbow_agent.cli.terminal import fitted
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
+from rainbow_agent.fleet.messages.own_inbox import at_inbox, sender_of
 from rainbow_agent.monitoring.fleet_views import fleet_cells, fleet_view
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings

@@ -78,7 +78,7 @@ def _lines(ledger: SqliteLedger | None) -> Iterator[str]:
         texts = ledger.jobspecs([job.key for job in jobs]) if ledger else {}
         for job in jobs:
             story = ledger.story(job.key) if ledger else []
-            view: dict[str, Any] = job_view(job)
+            view: dict[str, Any] = dict(job_view(job))
             view["story"] = [story_view(line) for line in story]
             text = texts.get(job.key)
             view["jobspec"] = None if text is None else without_handle(text)

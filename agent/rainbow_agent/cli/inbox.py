@@ -14,8 +14,8 @@ from rainbow_agent.cli.common import (
     say,
     settings_options,
 )
-from rainbow_agent.cli.sent import inbox_path
 from rainbow_agent.core.errors import ClusterExists, UsageError
+from rainbow_agent.fleet.messages.own_inbox import inbox_path
 from rainbow_agent.runtime.addresses import to_listen
 from rainbow_agent.runtime.settings import Settings
 

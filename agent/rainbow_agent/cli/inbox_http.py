@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from rainbow_agent.cli.asking import Asker
 from rainbow_agent.cli.common import say
-from rainbow_agent.cli.sent import LOOK_WAIT_S, at_inbox, rest, sender_of, take, view_of
+from rainbow_agent.cli.sent import LOOK_WAIT_S, rest, take, view_of
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
+from rainbow_agent.fleet.messages.own_inbox import at_inbox, sender_of
 from rainbow_agent.monitoring.fleet_views import fleet_view
 from rainbow_agent.monitoring.http.sent_page import SentPicture, sent_routes
 from rainbow_agent.runtime.addresses import Address

@@ -11,12 +11,13 @@ import click
 from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, say, settings_options
 from rainbow_agent.cli.job_tables import jobs_table, tasks_table
-from rainbow_agent.cli.ledger import find_job, reading, warn_if_down, warn_if_no_ledger
+from rainbow_agent.cli.ledger import reading, warn_if_down, warn_if_no_ledger
 from rainbow_agent.cli.sent import show_all
 from rainbow_agent.cli.watching import Picture, every_option, watch
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.model import WARNING, JobKey, JobRow
 from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
+from rainbow_agent.monitoring.find_job import find_job
 from rainbow_agent.monitoring.views import job_view
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
@@ -212,7 +213,7 @@ def _picture(jobs: Sequence[str], wanted: _Wanted, settings: Settings, output: s
             older: int | None = 0
         else:
             rows, older = _rows(ledger, wanted, output)
-    views: list[dict[str, Any]] = [job_view(row) for row in rows]
+    views: list[dict[str, Any]] = [dict(job_view(row)) for row in rows]
 
     def text() -> str:
         if not jobs:

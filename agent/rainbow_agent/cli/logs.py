@@ -10,7 +10,7 @@ import click
 
 from rainbow_agent.cli import completing
 from rainbow_agent.cli.common import output_option, reports_errors, settings_options
-from rainbow_agent.cli.ledger import find_job, reading
+from rainbow_agent.cli.ledger import reading
 from rainbow_agent.cli.state_folder import expect_own
 from rainbow_agent.cli.task_output import Inner, Labelled, as_json, raw, shower, task_name
 from rainbow_agent.core.errors import RainbowAgentError
@@ -19,6 +19,7 @@ from rainbow_agent.core.model import JobRow, TaskKind, TaskRow
 from rainbow_agent.core.notation import f58, parse_f58
 from rainbow_agent.core.states import FINAL_TASK_STATES, TaskState
 from rainbow_agent.core.workload_values import OutputPiece
+from rainbow_agent.monitoring.find_job import find_job
 from rainbow_agent.monitoring.records import records_of
 from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -69,8 +69,9 @@ def command(jobspec: str, no_wait: bool, dry_run: bool, settings: Settings, outp
     job = _run(plan, choice, settings, wait=not no_wait, text=output == "text")
     if output == "json":
         place = {"kind": choice.kind, "uri": choice.uri or None}
+        view: dict[str, Any] = dict(job_view(job))
         kept = ("name", "state", "reason", "tasks")
-        echo_json({"workload": place, **{name: job_view(job)[name] for name in kept}})
+        echo_json({"workload": place, **{name: view[name] for name in kept}})
     _say_the_end(job)
     if not no_wait and job.state is not JobState.COMPLETED:
         raise SystemExit(1)

@@ -49,4 +49,4 @@ def _open_jobs(settings: Settings) -> list[dict[str, Any]]:
             waiting = ledger.jobs(states=others, limit=MAX_JOBS_SHOWN - len(running))
     except RainbowAgentError:
         return []  # `status` itself says what is wrong with the ledger
-    return [job_view(row) for row in running + waiting]
+    return [dict(job_view(row)) for row in running + waiting]

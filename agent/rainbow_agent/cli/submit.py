@@ -21,7 +21,7 @@ from rainbow_agent.cli.common import (
     settings_options,
     warn_of,
 )
-from rainbow_agent.cli.sending import sending
+from rainbow_agent.cli.sending import sending, wait_for_end
 from rainbow_agent.core.errors import JobspecError, UsageError
 from rainbow_agent.runtime.settings import Settings
 
@@ -166,7 +166,7 @@ def _send(
         sent.assigned(chosen)
         _show_sent(job, chosen, found, output, sent.handle)
         if wait:
-            sys.exit(sent.wait())
+            sys.exit(wait_for_end(sent))
 
 
 def _selection(
@@ -181,18 +181,13 @@ def _selection(
     Raises:
         UsageError: options that say different things, or a preference that says nothing.
     """
-    from rainbow_agent.fleet.choosing import Selection, preference  # noqa: PLC0415 - yaml
+    from rainbow_agent.fleet.choosing import selection_of  # noqa: PLC0415 - yaml
 
     given = {"--cluster": cluster, "--prefer": prefer, "--select": select}
     said = [option for option, value in given.items() if value]
     if len(said) > 1:
         raise UsageError(f"{' and '.join(said)} both say where the job goes; give one of them")
-    # The file says `random` unless it was edited; the server's own default may be another.
-    own = config.selection if config and config.selection != "random" else ""
-    algorithm = select or ("" if said else own)
-    options = config.selection_options if config and algorithm == own else {}
-    keys = tuple(key for text in prefer for key in preference(text))
-    return Selection(cluster or "", keys, once, algorithm, options)
+    return selection_of(config, cluster=cluster, prefer=prefer, select=select, once=once)
 
 
 def _show_fitting(job: OutgoingJob, found: Fitting, output: str) -> None:

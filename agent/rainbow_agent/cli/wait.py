@@ -11,9 +11,10 @@ import click
 
 from rainbow_agent.cli.asking import Asker
 from rainbow_agent.cli.common import TIMED_OUT, reports_errors, say, settings_options
-from rainbow_agent.cli.sent import LOOK_WAIT_S, at_inbox, find_sent, rest, sender_of, take, view_of
+from rainbow_agent.cli.sent import LOOK_WAIT_S, find_sent, rest, take, view_of
 from rainbow_agent.core.errors import RainbowAgentError, Transient, UsageError
 from rainbow_agent.core.handles import is_handle
+from rainbow_agent.fleet.messages.own_inbox import at_inbox, sender_of
 from rainbow_agent.monitoring.sent_views import SILENT, exit_status, is_over
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings

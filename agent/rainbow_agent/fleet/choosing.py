@@ -24,6 +24,7 @@ from rainbow_agent.fleet.priorities import (
     parse_priorities,
     priorities_text,
 )
+from rainbow_agent.fleet.rainbow_config import RainbowConfig
 from rainbow_agent.jobspec.wire import to_wire
 
 #: A name that no cluster reports: an expression that needs it has no value.
@@ -92,6 +93,34 @@ def preference(text: str) -> tuple[Key, ...]:
             " cores_free:desc (the most) or cost_per_node_hour:asc (the least)"
         )
     return (Key(expression.strip(), most=order == "desc"),)
+
+
+def selection_of(
+    config: RainbowConfig | None,
+    *,
+    cluster: str | None = None,
+    prefer: Sequence[str] = (),
+    select: str | None = None,
+    once: str = "",
+) -> Selection:
+    """How one of the clusters is chosen: by what is given here, else by the config file.
+
+    Args:
+        config: the file; None where there is none.
+        cluster: this one.
+        prefer: as of preference(), the first counts most.
+        select: a selection algorithm.
+        once: the job's key.
+
+    Raises:
+        UsageError: a preference says nothing.
+    """
+    # The file says `random` unless it was edited; the server's own default may be another.
+    own = config.selection if config and config.selection != _RANDOM else ""
+    algorithm = select or ("" if cluster or prefer else own)
+    options = config.selection_options if config and algorithm == own else {}
+    keys = tuple(key for text in prefer for key in preference(text))
+    return Selection(cluster or "", keys, once, algorithm, options)
 
 
 def choose(

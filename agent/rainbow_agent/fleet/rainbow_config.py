@@ -86,6 +86,18 @@ def load(path: Path) -> RainbowConfig | None:
     return _read(path, document)
 
 
+def settings_in(path: Path) -> Mapping[str, str]:
+    """What settings take out of the file, as settings.load wants it; nothing where it is not there.
+
+    Raises:
+        UsageError: it cannot be read, is not YAML, or a key has the wrong shape.
+    """
+    config = load(path)
+    if config is None:
+        return {}
+    return {"host": config.host, "cluster": config.cluster, "secret": config.scheduler_secret}
+
+
 def merge(
     config: RainbowConfig | None,
     *,

@@ -46,12 +46,13 @@ def command(limit: float) -> list[str]:
 
 def main(limit: float) -> None:
     """Describe this machine on standard output."""
-    from rainbow_compspec.cli.extract import describe  # noqa: PLC0415 - only the child needs it
+    from rainbow_compspec import node  # noqa: PLC0415 - only the child needs it
+    from rainbow_compspec.describe import describe  # noqa: PLC0415 - likewise
 
     # It is not caught: a probe that hangs in the kernel ends with the process.
     signal.setitimer(signal.ITIMER_REAL, limit)
     try:
-        text = describe(Host(), given=overrides.from_environ(os.environ))
+        text = node.dumps(describe(Host(), values=overrides.from_environ(os.environ)))
     except CompspecError as exc:
         print(PROBLEM, str(exc).replace("\n", " "), flush=True)  # noqa: T201 - this is the answer
         return

@@ -62,7 +62,7 @@ def sent_view(sent: SentJob, now: float, reply_within: float, reason: str = "") 
         reason: of a state that is the sender's, not the cluster's.
     """
     if sent.job is not None:
-        facts = job_view(sent.job)
+        facts: dict[str, Any] = dict(job_view(sent.job))
     else:
         facts = {
             **dict.fromkeys(("id", "registration", "received", "accepted", "finished")),

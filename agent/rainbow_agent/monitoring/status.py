@@ -250,7 +250,7 @@ def _draining(drain: Drain | None) -> dict[str, Any] | None:
 
 
 def _error(job: JobRow) -> dict[str, Any]:
-    view = job_view(job)
+    view: dict[str, Any] = dict(job_view(job))
     names = ("id", "registration", "name", "state", "reason", "finished")
     task, reason = blamed(job)
     return {name: view[name] for name in names} | {"task": task, "reason": reason}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from rainbow_agent.core.model import JobRow, StoryLine, TaskRow
 from rainbow_agent.core.notation import f58
@@ -12,11 +12,40 @@ from rainbow_agent.monitoring.blame import in_names
 from rainbow_agent.runtime.logs import clean, when
 
 
+class TaskView(TypedDict):
+    """One replica of one task; times are ISO 8601 in UTC."""
+
+    name: str
+    replica: int  # from 0
+    state: str
+    flux_id: str | None  # of the workload manager, as Flux writes ids: f7CygchD
+    exit_code: int | None
+    depends_on: list[str]  # names of tasks
+    submitted: str | None
+    started: str | None
+    finished: str | None
+    reason: str | None
+
+
+class JobView(TypedDict):
+    """One job with its tasks; times are ISO 8601 in UTC."""
+
+    id: int  # rainbow's; unique in its registration
+    registration: str
+    name: str
+    state: str
+    reason: str | None
+    received: str | None
+    accepted: str | None
+    finished: str | None
+    tasks: list[TaskView]
+
+
 def _time(epoch: float | None) -> str | None:
     return None if epoch is None else when(epoch)
 
 
-def task_view(task: TaskRow) -> dict[str, Any]:
+def task_view(task: TaskRow) -> TaskView:
     """One replica of one task."""
     return {
         "name": task.key.task,
@@ -42,7 +71,7 @@ def _reason(job: JobRow) -> str | None:
     return in_names(job.reason, job) or waits
 
 
-def job_view(job: JobRow) -> dict[str, Any]:
+def job_view(job: JobRow) -> JobView:
     """One job with its tasks."""
     return {
         "id": job.key.id,
@@ -54,7 +83,7 @@ def job_view(job: JobRow) -> dict[str, Any]:
         "accepted": _time(job.accepted),
         "finished": _time(job.finished),
         "tasks": [
-            view | {"reason": in_names(view["reason"], job)} for view in map(task_view, job.tasks)
+            {**view, "reason": in_names(view["reason"], job)} for view in map(task_view, job.tasks)
         ],
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import click
 
 from rainbow_compspec import explain as explaining
 from rainbow_compspec import node, overrides, probes
+from rainbow_compspec.describe import describe, host_at
 from rainbow_compspec.errors import CompspecError
-from rainbow_compspec.host import Host
 
 
 @click.command()
@@ -55,33 +54,15 @@ def extract(
         overrides.from_file(set_file) if set_file else {}, overrides.from_environ(os.environ)
     )
     if explain:
-        readings = probes.run(_host(root), _names(only), _names(skip), given)
+        readings = probes.run(host_at(root), _names(only), _names(skip), given)
         text = explaining.explain(readings)
     else:
-        text = describe(_host(root), only=_names(only), skip=_names(skip), given=given)
+        found = describe(host_at(root), only=_names(only), skip=_names(skip), values=given)
+        text = node.dumps(found)
     if out is None:
         click.echo(text, nl=False)
     else:
         write(out, text)
-
-
-def describe(
-    host: Host,
-    *,
-    only: tuple[str, ...] = (),
-    skip: tuple[str, ...] = (),
-    given: Mapping[str, Mapping[str, str]] | None = None,
-) -> str:
-    """Returns the node JSON of a machine.
-
-    Raises:
-        CompspecError: a probe is named that there is not.
-    """
-    readings = probes.run(host, only, skip, given)
-    name = host.uname().nodename
-    if "os" in readings:
-        name = readings["os"].values.get("hostname") or name
-    return node.dumps(node.document(readings, name or "localhost"))
 
 
 def write(out: Path, text: str) -> None:
@@ -98,15 +79,6 @@ def write(out: Path, text: str) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise CompspecError(f"{out}: cannot be written: {exc.strerror}") from exc
-
-
-def _host(root: Path) -> Host:
-    if root == Path("/"):
-        return Host()
-    # tarfile and what it needs are slow to import, and a running node is not recorded
-    from rainbow_compspec.recorded import RecordedHost, is_recorded  # noqa: PLC0415
-
-    return RecordedHost(root) if is_recorded(root) else Host(root)
 
 
 def _names(text: str) -> tuple[str, ...]:

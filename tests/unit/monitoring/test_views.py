@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ def test_a_task_that_ran() -> None:
         started=1715940001.5,
         finished=1715940002.25,
     )
-    view = task_view(row)
+    view: dict[str, Any] = dict(task_view(row))
     assert parse_f58(view.pop("flux_id")) == 1234567890
     assert view == {
         "name": "ior",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.cli.ledger import find_job
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
+from rainbow_agent.monitoring.find_job import find_job
 from rainbow_agent.runtime.settings import Settings, load
 from rainbow_agent.storage.ledger import SqliteLedger
 from support.ledger import REGISTRATION, checked_ledger, offer
