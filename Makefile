@@ -19,11 +19,13 @@ ELSEWHERE := browser or minicluster or systemd or kubernetes
 COVERAGE ?=
 COVERAGE_FLOOR ?= 82
 SEED ?= 1
+# What the unit tests need beside the program, for environments that are not the development one.
+TESTING := hypothesis jsonschema packaging pytest pytest-timeout pytest-xdist ply 'tomli; python_version < "3.11"' trustme
 MINUTES ?= 10
 PARTS ?= embedded
 
-.PHONY: help demo test test-full test-rest test-real test-chaos test-browser test-minicluster test-systemd \
-	test-kubernetes coverage lint check bench bench-quick reliability wheel deb dist lock release-check clean
+.PHONY: help demo site release test test-lowest test-full test-rest test-real test-chaos test-browser test-minicluster test-systemd \
+	test-kubernetes coverage lint check dist-check bench bench-quick reliability wheel deb dist lock release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -42,7 +44,10 @@ help:
 	@echo "make bench             measure speed and size; make bench-quick: in two minutes"
 	@echo "make wheel  build the wheel, install it in a clean environment, start it"
 	@echo "make deb    build a Debian package: the agent, its unit, and all that it needs"
-	@echo "make dist   build the wheel, the sdist and their checksums"
+	@echo "make dist   build the wheel, the sdist and their checksums; make dist-check: and check them"
+	@echo "make site   build the docs site, with warnings as errors (takes Graphviz): build/site"
+	@echo "make release VERSION=1.2.3  try the release in a copy; DO=1: commit and tag it here"
+	@echo "make test-lowest  the unit tests with the lowest versions that pyproject.toml allows"
 	@echo "make lock   write requirements-dev.lock anew, with the newest versions"
 	@echo "make clean  remove what the others made"
 
@@ -65,6 +70,25 @@ test: $(VENV)/.dev
 
 coverage:
 	$(MAKE) test COVERAGE=1
+
+# With the lowest versions that pyproject.toml allows, on the oldest Python: OLDEST_PYTHON=python3.10
+OLDEST_PYTHON ?= python3.10
+LOWEST := build/lowest-venv/bin
+test-lowest: build/uv-venv/.installed
+	rm -rf build/lowest-venv
+	$(OLDEST_PYTHON) -m venv build/lowest-venv
+	$(UV) pip compile --quiet --resolution lowest-direct --no-header --no-annotate \
+		--python $(LOWEST)/python --output-file build/lowest.txt pyproject.toml
+	$(UV) pip install --quiet --python $(LOWEST)/python --constraint build/lowest.txt \
+		--editable . $(TESTING)
+	$(LOWEST)/pytest --numprocesses $(WORKERS) --dist loadfile --hypothesis-profile quick \
+		-m 'not (full or $(REAL) or $(ELSEWHERE))' tests/unit
+
+UV := build/uv-venv/bin/uv
+build/uv-venv/.installed:
+	$(PYTHON) -m venv build/uv-venv
+	build/uv-venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@touch $@
 
 test-full: $(VENV)/.dev
 	$(PYTEST) -m 'not ($(REAL) or $(ELSEWHERE))'
@@ -132,16 +156,29 @@ deb: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --wheel-dir build/wheels .
 	systemd/debian/build build/wheels dist
 
+# Wheel, sdist, recipes and checksums; the same commit gives the same bytes.
 dist: $(VENV)/.dev
 	rm -rf dist
-	$(BIN)/python -m hatchling build -t sdist -t wheel -d dist
-	cd dist && sha256sum *.tar.gz *.whl > SHA256SUMS
+	$(BIN)/python distribution/artefacts.py --no-check --no-sbom dist
+
+# The same, checked as an index checks it, and with a list of all that an installation brings.
+dist-check: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
+	$(BIN)/python distribution/artefacts.py dist
+
+site: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[site]'
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs build/site
+
+# Without DO=1 nothing here changes: the release is made in build/release, and shown.
+release: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
+	$(BIN)/python distribution/release.py $(VERSION) $(if $(DO),--do)
 
 # For every supported Python on Linux, in an environment of its own.
-lock:
-	$(PYTHON) -m venv build/lock-venv
-	build/lock-venv/bin/python -m pip install --quiet --disable-pip-version-check uv
-	build/lock-venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
+lock: build/uv-venv/.installed
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 \
 		--extra dev --custom-compile-command 'make lock' --output-file requirements-dev.lock \
 		pyproject.toml
 

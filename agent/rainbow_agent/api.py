@@ -51,7 +51,7 @@ __all__ = [
     "Plan",
     "PlannedTask",
     "RainbowAgentError",
-    "Submitted",
+    "SubmittedJob",
     "TaskView",
     "UsageError",
     "parse",
@@ -201,7 +201,7 @@ class Agent:
 
 
 @dataclass(frozen=True)
-class Submitted:
+class SubmittedJob:
     """A job that rainbow has."""
 
     name: str  # in rainbow's list
@@ -258,7 +258,7 @@ class Client:
         prefer: Sequence[str] = (),
         select: str | None = None,
         once: str | None = None,
-    ) -> Submitted:
+    ) -> SubmittedJob:
         """Send a job to one of the clusters that fit, as `rainbow-agent submit` does.
 
         Args:
@@ -272,17 +272,15 @@ class Client:
 
         Raises:
             JobspecError: it cannot run as it is written.
-            UsageError: an argument or setting cannot be used.
-            RainbowAgentError: no cluster fits, or rainbow does not answer, or does not take a
-                token. Where it may have the job all the same, the message says so.
+            RainbowAgentError: no cluster fits, or rainbow does not answer, or takes no token of
+                ours. Where it may have the job all the same, the message says so.
         """
         from rainbow_agent.fleet.choosing import selection_of  # noqa: PLC0415 - lazy
         from rainbow_agent.fleet.grpc.connect import connect  # noqa: PLC0415 - grpc
         from rainbow_agent.fleet.messages.sending import with_handle  # noqa: PLC0415 - lazy
         from rainbow_agent.fleet.submission import send  # noqa: PLC0415 - stamina
 
-        job = _job(jobspec, name, once)
-        config = load(self._settings.config)
+        job, config = _job(jobspec, name, once), load(self._settings.config)
         wanted = selection_of(
             config, cluster=cluster, prefer=prefer, select=select, once=job.plan.once
         )
@@ -299,7 +297,7 @@ class Client:
                 config_file=str(self._settings.config),
             )
             sent.assigned(chosen)
-        return Submitted(job.name, chosen, tuple(found.clusters), sent.handle)
+        return SubmittedJob(job.name, chosen, tuple(found.clusters), sent.handle)
 
 
 def _settings(environ: Mapping[str, str] | None, flags: Mapping[str, str | None]) -> Settings:

@@ -23,7 +23,17 @@ from support.site import Site, running_site
 #: They run until they are stopped.
 SERVERS = ("start", "scheduler")
 #: They need no daemon.
-BEFORE = ("version", "config", "completion", "validate", "register", "manifest", "inbox", "demo")
+BEFORE = (
+    "version",
+    "config",
+    "completion",
+    "validate",
+    "register",
+    "manifest",
+    "inbox",
+    "demo",
+    "assets",
+)
 #: What is true of a cluster that the example's reader has, and of this one not.
 NOT_HERE = {
     "7": "{job}",
