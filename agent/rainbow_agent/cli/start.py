@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import click
@@ -21,6 +22,7 @@ def command(until_idle: bool, settings: Settings) -> None:
 
     Example: flux start rainbow-agent start
     """
+    gc.disable()  # what imports make stays; until daemon/process.py spares it
     from rainbow_agent.daemon.run import run_daemon  # noqa: PLC0415 - grpc, yaml: heavy
 
     sys.exit(run_daemon(settings, until_idle=until_idle))

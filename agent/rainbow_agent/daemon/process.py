@@ -17,7 +17,7 @@ YOUNG: Final = 20_000
 
 
 def spare() -> None:
-    """Leave alone what is there now, and look at the rest seldom.
+    """Have the garbage collector leave alone what is there now, and look at the rest seldom.
 
     To be called once, when all that stays for good has been made. We make few cycles, and the
     collector took a quarter of our processor time while 1,000 jobs came in at once, most of it for
@@ -26,6 +26,7 @@ def spare() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG)
+    gc.enable()  # off since the program began (cli/start.py)
 
 
 #: Bytes of address space without which gRPC aborts the process, in the middle of anything.

@@ -13,7 +13,9 @@ class Cycle:
     def __init__(self):
         self.me = self
 
+gc.disable()  # as cli/start.py does
 collector.spare()
+assert gc.isenabled()
 assert gc.get_freeze_count() > 1000, gc.get_freeze_count()
 gone = weakref.ref(Cycle())
 kept = [[] for _ in range(2 * collector.YOUNG)]
