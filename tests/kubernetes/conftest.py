@@ -10,6 +10,33 @@ from support.kubernetes_cluster import Cluster, running_control_plane
 from support.kubernetes_fleet import Fleet
 from support.kubernetes_images import make_images
 from support.kubernetes_programs import control_plane_missing, node_missing
+from support.kubernetes_together import Together, is_together
+
+_TOGETHER = pytest.StashKey[Together]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Manifests while nothing was applied; the page, of an empty rainbow; last what disturbs."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    first = ["test_manifests.py", "test_docs.py"]
+    if item.path.name in first:
+        return first.index(item.path.name)
+    return 2 if is_together(item) else 3
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test that runs together with others is waited for."""
+    if not is_together(pyfuncitem):
+        return None
+    stash = pyfuncitem.session.stash
+    if _TOGETHER not in stash:
+        stash[_TOGETHER] = Together()
+    stash[_TOGETHER].result(pyfuncitem)
+    return True
 
 
 @pytest.fixture(scope="session")
@@ -22,11 +49,13 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def fleet(cluster: Cluster) -> Fleet:
+def fleet(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Fleet]:
     """The cluster with its node and the operator; rainbow runs."""
     if reason := node_missing():
         pytest.skip(reason)
     cluster.start_node([make_images()])
     made = Fleet(cluster)
     made.start()
-    return made
+    yield made
+    if together := request.session.stash.get(_TOGETHER, None):
+        together.close()

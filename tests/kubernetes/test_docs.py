@@ -23,6 +23,7 @@ def test_the_page(fleet: Fleet) -> None:
     by_itself(fleet, page)
     upgrade(fleet, page)
     removal(fleet, page)
+    page.write_page()
     fleet.kubectl.output("delete", "minicluster", "blue", "teal", "--ignore-not-found")
 
 

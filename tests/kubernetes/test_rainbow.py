@@ -8,6 +8,7 @@ import json
 import pytest
 
 from support.kubernetes_fleet import Fleet
+from support.kubernetes_programs import OPERATOR, operator_role
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(3600)]
 
@@ -45,15 +46,55 @@ def rotate(fleet: Fleet, secret: str) -> None:
     fleet.wait_for_rainbow()
 
 
+@pytest.mark.together
 def test_a_job_goes_where_it_fits(fleet: Fleet) -> None:
     """Of two clusters only one has enough nodes: rainbow selects it."""
     with fleet.minicluster("wide", 5) as wide, fleet.minicluster("narrow") as narrow:
         assert fleet.submit("", "five", "hostname", nodes=5) == "wide"
         wide.wait_for("five")
+        assert narrow.agent_since()
         assert narrow.jobs() == {}
         assert fleet.submit("narrow", "impossible", "hostname", nodes=5) == ""
 
 
+@pytest.mark.together
+def test_the_network_policy_is_about_these_pods(fleet: Fleet) -> None:
+    """It protects rainbow's pod, and lets in those of a MiniCluster; nothing enforces it here."""
+    policy = fleet.kubectl.get("networkpolicy", "rainbow")["spec"]
+    (protected,) = selected(fleet, policy["podSelector"])
+    assert protected.startswith("scheduler-")
+    (members,) = (
+        peer["podSelector"] for peer in policy["ingress"][0]["from"] if "podSelector" in peer
+    )
+    with fleet.minicluster("member") as cluster:
+        names = {pod.name for pod in cluster.pods()}
+        assert names | {"sender"} <= selected(fleet, members)
+        assert protected not in selected(fleet, members)
+
+
+def selected(fleet: Fleet, selector: dict[str, dict[str, str]]) -> set[str]:
+    """The pods that a selector is about."""
+    labels = ",".join(f"{name}={value}" for name, value in selector["matchLabels"].items())
+    return {pod["metadata"]["name"] for pod in fleet.kubectl.items("pods", "-l", labels)}
+
+
+@pytest.mark.together
+def test_the_operators_own_role_is_enough(fleet: Fleet) -> None:
+    """It is an account that has this role alone, and it was refused nothing."""
+    if not operator_role().is_file():
+        pytest.skip("NO ROLE: name the definition in the operator's source tree (MINICLUSTER_CRD)")
+    account = f"--as=system:serviceaccount:default:{OPERATOR}"
+    ask = ("auth", "can-i", account)
+    assert fleet.kubectl.run(*ask, "create", "miniclusters").stdout.strip() == "yes"
+    assert fleet.kubectl.run(*ask, "create", "deployments").stdout.strip() == "no"
+    with fleet.minicluster("allowed"):
+        pass
+    log = fleet.cluster.node.log(OPERATOR, last=10_000_000)
+    assert "Starting workers" in log
+    assert "forbidden" not in log
+
+
+@pytest.mark.together
 def test_metrics_and_probes_are_there_for_pods(fleet: Fleet) -> None:
     """A pod of somebody else's reads them through the pods' network."""
     with fleet.minicluster("seen") as cluster:

@@ -13,8 +13,9 @@ import yaml
 
 from support import kubernetes_config as config
 from support.common import eventually
+from support.kubernetes_api import Api
 from support.kubernetes_node import Node, running_node
-from support.kubernetes_programs import OPERATOR, crd, program
+from support.kubernetes_programs import OPERATOR, crd, operator_role, program
 
 #: Seconds on a quiet machine.
 START_S: Final = 120.0
@@ -79,12 +80,17 @@ class Cluster:
         self.node = node
         self.files = config.write_files(node.folder, node.cgroup)
         self.kubectl = Kubectl(node, self.files.kubeconfig)
+        self._proxy = node.folder / "api.socket"
+        self.api = Api(self._proxy)
 
     def start_control_plane(self) -> None:
         """Etcd and the API server, with the operator's CustomResourceDefinition."""
         self._start("etcd", config.etcd_arguments(self.node.folder))
         self._start("kube-apiserver", config.apiserver_arguments(self.files))
         self._wait("kube-apiserver", self._ready, "the API server is ready")
+        arguments = ["--kubeconfig", str(self.files.kubeconfig), "proxy"]
+        self._start("kubectl", [*arguments, f"--unix-socket={self._proxy}"])
+        self._wait("kubectl", lambda: self.api.get("/version"), "the API is there on its socket")
         self.kubectl.output("create", "-f", "-", text=crd().read_text(encoding="utf-8"))
         self._wait(
             "kube-apiserver",
@@ -107,17 +113,57 @@ class Cluster:
         self._start("kubelet", config.kubelet_arguments(self.files))
         self._start("kube-proxy", config.proxy_arguments(self.files))
         self._start("coredns", ["-conf", str(self.node.folder / "Corefile")])
-        self._start(OPERATOR, ["--kubeconfig", str(self.files.kubeconfig)])
+        self._start(OPERATOR, ["--kubeconfig", str(self._operators_kubeconfig())])
         self._wait("kubelet", self._node_ready, "the node is ready")
+
+    def kubelet_setting(self, name: str) -> Any:
+        """A setting of the kubelet's."""
+        return yaml.safe_load((self.node.folder / "kubelet.yaml").read_text())[name]
+
+    def restart_kubelet(self, **settings: object) -> None:
+        """End the kubelet, and start it with other settings; pods go on meanwhile."""
+        path = self.node.folder / "kubelet.yaml"
+        changed = {**yaml.safe_load(path.read_text()), **settings}
+        path.write_text(yaml.safe_dump(changed))
+        self.node.end("kubelet")
+        self._start("kubelet", config.kubelet_arguments(self.files))
+
+    def tag_image(self, image: str, tag: str) -> None:
+        """Another image of the node has a name from now on."""
+        self._ctr("images", "tag", "--force", image, tag)
+
+    def kill_container(self, container: str) -> None:
+        """End all that runs in a container at once.
+
+        Args:
+            container: its ID, as a pod's status has it; one that has ended is no error.
+        """
+        arguments = ["task", "kill", "--all", "--signal", "SIGKILL", container.partition("://")[2]]
+        self.node.run(program("ctr"), *self._containerd(), *arguments)
+
+    def _operators_kubeconfig(self) -> Path:
+        """With the operator's own role, where that is there; else an administrator's."""
+        if not operator_role().is_file():
+            return self.files.kubeconfig
+        role = yaml.safe_load(operator_role().read_text(encoding="utf-8"))
+        self.kubectl.apply(*config.service_account(OPERATOR, role))
+        token = self.kubectl.output("create", "token", OPERATOR, "--duration=24h").strip()
+        return config.write_kubeconfig(self.files, OPERATOR, token)
 
     def _start(self, name: str, arguments: Sequence[str]) -> None:
         self.node.start(name, program(name), *arguments)
 
     def _import(self, image: Path) -> None:
-        arguments = ["--address", str(self.files.socket), "--namespace", "k8s.io"]
-        done = self.node.run(program("ctr"), *arguments, "images", "import", str(image))
+        self._ctr("images", "import", str(image))
+
+    def _ctr(self, *arguments: str) -> None:
+        done = self.node.run(program("ctr"), *self._containerd(), *arguments, seconds=1800.0)
         if done.returncode:
-            raise AssertionError(f"{image.name}: {done.stderr}\n{self.node.log('containerd')}")
+            said = f"{done.stderr}\n{self.node.log('containerd')}"
+            raise AssertionError(f"ctr {' '.join(arguments)}: {said}")
+
+    def _containerd(self) -> list[str]:
+        return ["--address", str(self.files.socket), "--namespace", "k8s.io"]
 
     def _ready(self) -> bool:
         return self.kubectl.run("get", "--raw", "/readyz").stdout.strip() == "ok"

@@ -85,7 +85,9 @@ def write_files(folder: Path, cgroup: str) -> Files:
     )
     write_pair(admin, folder, "admin")
     files.accounts_key.write_bytes(trustme.CA().private_key_pem.bytes())
-    files.kubeconfig.write_text(yaml.safe_dump(_kubeconfig(files)))
+    certificate, key = files.pair("admin")
+    administrator = {"client-certificate": str(certificate), "client-key": str(key)}
+    files.kubeconfig.write_text(yaml.safe_dump(_kubeconfig(files, administrator)))
     (folder / "kubelet.yaml").write_text(yaml.safe_dump(_kubelet(files, cgroup)))
     (folder / "resolv.conf").write_text("# The cluster's DNS is all there is.\n")
     (folder / "containerd.toml").write_text(_containerd(files))
@@ -174,19 +176,40 @@ def proxy_arguments(files: Files) -> list[str]:
     ]
 
 
-def _kubeconfig(files: Files) -> dict[str, Any]:
-    certificate, key = files.pair("admin")
+def service_account(name: str, role: dict[str, Any]) -> list[dict[str, Any]]:
+    """Objects: an account in the default namespace that has a ClusterRole, and the role."""
+    authorization = "rbac.authorization.k8s.io"
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": "default"}
+    reference = {"apiGroup": authorization, "kind": "ClusterRole", "name": role["metadata"]["name"]}
+    binding = {
+        "apiVersion": f"{authorization}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": reference,
+        "subjects": [subject],
+    }
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
+    return [role, account, binding]
+
+
+def write_kubeconfig(files: Files, name: str, token: str) -> Path:
+    """Of a service account, with its token."""
+    path = files.folder / f"{name}.kubeconfig"
+    path.write_text(yaml.safe_dump(_kubeconfig(files, {"token": token})))
+    return path
+
+
+def _kubeconfig(files: Files, user: dict[str, str]) -> dict[str, Any]:
     server = {
         "server": f"https://{ADDRESS}:6443",
         "certificate-authority": str(files.authority),
     }
-    user = {"client-certificate": str(certificate), "client-key": str(key)}
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "tests", "cluster": server}],
-        "users": [{"name": "admin", "user": user}],
-        "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "admin"}}],
+        "users": [{"name": "user", "user": user}],
+        "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "user"}}],
         "current-context": "tests",
     }
 
@@ -208,6 +231,8 @@ def _kubelet(files: Files, cgroup: str) -> dict[str, Any]:
         "enforceNodeAllocatable": [],
         # Room for MiniClusters on a disk that others fill, too.
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "2%"},
+        # Pressure is over as soon as it is; by default it lasts five minutes.
+        "evictionPressureTransitionPeriod": "5s",
         "imageGCHighThresholdPercent": 99,
         "imageGCLowThresholdPercent": 98,
         "rotateCertificates": False,

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from support.kubernetes_cluster import Cluster
 from support.kubernetes_minicluster import MiniCluster, wait_for_pods
-from support.kubernetes_programs import ROOT
+from support.kubernetes_programs import CACHE, ROOT
 
 _SENDER: Final = "sender"
 
@@ -33,9 +33,9 @@ class Fleet:
         self.kubectl.output("rollout", "status", "deployment/scheduler", "--timeout=600s")
 
     @contextmanager
-    def minicluster(self, name: str, size: int = 2, **environ: str) -> Iterator[MiniCluster]:
+    def minicluster(self, name: str, size: int = 2, **fields: Any) -> Iterator[MiniCluster]:
         """One that is applied, with all its nodes in rainbow; afterwards nothing of it is left."""
-        made = MiniCluster(self.cluster, name, size, **environ)
+        made = MiniCluster(self.cluster, name, size, **fields)
         with ExitStack() as stack:
             stack.callback(made.delete, volumes=True)
             made.apply()
@@ -63,6 +63,12 @@ class Fleet:
         wait_for_pods(lambda: self.submit(cluster, name, *command), f"rainbow takes {name}")
 
 
+def note(what: str, **figures: object) -> None:
+    """Keep figures for people: build/kubernetes/figures.jsonl."""
+    with (CACHE / "figures.jsonl").open("a") as file:
+        file.write(json.dumps({"what": what, **figures}) + "\n")
+
+
 def _sender() -> dict[str, Any]:
     """Not of any MiniCluster, and so there while pods of those come and go."""
     environ = {
@@ -76,6 +82,8 @@ def _sender() -> dict[str, Any]:
         "command": ["sleep", "infinity"],
         "env": [{"name": name, "value": value} for name, value in environ.items()],
         "volumeMounts": [{"name": "rainbow", "mountPath": "/run/secrets/rainbow"}],
+        # More than it uses: where memory is short it stays.
+        "resources": {"requests": {"cpu": "10m", "memory": "256Mi"}},
     }
     return {
         "apiVersion": "v1",

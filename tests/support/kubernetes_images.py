@@ -2,7 +2,8 @@
 
 There is no registry. What is stood in for: the Debian base, which mmdebstrap makes, with this
 machine's certificates; the Go image, whose `go install` hands out this machine's rainbow-scheduler;
-spack, whose stand-in writes a database in spack's form; the flux view (kubernetes_view.py).
+spack, whose stand-in writes a database in spack's form; the flux view, and an image that has Flux
+itself, with this machine's (kubernetes_view.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 import yaml
 
+from support.flux import fluxion_environ
 from support.kubernetes_config import PAUSE_IMAGE
 from support.kubernetes_programs import CACHE, ROOT, program
 from support.kubernetes_view import View
@@ -27,6 +29,15 @@ _PLAIN: Final = "localhost/plain:latest"
 _GO: Final = "localhost/go:latest"
 RAINBOW_IMAGE: Final = f"{_LIBRARY}/rainbow-scheduler:latest"
 AGENT_IMAGE: Final = f"{_LIBRARY}/rainbow-minicluster:latest"
+#: The same as a version that comes later, and its number.
+NEXT_AGENT_IMAGE: Final = f"{_LIBRARY}/rainbow-minicluster:next"
+NEXT_VERSION: Final = "99.0.0"
+#: The agent on top of an image that has Flux itself.
+OWN_FLUX_IMAGE: Final = f"{_LIBRARY}/rainbow-minicluster:flux"
+_FLUX_BASE: Final = "localhost/flux:latest"
+#: What the operator takes where no view is asked for; of it only a shell is used then.
+_DEFAULT_VIEW: Final = "ghcr.io/converged-computing/flux-view-ubuntu:tag-noble"
+FLUXION_VIEW_IMAGE: Final = "ghcr.io/converged-computing/flux-view-ubuntu:tag-jammy-fluxion"
 _CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
 _SPACK_VERSION: Final = "v0.23.1"
 #: Packages come slowly at times.
@@ -67,7 +78,6 @@ class Podman:
         file: str = "Dockerfile",
         arguments: Mapping[str, str] | None = None,
         mounts: Mapping[Path, str] | None = None,
-        layers: bool = True,
     ) -> None:
         """Build an image.
 
@@ -77,15 +87,27 @@ class Podman:
             file: the Dockerfile in it.
             arguments: of the Dockerfile.
             mounts: folders here, and where the build sees them.
-            layers: whether steps that were built before are not built again.
         """
         options = [f"--build-arg={name}={value}" for name, value in (arguments or {}).items()]
         options += [f"--volume={here}:{there}:ro" for here, there in (mounts or {}).items()]
         self.run(
-            *("build", "--network=host", "--format=docker", f"--tag={tag}"),
-            "--layers" if layers else "--no-cache",
+            *("build", "--network=host", "--format=docker", "--layers", f"--tag={tag}"),
             *(f"--file={context / file}", *options, str(context)),
         )
+
+    def forget(self, step: str) -> None:
+        """Have a step be run again where its command is the same: what it made goes.
+
+        Args:
+            step: is in its command.
+        """
+        # The newest first; one of several names is there several times.
+        images = list(dict.fromkeys(self.run("images", "--all", "--quiet").split()))
+        shown = "--format={{range .History}}{{.CreatedBy}} {{end}}"
+        histories = self.run("image", "inspect", shown, *images).splitlines() if images else []
+        for image, history in zip(images, histories, strict=True):
+            if step in history:
+                self.run("rmi", "--force", "--no-prune", image)
 
 
 def make_images() -> Path:
@@ -94,12 +116,30 @@ def make_images() -> Path:
     _make_base(podman, view)
     _small(podman, PAUSE_IMAGE, "pause", f'FROM {_BASE}\nCMD ["sleep", "infinity"]\n')
     _make_rainbow(podman)
-    _make_agent(podman)
-    view_image = _view_image()
+    views = _make_views(podman, view)
+    _make_agents(podman)
+    newer = f"sed -i 's/^__version__ = .*/__version__ = \"{NEXT_VERSION}\"/'"
+    file = "/opt/rainbow-agent/lib/python3*/site-packages/rainbow_agent/__init__.py"
+    _small(podman, NEXT_AGENT_IMAGE, "next", f"FROM {AGENT_IMAGE}\nRUN {newer} {file}\n")
+    agents = [AGENT_IMAGE, NEXT_AGENT_IMAGE, OWN_FLUX_IMAGE]
+    return _archive(podman, [PAUSE_IMAGE, RAINBOW_IMAGE, *agents, *views])
+
+
+def _make_views(podman: Podman, view: View) -> list[str]:
+    """The view of the manifests, one with Fluxion in it, and an image that has Flux itself."""
+    image = _view_image()
     view.write(CACHE / "view")
     text = f"FROM {_BASE}\nCOPY software /opt/software\nCOPY view /opt/views/._view/flux\n"
-    _small(podman, view_image, "view", text + "RUN ln -s /opt/views/._view/flux /opt/view\n")
-    return _archive(podman, [PAUSE_IMAGE, RAINBOW_IMAGE, AGENT_IMAGE, view_image])
+    _small(podman, image, "view", text + "RUN ln -s /opt/views/._view/flux /opt/view\n")
+    view.write_installation(CACHE / "flux/root")
+    _small(podman, _FLUX_BASE, "flux", f"FROM {_PLAIN}\nCOPY root /\nRUN ldconfig\n")
+    _small(podman, _DEFAULT_VIEW, "no-view", f"FROM {_BASE}\nRUN mkdir -p /opt/view/etc\n")
+    if fluxion_environ() is None:
+        return [image, _DEFAULT_VIEW]
+    view.write_fluxion(CACHE / "fluxion/software")
+    text = f"FROM {image}\nCOPY software /opt/software\n"
+    _small(podman, FLUXION_VIEW_IMAGE, "fluxion", text)
+    return [image, _DEFAULT_VIEW, FLUXION_VIEW_IMAGE]
 
 
 def _make_base(podman: Podman, view: View) -> None:
@@ -140,26 +180,37 @@ def _make_rainbow(podman: Podman) -> None:
     )
 
 
-def _make_agent(podman: Podman) -> None:
-    """Built again when what is in it changes, and then all of it."""
+def _make_agents(podman: Podman) -> None:
+    """On both bases; built again when what is in them changes."""
     repository = _spack_repository()
-    built = f"localhost/agent:{_digest(podman.image_id(_BASE), repository.name, *_sources())}"
-    if not podman.image_id(built):
-        podman.build(
-            built,
-            ROOT,
-            # Podman's cache knows a step by its command: it takes no notice of another wheel.
-            layers=False,
-            file="docker/spack/Dockerfile",
-            arguments={
-                "BASE": _BASE,
-                "BASE_DIGEST": "",
-                "SPACK_REPOSITORY": f"file:///{repository.name}",
-                "SPACK_VERSION": _SPACK_VERSION,
-            },
-            mounts={repository: f"/{repository.name}"},
-        )
-    podman.run("tag", built, AGENT_IMAGE)
+    content = _digest(repository.name, *_sources())
+    bases = {AGENT_IMAGE: _BASE, OWN_FLUX_IMAGE: _FLUX_BASE}
+    built = {
+        tag: f"localhost/agent:{_digest(content, podman.image_id(base))}"
+        for tag, base in bases.items()
+    }
+    if not all(podman.image_id(name) for name in built.values()):
+        # Podman's cache knows a step by its command: it takes no notice of another wheel.
+        podman.forget("install-agent.sh /dist/")
+        for tag, base in bases.items():
+            _make_agent(podman, built[tag], base, repository)
+    for tag, name in built.items():
+        podman.run("tag", name, tag)
+
+
+def _make_agent(podman: Podman, tag: str, base: str, repository: Path) -> None:
+    podman.build(
+        tag,
+        ROOT,
+        file="docker/spack/Dockerfile",
+        arguments={
+            "BASE": base,
+            "BASE_DIGEST": "",
+            "SPACK_REPOSITORY": f"file:///{repository.name}",
+            "SPACK_VERSION": _SPACK_VERSION,
+        },
+        mounts={repository: f"/{repository.name}"},
+    )
 
 
 def _sources() -> list[str]:

@@ -10,6 +10,10 @@ from support.common import BUSY_FACTOR
 from support.kubernetes_fleet import Fleet
 from support.kubernetes_minicluster import MiniCluster
 
+#: Jobs; the sender takes about as long for them as a lead pod takes to stop and to come back.
+COUNT: Final = 12
+#: States of a job of which nothing is left to do.
+OVER: Final = frozenset({"completed", "failed", "canceled", "refused", "lost"})
 _LOAD_S: Final = 300.0
 #: Submits $1 jobs to cluster $2; each adds its name to a file that outlives the pods.
 _SCRIPT: Final = """\
@@ -18,6 +22,7 @@ while [ $number -lt $1 ]; do
   number=$((number + 1)) name=load-$number
   rainbow-agent submit --cluster "$2" --name $name -- \
     sh -c "echo $name >>/opt/spack-store/ran; sleep 1"
+  sleep 1
 done
 """
 
@@ -31,7 +36,7 @@ class Load:
         count: how many.
     """
 
-    def __init__(self, fleet: Fleet, cluster: MiniCluster, count: int) -> None:
+    def __init__(self, fleet: Fleet, cluster: MiniCluster, count: int = COUNT) -> None:
         self.names = [f"load-{number}" for number in range(1, count + 1)]
         self._fleet = fleet
         self._cluster = cluster
@@ -61,6 +66,11 @@ class Load:
         """What the cluster says of each; nothing of one that it does not know."""
         jobs = self._cluster.jobs()
         return {name: jobs[name]["state"] for name in self.names if name in jobs}
+
+    def is_over(self) -> bool:
+        """Whether the cluster knows every job, and none is left to do."""
+        states = self.states()
+        return len(states) == len(self.names) and set(states.values()) <= OVER
 
     def _submit(self) -> None:
         arguments = [str(len(self.names)), self._cluster.name]

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import yaml
 
+from rainbow_agent.cli.manifest.minicluster import HTTP_PORT, manifest
 from rainbow_agent.cli.manifest.minicluster import MiniCluster as Manifest
-from rainbow_agent.cli.manifest.minicluster import manifest
 from support.common import eventually
 from support.kubernetes_cluster import Cluster
 
@@ -21,18 +21,23 @@ from support.kubernetes_cluster import Cluster
 PODS_S: Final = 60.0
 #: What many pods on a small machine ask for.
 SMALL: Final = {"cpu": "50m", "memory": "128Mi"}
+#: Before a command of Flux in a shell of a lead's container, with a view or without.
+FLUX: Final = (
+    "if [ -e /mnt/flux/flux-view.sh ]; then . /mnt/flux/flux-view.sh; fi;"
+    " export FLUX_URI=local:///mnt/flux/config/run/flux/local;"
+)
 _JOB: Final = "job-name"
 _INDEX: Final = "batch.kubernetes.io/job-completion-index"
 
 
 def wait_for_pods(holds: Callable[[], object], what: str) -> None:
-    """Wait for something that Kubernetes is asked for, once in a second.
+    """Wait for something that Kubernetes is asked for, twice in a second.
 
     Raises:
         AssertionError: it did not come true in time.
     """
     pause = threading.Event()
-    eventually(lambda: holds() or pause.wait(1.0), what, seconds=PODS_S)
+    eventually(lambda: holds() or pause.wait(0.5), what, seconds=PODS_S)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Pod:
     name: str
     uid: str
     index: int
+    container: str  # its ID; "" before there is one
     ready: bool  # its container runs
     ending: bool
     restarts: int
@@ -55,6 +61,7 @@ class Pod:
             name=metadata["name"],
             uid=metadata["uid"],
             index=int(metadata.get("labels", {}).get(_INDEX, -1)),
+            container=next((each.get("containerID", "") for each in containers), ""),
             ready=bool(containers) and all("running" in each["state"] for each in containers),
             ending="deletionTimestamp" in metadata,
             restarts=sum(each["restartCount"] for each in containers),
@@ -62,19 +69,32 @@ class Pod:
 
 
 class MiniCluster:
-    """One that `rainbow-agent manifest` writes, for a node with few cores."""
+    """One that `rainbow-agent manifest` writes, for a node with few cores.
 
-    def __init__(self, cluster: Cluster, name: str, size: int = 2, **environ: str) -> None:
+    Args:
+        cluster: where.
+        name: of the MiniCluster.
+        size: how many pods.
+        view: the image of another flux view than the manifest's.
+        fields: more of the manifest's.
+    """
+
+    def __init__(
+        self, cluster: Cluster, name: str, size: int = 2, *, view: str = "", **fields: Any
+    ) -> None:
         self.name = name
         self._cluster = cluster
         self._kubectl = cluster.kubectl
-        self.manifest = Manifest(name=name, size=size, requests=SMALL, environ=environ)
+        self._view = view
+        self.manifest = Manifest(name=name, size=size, **{"requests": SMALL, **fields})
 
     def apply(self, size: int | None = None) -> None:
         """Apply its manifest, the volumes with it; with another size, if one is given."""
         documents = list(yaml.safe_load_all(manifest(self.manifest)))
         if size is not None:
             documents[0]["spec"]["size"] = size
+        if self._view:
+            documents[0]["spec"]["flux"]["container"]["image"] = self._view
         self._kubectl.apply(*documents)
 
     def delete(self, *, volumes: bool = False) -> None:
@@ -98,7 +118,7 @@ class MiniCluster:
 
     def pods(self) -> list[Pod]:
         """All that there are, also those that are ending."""
-        return [Pod.read(each) for each in self._kubectl.items("pods", "-l", f"{_JOB}={self.name}")]
+        return [Pod.read(each) for each in self._cluster.api.pods(f"{_JOB}={self.name}")]
 
     def pod(self, index: int = 0) -> Pod | None:
         """The one of this index that runs and is to stay; None while there is none."""
@@ -120,6 +140,19 @@ class MiniCluster:
         self._kubectl.output("delete", "pod", pod.name, "--wait=false", *options)
         return pod
 
+    def evict_pod(self, index: int = 0) -> Pod:
+        """Have the API server evict a pod, as a node that is drained does."""
+        pod = self.pod(index)
+        assert pod is not None, f"{self.name}-{index} does not run"
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod.name, "namespace": "default"},
+        }
+        path = f"/api/v1/namespaces/default/pods/{pod.name}/eviction"
+        self._kubectl.output("create", "--raw", path, "-f", "-", text=json.dumps(eviction))
+        return pod
+
     def execute(self, *command: str, index: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a program in a pod's container; exit code 1 while there is no such pod."""
         pod = self.pod(index)
@@ -132,11 +165,8 @@ class MiniCluster:
         return self.execute("rainbow-agent", *arguments)
 
     def status(self) -> dict[str, Any]:
-        """What `status -o json` says; empty while it says nothing."""
-        try:
-            return dict(json.loads(self.agent("status", "-o", "json").stdout or "{}"))
-        except ValueError:
-            return {}
+        """What `status -o json` says, as the agent that runs serves it; empty while none does."""
+        return dict(self._served("status.json") or {})
 
     def nodes_sent(self) -> int:
         """How many nodes rainbow has, as the agent that runs says; 0 while none runs."""
@@ -149,10 +179,24 @@ class MiniCluster:
         daemon = self.status().get("daemon") or {}
         return str(daemon["since"]) if daemon.get("running") else ""
 
+    def keeps(self, registration: str) -> bool:
+        """Whether its registration is this one still, where its nodes were back in time.
+
+        On a busy machine they may not be: then, and only then, the agent sends another graph.
+        """
+        actions = [line.get("action") for line in self.log_lines()]
+        return self.status()["registration"] == registration or "graph_changed" in actions
+
+    def version(self) -> str:
+        """Of the agent that runs; "" while none does."""
+        daemon = self.status().get("daemon") or {}
+        return str(daemon.get("version", "")) if daemon.get("running") else ""
+
     def jobs(self) -> dict[str, dict[str, Any]]:
-        """The jobs by name."""
-        done = self.agent("jobs", "-o", "json")
-        return {job["name"]: job for job in json.loads(done.stdout or "[]")}
+        """The jobs by name; empty while no agent runs."""
+        return {
+            job["name"]: job for job in (self._served("api/jobs?limit=100") or {"jobs": []})["jobs"]
+        }
 
     def state(self, name: str) -> str:
         """The state of a job; "" while it is not there."""
@@ -179,6 +223,14 @@ class MiniCluster:
             if pod.index == index and not pod.ending:
                 return self._kubectl.run("logs", pod.name, *arguments).stdout
         return ""
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """What the lead's agent logged."""
+        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+
+    def _served(self, path: str) -> Any:
+        pod = self.pod()
+        return None if pod is None else self._cluster.api.served(pod.name, HTTP_PORT, path)
 
     def _said(self) -> str:
         view = self._kubectl.run("get", "pods", "-o", "wide").stdout

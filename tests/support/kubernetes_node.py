@@ -127,6 +127,13 @@ class Node:
                 start_new_session=True,
             )
 
+    def end(self, name: str) -> None:
+        """End a program, and wait until it has ended."""
+        process = self._started.pop(name)
+        for child in psutil.Process(process.pid).children():  # nsenter passes no signal on
+            child.terminate()
+        process.wait(_END_S)
+
     def ended(self) -> list[str]:
         """Which of the programs are no more."""
         return [name for name, process in self._started.items() if process.poll() is not None]

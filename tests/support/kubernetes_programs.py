@@ -48,6 +48,11 @@ def crd() -> Path:
     return Path(named or ROOT.parent / "shared/data/flux-framework.org_miniclusters.yaml")
 
 
+def operator_role() -> Path:
+    """The operator's own role, in YAML, where its source tree has it beside the definition."""
+    return crd().parents[2] / "rbac/role.yaml"
+
+
 def control_plane_missing() -> str:
     """Why there can be no API server here; "" when there can."""
     return _missing("NO API SERVER", (*_SYSTEM, *_CONTROL_PLANE)) or (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -19,7 +20,10 @@ _SHELL: Final = ". /mnt/flux/flux-view.sh; export FLUX_URI=$fluxsocket; "
 
 
 class Transcript:
-    """What was run, in the order of the page; kept in build/kubernetes/walk-through.txt.
+    """What was run, and what it printed.
+
+    It is kept in build/kubernetes: walk-through.txt, and minicluster.md, which is the page with
+    what was printed this time.
 
     Args:
         cluster: where it is run.
@@ -32,6 +36,7 @@ class Transcript:
         }
         self._file: Path = CACHE / "walk-through.txt"
         self._file.unlink(missing_ok=True)
+        self._printed: dict[str, list[str]] = {}  # by command
 
     def kubectl(self, command: str) -> str:
         """Run a command of the page that begins with `kubectl`; what it printed."""
@@ -62,7 +67,25 @@ class Transcript:
     def _is_on_the_page(self, command: str) -> None:
         assert command in self._commands, f"{PAGE.name} does not have: {command}"
 
+    def write_page(self) -> None:
+        """The page, where it has output, with this one."""
+        printed = {command: iter(said) for command, said in self._printed.items()}
+        lines: list[str] = []
+        replacing = False
+        page = PAGE.read_text(encoding="utf-8").splitlines()
+        for line, following in itertools.zip_longest(page, page[1:], fillvalue=""):
+            if line[:2] == "$ " or line[:3] == "```":
+                replacing = False
+            if not replacing:
+                lines.append(line)
+            has_output = following[:2] != "$ " and following[:3] != "```"
+            if line[:2] == "$ " and has_output and line[2:] in printed:
+                lines += next(printed[line[2:]]).splitlines()
+                replacing = True
+        (CACHE / PAGE.name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
     def _keep(self, command: str, said: str) -> str:
+        self._printed.setdefault(command, []).append(said)
         with self._file.open("a", encoding="utf-8") as file:
             file.write(f"$ {command}\n{said}")
         return said
