@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,21 @@ class PoolView:
     def nodes_free(self) -> int:
         """Nodes that are up and have nothing allocated."""
         return sum(1 for n in self.nodes if n.up and n.cores_free == n.cores)
+
+    def same_nodes(self, other: PoolView) -> bool:
+        """Whether the other has these nodes, whatever of them is free; quick for the same object.
+
+        A workload manager gives the same one while nothing changes, and comparing thousands of
+        nodes every few seconds is work.
+        """
+        return self is other or (
+            len(self.nodes) == len(other.nodes)
+            and all(
+                replace(mine, cores_free=0, gpus_free=0)
+                == replace(theirs, cores_free=0, gpus_free=0)
+                for mine, theirs in zip(self.nodes, other.nodes, strict=True)
+            )
+        )
 
     def totals(self) -> dict[str, int]:
         """The `resources` object of `status` (docs/commands.md).

@@ -10,11 +10,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, Protocol
 
 from rainbow_agent.core.errors import Fatal, NotDescribed, WorkloadUnavailable
-from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.site import Site, Subsystems
 from rainbow_agent.inventory.arrival import ARRIVAL_PAUSE_S, Arrival
@@ -102,7 +101,7 @@ class NodeWatcher:
         self._looked_elsewhere = float("-inf")
         self._workload: Workload | None = None
         self._obstacles = ObstacleWatch(self._telemetry.conditions, clock)
-        self._nodes: tuple[NodeView, ...] = ()
+        self._pool = PoolView(())
         self._arrival = Arrival(clock)
         self._awaits = False  # a command that looks once waits for no node
         self._ready = threading.Condition()
@@ -269,9 +268,8 @@ class NodeWatcher:
         return pool
 
     def _notice(self, pool: PoolView) -> None:
-        nodes = tuple(replace(view, cores_free=0, gpus_free=0) for view in pool.nodes)
-        if nodes != self._nodes:
-            self._nodes = nodes
+        before, self._pool = self._pool, pool
+        if not pool.same_nodes(before):
             self._settle.touch()
         if self._software.look() or self._software_changed.is_set():
             self._software_changed.clear()

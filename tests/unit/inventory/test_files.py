@@ -44,6 +44,17 @@ def test_the_cluster_is_there_in_full(tmp_path: Path) -> None:
     assert {vertex["metadata"]["type"] for vertex in spack.values()} == {"spack", "package"}
 
 
+def test_of_a_very_large_cluster_the_file_has_what_rainbow_gets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of MiB would be written each time that a node comes or goes."""
+    monkeypatch.setattr("rainbow_agent.inventory.files.MAX_KEPT_VERTICES", 10)
+    description = describe_cluster("blue", survey_of(views(2)))
+    CompspecDir(tmp_path).keep_cluster(description)
+    assert (tmp_path / "cluster-nodes.json").read_text() == description.graph.text + "\n"
+    assert load_cluster(tmp_path / "cluster-nodes.json").counts()["core"] == 8
+
+
 def test_what_is_no_more_is_removed(tmp_path: Path) -> None:
     """A rank that the instance does not have, a subsystem without content; no other files."""
     shelf = CompspecDir(tmp_path)
