@@ -234,9 +234,8 @@ class NodeWatcher:
 
     def _look_for_arrivals(self, pool: PoolView, survey: Survey) -> None:
         self._arrival.look(pool, {node.view.rank for node in survey.counted})
-        if self._arrival.over:
-            with self._ready:
-                self._ready.notify_all()
+        with self._ready:
+            self._ready.notify_all()
 
     def facts(self) -> dict[str, Any]:
         """The key `nodes` of runtime.json; None before the first survey."""

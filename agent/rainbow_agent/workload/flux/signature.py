@@ -1,4 +1,4 @@
-"""The form in which Flux takes a jobspec from the owner of an instance: signed by nobody.
+"""The form in which Flux takes a jobspec from the owner of an instance: without a signature.
 
 A job of the instance's owner needs no signature, and libflux-core uses the mechanism `none` for it
 whatever is configured. Its function for that, where it is built without flux-security, keeps the
