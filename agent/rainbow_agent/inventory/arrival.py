@@ -13,12 +13,15 @@ from typing import Final
 
 from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.ports import Clock
+from rainbow_agent.runtime.logs import counted
 
 #: Seconds after the last node that came for which others are awaited. The Flux operator's script
 #: has a worker try again 15 s after it did not find the lead, or lost it.
 ARRIVAL_PAUSE_S: Final = 20.0
 #: Seconds after which no node is awaited any more, however many come one after the other.
 MAX_ARRIVAL_S: Final = 60.0
+#: Nodes that a sentence names.
+_MAX_NODES_NAMED: Final = 20
 
 
 class Arrival:
@@ -38,6 +41,15 @@ class Arrival:
         self._begun = self._last = self._clock.monotonic()
         self._come = set()
         self.over = False
+
+    def awaited(self) -> str:
+        """A sentence, without its end: which nodes, and how long."""
+        names = ", ".join(self.missing[:_MAX_NODES_NAMED])
+        more = ", ..." if len(self.missing) > _MAX_NODES_NAMED else ""
+        return (
+            f"Waiting for {counted(len(self.missing), 'more node')} that the workload manager knows"
+            f" ({names}{more}): until {ARRIVAL_PAUSE_S:g} s after the last one that came"
+        )
 
     def complete(self, pool: PoolView) -> bool:
         """Whether the nodes that are awaited are up: nothing more will change soon."""

@@ -16,7 +16,7 @@ from rainbow_agent.core.errors import Fatal, NotDescribed, WorkloadUnavailable
 from rainbow_agent.core.node_resources import PoolView
 from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.site import Site, Subsystems
-from rainbow_agent.inventory.arrival import ARRIVAL_PAUSE_S, Arrival
+from rainbow_agent.inventory.arrival import Arrival
 from rainbow_agent.inventory.description import ClusterDescription, describe_cluster, site_of
 from rainbow_agent.inventory.obstacle_watch import ObstacleWatch
 from rainbow_agent.inventory.survey import Discovery, NodeCondition, Survey, Surveyed
@@ -158,16 +158,7 @@ class NodeWatcher:
         raise self._problem or NotDescribed("stopped before the nodes were described")
 
     def _wait_for_arrival(self, stop: StopSignal) -> None:
-        missing = self._arrival.missing
-        log.info(
-            "Waiting for %s that the workload manager knows (%s%s): until %g s after the last one"
-            " that came. Then rainbow gets the cluster's graph",
-            counted(len(missing), "more node"),
-            ", ".join(missing[:_MAX_NODES_NAMED]),
-            ", ..." if len(missing) > _MAX_NODES_NAMED else "",
-            ARRIVAL_PAUSE_S,
-            extra={"action": "nodes_awaited", "nodes": missing[:_MAX_NODES_NAMED]},
-        )
+        log.info("%s. Then rainbow gets the cluster's graph", self._arrival.awaited())
         with self._ready:
             while self.arriving() and self._problem is None and not stop.is_set():
                 self._ready.wait(0.1)

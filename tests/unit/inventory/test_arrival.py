@@ -63,6 +63,7 @@ def test_they_come_one_after_the_other(starting: Starting) -> None:
     for count in (1, 2, 3):
         assert starting.are_up(count, of=4)
         assert len(starting.arrival.missing) == 4 - count
+        assert "blue-3): until 20 s after the last one that came" in starting.arrival.awaited()
         starting.clock.advance(ARRIVAL_PAUSE_S - 1)
     assert not starting.are_up(4, of=4)
     assert starting.are_up(1, of=4) is False, "what goes later is not awaited"
