@@ -1,6 +1,6 @@
 """Every figure that the project promises, measured on this machine.
 
-    python bench/run.py [--only NAME] [--quick] [--against FILE] [--profile FILE]
+    python bench/run.py [--only NAME] [--quick] [--against FILE] [--profile FILE] [--release]
 
 Over real rainbow and real Flux where they are on PATH, over the embedded parts otherwise; it says
 which. Prints each figure when it is measured, and writes bench/results/latest.json at once. A slow
@@ -36,9 +36,12 @@ from bench import (
 )
 from bench.figures import Figure
 from bench.site import Site, open_site
+from rainbow_agent import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results" / "latest.json"
+#: What was measured of each release, on a quiet machine: VERSION.json.
+RELEASES = ROOT / "bench" / "releases"
 
 #: What `--only` takes, in the order in which they are measured.
 MEASURES: dict[str, Callable[[Site], Iterator[Figure]]] = {
@@ -62,12 +65,21 @@ def main() -> None:
         "--quick", action="store_true", help="a look in two minutes: few and short rounds"
     )
     parser.add_argument(
-        "--against", type=Path, help="what an earlier run wrote: each figure says what it was then"
+        "--against",
+        type=Path,
+        default=last_release(),
+        help="what an earlier run wrote: each figure says what it was then (default: the last"
+        " release in bench/releases)",
+    )
+    parser.add_argument(
+        "--release", action="store_true", help="keep the result in bench/releases as this version's"
     )
     parser.add_argument(
         "--profile", type=Path, help="flame graph of the agent under load (SVG); wants py-spy"
     )
     options = parser.parse_args()
+    if options.release and (options.only or options.quick):
+        parser.error("--release: a release's result has every figure, measured in full")
     if options.profile and not shutil.which("py-spy"):
         parser.error("--profile: there is no py-spy on PATH (pip install py-spy)")
     earlier = values(options.against) if options.against else {}
@@ -87,6 +99,15 @@ def main() -> None:
                 print(figures.line(figure), flush=True)
                 write({"at": began, "quick": options.quick, "machine": facts}, found)
     print(f"{RESULTS.relative_to(ROOT)} has all values; {time.time() - began:.0f} s")
+    if options.release:
+        RELEASES.mkdir(exist_ok=True)
+        shutil.copyfile(RESULTS, RELEASES / f"{__version__}.json")
+
+
+def last_release() -> Path | None:
+    """The result that was kept last; None where there is none."""
+    found = list(RELEASES.glob("*.json"))
+    return max(found, key=lambda path: json.loads(path.read_text())["at"]) if found else None
 
 
 def values(path: Path) -> dict[str, float]:
