@@ -175,7 +175,7 @@ class Desk:
         try:
             with closing(store), closing(RainbowScheduler(self._host)) as scheduler:
                 while not self._stop.is_set():
-                    with suppress(Transient):
+                    with suppress(Transient, RequestDenied):
                         self._take(sender, scheduler)
                     self._stop.wait(LOOK_S)
         except Exception as exc:  # noqa: BLE001 - said at the end, in the main thread
@@ -217,7 +217,7 @@ class Desk:
                 asked[handle] = self._ask(sender, scheduler, job, question)
         end = time.monotonic() + ANSWER_S
         while asked and time.monotonic() < end:
-            with suppress(Transient):
+            with suppress(Transient, RequestDenied):
                 self._take(sender, scheduler)
             for handle, counter in list(asked.items()):
                 answer = sender.answer(self._keys, handle, counter)

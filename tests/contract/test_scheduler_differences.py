@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from rainbow_agent.core.errors import RainbowAgentError, Rejected, RequestDenied, Unavailable
+from rainbow_agent.core.errors import (
+    DatabaseLocked,
+    RainbowAgentError,
+    Rejected,
+    RequestDenied,
+    Unavailable,
+)
 from rainbow_agent.core.model import Credentials
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from support.servers import (
@@ -223,6 +231,23 @@ def _or_refused(ask: Callable[[], list[str]]) -> list[str] | str:
         return "refused"
 
 
+def while_locked(pair: Pair) -> list[str] | str:
+    """What SubmitJob answers while its database is locked; the job is not stored in either case."""
+    secret = pair.given["one"].secret
+    before = len(pair.scheduler.receive("one", secret, 0))
+    with closing(sqlite3.connect(pair.process.db, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            said: list[str] | str = pair.scheduler.submit(
+                "job", {"one": pair.given["one"].token}, JOBSPEC
+            )
+        except DatabaseLocked:
+            said = "refused"
+        other.execute("ROLLBACK")
+    assert len(pair.scheduler.receive("one", secret, 0)) == before
+    return said
+
+
 ONE, TWO, BOTH = ["one"], ["two"], ["one", "two"]
 #: What stands in the documentation: what is asked, what the real server answers, what ours does.
 DIFFERENCES: Final[dict[str, tuple[Callable[[Pair], object], object, object]]] = {
@@ -246,6 +271,10 @@ DIFFERENCES: Final[dict[str, tuple[Callable[[Pair], object], object, object]]] =
     "a jobspec for `constraint`": (own_parser, ["refused", "refused"], [BOTH, BOTH]),
     "names of clusters": (names_as_patterns, ["one", "ONE", "on_", "o%"], ONE),
     "text with a double quote": (any_text, False, True),
+    "a job while another program writes to its database for 5 s": (
+        *(while_locked, ["one"]),
+        "refused",
+    ),
 }
 
 

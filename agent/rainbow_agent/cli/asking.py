@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Seconds for which a question is worth an answer.
 LASTING_S: Final = 86400.0
+#: How often something is asked at most, within the time for an answer.
+_TIMES_ASKED: Final = 3
 #: Seconds between looks for an answer.
 LOOK_S: Final = 0.3
 
@@ -82,17 +84,25 @@ class Asker:
         from rainbow_agent.fleet.retry import patiently  # noqa: PLC0415 - stamina
 
         clock, wait = SystemClock(), self._settings.reply_within
-        counters = [patiently(partial(self.ask, scheduler, job, each)) for each in contents]
         found: dict[int, dict[str, Any]] = {}
-        end = clock.monotonic() + wait
+        asked: list[tuple[int, int]] = []  # which content, and the counter: each maybe twice
+        end = again = clock.monotonic() + wait
+        open_ = list(range(len(contents)))
         while True:
+            if not asked or clock.monotonic() > again:
+                # Rainbow may have lost the question or the answer, and said that it took it.
+                asked += [
+                    (n, patiently(partial(self.ask, scheduler, job, contents[n]))) for n in open_
+                ]
+                again = clock.monotonic() + wait / _TIMES_ASKED
             patiently(lambda: take(self._sender, scheduler, self._settings, LOOK_WAIT_S))
-            for counter in counters:
-                if counter not in found and (answer := self.read(job, counter)) is not None:
-                    found[counter] = answer
+            for number, counter in asked:
+                if number in open_ and (answer := self.read(job, counter)) is not None:
+                    found[number] = answer
+                    open_.remove(number)
                     end = clock.monotonic() + wait
-            if len(found) == len(counters):
-                return [found[counter] for counter in counters]
+            if not open_:
+                return [found[number] for number in range(len(contents))]
             if clock.monotonic() > end:
                 raise RainbowAgentError(
                     f"cluster {job.cluster} has not answered for {wait:g} s: its agent is down, or"

@@ -15,6 +15,7 @@ from rainbow_agent.core.errors import (
     RainbowAgentError,
     RequestDenied,
     Transient,
+    Unavailable,
     UsageError,
 )
 from rainbow_agent.core.handles import is_handle
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from rainbow_agent.runtime.stop import Stop
     from rainbow_agent.storage.sent_store import SentJob, SentStore
 
+#: Denials in a row that are believed: rainbow also denies what it could not look up at that moment
+#: (decision 0051).
+BELIEVED_DENIALS: Final = 3
 #: Seconds for which rainbow is asked to wait for a message; a signal ends the verb after that.
 LOOK_WAIT_S: Final = 1.0
 
@@ -46,12 +50,15 @@ def take(sender: Sender, scheduler: Carrier, settings: Settings, wait: float = 0
         wait: seconds to wait for a message, where rainbow can: `sender.has_waited`.
 
     Raises:
-        Transient: rainbow does not answer.
-        RainbowAgentError: it denies the inbox.
+        Transient: rainbow does not answer, or denies the inbox, which it may do in error.
+        RainbowAgentError: it denies the inbox again and again.
     """
     try:
         taken = sender.take(scheduler, wait)
     except RequestDenied as exc:
+        sender.denials += 1
+        if sender.denials < BELIEVED_DENIALS:
+            raise Unavailable(f"rainbow denies the inbox {sender.inbox.name}: {exc}") from exc
         raise RainbowAgentError(
             f"rainbow denies the inbox {sender.inbox.name}: it was removed, or rainbow lost its"
             f" database ({exc}). What is known of the jobs stays; for new ones make another inbox"

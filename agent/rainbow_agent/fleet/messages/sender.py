@@ -65,6 +65,8 @@ class Sender:
         self._clock = clock
         self._keep = keep
         self._stale, self._dropped = float("-inf"), 0  # of one look: what is older is dropped
+        #: How often in a row rainbow has denied the inbox.
+        self.denials = 0
         #: What was said to the one who asks; once is enough.
         self.said: set[str] = set()
         #: Whether the last look has waited as long as was wanted, or found something: where rainbow
@@ -177,6 +179,7 @@ class Sender:
             news += self._store_all(messages.values())
             numbers = sorted(offer.id for offer in offers)
             scheduler.accept(self.inbox.name, self.inbox.secret, numbers)
+        self.denials = 0
         self.store.note_look(now)
         return Taken(news, tuple(jobs), self._dropped)
 
