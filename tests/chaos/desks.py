@@ -29,6 +29,9 @@ TRY_S: Final = 0.3
 #: Questions for output that are open at once, and seconds for all of them.
 ASKED_AT_ONCE: Final = 100
 ANSWER_S: Final = 300.0
+#: Seconds after which jobs whose end has not come are asked about, and how many at once.
+ASK_AGAIN_S: Final = 30.0
+MAX_ASKED_AGAIN: Final = 50
 _KEEP_S: Final = 86400.0
 _LASTING_S: Final = 86400.0
 
@@ -174,13 +177,24 @@ class Desk:
         sender = Sender(self._inbox, store, SystemClock())
         try:
             with closing(store), closing(RainbowScheduler(self._host)) as scheduler:
+                again = time.monotonic() + ASK_AGAIN_S
                 while not self._stop.is_set():
                     with suppress(Transient, RequestDenied):
                         self._take(sender, scheduler)
+                        if self.enough.is_set() and time.monotonic() > again:
+                            again = time.monotonic() + ASK_AGAIN_S
+                            self._ask_again(sender, scheduler)
                     self._stop.wait(LOOK_S)
         except Exception as exc:  # noqa: BLE001 - said at the end, in the main thread
             self.faults.append(f"{self.name} listens no more: {exc!r}")
         self.strangers += store.strangers
+
+    def _ask_again(self, sender: Sender, scheduler: RainbowScheduler) -> None:
+        """As `wait` does: rainbow may have lost messages, and said that it took them."""
+        open_ = [h for h, job in list(self.jobs.items()) if job.certain and not job.ends]
+        for sent in map(sender.store.job, open_[:MAX_ASKED_AGAIN]):
+            if sent is not None and sent.cluster is not None:
+                self._ask(sender, scheduler, sent, {"ask": "state"})
 
     def _take(self, sender: Sender, scheduler: RainbowScheduler) -> None:
         sender.take(scheduler)
