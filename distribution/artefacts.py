@@ -54,7 +54,9 @@ def write_sbom(wheel: Path, file: Path) -> None:
         venv.create(folder, with_pip=True, symlinks=True)
         python = Path(folder) / "bin/python"
         subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)
-        subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "pip"], check=True)
+        subprocess.run(
+            [python, "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools"], check=True
+        )
         program = str(Path(sys.executable).parent / "cyclonedx-py")
         command = [program, "environment"]
         command += ["--output-reproducible", "--pyproject", "pyproject.toml"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import zipfile
@@ -50,6 +51,22 @@ def test_an_installed_agent_copies_the_same(tmp_path: Path) -> None:
         timeout=60,
     )
     assert below(copies) == in_repository()
+
+
+def test_an_editable_installation_has_no_second_package() -> None:
+    """A folder rainbow_agent in site-packages would be found where the package is not."""
+    pytest.importorskip("hatchling")
+    spec = importlib.util.spec_from_file_location("hook", ROOT / "distribution/hatch_build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    added: dict[str, dict[str, dict[str, str]]] = {}
+    for version in ("editable", "standard"):
+        hook = module.AssetsHook(str(ROOT), {}, None, None, "", "wheel")
+        hook.initialize(version, added.setdefault(version, {"force_include": {}}))
+    assert added["editable"]["force_include"] == {}
+    assert len(added["standard"]["force_include"]) > 5
 
 
 def test_it_replaces_no_file_that_somebody_changed(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from rainbow_agent.runtime.settings import env_name
         ),
         (["jobs", "--limit", "x"], "error: invalid value for '-n' / '--limit': 'x' is not"),
         (["jobs", "--state", "failed", "3"], "error: a JOB is shown whatever its state"),
-        (["jobs", "--stat", "failed"], "error: no such option '--stat'"),
+        (["jobs", "--stat", "failed"], "error: no such option"),
         (["explain"], "error: missing argument 'JOB...'. See `rainbow-agent explain --help`\n"),
         (["status", "--watch", "--check"], "error: --check looks once, --watch again and again"),
         (["submit", "hostname"], "error: there is no jobspec file hostname. To submit a command,"),
