@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from rainbow_agent.core.errors import ClusterUnknown, Rejected, RequestDenied, Transient
+from rainbow_agent.core.errors import ClusterUnknown, Refused, Rejected, RequestDenied, Transient
 from rainbow_agent.core.states import FINAL_JOB_STATES
 from rainbow_agent.fleet.grpc.scheduler import RainbowScheduler
 from rainbow_agent.fleet.messages.inboxes import create_inbox, inbox_name
@@ -179,7 +179,7 @@ class Desk:
             with closing(store), closing(RainbowScheduler(self._host)) as scheduler:
                 again = time.monotonic() + ASK_AGAIN_S
                 while not self._stop.is_set():
-                    with suppress(Transient, RequestDenied):
+                    with suppress(Transient, Refused):
                         self._take(sender, scheduler)
                         if self.enough.is_set() and time.monotonic() > again:
                             again = time.monotonic() + ASK_AGAIN_S
@@ -231,7 +231,7 @@ class Desk:
                 asked[handle] = self._ask(sender, scheduler, job, question)
         end = time.monotonic() + ANSWER_S
         while asked and time.monotonic() < end:
-            with suppress(Transient, RequestDenied):
+            with suppress(Transient, Refused):
                 self._take(sender, scheduler)
             for handle, counter in list(asked.items()):
                 answer = sender.answer(self._keys, handle, counter)
