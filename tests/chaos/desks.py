@@ -251,7 +251,7 @@ def until(desks: Sequence[Desk], seconds: float) -> bool:
     """Wait until every end that is to arrive has; whether it did."""
     pause, limit = threading.Event(), time.monotonic() + seconds
     while any(desk.missing() for desk in desks):
-        if time.monotonic() > limit:
+        if time.monotonic() > limit or any(desk.faults for desk in desks):
             return False
         pause.wait(LOOK_S)
     return True
