@@ -73,12 +73,16 @@ def test_the_kubelet_evicts_it(fleet: Fleet) -> None:
         before, since = cluster.status()["registration"], cluster.agent_since()
         old = cluster.pod()
         assert old is not None
-        hard = fleet.cluster.kubelet_setting("evictionHard")
-        fleet.cluster.restart_kubelet(evictionHard={**hard, "memory.available": "1Ti"})
+        memory = "memory.available"
+        fleet.cluster.restart_kubelet(
+            evictionSoft={memory: "1Ti"},
+            evictionSoftGracePeriod={memory: "1s"},
+            evictionMaxPodGracePeriod=1,
+        )
         try:
             cluster.wait(lambda: was_evicted(fleet, old), "the lead is evicted")
         finally:
-            fleet.cluster.restart_kubelet(evictionHard=hard)
+            fleet.cluster.restart_kubelet(evictionSoft={}, evictionSoftGracePeriod={})
         fleet.submit_until_taken("pressed", "waits", "true")
         cluster.wait(lambda: cluster.agent_since() not in ("", since), "another lead is there")
         cluster.wait_for("waits")

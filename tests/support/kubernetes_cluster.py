@@ -116,10 +116,6 @@ class Cluster:
         self._start(OPERATOR, ["--kubeconfig", str(self._operators_kubeconfig())])
         self._wait("kubelet", self._node_ready, "the node is ready")
 
-    def kubelet_setting(self, name: str) -> Any:
-        """A setting of the kubelet's."""
-        return yaml.safe_load((self.node.folder / "kubelet.yaml").read_text())[name]
-
     def restart_kubelet(self, **settings: object) -> None:
         """End the kubelet, and start it with other settings; pods go on meanwhile."""
         path = self.node.folder / "kubelet.yaml"
@@ -127,6 +123,8 @@ class Cluster:
         path.write_text(yaml.safe_dump(changed))
         self.node.end("kubelet")
         self._start("kubelet", config.kubelet_arguments(self.files))
+        served = f"/api/v1/nodes/{config.NODE_NAME}/proxy/configz"
+        self._wait("kubelet", lambda: self.api.get(served), "the kubelet answers")
 
     def tag_image(self, image: str, tag: str) -> None:
         """Another image of the node has a name from now on."""
