@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -258,9 +259,9 @@ async def restart(server: Server, members: Sequence[Member], until_s: float) -> 
     return [server.asked[second] for second in range(int(back), int(time.monotonic()))]
 
 
-async def simulate(count: int, seconds: float) -> None:
+async def simulate(count: int, seconds: float, poll_max: float) -> None:
     """All of it; prints what is found as it is found."""
-    settings = Settings()
+    settings = replace(Settings(), poll_max=poll_max)
     print(
         f"{count} members; polls every {settings.poll_min:g} to {settings.poll_max:g} s, reports"
         f" every {settings.report_every:g} s; {os.cpu_count()} cores, load {machine.load():.1f}"
@@ -331,9 +332,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--members", type=int, default=10_000)
     parser.add_argument("--minutes", type=float, default=1.0, help="of the fleet at rest")
+    parser.add_argument("--poll-max", type=float, default=Settings().poll_max)
     options = parser.parse_args()
     gc.disable()  # twenty thousand coroutines are much to look through, and end with this
-    asyncio.run(simulate(options.members, 60 * options.minutes))
+    asyncio.run(simulate(options.members, 60 * options.minutes, options.poll_max))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import random
 import statistics
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 
@@ -121,8 +121,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--members", type=int, default=10_000)
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--poll-max", type=float, default=Settings().poll_max)
     options = parser.parse_args()
-    settings, chosen = Settings(), random.Random(1)
+    settings, chosen = replace(Settings(), poll_max=options.poll_max), random.Random(1)
     jobs_end = IDLE_S + JOBS / JOBS_PER_S + 30.0
     back = jobs_end + AWAY_S
     server = Server(options.cores, (jobs_end, back))

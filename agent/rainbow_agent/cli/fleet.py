@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from rainbow_agent.runtime.stop import Stop
     from rainbow_agent.storage.sent_store import SentJob
 
-#: Seconds for which answers are waited for: an idle agent looks every RAINBOW_POLL_MAX (20 s).
-WAIT_S: Final = 30.0
+#: Seconds for which answers are waited for: an idle agent looks every RAINBOW_POLL_MAX.
+WAIT_S: Final = 15.0
 
 
 @click.command(name="fleet")

@@ -104,7 +104,7 @@ class ConditionName(str, Enum):
         "asking-who-receives",
         (
             "this state folder has never owned the cluster: before taking jobs the agent asks"
-            " whether another one does (for `RAINBOW_POLL_MAX` and 20 s)"
+            " whether another one does (for three times `RAINBOW_POLL_MAX`)"
         ),
     )
     BLACK_HOLE = (

@@ -97,7 +97,7 @@ class Settings:
     )
     poll_min: float = _setting(parsing.seconds, 0.15, "seconds between polls while there is work")
     poll_max: float = _setting(
-        parsing.seconds, 20.0, "seconds between polls when nothing came for long"
+        parsing.seconds, 5.0, "seconds between polls when nothing came for long"
     )
     max_jobs: int = _setting(parsing.count, 1024, "most jobs to receive in one poll")
     timeout: float = _setting(parsing.seconds, 10.0, "seconds until a call to rainbow times out")
@@ -266,7 +266,7 @@ def load(
     for name, text, source in _other_sources(values["config"], environ, hostname, from_config):
         if name not in values:
             _put(values, sources, name, text, source)
-    if values.get("poll_min", 0.15) > values.get("poll_max", 20.0):
+    if values.get("poll_min", 0.15) > values.get("poll_max", 5.0):
         raise UsageError("RAINBOW_POLL_MIN is above RAINBOW_POLL_MAX: lower it or raise the other")
     _check_tls(values)
     return Settings(

@@ -24,7 +24,7 @@ def test_every_setting_is_there_with_its_source() -> None:
     assert rows["RAINBOW_CLUSTER"]["source"] == "flag --cluster"
     assert rows["RAINBOW_POLL_MAX"] == {
         "name": "RAINBOW_POLL_MAX",
-        "value": "20",
+        "value": "5",
         "source": "default",
         "secret": False,
     }

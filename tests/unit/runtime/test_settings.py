@@ -32,7 +32,7 @@ def test_defaults_are_usable_and_say_so() -> None:
     """Without flags, environment and file every value is the default, and its source says it."""
     found = settings()
     assert found.host == "127.0.0.1:50051"
-    assert (found.poll_min, found.poll_max, found.max_jobs) == (0.15, 20.0, 1024)
+    assert (found.poll_min, found.poll_max, found.max_jobs) == (0.15, 5.0, 1024)
     assert (found.workload, found.log_level, found.log_format) == ("auto", "info", "auto")
     assert {found.sources[name] for name in ("host", "poll_min", "secret")} == {"default"}
     assert found.warnings == ()
