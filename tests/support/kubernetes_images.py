@@ -216,7 +216,8 @@ def _make_agent(podman: Podman, tag: str, base: str, repository: Path) -> None:
 def _sources() -> list[str]:
     """The texts of what the Dockerfile copies."""
     files = [ROOT / "pyproject.toml", ROOT / "README.md", ROOT / "LICENSE"]
-    for folder in ("agent", "compspec", "docker/spack"):
+    files.append(ROOT / "distribution/hatch_build.py")
+    for folder in ("agent", "compspec", "docker/spack", "systemd", "docs/monitoring", "crd"):
         files += sorted((ROOT / folder).rglob("*"))
     return [
         f"{path} {path.read_bytes().hex()}"
