@@ -20,7 +20,7 @@ from rainbow_agent.runtime.stop import Stop
 #: Seconds for which rainbow is asked to wait for a message.
 LISTEN_S: Final = 20.0
 #: Seconds until a rainbow without boxes is asked again: another may have taken its place.
-LOOK_AGAIN_S: Final = 60.0
+LOOK_AGAIN_S: Final = 300.0
 #: Seconds between looks at one that waits for too many others.
 BUSY_RAINBOW_S: Final = 5.0
 #: Seconds between tries while rainbow cannot be asked.
