@@ -24,7 +24,8 @@ from support.site import missing_parts, running_site
 @pytest.fixture(
     params=[
         SchedulerKind.EMBEDDED,
-        SchedulerKind.EMBEDDED_ROWS,
+        # The real rainbow takes the same way; tests/contract/test_inboxes.py has both, always.
+        pytest.param(SchedulerKind.EMBEDDED_ROWS, marks=pytest.mark.full),
         pytest.param(SchedulerKind.REAL, marks=pytest.mark.rainbow),
     ],
     ids=["boxes", "rows", "rainbow"],
@@ -41,7 +42,7 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
 @pytest.fixture(
     params=[
         pytest.param((SchedulerKind.EMBEDDED, False), id="boxes-local"),
-        pytest.param((SchedulerKind.EMBEDDED_ROWS, False), id="rows-local"),
+        pytest.param((SchedulerKind.EMBEDDED_ROWS, False), id="rows-local", marks=pytest.mark.full),
         pytest.param((SchedulerKind.REAL, False), id="rainbow-local", marks=pytest.mark.rainbow),
         pytest.param(
             (SchedulerKind.REAL, True),
