@@ -167,7 +167,7 @@ def starts(folder: Path) -> None:
     with open_site() as site:
         for title, place in (("start, empty", None), ("start", folder)):
             with site.agent(place) as agent:
-                seconds = moment(agent.wait_for("registered")) - agent.started
+                seconds = moment(agent.wait_for("registered", agent.started)) - agent.started
             print(f"{title:15} {seconds:7.3f} s")
 
 
