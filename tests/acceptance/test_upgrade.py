@@ -11,6 +11,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 import rainbow_agent
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.storage.ledger_file import newest_version
@@ -40,6 +42,7 @@ def ledger_version(site: Site) -> int:
         return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
+@pytest.mark.full
 def test_a_job_in_flight_outlives_an_upgrade_and_nothing_a_way_back(tmp_path: Path) -> None:
     """The new version ends the job; the old one says that it cannot, and touches nothing."""
     newest, upgraded = newest_version(), next_version(tmp_path)

@@ -56,6 +56,7 @@ def run(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.full
 def test_a_release_is_tried_before_it_is_made(tree: Path) -> None:
     """First in a copy alone; then the commit and the tag are here."""
     before = release.git(tree, "rev-parse", "HEAD")
