@@ -35,12 +35,14 @@ _KEPT: Final = "there is a file of that name already, with other content; --forc
 
 @click.command(name="assets")
 @click.argument("kinds", nargs=-1, type=click.Choice(list(_KINDS)), metavar="[KIND]...")
-@click.option("--list", "listing", is_flag=True, help="Show the files; so does no option.")
+@click.option(
+    "--list", "listing", is_flag=True, help="List the files; without --copy, this is the default."
+)
 @click.option(
     "--copy",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Copy them into this folder, which is made; default: nowhere.",
+    help="Copy them into this folder, which is created; default: list them.",
 )
 @click.option("--force", is_flag=True, help="Replace files that are there with other content.")
 @output_option

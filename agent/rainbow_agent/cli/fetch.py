@@ -20,6 +20,7 @@ from rainbow_agent.cli.common import (
 )
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.core.handles import is_handle
+from rainbow_agent.runtime.logs import counted
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals
 
@@ -50,10 +51,10 @@ def command(
     """Fetch the files that a job's jobspec names as its results, to here.
 
     They are those that `attributes.results` (`submit --results`) names below the job's `cwd`, where
-    the cluster's agent can read them; with PATTERN, those whose names match (`*` is also `/`). What
-    was begun is gone on with, and each file's checksum is compared. RAINBOW_RESULTS_MAX is how many
-    bytes a cluster hands out, and how many are fetched. As JSON: each file with `name`, `size`,
-    `sha256`, and `got`, whether it is here.
+    the cluster's agent can read them; with PATTERN, those whose names match (`*` is also `/`). A
+    fetch that was interrupted continues, and each file's checksum is compared. At most
+    RAINBOW_RESULTS_MAX bytes are handed out by a cluster, and fetched here. As JSON: each file with
+    `name`, `size`, `sha256`, and `got`, whether it is here.
 
     Example: rainbow-agent fetch rb-7k3fq2mz5x6yacde 'out/*.csv' --to results
     """
@@ -81,7 +82,7 @@ def command(
     for line in left:
         say(f"error: {line}", err=True)
     if left:
-        raise RainbowAgentError(f"{len(left)} files are not fetched")
+        raise RainbowAgentError(f"{counted(len(left), 'file')} left out")
 
 
 def _fetch(

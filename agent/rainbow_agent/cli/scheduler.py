@@ -78,7 +78,7 @@ def command(
 ) -> None:
     """Run a rainbow-compatible scheduler, for a first look, tests and small fleets.
 
-    The flags are the Go server's, but for --keep-messages. Prints `listening on HOST:PORT` when
+    The flags are the Go server's, apart from --keep-messages. Prints `listening on HOST:PORT` when
     ready; SIGTERM stops it.
 
     Example: rainbow-agent scheduler --host 127.0.0.1:50051 --db rainbow.db

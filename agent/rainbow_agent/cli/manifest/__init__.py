@@ -124,9 +124,11 @@ def _check(environ: Mapping[str, str]) -> None:
 @click.option(
     "--gpus", type=click.IntRange(0), default=0, help="NVIDIA GPUs in each pod; default: none."
 )
-@click.option("--interactive", is_flag=True, help="People connect to it, and the agent is beside.")
 @click.option(
-    "--deregister", is_flag=True, help="It takes the cluster out of rainbow, and ends: one node."
+    "--interactive", is_flag=True, help="A shell to connect to, with the agent beside it."
+)
+@click.option(
+    "--deregister", is_flag=True, help="One node that deregisters the cluster, and exits."
 )
 @click.option("--own-flux", is_flag=True, help="Flux is in the image; the operator adds none.")
 @click.option(
@@ -134,9 +136,11 @@ def _check(environ: Mapping[str, str]) -> None:
     "environ",
     metavar="NAME=VALUE",
     multiple=True,
-    help="A setting of the agent (RAINBOW_...), or any other variable; default: none more.",
+    help="A setting of the agent (RAINBOW_...), or any other variable; default: no others.",
 )
-@click.option("--storage-class", default="", help="With ReadWriteMany; default: nodes' folders.")
+@click.option(
+    "--storage-class", default="", help="One with ReadWriteMany; default: folders of the nodes."
+)
 @click.option(
     "--host-path",
     default="/var/local/rainbow",

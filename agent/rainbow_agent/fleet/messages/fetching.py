@@ -1,7 +1,7 @@
 """Result files on their way to the sender: which pieces are missing, and where they go.
 
-A file is written beside its place under a name made of its own and its checksum, so that one that
-was begun is gone on with, and takes its place when all of it is there and is what it should be.
+A file is written beside its place under a name made of its own and its checksum, so that
+a fetch that was interrupted continues; it takes its place when all of it is there, and right.
 """
 
 from __future__ import annotations

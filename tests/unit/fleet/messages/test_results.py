@@ -138,7 +138,7 @@ def put(target: Target, file: ResultFile, content: bytes, offsets: list[int]) ->
 
 
 def test_a_file_is_in_its_place_when_all_of_it_is_there(target: Target) -> None:
-    """Not before; and what was begun is gone on with, also from half a piece."""
+    """Not before; and an interrupted fetch continues, also from half a piece."""
     assert target.missing(FILE) == [0, 4096, 8192]
     put(target, FILE, CONTENT, [0, 4096])
     (begun,) = (target.path / "out" / "deep").iterdir()
