@@ -18,7 +18,12 @@ from functools import cache
 from pathlib import Path
 
 from rainbow_agent.core.errors import Fatal, LedgerDamaged, LedgerError, UsageError
-from rainbow_agent.storage.ledger_connection import LedgerConnection, damaged, errors_in_words
+from rainbow_agent.storage.ledger_connection import (
+    LedgerConnection,
+    damaged,
+    errors_in_words,
+    keep_few_pages,
+)
 
 #: Marks the file as ours (sqlite.org/pragma.html#pragma_application_id); 0001_ledger.sql sets it.
 APPLICATION_ID = 0x524E4257
@@ -29,9 +34,6 @@ BUSY_S = 30.0
 #: A ledger up to this size, in bytes, is checked page by page when it is opened for writing
 #: (some 30 ms at most, and each thread opens it); in a larger one damage shows when it is read.
 MAX_CHECKED_BYTES = 8 * 1024 * 1024
-
-#: KiB of pages that one connection keeps. The daemon has six, and the kernel keeps the file anyway.
-CACHE_KIB = 256
 
 _SCRIPTS = Path(__file__).with_name("sql")
 _SCRIPT_NAME = re.compile(r"(\d{4})_\w+\.sql")
@@ -54,7 +56,7 @@ def connect(path: Path) -> LedgerConnection:
             _check_pages(connection, path)
             migrate(connection, version, scripts())
             connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            keep_few_pages(connection)
     return LedgerConnection(connection, path)
 
 

@@ -7,13 +7,12 @@ workload manager may offer it again when they are put back to an older copy (led
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rainbow_agent.storage.ledger_connection import LedgerConnection, LedgerPart, errors_in_words
+from rainbow_agent.storage.ledger_connection import LedgerConnection, LedgerPart
 from rainbow_agent.storage.ledger_registrations import put_note, read_note
 from rainbow_agent.storage.ledger_rows_seen import digest_of
 
@@ -94,12 +93,7 @@ class LedgerHistory(LedgerPart):
         Raises:
             LedgerDamaged: it cannot be opened.
         """
-        uri = f"{path.absolute().as_uri()}?mode=rw"
-        with errors_in_words(path):
-            connection = sqlite3.connect(
-                uri, uri=True, timeout=HISTORY_BUSY_S, isolation_level=None
-            )
-        return cls(LedgerConnection(connection, path))
+        return cls(LedgerConnection.beside(path, HISTORY_BUSY_S))
 
     def remove(self, keep: Keep, now: float) -> int:
         """Remove the details of some jobs that need not be kept, the first to end first.

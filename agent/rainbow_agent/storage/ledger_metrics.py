@@ -14,7 +14,7 @@ from typing import Final
 
 from rainbow_agent.core.errors import Fatal, LedgerError
 from rainbow_agent.core.states import FINAL_JOB_STATES, FINAL_TASK_STATES, JobState, TaskState
-from rainbow_agent.storage.ledger_connection import LedgerConnection, LedgerPart, errors_in_words
+from rainbow_agent.storage.ledger_connection import LedgerConnection, LedgerPart
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,7 @@ class LedgerMetrics(LedgerPart):
         Raises:
             LedgerDamaged: it cannot be opened.
         """
-        uri = f"{path.absolute().as_uri()}?mode=rw"  # never makes one
-        with errors_in_words(path):
-            connection = sqlite3.connect(
-                uri, uri=True, timeout=METRICS_BUSY_S, isolation_level=None
-            )
-        return cls(LedgerConnection(connection, path))
+        return cls(LedgerConnection.beside(path, METRICS_BUSY_S))
 
     def newest(self) -> int:
         """The number of the last event."""
