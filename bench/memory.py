@@ -4,17 +4,24 @@ python -m bench.memory --minutes 30 sends jobs without pause, over the parts tha
 measured on (bench/site.py), and looks at 1,000, 2,000, 5,000, 10,000, ... jobs: when all are over
 and the agent has rested for long enough to give memory back. Jobs that are not over take memory,
 so there are never more of them than in the first thousand.
+
+With --fast the parts are the embedded ones, jobs end without a process (bench/ends_at_once.py), and
+rainbow's rows are written into its database: a million jobs are an hour's work then. What the agent
+sees and does is the same. Put TMPDIR on a tmpfs for it.
 """
 
 from __future__ import annotations
 
 import argparse
 import sqlite3
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 from bench.agents import AgentProcess, pause
 from bench.site import JOBSPEC, Site, open_site
@@ -24,6 +31,8 @@ from support.common import eventually
 
 #: Jobs that are sent at once, and that are not over at most.
 _PORTION, _MAX_OPEN = 100, 500
+#: Seconds until jobs that should be over are given up, and between two looks at them.
+_PATIENCE_S, _LOOK_S = 300.0, 0.1
 #: Seconds without a job; the agent gives memory back at most once in 10 s.
 _REST_S = 15.0
 _MIB = 2**20
@@ -35,41 +44,89 @@ def looks() -> Iterator[int]:
         yield from (first * 10**power for first in (1, 2, 5))
 
 
-def run(site: Site, agent: AgentProcess, seconds: float) -> None:
-    """Print a line at each look until the time is over, and one at the end."""
+def run(agent: AgentProcess, send: Callable[[int, int], None], most: float, seconds: float) -> None:
+    """Print a line at each look until so many jobs were sent or the time is over, and then one.
+
+    Args:
+        agent: it runs.
+        send: sends jobs to its cluster: the number of the first of them, how many.
+        most: jobs.
+        seconds: after which no more are sent.
+    """
     began, sent, stages = time.monotonic(), 0, looks()
     following, first = next(stages), 0.0
     print(
         f"{'jobs':>9} {'resident':>12} {'since the first':>16} {'of them kept':>13} {'minutes':>8}"
     )
-    with closing(RainbowScheduler(site.host)) as scheduler:
-        over = False
-        while not over:
-            over = time.monotonic() - began > seconds
-            if sent >= following or over:
-                resident = _at_rest(agent, sent)
-                first = first or resident
-                print(
-                    f"{sent:9,} {resident:8.1f} MiB {resident - first:+12.1f} MiB"
-                    f" {_kept(agent):13,} {(time.monotonic() - began) / 60:8.1f}",
-                    flush=True,
-                )
-                following = next(stages)
-            for _ in range(_PORTION if not over else 0):
-                site.submit(scheduler, agent, f"bench-{sent}", JOBSPEC)
-                sent += 1
-            _wait_for_ends(agent, sent - (_MAX_OPEN - _PORTION), _MAX_OPEN - _PORTION)
+    over = False
+    while not over:
+        over = sent >= most or time.monotonic() - began > seconds
+        if sent >= following or over:
+            resident = _at_rest(agent, sent)
+            first = first or resident
+            print(
+                f"{sent:9,} {resident:8.1f} MiB {resident - first:+12.1f} MiB"
+                f" {_kept(agent):13,} {(time.monotonic() - began) / 60:8.1f}",
+                flush=True,
+            )
+            following = next(stages)
+        if not over:
+            send(sent, _PORTION)
+            sent += _PORTION
+        _wait_for_ends(agent, sent - (_MAX_OPEN - _PORTION), _MAX_OPEN - _PORTION)
 
 
 def _wait_for_ends(agent: AgentProcess, received: int, still_open: int) -> None:
     """Until so many jobs were received, and at most so many of them are not over."""
-
-    def over() -> bool:
-        rows = db.execute("SELECT max(seq), sum(finished IS NULL) FROM job").fetchone()
-        return (rows[0] or 0) >= received and (rows[1] or 0) <= still_open
-
+    query = "SELECT (SELECT max(seq) FROM job), (SELECT count(*) FROM job WHERE finished IS NULL)"
     with closing(sqlite3.connect(f"file:{agent.state_dir}/ledger.sqlite?mode=ro", uri=True)) as db:
-        eventually(over, "jobs are over", seconds=120.0)
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            newest, unfinished = db.execute(query).fetchone()
+            if (newest or 0) >= received and unfinished <= still_open:
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"job {received:,} did not end in time: {agent.tail()}")
+            pause(_LOOK_S)
+
+
+@contextmanager
+def _by_calls(site: Site, agent: AgentProcess) -> Iterator[Callable[[int, int], None]]:
+    """Sends jobs by SubmitJob, as every sender does."""
+    with closing(RainbowScheduler(site.host)) as scheduler:
+
+        def send(first: int, jobs: int) -> None:
+            for number in range(first, first + jobs):
+                site.submit(scheduler, agent, f"bench-{number}", JOBSPEC)
+
+        yield send
+
+
+@contextmanager
+def _by_rows(site: Site, agent: AgentProcess) -> Iterator[Callable[[int, int], None]]:
+    """Writes the rows that SubmitJob would, all in one transaction."""
+    insert = "INSERT INTO jobs (name, cluster, jobspec) VALUES (?, ?, ?)"
+    with closing(sqlite3.connect(site.db, timeout=_PATIENCE_S)) as db:
+
+        def send(first: int, jobs: int) -> None:
+            cluster, numbers = agent.state_dir.name, range(first, first + jobs)
+            with db:
+                db.executemany(insert, [(f"bench-{n}", cluster, JOBSPEC) for n in numbers])
+
+        yield send
+
+
+@contextmanager
+def _quick_ends(folder: Path) -> Iterator[None]:
+    """A workload manager whose jobs end at once, where an agent looks for its own."""
+    folder.parent.mkdir(mode=0o700)
+    server = subprocess.Popen([sys.executable, "-m", "bench.ends_at_once", str(folder)])
+    try:
+        eventually((folder / "workload.sock").exists, "the workload manager listens")
+        yield
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def _at_rest(agent: AgentProcess, sent: int) -> float:
@@ -89,14 +146,21 @@ def main() -> None:
     """The program."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--jobs", type=float, default=float("inf"), help="after which it ends")
     parser.add_argument("--keep", type=int, default=1_000, help="RAINBOW_KEEP_JOBS")
+    parser.add_argument("--fast", action="store_true", help="for a million jobs, see above")
     given = parser.parse_args()
-    with open_site() as plain:
+    with ExitStack() as stack:
+        plain = stack.enter_context(open_site(embedded=given.fast))
         site = replace(plain, environ={**plain.environ, "RAINBOW_KEEP_JOBS": str(given.keep)})
-        with site.agent() as agent:
-            agent.wait_for("registered")
-            agent.wait_for("journal_caught_up")
-            run(site, agent, given.minutes * 60)
+        state = site.folder / "agent"
+        if given.fast:
+            stack.enter_context(_quick_ends(state / "workload"))
+        agent = stack.enter_context(site.agent(state))
+        send = stack.enter_context((_by_rows if given.fast else _by_calls)(site, agent))
+        agent.wait_for("registered")
+        agent.wait_for("journal_caught_up")
+        run(agent, send, given.jobs, given.minutes * 60)
 
 
 if __name__ == "__main__":

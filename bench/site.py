@@ -47,6 +47,7 @@ class Site:
     environ: Mapping[str, str]  # for agents
     profile: Path | None = None  # where a flame graph of the agent under load goes
     quick: bool = False  # fewer, shorter rounds: figures to look at, not to compare
+    db: Path = Path()  # the scheduler's database
 
     def pick(self, whole: _T, quick: _T) -> _T:
         """How many or how long: as it is promised, or for a quick look."""
@@ -84,16 +85,27 @@ class Site:
 
 
 @contextmanager
-def open_site(*, quick: bool = False, profile: Path | None = None) -> Iterator[Site]:
-    """The real parts where they are on PATH, the embedded ones otherwise; all on loopback."""
-    kind = SchedulerKind.REAL if shutil.which(REAL_PROGRAM) else SchedulerKind.EMBEDDED
+def open_site(
+    *, quick: bool = False, profile: Path | None = None, embedded: bool = False
+) -> Iterator[Site]:
+    """The real parts where they are on PATH, the embedded ones otherwise; all on loopback.
+
+    Args:
+        quick: for fewer, shorter rounds.
+        profile: where a flame graph of the agent goes.
+        embedded: the embedded parts, whatever is on PATH.
+    """
+    real = not embedded and shutil.which(REAL_PROGRAM)
+    kind = SchedulerKind.REAL if real else SchedulerKind.EMBEDDED
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rainbow-bench-")))
         server = stack.enter_context(
             running_scheduler(kind, folder, secret=SECRET, global_token=_TOKEN)
         )
         log = folder / "flux.log"  # what Flux says of itself is no figure
-        flux = stack.enter_context(private_flux(log=log)) if flux_command() else None
+        flux = None
+        if not embedded and flux_command():
+            flux = stack.enter_context(private_flux(log=log))
         inherited = flux.environ if flux else os.environ
         environ = {name: v for name, v in inherited.items() if not name.startswith("RAINBOW_")}
         # An installed program has its bytecode: here the first start writes it.
@@ -104,4 +116,4 @@ def open_site(*, quick: bool = False, profile: Path | None = None) -> Iterator[S
             "RAINBOW_SECRET": SECRET,
             "RAINBOW_WORKLOAD": "flux" if flux else "local",
         }
-        yield Site(folder, server.host, flux, environ, profile, quick)
+        yield Site(folder, server.host, flux, environ, profile, quick, server.db)
