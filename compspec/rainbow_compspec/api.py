@@ -59,7 +59,8 @@ def extract(
         values: probe -> key -> value, in place of what is found.
 
     Raises:
-        CompspecError: a probe is named that there is not, or `root` is not to be read.
+        CompspecError: a probe or a key is named that there is not, a value does not fit its key, or
+            `root` is not to be read.
     """
     return describe(host_at(Path(root)), only=only, skip=skip, values=values)
 

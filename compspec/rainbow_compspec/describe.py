@@ -25,7 +25,7 @@ def describe(
         values: probe -> key -> value, in place of what is found.
 
     Raises:
-        CompspecError: a probe is named that there is not.
+        CompspecError: a probe or a key is named that there is not, or a value does not fit its key.
     """
     readings = probes.run(host, only, skip, values)
     name = host.uname().nodename

@@ -1,4 +1,4 @@
-"""The operator's word against the machine's: a value for any key of any probe.
+"""The operator's word against the machine's: a value for any key of any probe (keys.py).
 
 From the environment, `RAINBOW_COMPSPEC_SET_<probe>__<key>=value`: names there cannot hold a dot, so
 a further `__` stands for one (`RAINBOW_COMPSPEC_SET_GPU__0__MODEL` is `0.model` of `gpu`), and case
@@ -9,9 +9,10 @@ environment wins over the file.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from rainbow_compspec import keys
 from rainbow_compspec.errors import CompspecError
 
 PREFIX = "RAINBOW_COMPSPEC_SET_"
@@ -66,17 +67,30 @@ def merged(*layers: Overrides) -> Overrides:
     return found
 
 
-def check(overrides: Overrides, probes: Collection[str]) -> None:
-    """Refuses an override for a probe that there is not.
+def check(overrides: Overrides) -> None:
+    """Refuses what cannot stand in node JSON: see `keys`.
 
     Raises:
-        CompspecError: naming the probe and those that there are.
+        CompspecError: naming the probe, the key or the value, and what can be written.
     """
-    for probe in overrides:
-        if probe not in probes:
+    for probe, values in overrides.items():
+        if probe not in keys.KEYS:
             raise CompspecError(
-                f"override for {probe!r}: no such probe; there are {', '.join(probes)}"
+                f"override for {probe!r}: no such probe; there are {', '.join(keys.KEYS)}"
             )
+        for key, value in values.items():
+            _check(probe, key, value)
+
+
+def _check(probe: str, key: str, value: str) -> None:
+    variable = f"{PREFIX}{probe}__{key.replace('.', '__')}".upper()
+    place = f"override for {probe}.{key} ({variable}, or `{probe}: {{{key}: ...}}` in a file)"
+    kind = keys.kind_of(probe, key)
+    if kind is None:
+        raise CompspecError(f"{place}: no such key; {keys.alike(probe, key)}")
+    if not kind.fits(value):
+        example = f", as in {kind.example}" if kind.example else ""
+        raise CompspecError(f"{place}: write {kind.what}{example}; found {value!r}")
 
 
 def _load(path: Path) -> object:

@@ -62,11 +62,12 @@ def run(
         Probe name -> reading, one for each that was asked, in the order of PROBES.
 
     Raises:
-        CompspecError: `only`, `skip` or `overrides` name a probe that there is not.
+        CompspecError: `only`, `skip` or `overrides` name a probe or a key that there is not, or a
+            value does not fit its key.
     """
     given = overrides or {}
     _check_names({*only, *skip})
-    overriding.check(given, PROBES)
+    overriding.check(given)
     chosen = [name for name in PROBES if (not only or name in only) and name not in skip]
     readings = _ask(host, chosen, limit)
     return {name: readings[name].overridden(given.get(name, {})) for name in chosen}

@@ -28,7 +28,7 @@ def verb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Verb:
     for name in [name for name in os.environ if name.startswith("RAINBOW_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))  # root's is /var/lib's else
     monkeypatch.setattr("rainbow_agent.runtime.service._BOOTED", tmp_path / "no systemd")
 
     def run(*words: str, folder: Path | None = None) -> Result:

@@ -202,9 +202,18 @@ def test_no_modules_is_a_normal_answer(made_up: MadeUp) -> None:
     assert modules.probe(made_up()).status is Status.ABSENT
 
 
-@pytest.mark.parametrize("name", ["os", "network", "storage", "mpi", "modules"])
-def test_the_override_wins(name: str, recorded: Recorded) -> None:
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("os", "vendor"),
+        ("network", "eth0.type"),
+        ("storage", "sda.kind"),
+        ("mpi", "version"),
+        ("modules", "system"),
+    ],
+)
+def test_the_override_wins(name: str, key: str, recorded: Recorded) -> None:
     """Every probe's values can be overridden, also where it found nothing."""
-    reading = probes.run(recorded("odd-no-topology"), [name], overrides={name: {"k": "v"}})[name]
-    assert reading.values["k"] == "v"
-    assert reading.origins["k"].confidence is Confidence.GIVEN
+    reading = probes.run(recorded("odd-no-topology"), [name], overrides={name: {key: "v"}})[name]
+    assert reading.values[key] == "v"
+    assert reading.origins[key].confidence is Confidence.GIVEN
