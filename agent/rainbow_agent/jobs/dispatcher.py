@@ -92,6 +92,10 @@ class Dispatcher:
     def wants_history(self, wanted: bool) -> None:
         self.planner.wants_history = wanted
 
+    def nothing_offered(self) -> None:
+        """Rainbow has no more rows: what waits for one of them fails with the next run."""
+        self.planner.all_offered = True
+
     def recover(self) -> int:
         """After a crash: what is marked submitting and not in the workload manager is pending.
 

@@ -57,6 +57,7 @@ class Jobs:
         self._dispatcher: Dispatcher | None = None
         self._recovered = 0  # the journal's generation that recover() was called for
         self._problem = ""
+        self._all_offered = False  # rainbow has offered all its rows since the start
         #: The thread that follows the workload manager's journal; `run` is its loop.
         self.journal = journal
 
@@ -120,7 +121,13 @@ class Jobs:
         return not self._ledger.open_jobs()
 
     def nothing_offered(self) -> None:
-        """Rainbow offers no more: jobs of which the journal has a part only are no longer its."""
+        """Rainbow offers no more: jobs of which the journal has a part only are no longer its.
+
+        Nor has it the jobspecs of jobs that were found in the workload manager.
+        """
+        self._all_offered = True
+        if self._dispatcher is not None:
+            self._dispatcher.nothing_offered()
         if self.journal.adopt_partly.is_set() or not self._ledger.note(STRAYS):
             return
         self.journal.adopt_partly.set()
@@ -167,6 +174,8 @@ class Jobs:
     def _opened(self) -> Dispatcher:
         if self._dispatcher is None:
             self._dispatcher = self._open_dispatcher()
+            if self._all_offered:
+                self._dispatcher.nothing_offered()
         return self._dispatcher
 
     def _recover(self, dispatcher: Dispatcher, stop: StopSignal) -> bool:

@@ -71,13 +71,13 @@ class Planner:
         #: Set when tasks of a job that was just planned are in the workload manager already (the
         #: ledger was lost): the journal's history has to be read again before more is submitted.
         self.wants_history = False
+        #: Set when rainbow has offered all that it has: other jobspecs never come again.
+        self.all_offered = False
+        self._awaited: set[JobKey] = set()  # jobs that wait for theirs, which the log has said
 
     def behind(self) -> bool:
         """Whether there is something to plan or to submit now."""
-        if self._ledger.unplanned():
-            return True
-        pending = self._ledger.tasks_in({TaskState.PENDING})
-        return any(_due([*rows]) for _, rows in groupby(pending, key=lambda row: row.key.job))
+        return bool(self._ledger.unplanned() or self._begun())
 
     def portions(self, first: int = FIRST_PORTION) -> Iterator[Planned]:
         """Jobs with pending tasks, some at a time: the half submitted first, then the new.
@@ -85,17 +85,33 @@ class Planner:
         Args:
             first: how many the first portion has; each has twice as many as the one before.
         """
-        pending = self._ledger.tasks_in({TaskState.PENDING})
-        begun = [
-            key for key, rows in groupby(pending, key=lambda row: row.key.job) if _due([*rows])
-        ]
-        del pending
-        for keys in _portions(begun, first):
+        for keys in _portions(self._begun(), first):
             plans = self._plan_again(keys)
             yield {key: (plan, self._ledger.tasks_of(key)) for key, plan in plans.items()}
         for keys in _portions(self._ledger.unplanned(), first):
             plans = self.plan_new(keys)
             yield {key: (plan, rows_of(plan, key)) for key, plan in plans.items()}
+
+    def _begun(self) -> list[JobKey]:
+        """Jobs that were planned before, and have something to be submitted now.
+
+        One that was found in the workload manager has no jobspec until rainbow offers its row
+        again. Its tasks wait for that, should the workload manager be replaced before.
+        """
+        pending = self._ledger.tasks_in({TaskState.PENDING})
+        due = [key for key, rows in groupby(pending, key=lambda row: row.key.job) if _due([*rows])]
+        if self.all_offered or not due:
+            return due
+        awaited = self._ledger.awaited().intersection(due)
+        for key in sorted(awaited - self._awaited):
+            log.warning(
+                "Job %s is submitted again once rainbow has offered its row again: it was found in"
+                " the workload manager, which is gone, and its jobspec is not here",
+                key,
+                extra={"action": "row_awaited", "job": str(key)},
+            )
+        self._awaited |= awaited
+        return [key for key in due if key not in awaited]
 
     def plan_new(self, keys: Sequence[JobKey]) -> dict[JobKey, Plan]:
         """Plan received jobs; refuse those that cannot be planned, with the reason."""
@@ -146,7 +162,9 @@ class Planner:
         for key in keys:
             rows = self._ledger.tasks_of(key)
             if key not in texts:  # it was found in the workload manager, not received
-                self._give_up(rows, "its jobspec is lost: the ledger was rebuilt without it")
+                self._give_up(
+                    rows, "its jobspec is lost: it is neither in the ledger nor in rainbow any more"
+                )
                 continue
             try:
                 plan = self._plan(texts[key])

@@ -76,6 +76,10 @@ WHERE coalesce(offered_by, registration) = ? AND accepted IS NULL AND (
 )
 ORDER BY id
 """
+_AWAITED = """
+SELECT registration, id FROM job AS j WHERE finished IS NULL AND accepted IS NULL
+    AND NOT EXISTS (SELECT 1 FROM offer WHERE offer.job = j.seq)
+"""
 _KEPT = """
 SELECT count(*) FROM job
 WHERE coalesce(offered_by, registration) = ? AND accepted IS NULL
@@ -138,6 +142,14 @@ class LedgerOffers(LedgerPart):
                 (key, db.execute(_JOBSPEC, (key.registration, key.id)).fetchone()) for key in keys
             )
             return {key: _checked(key, *row) for key, row in rows if row}
+
+    def awaited(self) -> set[JobKey]:
+        """Jobs that are not over and whose jobspec rainbow may still offer.
+
+        They were found in the workload manager, and rainbow was not seen without their rows yet.
+        """
+        with self._connection.read() as db:
+            return {JobKey(*row) for row in db.execute(_AWAITED)}
 
     def unaccepted(self, registration: str) -> list[int]:
         """Ids to accept next: not accepted yet, and safe to let go.

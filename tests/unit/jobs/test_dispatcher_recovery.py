@@ -150,19 +150,52 @@ def test_another_version_that_plans_other_tasks_does_not_mix_them(harness: Harne
     assert not harness.dispatcher.behind()
 
 
-def test_a_job_without_its_jobspec_is_not_submitted_again(harness: Harness) -> None:
-    """Found in the workload manager after the ledger was lost; then that was replaced, too."""
+def found_and_gone(harness: Harness, row: str = "") -> JobKey:
+    """A job found in the workload manager after the ledger was lost; then that was replaced."""
     key = JobKey("r1", 77)
-    found = FoundJob(key, "blue", "found", 1.0, (PlannedTask("one", 1, (), {}),))
+    found = FoundJob(key, "blue", "found", 1.0, (PlannedTask("one", 1, (), {}),), row=row)
     harness.ledger.adopt([found], "127.0.0.1:1", 1.0)
     task = TaskKey(key, "one", 0)
     harness.ledger.apply([TaskChange(task, TaskState.PENDING, 2.0, "it was not there any more")])
+    return key
+
+
+@pytest.mark.parametrize("how", ["rainbow has no more rows", "rainbow has not this row"])
+def test_a_job_without_its_jobspec_is_not_submitted_again(harness: Harness, how: str) -> None:
+    """Its row will not come again: rainbow was seen without it, now or by an agent before."""
+    key = found_and_gone(harness)
+    if how == "rainbow has not this row":
+        harness.ledger.mark_accepted("r1", [key.id], 3.0, "rainbow has no such row")
+    else:
+        harness.dispatcher.nothing_offered()
     (other,) = harness.receive(jobspec_json({"one": []}))
     harness.run()
     (row,) = harness.ledger.tasks_of(key)
     assert row.state is TaskState.FAILED
-    assert row.reason == "its jobspec is lost: the ledger was rebuilt without it"
+    assert row.reason == "its jobspec is lost: it is neither in the ledger nor in rainbow any more"
     assert harness.job(other) is JobState.SUBMITTED
+
+
+def test_a_job_whose_row_may_still_come_waits_for_it(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It keeps nothing else back, also not the question for its row; that is said once."""
+    text = jobspec_json({"one": []})
+    offer = Offer(77, "found", "blue", text)
+    key = found_and_gone(harness, row_digest(offer).hex())
+    (other,) = harness.receive(text)
+    harness.run()
+    harness.run()
+    assert harness.states(key) == {"one/0": TaskState.PENDING}
+    assert harness.job(other) is JobState.SUBMITTED
+    assert not harness.dispatcher.behind()
+    assert sum("offered its row again" in message for message in caplog.messages) == 1
+    assert harness.ledger.record_offers("r1", [offer], 3.0) == []
+    assert harness.dispatcher.behind()
+    harness.dispatcher.nothing_offered()
+    harness.run()
+    assert harness.job(key) is JobState.SUBMITTED
+    assert harness.server.became_job == {TaskKey(each, "one", 0): 1 for each in (key, other)}
 
 
 def test_a_group_that_was_found_is_submitted_again_once_its_row_has_come(harness: Harness) -> None:
