@@ -3,7 +3,8 @@
 python -m bench.memory --minutes 30 sends jobs without pause, over the parts that the figures are
 measured on (bench/site.py), and looks at 1,000, 2,000, 5,000, 10,000, ... jobs: when all are over
 and the agent has rested for long enough to give memory back. Jobs that are not over take memory,
-so there are never more of them than in the first thousand.
+so there are never more of them than in the first thousand. At the end it is looked at once more
+when the last old job is removed from the ledger, which falls behind above some 200 jobs a second.
 
 With --fast the parts are the embedded ones, jobs end without a process (bench/ends_at_once.py), and
 rainbow's rows are written into its database: a million jobs are an hour's work then. What the agent
@@ -44,36 +45,43 @@ def looks() -> Iterator[int]:
         yield from (first * 10**power for first in (1, 2, 5))
 
 
-def run(agent: AgentProcess, send: Callable[[int, int], None], most: float, seconds: float) -> None:
-    """Print a line at each look until so many jobs were sent or the time is over, and then one.
+def run(
+    agent: AgentProcess, send: Callable[[int, int], None], most: float, seconds: float, keep: int
+) -> None:
+    """Print a line at each look until so many jobs were sent or the time is over, and then two.
 
     Args:
         agent: it runs.
         send: sends jobs to its cluster: the number of the first of them, how many.
         most: jobs.
         seconds: after which no more are sent.
+        keep: jobs that the agent keeps.
     """
     began, sent, stages = time.monotonic(), 0, looks()
     following, first = next(stages), 0.0
+
+    def look() -> float:
+        resident = _at_rest(agent, sent)
+        print(
+            f"{sent:9,} {resident:8.1f} MiB {resident - (first or resident):+12.1f} MiB"
+            f" {_kept(agent):13,} {(time.monotonic() - began) / 60:8.1f}",
+            flush=True,
+        )
+        return first or resident
+
     print(
         f"{'jobs':>9} {'resident':>12} {'since the first':>16} {'of them kept':>13} {'minutes':>8}"
     )
-    over = False
-    while not over:
-        over = sent >= most or time.monotonic() - began > seconds
-        if sent >= following or over:
-            resident = _at_rest(agent, sent)
-            first = first or resident
-            print(
-                f"{sent:9,} {resident:8.1f} MiB {resident - first:+12.1f} MiB"
-                f" {_kept(agent):13,} {(time.monotonic() - began) / 60:8.1f}",
-                flush=True,
-            )
-            following = next(stages)
-        if not over:
-            send(sent, _PORTION)
-            sent += _PORTION
+    while sent < most and time.monotonic() - began < seconds:
+        if sent >= following:
+            first, following = look(), next(stages)
+        send(sent, _PORTION)
+        sent += _PORTION
         _wait_for_ends(agent, sent - (_MAX_OPEN - _PORTION), _MAX_OPEN - _PORTION)
+    look()
+    while _kept(agent) > keep:
+        pause(_REST_S)
+    look()
 
 
 def _wait_for_ends(agent: AgentProcess, received: int, still_open: int) -> None:
@@ -160,7 +168,7 @@ def main() -> None:
         send = stack.enter_context((_by_rows if given.fast else _by_calls)(site, agent))
         agent.wait_for("registered")
         agent.wait_for("journal_caught_up")
-        run(agent, send, given.jobs, given.minutes * 60)
+        run(agent, send, given.jobs, given.minutes * 60, given.keep)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ class Job:
         nodes: what its jobspec is made of (support/groups.py).
         certain: rainbow said that it took it; otherwise it may or may not have.
         excuse: why it need not have run; "" if it must have. It may never run twice.
-        met: the workload manager was killed while the job was there: it may have failed.
+        met: its tasks that a workload manager had when it was killed or restarted, each with the
+            ends that this can have given it.
         canceled: somebody asked for its end.
     """
 
@@ -52,13 +53,16 @@ class Job:
     nodes: list[Node]
     certain: bool = True
     excuse: str = ""
-    met: bool = False
+    met: dict[str, frozenset[str]] = field(default_factory=dict)
     canceled: bool = False
 
     @property
     def must_run(self) -> bool:
-        """Whether nothing excuses it: all of it has to run, and its end to be the right one."""
-        return self.certain and not (self.excuse or self.canceled or self.met)
+        """Whether nothing excuses it: all of it has to run, and its end to be the right one.
+
+        Of a job that lost tasks with its workload manager this is true of all other tasks.
+        """
+        return self.certain and not (self.excuse or self.canceled)
 
 
 @dataclass
@@ -81,6 +85,11 @@ class Book:
     def note_begun(self, job: str, task: str, instance: int) -> None:
         """A replica was known to have begun when this instance died."""
         self.begun.setdefault((job, task), Counter())[instance] += 1
+
+    def note_met(self, job: str, task: str, ends: frozenset[str]) -> None:
+        """A workload manager ended with this task in it, which may have given it these ends."""
+        if found := self.jobs.get(job):
+            found.met[task] = found.met.get(task, frozenset()) | ends
 
     def excuse(self, names: Iterable[str], why: str) -> int:
         """These need not run; of how many that is news."""

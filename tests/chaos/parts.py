@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 import psutil
 
-from rainbow_agent.core.states import FINAL_JOB_STATES, JobState, TaskState
+from rainbow_agent.core.states import FINAL_JOB_STATES, FINAL_TASK_STATES
 from rainbow_agent.runtime import fault_injection
 from support.common import eventually, kill_tree
 from support.fleet import Fleet
@@ -34,9 +35,10 @@ FROM job j LEFT JOIN task t ON t.job = j.seq LEFT JOIN replica r ON r.task = t.s
 ORDER BY j.seq
 """
 FINAL: Final = frozenset(state.value for state in FINAL_JOB_STATES)
-#: Of tasks that the end of a workload manager does no harm.
-_UNTOUCHED: Final = frozenset({TaskState.PENDING.value, TaskState.COMPLETED.value})
+#: Of tasks that a workload manager has, or may have.
+_THERE: Final = frozenset({"submitting", "submitted", "running"})
 _BEGUN: Final = frozenset({"running", "completed", "failed", "lost"})
+_TASK_ENDS: Final = frozenset(state.value for state in FINAL_TASK_STATES)
 
 
 @dataclass
@@ -54,11 +56,13 @@ class Row:
         """Whether it is at its end."""
         return self.state in FINAL
 
-    @property
-    def may_be_lost(self) -> bool:
-        """Whether the workload manager's end may be why it does not end well."""
-        touched = any(state not in _UNTOUCHED for _, state in self.tasks)
-        return self.state != JobState.COMPLETED.value and (self.over or touched)
+    def there(self) -> set[str]:
+        """The tasks that the workload manager may have, as far as the ledger knows."""
+        return {name for name, state in self.tasks if state in _THERE}
+
+    def ended(self) -> Counter[str]:
+        """How many replicas of each task are at their end."""
+        return Counter(name for name, state in self.tasks if state in _TASK_ENDS)
 
     def begun(self) -> list[str]:
         """The tasks that are known to have begun, one for each replica."""

@@ -22,6 +22,10 @@ from support.databases import copy_hot, put_back
 GONE_WITH_RAINBOW: Final = "was only in the database that rainbow lost"
 #: Of jobs that the agent received after the copy of its ledger was made.
 GONE_WITH_LEDGER: Final = "was only in the ledger that was put back, and not over"
+#: The ends of tasks that ran in a workload manager that was killed, whose journal is gone.
+_BY_DEATH: Final = frozenset({"lost"})
+#: And in one that was restarted: Flux cancels what runs when it is shut down.
+_BY_RESTART: Final = frozenset({"lost", "failed", "canceled"})
 #: The real rainbow keeps a new secret to itself where its memory has a graph that its database
 #: does not: a graph that was on its way when the database was removed is enough.
 _STUCK: Final = "kept the new secret to itself"
@@ -146,7 +150,7 @@ class Storm:
 
     def workload_restarted(self) -> None:
         """It is back with what it knew: the local one after a SIGKILL, Flux after a shutdown."""
-        with self._workload_lost():
+        with self._workload_lost(_BY_RESTART):
             if self.parts.real:
                 self.parts.stop_flux()
                 self._pause(0.0, 2.0)
@@ -158,7 +162,7 @@ class Storm:
         """SIGKILL with all that runs in it; the next one knows of nothing."""
         if not self.parts.real:  # the agent would start the next one before its folder is gone
             self._end_by(signal.SIGKILL)
-        with self._workload_lost():
+        with self._workload_lost(_BY_DEATH):
             self.parts.kill_workload(tree=True)
             for row in self.parts.rows():
                 for task in row.begun():
@@ -170,15 +174,17 @@ class Storm:
             self.parts.start_agent()
 
     @contextmanager
-    def _workload_lost(self) -> Iterator[None]:
-        """What it may have of jobs before the block, during it or after it may fail."""
-        before = self.parts.rows()
-        over = {row.key for row in before if row.over}
+    def _workload_lost(self, ends: frozenset[str]) -> Iterator[None]:
+        """What it had of jobs, before the block or at its end, may have got these ends by that.
+
+        What was over before has its end; what is not submitted goes to the next one.
+        """
+        before = {row.key: row for row in self.parts.rows()}
         yield
-        met = {row.name for row in before if row.may_be_lost}
-        met |= {row.name for row in self.parts.rows() if row.may_be_lost and row.key not in over}
-        for name in met & self.book.jobs.keys():
-            self.book.jobs[name].met = True
+        for key, row in {**before, **{row.key: row for row in self.parts.rows()}}.items():
+            was = before.get(key, row)
+            for task in was.there() | row.there() | {*(row.ended() - was.ended())}:
+                self.book.note_met(row.name, task, ends)
 
     # -- the ledger -------------------------------------------------------------------------------
 

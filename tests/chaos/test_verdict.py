@@ -43,7 +43,7 @@ class Case:
     def found(self) -> dict[str, int]:
         """What the verdict found, and how often."""
         verdict: Verdict = judge(self.book, self.rows, self.folder)
-        kinds = ("lost", "twice", "early", "untrue", "again")
+        kinds = ("lost", "twice", "early", "untrue", "again", "robbed")
         return {kind: n for kind in kinds if (n := len(getattr(verdict, kind)))}
 
 
@@ -138,15 +138,71 @@ def test_a_job_that_a_database_lost_may_not_have_run(case: Case) -> None:
     assert case.found() == {"twice": 1}
 
 
-@pytest.mark.parametrize("mark", ["canceled", "met"])
-def test_a_canceled_job_need_not_run_but_must_end(case: Case, mark: str) -> None:
-    """So must one whose workload manager was killed."""
-    setattr(case.job, mark, True)
+def test_a_canceled_job_need_not_run_but_must_end(case: Case) -> None:
+    """Somebody asked for its end."""
+    case.job.canceled = True
     _not_run(case)
     case.rows[0].state = "canceled"
     assert case.found() == {}
     _no_end(case)
     assert case.found() == {"lost": 1}
+
+
+LOST = frozenset({"lost"})
+
+
+def lose(case: Case, *ends: tuple[str, str], state: str = "lost") -> None:
+    """The job's tasks have these ends; `b` did not run."""
+    case.forget("b")
+    case.rows[0] = Row("j", "r/1", state, "its instance is gone", [*ends])
+
+
+def test_what_was_lost_with_its_workload_manager_need_not_have_run(case: Case) -> None:
+    """Nor what depends on it; the job is not completed then."""
+    case.job.met = {"a": LOST}
+    lose(case, ("a", "completed"), ("a", "lost"), ("b", "canceled"))
+    assert case.found() == {"robbed": 1}
+    case.rows[0].state = "completed"
+    assert case.found() == {"untrue": 1}
+
+
+@pytest.mark.parametrize(
+    ("met", "ends", "state"),
+    [
+        pytest.param("b", ("canceled", "canceled"), "canceled", id="another end"),
+        pytest.param("", ("lost", "canceled"), "lost", id="it was not there"),
+        pytest.param("b", ("lost", "canceled"), "lost", id="only what depends on it was there"),
+        pytest.param("b", ("completed", "failed"), "failed", id="failed"),
+        pytest.param("a", ("completed", "lost"), "lost", id="another one was there"),
+    ],
+)
+def test_the_end_of_a_workload_manager_excuses_nothing_else(
+    case: Case, met: str, ends: tuple[str, str], state: str
+) -> None:
+    """Only a task that was in it, and only the end that its own end gave that."""
+    case.job.met = {met: LOST} if met else {}
+    lose(case, ("a", ends[0]), ("b", ends[1]), state=state)
+    assert case.found() == {"lost": 1}
+
+
+def test_a_job_that_was_there_and_lost_nothing_has_to_end_well(case: Case) -> None:
+    """Its tasks waited, and went to the next one."""
+    case.job.met = {"a": LOST, "b": LOST}
+    case.rows[0].tasks = [("a", "completed"), ("b", "completed")]
+    assert case.found() == {}
+    case.rows[0].state = "failed"
+    assert case.found() == {"untrue": 1}
+
+
+def test_what_is_inside_a_lost_group_need_not_have_run(case: Case) -> None:
+    """And what depends on the group."""
+    group = {"name": "g", "kind": "group", "needs": [], "inside": [node("x"), node("y", "x")]}
+    case.job.nodes = [group, node("b", "g")]
+    case.forget("a")
+    lose(case, ("g", "lost"), ("g/x", "lost"), ("g/y", "canceled"), ("b", "canceled"))
+    assert case.found() == {"lost": 1}
+    case.job.met = {"g": LOST}
+    assert case.found() == {"robbed": 1}
 
 
 @pytest.mark.parametrize("state", ["failed", "canceled", "refused"])
@@ -158,6 +214,6 @@ def test_another_end_than_what_was_seen_is_untrue(case: Case, state: str) -> Non
 
 def test_completed_without_a_run_is_untrue(case: Case) -> None:
     """Also of a job that need not have run."""
-    case.job.met = True
+    case.job.canceled = True
     _not_run(case)
     assert case.found() == {"untrue": 1}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from chaos.jobs import Book, Job, file_of
 from chaos.parts import Row
 from rainbow_agent.core.states import JobState, TaskState
-from support.groups import RAN, oracle, replicas
+from support.groups import RAN, Node, oracle, replicas
+
+#: Of a job that lost tasks; it is failed where another task failed by itself.
+_ROBBED_ENDS: Final = frozenset({"lost", "failed", "canceled"})
 
 
 @dataclass
@@ -24,6 +28,7 @@ class Verdict:
         early: began before what it depends on had ended.
         untrue: the ledger says another end than what was seen.
         again: ran in two instances, the first of which died before its start was known.
+        robbed: jobs that lost tasks with the workload manager.
     """
 
     tasks: int = 0
@@ -32,6 +37,7 @@ class Verdict:
     early: list[str] = field(default_factory=list)
     untrue: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
+    robbed: list[str] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
@@ -64,7 +70,7 @@ def _judge_job(
     begun: Mapping[tuple[str, str], Mapping[int, int]],
 ) -> None:
     wanted = _wanted(job)
-    missing = []
+    missing: dict[str, str] = {}
     for task, times in wanted.items():
         lines = _lines(file_of(folder, job.name, task))
         runs = [int(line.split()[1]) for line in lines if line.startswith("+")]
@@ -78,7 +84,7 @@ def _judge_job(
             else:
                 verdict.again.append(name)
         elif len(runs) < times:
-            missing.append(f"{task} ({len(runs)} of {times})")
+            missing[task] = f"{task} ({len(runs)} of {times})"
     _judge_end(verdict, job, rows, missing)
 
 
@@ -99,17 +105,47 @@ def _is_twice(runs: Counter[int], times: int, begun: Mapping[int, int]) -> bool:
     )
 
 
-def _judge_end(verdict: Verdict, job: Job, rows: Sequence[Row], missing: list[str]) -> None:
+def _judge_end(verdict: Verdict, job: Job, rows: Sequence[Row], missing: Mapping[str, str]) -> None:
+    robbed = _robbed(job, rows)
+    unexcused = [words for task, words in missing.items() if task not in robbed]
     open_rows = [row.state for row in rows if not row.over]
-    if (job.must_run and missing) or open_rows or (job.certain and not job.excuse and not rows):
-        what = f"{job.name}: not run: {missing}; in the ledger: {[row.state for row in rows]}"
+    if (job.must_run and unexcused) or open_rows or (job.certain and not job.excuse and not rows):
+        what = f"{job.name}: not run: {unexcused}; in the ledger: {[row.state for row in rows]}"
         verdict.lost.append(what + "".join(f" {row.reason}" for row in rows))
         return
     states = [row.state for row in rows]
+    right = _ROBBED_ENDS if robbed else {_end(job).value}
     if missing and JobState.COMPLETED.value in states:
-        verdict.untrue.append(f"{job.name}: completed, and {missing} did not run")
-    elif job.must_run and len(rows) == 1 and states != [_end(job).value]:
-        verdict.untrue.append(f"{job.name}: {states}, not {_end(job).value}: {rows[0].reason}")
+        verdict.untrue.append(f"{job.name}: completed, and {[*missing.values()]} did not run")
+    elif job.must_run and len(rows) == 1 and not right.issuperset(states):
+        verdict.untrue.append(f"{job.name}: {states}, not {sorted(right)}: {rows[0].reason}")
+    elif robbed:
+        verdict.robbed.append(job.name)
+
+
+def _robbed(job: Job, rows: Iterable[Row]) -> set[str]:
+    """Tasks that need not have run, by an end that the workload manager's may have given one.
+
+    Those are: a task that was in a workload manager when that ended, and has an end that follows;
+    what is inside it; what depends on it. The tasks are by name, as in the jobspec.
+    """
+    hit = {
+        task for row in rows for task, state in row.tasks if state in job.met.get(task, frozenset())
+    }
+    return _after(job.nodes, "", hit, within=False)
+
+
+def _after(nodes: Sequence[Node], path: str, hit: Collection[str], *, within: bool) -> set[str]:
+    found: set[str] = set()
+    for node in nodes:
+        full = path + node["name"]
+        whole = within or full in hit or any(path + need in found for need in node["needs"])
+        inside: set[str] = set()
+        if node["kind"] == "group":
+            inside = _after(node["inside"], f"{full}/", hit, within=whole)
+        if whole or inside:
+            found |= {full, *inside}
+    return found
 
 
 def _wanted(job: Job) -> dict[str, int]:

@@ -235,6 +235,10 @@ def checkpoint_if_free(path: Path) -> None:
 class TestKeeper:
     """The thread that removes."""
 
+    @pytest.fixture(autouse=True)
+    def _nothing_removed(self) -> None:
+        self.removed: list[Path] = []
+
     def keeper(self, path: Path, stop: threading.Event, watch: LedgerWatch) -> HistoryKeeper:
         """One that keeps nothing."""
         return HistoryKeeper(
@@ -243,6 +247,7 @@ class TestKeeper:
             clock=FakeClock(),
             stop=stop,
             on_shrink=watch.shrunk,
+            on_removed=lambda: self.removed.append(path),
         )
 
     def test_all_goes_in_portions_and_the_file_becomes_shorter(
@@ -258,6 +263,7 @@ class TestKeeper:
         checkpoint(path)
         before, watch = path.stat().st_size, LedgerWatch(path)
         assert self.keeper(path, threading.Event(), watch).tidy() == 399
+        assert self.removed == [path], "the memory that it took is to be given back"
         watch.look()
         checkpoint(path)
         watch.look()
@@ -303,6 +309,7 @@ class TestKeeper:
         over(ledger, 2)
         with ledger.transaction():
             assert self.keeper(path, threading.Event(), LedgerWatch(path)).tidy() == 0
+        assert not self.removed
         assert ids(ledger) == [1, 2]
 
 

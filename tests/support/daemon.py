@@ -40,6 +40,7 @@ from rainbow_agent.jobs.journal import JournalFollower
 from rainbow_agent.monitoring.build import Monitoring
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.loops import Loop, Telemetry
+from rainbow_agent.runtime.memory import MemoryRelease
 from rainbow_agent.runtime.pace import Pace
 from rainbow_agent.runtime.setting_types import Secret
 from rainbow_agent.runtime.settings import Settings
@@ -258,7 +259,9 @@ class Agent:
                 clock=clock,
                 stop=self.stop,
                 on_shrink=lambda _: None,
+                on_removed=lambda: None,
             ),
+            memory=MemoryRelease(clock.monotonic),
             breaker=CircuitBreaker(conditions=telemetry.conditions, clock=clock, limit=1000),
             drain=DrainWatch(lambda: None),
             status=RecordingStatusWriter(

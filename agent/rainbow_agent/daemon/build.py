@@ -29,6 +29,7 @@ from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.conditions import ConditionName, Conditions
 from rainbow_agent.runtime.logs import Redact
 from rainbow_agent.runtime.loops import Telemetry
+from rainbow_agent.runtime.memory import MemoryRelease
 from rainbow_agent.runtime.pace import Pace
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
@@ -120,7 +121,8 @@ class _Assembly:
         breaker = CircuitBreaker(
             conditions=self._telemetry.conditions, clock=self._clock, limit=settings.black_hole
         )
-        jobs = self._jobs(nodes, JobNews(fleet, nodes, breaker))
+        memory = MemoryRelease(self._clock.monotonic)
+        jobs = self._jobs(nodes, JobNews(fleet, nodes, breaker, memory))
         ledger_watch = LedgerWatch(settings.ledger_path)
         return Daemon(
             Members(
@@ -128,11 +130,12 @@ class _Assembly:
                 fleet=fleet,
                 jobs=jobs,
                 monitoring=self._monitoring(fleet, jobs, ledger_watch),
-                history=self._history(ledger_watch),
+                history=self._history(ledger_watch, memory),
                 breaker=breaker,
                 drain=DrainWatch(self._read_drain),
                 status=self._builder.status,
                 service=self._builder.service,
+                memory=memory,
             ),
             ledger=self._ledger,
             stop=self._stop,
@@ -201,13 +204,14 @@ class _Assembly:
             stop=self._stop,
         )
 
-    def _history(self, ledger_watch: LedgerWatch) -> HistoryKeeper:
+    def _history(self, ledger_watch: LedgerWatch, memory: MemoryRelease) -> HistoryKeeper:
         return HistoryKeeper(
             partial(LedgerHistory.open, self._settings.ledger_path),
             keep=Keep(self._settings.keep_jobs, self._settings.keep_for),
             clock=self._clock,
             stop=self._stop,
             on_shrink=ledger_watch.shrunk,
+            on_removed=memory.worked,
         )
 
 

@@ -10,6 +10,7 @@ from rainbow_agent.core.states import FINAL_JOB_STATES, JobState
 from rainbow_agent.daemon.circuit_breaker import CircuitBreaker
 from rainbow_agent.fleet.fleet import Fleet
 from rainbow_agent.inventory.watcher import NodeWatcher
+from rainbow_agent.runtime.memory import MemoryRelease
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +22,12 @@ class JobNews:
     fleet: Fleet
     nodes: NodeWatcher
     breaker: CircuitBreaker
+    memory: MemoryRelease
 
     def heard(self, changes: list[JobChange]) -> None:
         """Jobs moved; from any thread."""
         self.fleet.changed()
+        self.memory.worked()
         _log_changes(changes)
         self.breaker.heard(changes)
         if any(change.now in FINAL_JOB_STATES for change in changes):

@@ -13,6 +13,7 @@ from rainbow_agent.fleet.fleet import Fleet
 from rainbow_agent.inventory.watcher import NodeWatcher
 from rainbow_agent.jobs.jobs import Jobs
 from rainbow_agent.monitoring.build import Monitoring, Observation
+from rainbow_agent.runtime.memory import MemoryRelease
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.history_keeper import HistoryKeeper
 
@@ -30,6 +31,7 @@ class Members:
     drain: DrainWatch
     status: StatusWriter
     service: Notifier
+    memory: MemoryRelease
 
     def facts(self) -> dict[str, Any]:
         """How all of them are, for runtime.json."""

@@ -21,7 +21,6 @@ from rainbow_agent.core.ports import Clock, StopSignal
 from rainbow_agent.daemon.members import Members
 from rainbow_agent.fleet.session import Session
 from rainbow_agent.runtime.loops import Telemetry
-from rainbow_agent.runtime.memory import MemoryRelease
 from rainbow_agent.runtime.pace import Pace
 
 log = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ class Round:
         self._clock = clock
         self._telemetry = telemetry
         self._nothing_waits = False  # in rainbow, of what would be taken
-        self._memory = MemoryRelease(clock.monotonic)
+        self._memory = members.memory
 
     def run(self) -> bool:
         """Submit, receive, submit, accept; True when there may be more at once."""
@@ -95,6 +94,7 @@ class Round:
         if limit == 0:
             self._fleet.accept(session)
             self._fleet.answer_other_agents(session)
+            self._memory.rested()
             return self._answers_are_awaited()
         new, full = self._fleet.receive(session, limit)
         self._members.breaker.took(len(new))

@@ -36,7 +36,7 @@ def trim() -> None:
 
 
 class MemoryRelease:
-    """Gives memory back to the system when the work that needed it is done.
+    """Gives memory back to the system when the work that needed it is done, whoever did it.
 
     What large jobspecs leave behind is a few cycles, which the collector comes to late, and free
     memory that malloc keeps: 40 rows of 3.5 MB were 500 MiB of a process at rest.
@@ -51,11 +51,11 @@ class MemoryRelease:
         self._last = float("-inf")
 
     def worked(self) -> None:
-        """Jobs came in."""
+        """Jobs came in or moved, or old ones went; from any thread."""
         self._owed = True
 
     def rested(self) -> None:
-        """Nothing is left to do at present."""
+        """No jobs come in at present; from one thread."""
         if self._owed and self._now() - self._last >= RELEASE_INTERVAL_S:
             self._owed, self._last = False, self._now()
             gc.collect()

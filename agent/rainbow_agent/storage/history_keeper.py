@@ -28,6 +28,7 @@ class HistoryKeeper:
         clock: for ages.
         stop: ends the thread.
         on_shrink: called before the ledger's file may become shorter, with its bytes then.
+        on_removed: called when all is removed for now, if anything was.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class HistoryKeeper:
         clock: Clock,
         stop: StopSignal,
         on_shrink: Callable[[int], None],
+        on_removed: Callable[[], None],
     ) -> None:
         self._open = open_history
         self._keep = keep
         self._clock = clock
         self._stop = stop
         self._on_shrink = on_shrink
+        self._on_removed = on_removed
 
     def run(self) -> None:
         """Remove until the stop."""
@@ -65,6 +68,7 @@ class HistoryKeeper:
         except LedgerBlocked as exc:  # the part that has to write reports it
             log.info("Old jobs are removed from the ledger later: %s", exc)
         if total:
+            self._on_removed()
             log.info(
                 "Removed the details of %d old jobs from the ledger (RAINBOW_KEEP_JOBS,"
                 " RAINBOW_KEEP_FOR)",
