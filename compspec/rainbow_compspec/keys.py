@@ -65,7 +65,7 @@ NUMBER: Final = Kind("a whole number, 0 or more", "1500", _number)
 BYTES: Final = Kind("bytes, in digits alone", "68719476736 for 64 GiB", _number)
 DECIMAL: Final = Kind("a number, 0 or more", "3.5", _matches(r"\d{1,19}(\.\d{1,9})?"))
 YES_NO: Final = Kind("yes or no", "yes", lambda text: text in ("yes", "no"))
-CPUS: Final = Kind("a list of CPU numbers", "0-3,8", _cpus)
+CPU_LIST: Final = Kind("a list of CPU numbers", "0-3,8", _cpus)
 RATE: Final = Kind("a rate with its unit", "200 Gb/sec", _matches(r"\d{1,9}(\.\d+)? Gb/sec.*"))
 TEXT: Final = Kind("one line of text", "", str.isprintable)
 CORE: Final = Kind(
@@ -96,7 +96,7 @@ KEYS: Final[Mapping[str, Mapping[Kind, str]]] = {
         YES_NO: "smt virtual",
         BYTES: "cache.<name>.size",
         NUMBER: "frequency.max frequency.min frequency.base frequency.now",
-        CPUS: "offline isolated",
+        CPU_LIST: "offline isolated",
         CORE: "core.<n>",
     },
     "memory": {
@@ -132,7 +132,7 @@ KEYS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "modules": {TEXT: "system version path loaded module.<name>", NUMBER: "count"},
     "cgroup": {
         TEXT: "version path",
-        CPUS: "cpuset affinity",
+        CPU_LIST: "cpuset affinity",
         PIECES: "affinity.count",
         DECIMAL: "cpu.quota",
         BYTES: "memory.limit",

@@ -42,7 +42,7 @@ VALUES: dict[Kind, tuple[tuple[str, ...], tuple[str, ...]]] = {
     keys.BYTES: (("0", "68719476736"), (*NO_NUMBERS, "64G", "64 GiB", "64kB", "1.5")),
     keys.DECIMAL: (("0", "3.5", "16"), (*NO_NUMBERS, ".5", "1.", "1.5.0", "max")),
     keys.YES_NO: (("yes", "no"), ("", "true", "1", "Yes", "maybe")),
-    keys.CPUS: (("0", "0-3,8", "1,2"), ("", "a", "0-", "0,,1", "0-3;8", "-1", "0 1")),
+    keys.CPU_LIST: (("0", "0-3,8", "1,2"), ("", "a", "0-", "0,,1", "0-3;8", "-1", "0 1")),
     keys.RATE: (("200 Gb/sec (4X HDR)", "2.5 Gb/sec"), ("", "200", "fast", "200 GB/s")),
     keys.TEXT: (("Our CPU", "", "CPU µ"), ("two\nlines", "\x1b[31m", "a\tb", "\udcff", "\0")),
     keys.CORE: (
