@@ -24,7 +24,7 @@ TESTING := hypothesis jsonschema packaging pytest pytest-timeout pytest-xdist pl
 MINUTES ?= 10
 PARTS ?= embedded
 
-.PHONY: help demo site release test test-lowest test-full test-rest test-real test-chaos test-browser test-minicluster test-systemd \
+.PHONY: help demo generated site release test test-lowest test-full test-rest test-real test-chaos test-browser test-minicluster test-systemd \
 	test-kubernetes coverage lint check dist-check bench bench-quick reliability wheel deb dist lock release-check clean
 .DEFAULT_GOAL := help
 
@@ -46,6 +46,7 @@ help:
 	@echo "make deb    build a Debian package: the agent, its unit, and all that it needs"
 	@echo "make dist   build the wheel, the sdist and their checksums; make dist-check: and check them"
 	@echo "make site   build the docs site, with warnings as errors (takes Graphviz): build/site"
+	@echo "make generated  write anew what is made from the code: tables, man page, the chart's schema"
 	@echo "make release VERSION=1.2.3  try the release in a copy; DO=1: commit and tag it here"
 	@echo "make test-lowest  the unit tests with the lowest versions that pyproject.toml allows"
 	@echo "make lock   write requirements-dev.lock anew, with the newest versions"
@@ -170,6 +171,13 @@ dist-check: $(VENV)/.dev
 site: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[site]'
 	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs build/site
+
+# Tests compare each with the code.
+generated: $(VENV)/.dev
+	$(BIN)/python docs/tables.py
+	$(BIN)/python -m rainbow_agent.cli.manpage > docs/man/rainbow-agent.1
+	$(BIN)/python -m rainbow_agent.cli.doctor.page > docs/troubleshooting.md
+	$(BIN)/python -m rainbow_agent.cli.manifest.chart > charts/rainbow/values.schema.json
 
 # Without DO=1 nothing here changes: the release is made in build/release, and shown.
 release: $(VENV)/.dev

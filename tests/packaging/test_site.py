@@ -20,8 +20,8 @@ DRAWN = re.compile(r"^```\{graphviz\} (\S+)\n:alt: \S", re.MULTILINE)
 
 
 def load(name: str) -> ModuleType:
-    """A module of docs/_ext, which only Sphinx imports otherwise."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"_ext/{name}.py")
+    """A module of docs/, where nothing is installed."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -29,7 +29,8 @@ def load(name: str) -> ModuleType:
     return module
 
 
-links = load("links_outside")
+links = load("_ext/links_outside")
+tables = load("tables")
 
 
 def listed() -> set[str]:
@@ -51,6 +52,14 @@ def test_every_page_is_on_the_site() -> None:
     names = listed()
     assert [page for page in sorted(pages) if not any(fnmatch(page, name) for name in names)] == []
     assert [n for n in sorted(names) if not any(fnmatch(page, n) for page in pages)] == []
+
+
+def test_the_tables_are_those_of_the_code() -> None:
+    """Settings, conditions, metrics: `make generated` writes them."""
+    for name, (page, _) in tables.TABLES.items():
+        text = (DOCS / page).read_text("utf-8")
+        assert f"<!-- table: {name} -->\n| " in text
+        assert text == tables.page(page)
 
 
 def test_every_drawing_is_shown_with_its_words() -> None:

@@ -85,7 +85,7 @@ def config_view(settings: Settings) -> dict[str, Any]:
         found.append(
             {
                 "name": env_name(spec.name),
-                "value": _text(value, spec.metadata["parse"]),
+                "value": as_written(value, spec.metadata["parse"]),
                 "source": settings.sources.get(spec.name, "default"),
                 "secret": secret,
             }
@@ -98,7 +98,7 @@ def config_view(settings: Settings) -> dict[str, Any]:
     return {"settings": found, "unknown": list(settings.warnings)}
 
 
-def _text(value: Any, parse: Callable[[str], Any]) -> str | None:
+def as_written(value: Any, parse: Callable[[str], Any]) -> str | None:
     """A value as it would be written in the environment."""
     if parse in (setting_types.age, setting_types.age_or_all):
         return setting_types.age_text(value)

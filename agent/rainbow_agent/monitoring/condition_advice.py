@@ -1,4 +1,4 @@
-"""What to do about each condition. docs/operations.md has the same; a test compares them.
+"""What to do about each condition; docs/tables.py puts it into docs/operations.md, too.
 
 A sentence that begins "nothing" says that the agent deals with it by itself.
 """

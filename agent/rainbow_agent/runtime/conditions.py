@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from rainbow_agent.core.ports import Clock
 
@@ -16,7 +17,7 @@ from rainbow_agent.core.ports import Clock
 class ConditionName(str, Enum):
     """Every condition that there is, with its meaning. The names are promised to programs.
 
-    docs/operations.md has the same table, with what to do; a test compares them.
+    docs/tables.py makes the table in docs/operations.md of them, with condition_advice's ADVICE.
     """
 
     meaning: str
@@ -125,6 +126,10 @@ class ConditionName(str, Enum):
             " rainbow still know"
         ),
     )
+
+
+#: Of every loop_stuck().
+LOOP_STUCK_MEANING: Final = "a loop of the daemon has not moved within its limit"
 
 
 def loop_stuck(loop: str) -> str:

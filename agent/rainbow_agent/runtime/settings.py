@@ -48,7 +48,7 @@ class Settings:
     cluster: str = _setting(
         parsing.cluster,
         "",
-        "this cluster's name; else CLUSTER_NAME, else the hostname without ordinal",
+        "this cluster's name; default: CLUSTER_NAME, else the hostname without its ordinal",
     )
     secret: Secret = _setting(
         parsing.secret, Secret(""), "the secret that allows registration with rainbow", secret=True
@@ -65,7 +65,8 @@ class Settings:
     state_dir: Path = _setting(
         parsing.path,
         Path(),
-        "ledger, credentials and lock; put it on a volume that outlives the pod",
+        "ledger, credentials and lock; put it on a volume that outlives the pod; default: depends"
+        " on the user",
     )
     lock_wait: float = _setting(
         parsing.seconds,
@@ -73,10 +74,16 @@ class Settings:
         "seconds to wait for the state folder while another agent has it (rainbow-pod-start: 120)",
     )
     sent_dir: Path = _setting(
-        parsing.path, Path(), "what a sender of jobs keeps: inbox.yaml, keys, handles"
+        parsing.path,
+        Path(),
+        "what a sender of jobs keeps: inbox.yaml, keys, handles; default: rainbow-agent in"
+        " XDG_STATE_HOME, or in ~/.local/state",
     )
     inbox: str = _setting(
-        parsing.text, "", "the inbox of jobs that are sent: a file, auto to make one, or off"
+        parsing.text,
+        "",
+        "the inbox of jobs that are sent: a file, auto to make one, or off; default: inbox.yaml in"
+        " RAINBOW_SENT_DIR, where it is there",
     )
     reply_within: float = _setting(
         parsing.seconds,
@@ -87,7 +94,8 @@ class Settings:
         parsing.age,
         7 * 86400.0,
         "how long after a job's end messages about it are sent, and how long one may have waited"
-        " that its sender still reads: 7d, 12h, 30m",
+        " that its sender still reads: 7d, 12h, 30m; the shorter of the sender's and the agent's"
+        " counts",
     )
     results_max: int = _setting(
         parsing.size_or_off,
@@ -97,7 +105,10 @@ class Settings:
     )
     poll_min: float = _setting(parsing.seconds, 0.15, "seconds between polls while there is work")
     poll_max: float = _setting(
-        parsing.seconds, 5.0, "seconds between polls when nothing came for long"
+        parsing.seconds,
+        5.0,
+        "seconds between polls when nothing came for long; with more than 2,000 clusters raise it"
+        " with their number (docs/scale.md)",
     )
     max_jobs: int = _setting(parsing.count, 1024, "most jobs to receive in one poll")
     timeout: float = _setting(parsing.seconds, 10.0, "seconds until a call to rainbow times out")
