@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from browser.conftest import Browser, keep
+from browser.conftest import keep
+from support.browser import Browser
 from support.web import Shop
 
 pytestmark = pytest.mark.browser

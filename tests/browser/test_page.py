@@ -6,11 +6,12 @@ from contextlib import closing
 
 import pytest
 
-from browser.conftest import Browser, keep
+from browser.conftest import keep
 from rainbow_agent.core.model import TaskChange, TaskKey
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.runtime.conditions import ConditionName
 from rainbow_agent.storage.ledger import SqliteLedger
+from support.browser import Browser
 from support.shapes import RFC_3339
 from support.web import Shop
 

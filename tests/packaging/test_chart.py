@@ -118,19 +118,24 @@ def test_every_line_of_a_manifest_is_in_the_chart() -> None:
                 assert line in template
 
 
-def rendered(folder: Path, cluster: dict[str, Any], *arguments: str) -> list[dict[str, Any]]:
-    """What Helm makes of the chart."""
+def helm(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Helm, with a home of its own."""
     if shutil.which("helm") is None:
         pytest.skip("NO helm: the chart was not rendered")
-    file = folder / "values.yaml"
-    file.write_text(yaml.safe_dump({"clusters": {"blue": None, "pink": None, "red": cluster}}))
-    done = subprocess.run(
-        ["helm", "template", "rainbow", str(CHART), "--values", str(file), *arguments],
+    return subprocess.run(
+        ["helm", *arguments],
         capture_output=True,
         text=True,
         check=False,
         env={"PATH": os.environ["PATH"], "HOME": str(folder)},
     )
+
+
+def rendered(folder: Path, cluster: dict[str, Any], *arguments: str) -> list[dict[str, Any]]:
+    """What Helm makes of the chart."""
+    file = folder / "values.yaml"
+    file.write_text(yaml.safe_dump({"clusters": {"blue": None, "pink": None, "red": cluster}}))
+    done = helm(folder, "template", "rainbow", str(CHART), "--values", str(file), *arguments)
     assert done.returncode == 0, done.stderr
     return [each for each in yaml.safe_load_all(done.stdout) if each]
 
@@ -170,3 +175,31 @@ def test_helm_installs_the_scheduler_of_crd(tmp_path: Path) -> None:
     claims = [each for (kind, _), each in found.items() if kind == "PersistentVolumeClaim"]
     assert {each["spec"]["storageClassName"] for each in claims} == {"nfs"}
     assert len(claims) == 3
+
+
+def test_helm_finds_no_fault_in_the_chart(tmp_path: Path) -> None:
+    """Its own check, with warnings as errors."""
+    done = helm(tmp_path, "lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout
+
+
+def test_helm_refuses_a_setting_that_is_none(tmp_path: Path) -> None:
+    """With its name, before anything is installed."""
+    wrong = "clusters.red.settings.poll_maxx=2"
+    done = helm(tmp_path, "template", "rainbow", str(CHART), "--set", wrong)
+    assert (done.returncode != 0, "poll_maxx" in done.stderr) == (True, True)
+
+
+def test_a_packed_chart_is_the_same(tmp_path: Path) -> None:
+    """`helm package` takes what the link in it leads to."""
+    done = helm(tmp_path, "package", str(CHART), "--destination", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (packed,) = tmp_path.glob("rainbow-*.tgz")
+    made = [helm(tmp_path, "template", "rainbow", str(each)).stdout for each in (CHART, packed)]
+    assert (
+        made[0] == made[1],
+        "kind: StatefulSet" in made[0] or "kind: Deployment" in made[0],
+    ) == (
+        True,
+        True,
+    )
