@@ -8,7 +8,6 @@ on PATH. The pictures are WebP files in docs/pictures.
 from __future__ import annotations
 
 import base64
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -119,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -207,7 +207,7 @@ class SubmittedJob:
     name: str  # in rainbow's list
     cluster: str  # that it went to
     fits: tuple[str, ...]  # the clusters that could run it
-    handle: str | None  # by which `status` and `wait` know it; None where there is no inbox
+    handle: str | None  # for Client.status() and wait(); None where there is no inbox
 
 
 class Client:
@@ -298,6 +298,48 @@ class Client:
             )
             sent.assigned(chosen)
         return SubmittedJob(job.name, chosen, tuple(found.clusters), sent.handle)
+
+    def status(self, handle: str) -> dict[str, Any]:
+        """What is known of a job that was sent, as `rainbow-agent status HANDLE -o json` has it.
+
+        Looks into the inbox first. While rainbow does not answer, it is what was known before, and
+        that is logged.
+
+        Raises:
+            UsageError: there is no inbox.
+            RainbowAgentError: no such job was sent from here, or rainbow denies the inbox.
+        """
+        from rainbow_agent.fleet.messages.own_inbox import sender_of  # noqa: PLC0415 - lazy
+        from rainbow_agent.fleet.messages.taking import known, refresh  # noqa: PLC0415 - likewise
+
+        with sender_of(self._settings, log.warning) as sender:
+            known(sender.store, handle, self._settings)
+            refresh(sender, self._settings)
+            return known(sender.store, handle, self._settings)
+
+    def wait(self, handle: str, *, timeout: float | None = None) -> dict[str, Any]:
+        """Wait for the end of a job that was sent; then as status().
+
+        Args:
+            handle: the job's.
+            timeout: seconds to wait at most; None for no limit.
+
+        Returns:
+            The job: ended, or `silent` where its cluster does not report back; in any other state
+            the time was up.
+
+        Raises:
+            UsageError, RainbowAgentError: as of status().
+        """
+        from rainbow_agent.fleet.messages.own_inbox import sender_of  # noqa: PLC0415 - lazy
+        from rainbow_agent.fleet.messages.taking import known  # noqa: PLC0415 - likewise
+        from rainbow_agent.fleet.messages.waiting import Waiting  # noqa: PLC0415 - likewise
+        from rainbow_agent.runtime.stop import Stop  # noqa: PLC0415 - likewise
+
+        with sender_of(self._settings, log.warning) as sender:
+            waiting = Waiting(sender, [handle], self._settings, lambda _: None)
+            waiting.until_over(timeout, Stop())
+            return known(sender.store, handle, self._settings)
 
 
 def _settings(environ: Mapping[str, str] | None, flags: Mapping[str, str | None]) -> Settings:

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from rainbow_agent.cli.asking import Asker
 from rainbow_agent.cli.common import say
-from rainbow_agent.cli.sent import find_sent, take
+from rainbow_agent.cli.sent import own_sender
 from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.workload_values import OutputPiece
-from rainbow_agent.fleet.messages.own_inbox import at_inbox, sender_of
+from rainbow_agent.fleet.messages.asking import Asker
+from rainbow_agent.fleet.messages.own_inbox import at_inbox
+from rainbow_agent.fleet.messages.taking import find_sent, take
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import Stop
 
@@ -97,7 +98,7 @@ def asked_records(handle: str, settings: Settings, stop: Stop) -> Iterator[Asked
     from rainbow_agent.fleet.grpc.connect import connect  # noqa: PLC0415 - grpc
     from rainbow_agent.fleet.retry import patiently  # noqa: PLC0415 - stamina
 
-    with sender_of(settings) as sender:
+    with own_sender(settings) as sender:
         find_sent(sender.store, [handle], settings)
         with closing(connect(at_inbox(settings, sender.inbox))) as scheduler:
             patiently(lambda: take(sender, scheduler, settings))

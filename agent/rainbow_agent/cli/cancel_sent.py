@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 
-from rainbow_agent.cli.asking import Asker
 from rainbow_agent.cli.common import MAX_REASON_LENGTH, TIMED_OUT, say
-from rainbow_agent.cli.sent import find_sent, take
+from rainbow_agent.cli.sent import own_sender
 from rainbow_agent.cli.wait import wait_quietly
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.handles import is_handle
 from rainbow_agent.core.states import JobState
-from rainbow_agent.fleet.messages.own_inbox import at_inbox, sender_of
+from rainbow_agent.fleet.messages.asking import Asker
+from rainbow_agent.fleet.messages.own_inbox import at_inbox
+from rainbow_agent.fleet.messages.taking import find_sent, take
 from rainbow_agent.monitoring.sent_views import is_over
 from rainbow_agent.runtime.logs import clean
 from rainbow_agent.runtime.settings import Settings
@@ -44,7 +45,7 @@ def cancel_sent(
     from rainbow_agent.fleet.grpc.connect import connect  # noqa: PLC0415 - grpc
     from rainbow_agent.fleet.retry import patiently  # noqa: PLC0415 - stamina
 
-    with sender_of(settings) as sender:
+    with own_sender(settings) as sender:
         find_sent(sender.store, handles, settings)
         asker = Asker(sender, settings)
         with closing(connect(at_inbox(settings, sender.inbox))) as scheduler:

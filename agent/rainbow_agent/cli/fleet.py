@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from rainbow_agent.cli.asking import LOOK_S, Asker
 from rainbow_agent.cli.common import echo_json, output_option, reports_errors, settings_options
-from rainbow_agent.cli.sent import LOOK_WAIT_S, rest, take
+from rainbow_agent.cli.sent import own_sender
 from rainbow_agent.cli.terminal import fitted
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
-from rainbow_agent.fleet.messages.own_inbox import at_inbox, sender_of
+from rainbow_agent.fleet.messages.asking import LOOK_S, Asker
+from rainbow_agent.fleet.messages.own_inbox import at_inbox
+from rainbow_agent.fleet.messages.taking import LOOK_WAIT_S, rest, take
 from rainbow_agent.monitoring.fleet_views import fleet_cells, fleet_view
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
@@ -53,7 +54,7 @@ def command(timeout: float, settings: Settings, output: str) -> None:
     """
     from rainbow_agent.fleet.grpc.connect import connect  # noqa: PLC0415 - grpc
 
-    with sender_of(settings) as sender, stop_on_signals() as stop:
+    with own_sender(settings) as sender, stop_on_signals() as stop:
         asker = Asker(sender, settings)
         clusters = asker.clusters()
         if not clusters:

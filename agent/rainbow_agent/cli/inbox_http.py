@@ -6,11 +6,12 @@ import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from rainbow_agent.cli.asking import Asker
 from rainbow_agent.cli.common import say
-from rainbow_agent.cli.sent import LOOK_WAIT_S, rest, take, view_of
+from rainbow_agent.cli.sent import own_sender
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
-from rainbow_agent.fleet.messages.own_inbox import at_inbox, sender_of
+from rainbow_agent.fleet.messages.asking import Asker
+from rainbow_agent.fleet.messages.own_inbox import at_inbox
+from rainbow_agent.fleet.messages.taking import LOOK_WAIT_S, rest, take, view_of
 from rainbow_agent.monitoring.fleet_views import fleet_view
 from rainbow_agent.monitoring.http.sent_page import SentPicture, sent_routes
 from rainbow_agent.runtime.addresses import Address
@@ -39,7 +40,7 @@ def serve(address: Address, settings: Settings) -> None:
     from rainbow_agent.monitoring.http.server import HttpServer  # noqa: PLC0415 - waitress
     from rainbow_agent.runtime.counters import Counter  # noqa: PLC0415 - with the others
 
-    with sender_of(settings):
+    with own_sender(settings):
         pass  # there is an inbox, and the folder can be used
     looking = _Looking(settings)
     app = App(sent_routes(lambda: looking.picture), local=is_local(address.host), counts=Counter())
@@ -73,7 +74,7 @@ class _Looking:
         from rainbow_agent.fleet.grpc.connect import connect  # noqa: PLC0415 - grpc
 
         with (
-            sender_of(self._settings) as sender,
+            own_sender(self._settings) as sender,
             closing(connect(at_inbox(self._settings, sender.inbox))) as scheduler,
         ):
             asker = Asker(sender, self._settings)

@@ -9,7 +9,7 @@ import getpass
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -92,8 +92,12 @@ def _own_name() -> str:
 
 
 @contextmanager
-def sender_of(settings: Settings) -> Iterator[Sender]:
+def sender_of(settings: Settings, note: Callable[[str], None]) -> Iterator[Sender]:
     """The sender, who has an inbox.
+
+    Args:
+        settings: name the inbox and the folder.
+        note: gets a sentence about what the sender should know.
 
     Raises:
         UsageError: they have none.
@@ -109,4 +113,4 @@ def sender_of(settings: Settings) -> Iterator[Sender]:
             " create NAME`"
         )
     with closing(SentStore(settings.sent_dir)) as store:
-        yield Sender(inbox, store, SystemClock(), settings.keep_news)
+        yield Sender(inbox, store, SystemClock(), settings.keep_news, note)

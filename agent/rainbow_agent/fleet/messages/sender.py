@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from rainbow_agent.fleet.messages.post import send
 from rainbow_agent.fleet.messages.sender_files import InboxAccess
 from rainbow_agent.jobspec.handle import attach
 from rainbow_agent.storage.sent_store import SentJob, SentStore
+
+log = logging.getLogger(__name__)
 
 #: A cluster that speaks of so many rows which may be unread hears that they are read, not more
 #: often than each so many seconds: it stops at rows.MAX_UNREAD.
@@ -55,11 +58,18 @@ class Sender:
         store: what they remember.
         clock: for the times.
         keep: seconds for which a message may have waited that is still read.
+        note: gets a sentence about what the sender should know.
     """
 
     def __init__(
-        self, inbox: InboxAccess, store: SentStore, clock: Clock, keep: float = float("inf")
+        self,
+        inbox: InboxAccess,
+        store: SentStore,
+        clock: Clock,
+        keep: float = float("inf"),
+        note: Callable[[str], None] = log.warning,
     ) -> None:
+        self.note = note
         self.inbox = inbox
         self.store = store
         self._clock = clock

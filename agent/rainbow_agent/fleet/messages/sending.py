@@ -54,7 +54,7 @@ def with_handle(
         return
     from rainbow_agent.fleet.messages.sender_files import sender_keys  # noqa: PLC0415 - yaml
 
-    with sender_of(settings) as sender:
+    with sender_of(settings, note) as sender:
         keys = sender_keys(settings.sent_dir).public()
         name = str(document.get("name") or "job")
         handle, prepared = sender.prepare(document, name, keys, settings.keep_news)

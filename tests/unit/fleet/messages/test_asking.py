@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.cli import asking
-from rainbow_agent.cli.asking import Asker
-from rainbow_agent.cli.sent import BELIEVED_DENIALS, take
 from rainbow_agent.core.errors import RainbowAgentError, RequestDenied, Transient, Unavailable
-from rainbow_agent.fleet.messages import rows
+from rainbow_agent.fleet.messages import asking, rows
 from rainbow_agent.fleet.messages.answers import seal_answer
+from rainbow_agent.fleet.messages.asking import Asker
 from rainbow_agent.fleet.messages.graph import INBOX_GRAPH
 from rainbow_agent.fleet.messages.keys import mac
 from rainbow_agent.fleet.messages.rows import Message
 from rainbow_agent.fleet.messages.sender_files import InboxAccess, sender_keys
+from rainbow_agent.fleet.messages.taking import BELIEVED_DENIALS, take
 from rainbow_agent.jobspec.handle import find
 from rainbow_agent.jobspec.wire import to_wire
 from rainbow_agent.runtime.settings import Settings, load

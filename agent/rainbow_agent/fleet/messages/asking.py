@@ -1,4 +1,4 @@
-"""Asking the cluster that has a job about it, from the shell of the one who sent it."""
+"""Asking the cluster that has a job about it, on the side of the one who sent it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from rainbow_agent.cli.sent import LOOK_WAIT_S, rest, take
 from rainbow_agent.core.errors import RainbowAgentError, UsageError
 from rainbow_agent.core.handles import is_inbox
+from rainbow_agent.fleet.messages.taking import LOOK_WAIT_S, rest, take
 from rainbow_agent.runtime.clock import SystemClock
 from rainbow_agent.runtime.settings import Settings
 
