@@ -24,7 +24,7 @@ TESTING := hypothesis jsonschema packaging pytest pytest-timeout pytest-xdist pl
 MINUTES ?= 10
 PARTS ?= embedded
 
-.PHONY: help demo generated site release test test-lowest test-full test-rest test-real test-chaos test-browser test-minicluster test-systemd \
+.PHONY: help demo generated screenshots site-links site release test test-lowest test-full test-rest test-real test-chaos test-browser test-minicluster test-systemd \
 	test-kubernetes coverage lint check dist-check bench bench-quick reliability wheel deb dist lock release-check clean
 .DEFAULT_GOAL := help
 
@@ -46,6 +46,7 @@ help:
 	@echo "make deb    build a Debian package: the agent, its unit, and all that it needs"
 	@echo "make dist   build the wheel, the sdist and their checksums; make dist-check: and check them"
 	@echo "make site   build the docs site, with warnings as errors (takes Graphviz): build/site"
+	@echo "make screenshots  the docs' pictures of the page; make site-links: links to other sites"
 	@echo "make generated  write anew what is made from the code: tables, man page, the chart's schema"
 	@echo "make release VERSION=1.2.3  try the release in a copy; DO=1: commit and tag it here"
 	@echo "make test-lowest  the unit tests with the lowest versions that pyproject.toml allows"
@@ -178,6 +179,15 @@ generated: $(VENV)/.dev
 	$(BIN)/python -m rainbow_agent.cli.manpage > docs/man/rainbow-agent.1
 	$(BIN)/python -m rainbow_agent.cli.doctor.page > docs/troubleshooting.md
 	$(BIN)/python -m rainbow_agent.cli.manifest.chart > charts/rainbow/values.schema.json
+
+# The page as it is, in docs/pictures: as root, with Flux, Chromium and its driver on PATH.
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	PYTHONPATH=tests $(BIN)/python docs/screenshots.py
+
+# Links to other sites: before a release, as it asks each of them.
+site-links: site
+	$(BIN)/sphinx-build --quiet --builder linkcheck docs build/site-links
 
 # Without DO=1 nothing here changes: the release is made in build/release, and shown.
 release: $(VENV)/.dev

@@ -1,23 +1,30 @@
 """Everything that a release is made of, from the tree in the current folder.
 
 `python distribution/artefacts.py FOLDER`: wheel, sdist, a list of what an installation brings
-(CycloneDX), the recipes for spack and conda, and the checksums of all. The same commit gives the
-same wheel and sdist, byte for byte.
+(CycloneDX), a repository for spack, the recipe for conda, and the checksums of all. The same commit
+gives the same wheel and sdist, byte for byte.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import hashlib
+import io
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import venv
 from pathlib import Path
 
 SBOM = "rainbow-agent.cdx.json"
-RECIPES = {"spack/package.py": "spack-package.py", "conda/meta.yaml": "conda-meta.yaml"}
+#: A repository of packages for spack, whose parent has the name that spack wants; and its archive.
+SPACK = Path("distribution/spack/spack_repo")
+SPACK_ARCHIVE = "spack-repo.tar.gz"
+CONDA = Path("distribution/conda/recipe.yaml")
+CONDA_NAME = "conda-recipe.yaml"
 #: Where no git says when the tree was committed.
 _EPOCH = "1700000000"
 
@@ -66,10 +73,23 @@ def write_sbom(wheel: Path, file: Path) -> None:
 def write_recipes(sdist: Path, folder: Path) -> None:
     """The recipes of the tree, with the version and the digest of the sdist."""
     version = sdist.name.removeprefix("rainbow_agent-").removesuffix(".tar.gz")
-    for source, name in RECIPES.items():
-        text = (Path("distribution") / source).read_text("utf-8")
-        text = text.replace("@VERSION@", version).replace("@SHA256@", digest(sdist))
-        (folder / name).write_text(text, encoding="utf-8")
+
+    def filled(source: Path) -> str:
+        text = source.read_text("utf-8")
+        return text.replace("@VERSION@", version).replace("@SHA256@", digest(sdist))
+
+    (folder / CONDA_NAME).write_text(filled(CONDA), encoding="utf-8")
+    with (
+        (folder / SPACK_ARCHIVE).open("wb") as file,
+        gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
+        for source in sorted(SPACK.rglob("*")):
+            if source.suffix in (".py", ".yaml"):
+                content = filled(source).encode()
+                member = tarfile.TarInfo(str(source.relative_to(SPACK.parent)))
+                member.size, member.mode = len(content), 0o644
+                archive.addfile(member, io.BytesIO(content))
 
 
 def digest(file: Path) -> str:

@@ -56,7 +56,7 @@ def metrics() -> Iterator[Iterable[str]]:
 TABLES: dict[str, tuple[str, Callable[[], Iterator[Iterable[str]]]]] = {
     "settings": ("settings.md", settings),
     "conditions": ("operations.md", conditions),
-    "metrics": ("operations.md", metrics),
+    "metrics": ("monitoring/README.md", metrics),
 }
 
 
@@ -64,15 +64,16 @@ def table(rows: Iterator[Iterable[str]]) -> str:
     """Rows in Markdown; the first one has the names of the columns."""
     names = list(next(rows))
     lines = [names, ["---"] * len(names), *map(list, rows)]
-    text = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-    return _PAGE.sub(r"[\1](\1)", text)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def page(name: str) -> str:
     """A page with its tables as they are now."""
+    above = "../" * name.count("/")
 
     def anew(found: re.Match[str]) -> str:
-        return found["begin"] + table(TABLES[found["name"]][1]()) + found["end"]
+        text = table(TABLES[found["name"]][1]())
+        return found["begin"] + _PAGE.sub(rf"[\1]({above}\1)", text) + found["end"]
 
     return re.sub(_BY_TABLE, anew, (DOCS / name).read_text("utf-8"), flags=re.DOTALL)
 

@@ -42,7 +42,7 @@ def rewritten(text: str, page: str) -> str:
         if place in PAGES:
             anchor = f"#{anchor}" if anchor else ""
             return f"[{shown}](/{PAGES[place]}{anchor})"
-        if place.startswith("docs/") and place.endswith((".md", ".svg")):
+        if place.startswith("docs/") and place.endswith((".md", ".svg", ".webp")):
             return f"[{shown}](/{place.removeprefix('docs/')}{f'#{anchor}' if anchor else ''})"
         return shown if shown in (f"`{place}`", place) else f"{shown} (`{place}`)"
 

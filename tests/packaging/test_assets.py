@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import zipfile
@@ -12,7 +11,7 @@ import pytest
 
 from rainbow_agent.cli.assets import _KINDS, _files
 from support.program import Program
-from support.wheels import build_wheel
+from support.wheels import build_wheel, load_script
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,11 +55,7 @@ def test_an_installed_agent_copies_the_same(tmp_path: Path) -> None:
 def test_an_editable_installation_has_no_second_package() -> None:
     """A folder rainbow_agent in site-packages would be found where the package is not."""
     pytest.importorskip("hatchling")
-    spec = importlib.util.spec_from_file_location("hook", ROOT / "distribution/hatch_build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script("distribution/hatch_build.py")
     added: dict[str, dict[str, dict[str, str]]] = {}
     for version in ("editable", "standard"):
         hook = module.AssetsHook(str(ROOT), {}, None, None, "", "wheel")

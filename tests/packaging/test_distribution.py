@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from support.wheels import build, copy_tree
+from support.wheels import build, copy_tree, load_script
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,8 +25,10 @@ else:
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-SPACK = (ROOT / "distribution/spack/package.py").read_text("utf-8")
-CONDA = yaml.safe_load((ROOT / "distribution/conda/meta.yaml").read_text("utf-8"))
+SPACK_REPO = ROOT / "distribution/spack/spack_repo/rainbow"
+SPACK = (SPACK_REPO / "packages/py_rainbow_agent/package.py").read_text("utf-8")
+CONDA = yaml.safe_load((ROOT / "distribution/conda/recipe.yaml").read_text("utf-8"))
+artefacts = load_script("distribution/artefacts.py")
 #: Bytes. Two packages of 480 small modules, source and nothing else: each is compressed for itself.
 MAX_WHEEL = 1_000_000
 MAX_SDIST = 2_000_000
@@ -70,12 +75,57 @@ def test_the_recipe_for_spack_is_python_and_names_the_dependencies() -> None:
     assert PROJECT["requires-python"] == f">={python[1]}"
 
 
+@pytest.mark.full
+def test_spack_takes_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It finds no fault, and versions of all that the agent needs."""
+    if shutil.which("spack") is None:
+        pytest.skip("NO spack: its repository was only read")
+    monkeypatch.chdir(ROOT)
+    sdist = tmp_path / "rainbow_agent-1.2.3.tar.gz"
+    sdist.write_bytes(b"")
+    artefacts.write_recipes(sdist, tmp_path)
+    with tarfile.open(tmp_path / artefacts.SPACK_ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    scope = tmp_path / "scope"
+    scope.mkdir()
+    repos = {"repos": {"rainbow": str(tmp_path / "spack_repo/rainbow")}}
+    (scope / "repos.yaml").write_text(yaml.safe_dump(repos))
+    for words in (
+        ["audit", "packages", "py-rainbow-agent", "py-stamina", "py-watchdog"],
+        ["spec", "py-rainbow-agent~flux"],
+    ):
+        done = subprocess.run(
+            ["spack", "-C", str(scope), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "py-rainbow-agent@1.2.3" in done.stdout
+
+
 def test_the_recipe_for_conda_names_the_dependencies() -> None:
     """As pyproject.toml has them; its scripts are the wheel's."""
-    run = [Requirement(text) for text in CONDA["requirements"]["run"]]
+    linux, *texts = CONDA["requirements"]["run"]
+    assert linux == "__linux"
+    # The one that has another name there.
+    run = [Requirement(text.replace("prometheus_client", "prometheus-client")) for text in texts]
     assert str(run[0].specifier) == PROJECT["requires-python"]
     assert {str(each) for each in run[1:]} == {
         str(Requirement(text)) for text in PROJECT["dependencies"]
     }
-    scripts = dict(text.split(" = ") for text in CONDA["build"]["entry_points"])
+    scripts = dict(text.split(" = ") for text in CONDA["build"]["python"]["entry_points"])
     assert scripts == PROJECT["scripts"]
+
+
+def test_rattler_build_reads_the_recipe() -> None:
+    """A key that it does not know is an error there."""
+    rattler_build = pytest.importorskip(
+        "rattler_build", reason="NO rattler-build: install the extra `release`"
+    )
+    text = yaml.safe_dump(CONDA).replace("@VERSION@", "1.2.3").replace("@SHA256@", "0" * 64)
+    made = rattler_build.Stage0Recipe.from_yaml(text).render(rattler_build.VariantConfig())
+    assert [(each.recipe.package.name, str(each.recipe.package.version)) for each in made] == [
+        ("rainbow-agent", "1.2.3")
+    ]

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import subprocess
 import sys
+import tarfile
 from datetime import date
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
 
-from support.wheels import ROOT, copy_tree
+from support.wheels import ROOT, copy_tree, load_script
 
-
-def load() -> ModuleType:
-    """distribution/release.py, which is a script and not installed."""
-    spec = importlib.util.spec_from_file_location("release", ROOT / "distribution/release.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-release = load()
+release = load_script("distribution/release.py")
 
 
 @pytest.fixture
@@ -76,7 +64,10 @@ def test_a_release_is_tried_before_it_is_made(tree: Path) -> None:
         digest, name = line.split()
         assert hashlib.sha256((dist / name).read_bytes()).hexdigest() == digest
     (sdist,) = dist.glob("rainbow_agent-9.9.9.tar.gz")
-    assert hashlib.sha256(sdist.read_bytes()).hexdigest() in (dist / "spack-package.py").read_text()
+    with tarfile.open(dist / "spack-repo.tar.gz") as archive:
+        recipe = archive.extractfile("spack_repo/rainbow/packages/py_rainbow_agent/package.py")
+        assert recipe is not None
+        assert hashlib.sha256(sdist.read_bytes()).hexdigest() in recipe.read().decode()
 
 
 @pytest.mark.parametrize(

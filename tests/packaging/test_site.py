@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from types import ModuleType
+from urllib.parse import unquote
 
 import pytest
+
+from support.wheels import load_script
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -19,18 +23,8 @@ TREE = re.compile(r"^```\{toctree\}\n(.*?)^```", re.MULTILINE | re.DOTALL)
 DRAWN = re.compile(r"^```\{graphviz\} (\S+)\n:alt: \S", re.MULTILINE)
 
 
-def load(name: str) -> ModuleType:
-    """A module of docs/, where nothing is installed."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-links = load("_ext/links_outside")
-tables = load("tables")
+links = load_script("docs/_ext/links_outside.py")
+tables = load_script("docs/tables.py")
 
 
 def listed() -> set[str]:
@@ -78,6 +72,7 @@ def test_every_drawing_is_shown_with_its_words() -> None:
         ("docs/a.md", "[b](b.md#c)", "[b](/b.md#c)"),
         ("docs/howto/a.md", "[b](../security.md)", "[b](/security.md)"),
         ("README.md", "[b](docs/b.md)", "[b](/b.md)"),
+        ("docs/howto/a.md", "![b](../pictures/b.webp)", "![b](/pictures/b.webp)"),
         ("docs/a.md", "[b](../CONTRIBUTING.md#c)", "[b](/project/contributing.md#c)"),
         ("docs/a.md", "[b](../crd)", "b (`crd`)"),
         ("docs/a.md", "[`crd`](../crd)", "`crd`"),
@@ -111,3 +106,19 @@ def test_it_builds_without_a_warning(tmp_path: Path) -> None:
     pages = list(tmp_path.rglob("*.html"))
     assert len(pages) > 50
     assert [page.name for page in pages if loads.search(page.read_text("utf-8"))] == []
+    assert [*broken(tmp_path)] == []
+
+
+def broken(site: Path) -> Iterator[str]:
+    """Links of a built site to a page, or a place on one, that is not there."""
+    texts = {page: page.read_text("utf-8") for page in site.rglob("*.html")}
+    places = {page: set(re.findall(r'\bid="([^"]+)"', text)) for page, text in texts.items()}
+    for page, text in texts.items():
+        for href in re.findall(r'<a\b[^>]* href="([^"]+)"', text):
+            target, _, anchor = html.unescape(href).partition("#")
+            if re.match(r"[a-z][a-z+.-]*:", target):
+                continue
+            file = (page.parent / unquote(target)).resolve() if target else page
+            there = file in places or (file.is_file() and not anchor)
+            if not there or (anchor and unquote(anchor) not in places[file]):
+                yield f"{page.relative_to(site)}: {href}"

@@ -1,4 +1,4 @@
-"""For tests: wheel and sdist, built from this tree or from a copy of it."""
+"""For tests: wheel and sdist, built from this tree or from a copy of it; its scripts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -50,3 +51,17 @@ def copy_tree(folder: Path) -> Path:
         if path.is_file() and os.access(ROOT / path.relative_to(folder), os.X_OK):
             path.chmod(0o700)
     return folder
+
+
+def load_script(place: str) -> ModuleType:
+    """A script of this tree as a module, which is in no package.
+
+    Args:
+        place: such as docs/tables.py.
+    """
+    spec = importlib.util.spec_from_file_location(Path(place).stem, ROOT / place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,6 +1,6 @@
 """Every metric that the agent exports, declared once: name, kind, sentence, labels, what to do.
 
-`exposition` renders them, and docs/tables.py makes the table in docs/operations.md of them; the
+`exposition` renders them, and docs/tables.py makes the table in docs/monitoring of them; the
 alerts and the dashboard are compared with this in a test.
 """
 
@@ -99,7 +99,7 @@ CONDITION: Final = _gauge(
     "condition_since_timestamp_seconds",
     "Since when a condition has lasted; absent when it is over.",
     "name",
-    to_do="the names are those of the table above",
+    to_do="operations.md has the names",
 )
 DRAINING: Final = _gauge(
     "draining",

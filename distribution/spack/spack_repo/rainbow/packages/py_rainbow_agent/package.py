@@ -1,5 +1,4 @@
-# A recipe for spack (https://spack.readthedocs.io): a release fills in version and digest, and
-# puts the file beside the wheel. It goes into a repository's packages/py_rainbow_agent/package.py.
+# A release fills in version and digest (distribution/artefacts.py).
 
 from spack_repo.builtin.build_systems.python import PythonPackage
 
@@ -33,3 +32,16 @@ class PyRainbowAgent(PythonPackage):
     depends_on("py-watchdog@4.0:", type=("build", "run"))
     depends_on("py-waitress@3.0.1:", type=("build", "run"))
     depends_on("flux-core@0.62:", type="run", when="+flux")
+
+    # What `spack install --test=root` imports.
+    import_modules = ["rainbow_agent.api", "rainbow_compspec.api"]
+
+    def test_programs_start(self):
+        """Both programs start, and are of this version."""
+        for name, words in (("rainbow-agent", ["version"]), ("rainbow-compspec", ["--help"])):
+            program = which(join_path(self.prefix.bin, name), required=True)
+            out = program(*words, output=str.split, error=str.split)
+            assert name in out
+        assert str(self.spec.version) in which(self.prefix.bin.join("rainbow-agent"))(
+            "version", output=str.split
+        )
