@@ -333,11 +333,11 @@ class Client:
         """
         from rainbow_agent.fleet.messages.own_inbox import sender_of  # noqa: PLC0415 - lazy
         from rainbow_agent.fleet.messages.taking import known  # noqa: PLC0415 - likewise
-        from rainbow_agent.fleet.messages.waiting import Waiting  # noqa: PLC0415 - likewise
+        from rainbow_agent.fleet.messages.waiting import AwaitedJobs  # noqa: PLC0415 - likewise
         from rainbow_agent.runtime.stop import Stop  # noqa: PLC0415 - likewise
 
         with sender_of(self._settings, log.warning) as sender:
-            waiting = Waiting(sender, [handle], self._settings, lambda _: None)
+            waiting = AwaitedJobs(sender, [handle], self._settings, lambda _: None)
             waiting.until_over(timeout, Stop())
             return known(sender.store, handle, self._settings)
 

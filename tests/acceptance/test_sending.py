@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from rainbow_agent.api import Client
-from rainbow_agent.core.errors import RainbowAgentError
 from rainbow_agent.core.states import JobState
 from rainbow_agent.fleet.messages import rows
 from support.common import eventually
@@ -97,26 +95,6 @@ def test_a_sender_sees_what_becomes_of_their_jobs(any_desk: Desk) -> None:
         shown = any_desk.sender.run("status", bad)
         assert "exit code 4" in shown.out
         assert shown.code == 0
-
-
-def test_a_program_sends_a_job_and_waits_for_it(desk: Desk) -> None:
-    """Through the Python API: what it is told is what the commands say."""
-    folder = desk.make_inbox().parent
-    client = Client(environ={**desk.sender.environ, "RAINBOW_SENT_DIR": str(folder)})
-    spec = (
-        "{version: 1, resources: {one: {type: core, count: 1}},"
-        " tasks: [{command: [sh, -c, exit 3], resources: one}]}"
-    )
-    handle = client.submit(spec).handle
-    assert handle is not None
-    assert client.status(handle)["state"] == "sent"
-    assert client.wait(handle, timeout=0.1)["state"] == "sent"
-    desk.site.program.until_idle()
-    ended = client.wait(handle, timeout=60)
-    assert (ended["state"], ended["reason"]) == ("failed", "exit code 3")
-    assert [client.status(handle)] == desk.sender.show("status", handle)
-    with pytest.raises(RainbowAgentError, match="no job rb-none was sent from"):
-        client.wait("rb-none")
 
 
 def test_a_sender_who_was_away_learns_all_of_it(desk: Desk) -> None:

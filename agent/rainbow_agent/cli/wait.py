@@ -12,7 +12,7 @@ from rainbow_agent.cli.common import TIMED_OUT, reports_errors, say, settings_op
 from rainbow_agent.cli.sent import own_sender
 from rainbow_agent.core.errors import UsageError
 from rainbow_agent.core.handles import is_handle
-from rainbow_agent.fleet.messages.waiting import Waiting
+from rainbow_agent.fleet.messages.waiting import AwaitedJobs
 from rainbow_agent.monitoring.sent_views import SILENT
 from rainbow_agent.runtime.settings import Settings
 from rainbow_agent.runtime.stop import stop_on_signals
@@ -54,7 +54,7 @@ def wait_for(
     Raises:
         RainbowAgentError: one is not known, or rainbow denies the inbox.
     """
-    waiting = Waiting(sender, handles, settings, _tell)
+    waiting = AwaitedJobs(sender, handles, settings, _tell)
     with stop_on_signals() as stop:
         stopped = waiting.until_over(timeout, stop)
     if not waiting.open:
@@ -75,7 +75,7 @@ def wait_quietly(
         RainbowAgentError: one is not known, or rainbow denies the inbox.
     """
     with stop_on_signals() as stop:
-        Waiting(sender, handles, settings, None).until_over(timeout, stop)
+        AwaitedJobs(sender, handles, settings, None).until_over(timeout, stop)
 
 
 def _tell(job: Mapping[str, Any]) -> None:

@@ -51,3 +51,12 @@ def default_sent_dir(environ: Mapping[str, str], otherwise: Path) -> Path:
     except RuntimeError:
         return otherwise
     return base / "rainbow-agent"
+
+
+def default_subsystems_dir(otherwise: Path) -> Path:
+    """Where compspec keeps the user's own subsystems; in `otherwise` where they have no home."""
+    try:
+        home = Path("~").expanduser()
+    except RuntimeError:  # a pod's user may be in no list of users
+        home = otherwise
+    return home / ".compspec" / "subsystems"

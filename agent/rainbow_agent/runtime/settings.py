@@ -65,8 +65,7 @@ class Settings:
     state_dir: Path = _setting(
         parsing.path,
         Path(),
-        "ledger, credentials and lock; put it on a volume that outlives the pod; default: depends"
-        " on the user",
+        "ledger, credentials and lock, on a volume that outlives the pod; default: see below",
     )
     lock_wait: float = _setting(
         parsing.seconds,
@@ -107,8 +106,7 @@ class Settings:
     poll_max: float = _setting(
         parsing.seconds,
         5.0,
-        "seconds between polls when nothing came for long; with more than 2,000 clusters raise it"
-        " with their number (docs/scale.md)",
+        "seconds between polls when nothing came for long; for large fleets see docs/scale.md",
     )
     max_jobs: int = _setting(parsing.count, 1024, "most jobs to receive in one poll")
     timeout: float = _setting(parsing.seconds, 10.0, "seconds until a call to rainbow times out")
@@ -199,9 +197,7 @@ class Settings:
         parsing.one_of("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
     )
     log_format: str = _setting(
-        parsing.one_of("auto", "text", "json"),
-        "auto",
-        "auto (text on a terminal, else json), text, json",
+        parsing.one_of("auto", "text", "json"), "auto", "text, json, or auto: text on a terminal"
     )
     flux_uri: str = field(
         default="", metadata={"env": "FLUX_URI", "parse": parsing.text, "help": "the Flux instance"}
@@ -374,11 +370,7 @@ def _derive_paths(values: dict[str, Any], environ: Mapping[str, str]) -> None:
     if "compspec_dir" not in values:
         values["compspec_dir"] = values["state_dir"]
     if "subsystems_dir" not in values:
-        try:
-            home = Path("~").expanduser()
-        except RuntimeError:  # a pod's user may be in no list of users
-            home = values["state_dir"]
-        values["subsystems_dir"] = home / ".compspec" / "subsystems"
+        values["subsystems_dir"] = setting_defaults.default_subsystems_dir(values["state_dir"])
 
 
 def _operator_state(environ: Mapping[str, str]) -> dict[str, float | str]:

@@ -28,7 +28,7 @@ ASK_AGAIN_S: Final = 120.0
 MAX_ASKED_AGAIN: Final = 20
 
 
-class Waiting:
+class AwaitedJobs:
     """Jobs that are waited for.
 
     Args:
