@@ -15,7 +15,7 @@ from typing import Final
 from bench import machine
 from bench.agents import AgentProcess
 from bench.figures import Figure
-from bench.site import SECRET, Site
+from bench.site import SECRET, TOKEN, Site
 from bench.throughput import QUIET, held, our_rate
 from rainbow_agent.core.errors import Transient
 from rainbow_agent.core.states import FINAL_JOB_STATES
@@ -61,7 +61,7 @@ class Desk:
             self._inbox: InboxAccess = create_inbox(
                 scheduler, inbox_name("bench"), host=site.host, secret=SECRET, path=path
             )
-        self._keys = sender_keys(self._folder).public()
+        self._keys = sender_keys(self._folder)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="sender")
 
@@ -80,7 +80,8 @@ class Desk:
         document = simple_jobspec(["true", str(number)])
         if handle:
             sender = Sender(self._inbox, store, SystemClock())
-            name, document = sender.prepare(document, f"bench-{number}", self._keys, _KEEP_S)
+            keys = self._keys.public()
+            name, document = sender.prepare(document, f"bench-{number}", keys, _KEEP_S)
             store.assigned(name, cluster)
         return to_wire(document)
 
@@ -97,6 +98,7 @@ class Desk:
         with closing(self.store()) as store:
 
             def known() -> bool:
+                self._stop.wait(LOOK_S)  # looking keeps the interpreter lock from the listener
                 return all(s.job and s.job.state in FINAL_JOB_STATES for s in store.jobs(JOBS))
 
             eventually(known, "the sender knows of every end", seconds=_TOLD_S)
@@ -107,6 +109,9 @@ class Desk:
             while not self._stop.is_set():
                 with suppress(Transient):
                     sender.take(scheduler, LOOK_S)
+                    for job in sender.unread():  # or its cluster stops telling after 100 rows
+                        question = {"ask": "taken"}
+                        sender.ask(scheduler, self._keys, job, TOKEN, question, lasting=_KEEP_S)
                     self._stop.wait(0.0 if sender.has_waited else LOOK_S)
 
 

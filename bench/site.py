@@ -23,7 +23,7 @@ from support.flux import PrivateFlux, flux_command, private_flux
 from support.servers import REAL_PROGRAM, SchedulerKind, running_scheduler
 
 #: Submits to every cluster of the scheduler; the scheduler lives as long as the bench.
-_TOKEN = "bench-token"
+TOKEN = "bench-token"
 SECRET = "bench-secret"
 _numbers = count(1)
 _T = TypeVar("_T")
@@ -81,7 +81,7 @@ class Site:
         scheduler: RainbowScheduler, agent: AgentProcess, name: str, text: str = JOBSPEC
     ) -> None:
         """Submit one job to rainbow for an agent's cluster."""
-        scheduler.submit(name, {agent.state_dir.name: _TOKEN}, text)
+        scheduler.submit(name, {agent.state_dir.name: TOKEN}, text)
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def open_site(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rainbow-bench-")))
         server = stack.enter_context(
-            running_scheduler(kind, folder, secret=SECRET, global_token=_TOKEN)
+            running_scheduler(kind, folder, secret=SECRET, global_token=TOKEN)
         )
         log = folder / "flux.log"  # what Flux says of itself is no figure
         flux = None

@@ -22,6 +22,7 @@ from rainbow_agent.core.site import Site
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.jobs.order import held_back, rows_of
 from rainbow_agent.jobs.ports import Submissions
+from rainbow_agent.jobspec.handle import without_line
 from rainbow_agent.jobspec.placement import needs_site, place
 from rainbow_agent.jobspec.unplaceable import Unplaceable
 from rainbow_agent.runtime.fault_injection import CrashPoint, reach
@@ -120,7 +121,7 @@ class Planner:
         refused: list[Refusal] = []
         known: dict[str, Plan] = {}  # many jobs of one text, as in an ensemble: planned once
         for key in keys:
-            text = texts[key]
+            text = without_line(texts[key])
             try:
                 if text not in known:
                     known[text] = self._plan(text)

@@ -54,17 +54,41 @@ def without_handle(text: str) -> str:
     return f"{text[: line.start(1)]}{handle.id}{text[line.end(1) :]}"
 
 
+def without_line(text: str) -> str:
+    """The text without the handle's line, so that copies of one jobspec are one text again.
+
+    Their plan is the same: a handle says nothing about it.
+    """
+    if HANDLE_ATTRIBUTE not in text:
+        return text
+    line = _last_line(text)
+    if line is None:
+        return text
+    key = text.rfind("\n", 0, line.start() - 1) + 1
+    alone = text[key : line.start()].rstrip() == "attributes:"
+    return text[: key if alone else line.start()]
+
+
 def _last_line(text: str) -> re.Match[str] | None:
     end = len(text.rstrip("\n"))
     start = text.rfind("\n", 0, end) + 1
     line = _LINE.fullmatch(text[start:end])
     if line is None:
         return None
-    # The last line that is not indented is the key under which this one stands.
-    above = re.findall(r"(?m)^[^\s#].*$", text[:start])
-    if not above or above[-1].rstrip() != "attributes:":
+    if _key_above(text, start) != "attributes:":
         return None
     return _LINE.match(text, start, end)
+
+
+def _key_above(text: str, end: int) -> str:
+    """The last line before `end` that is not indented: the key under which what follows stands."""
+    while end > 0:
+        start = text.rfind("\n", 0, end - 1) + 1
+        first = text[start]
+        if first != "#" and not first.isspace():
+            return text[start:end].rstrip()
+        end = start
+    return ""
 
 
 def _encode(handle: Handle) -> str:

@@ -11,15 +11,20 @@ from typing import Any
 
 import pytest
 
-from rainbow_agent.core.model import JobKey, PlannedTask, TaskKey
+from rainbow_agent.core.model import JobKey, Plan, PlannedTask, TaskKey
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.core.workload_values import Submission
 from rainbow_agent.jobs.order import rows_of
 from rainbow_agent.jobs.planner import FIRST_PORTION
 from rainbow_agent.jobs.submitter import complete
+from rainbow_agent.jobspec.handle import attach
+from rainbow_agent.jobspec.plan import plan_text
+from rainbow_agent.jobspec.simple import simple_jobspec
+from rainbow_agent.jobspec.wire import to_wire
 from support.common import jobspec_json
 from support.dispatch import DIAMOND, Harness
 from support.ledger import checked_ledger
+from support.senders import make_handle
 
 
 @pytest.fixture
@@ -64,6 +69,23 @@ def test_a_submission_carries_environment_and_key(harness: Harness) -> None:
     assert TaskKey.from_attribute(attributes["user"]["rainbow"]) == TaskKey(key, "build", 0)
     assert attributes["system"]["environment"] == {"PATH": "/bin"}
     assert attributes["system"]["job"] == {"name": "build"}
+
+
+def test_copies_with_handles_of_their_own_are_planned_once(harness: Harness) -> None:
+    """As copies without one are: in an ensemble, planning is most of the work."""
+    planned: list[str] = []
+
+    def plan(text: str) -> Plan:
+        planned.append(text)
+        return plan_text(text)
+
+    harness.plan_text = plan
+    harness.connect()
+    document = simple_jobspec(["true"])
+    harness.receive(*(to_wire(attach(document, make_handle(n))) for n in range(3)))
+    harness.run()
+    assert len(harness.server.jobs) == 3
+    assert len(planned) == 1
 
 
 def test_the_jobspecs_own_environment_wins() -> None:

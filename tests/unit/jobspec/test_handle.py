@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rainbow_agent.core.handles import handle_id, is_handle, is_inbox
-from rainbow_agent.jobspec.handle import HANDLE_ATTRIBUTE, attach, find, without_handle
+from rainbow_agent.jobspec.handle import (
+    HANDLE_ATTRIBUTE,
+    attach,
+    find,
+    without_handle,
+    without_line,
+)
 from rainbow_agent.jobspec.plan import plan_text
 from rainbow_agent.jobspec.wire import from_wire, to_wire
 from support.senders import make_handle
@@ -39,6 +45,17 @@ def test_a_handle_changes_nothing_of_the_plan() -> None:
     assert sent.warnings == ()
 
 
+@pytest.mark.parametrize("key", ["attributes", "name"])
+def test_copies_of_a_jobspec_are_one_text_without_their_handles(key: str) -> None:
+    """So that they are planned once, and as the one without a handle."""
+    document = {name: value for name, value in DOCUMENT.items() if name != key}
+    sent = [to_wire(attach(document, make_handle(n))) for n in (1, 2)]
+    assert sent[0] != sent[1]
+    assert {without_line(text) for text in sent} == {without_line(sent[0])}
+    assert from_wire(without_line(sent[0])) == document
+    assert plan_text(without_line(sent[0])) == plan_text(sent[0]) == plan_text(to_wire(document))
+
+
 def test_a_jobspec_without_attributes_gets_some() -> None:
     """The line is there all the same."""
     document = {key: value for key, value in DOCUMENT.items() if key != "attributes"}
@@ -66,6 +83,14 @@ def test_what_is_not_exactly_that_line_is_no_handle(text: str) -> None:
     """A script that quotes one, one that is cut off, one in another place."""
     assert find(text) is None
     assert without_handle(text) == text
+
+
+def test_only_the_line_of_a_handle_is_left_out() -> None:
+    """And not one in a script, nor the attributes beside it."""
+    quoted = f"version: 1\nname: |\n{LINE}\n"
+    assert without_line(quoted) == quoted
+    assert without_line(f"attributes:\n  x: 1\n{LINE}\n") == "attributes:\n  x: 1\n"
+    assert without_line(f"xattributes:\nattributes:\n{LINE}") == "xattributes:\n"
 
 
 def test_an_inbox_that_could_be_a_cluster_with_jobs_is_no_inbox() -> None:
