@@ -2,9 +2,10 @@
 
 python -m bench.memory --minutes 30 sends jobs without pause, over the parts that the figures are
 measured on (bench/site.py), and looks at 1,000, 2,000, 5,000, 10,000, ... jobs: when all are over
-and the agent has rested for long enough to give memory back. Jobs that are not over take memory,
-so there are never more of them than in the first thousand. At the end it is looked at once more
-when the last old job is removed from the ledger, which falls behind above some 200 jobs a second.
+and the agent has rested for long enough to give memory back, and the first time also for all that
+it does once a minute. Jobs that are not over take memory, so there are never more of them than in
+the first thousand, which come in two bursts. At the end it is looked at once more when the last old
+job is removed from the ledger, which falls behind above some 200 jobs a second.
 
 With --fast the parts are the embedded ones, jobs end without a process (bench/ends_at_once.py), and
 rainbow's rows are written into its database: a million jobs are an hour's work then. What the agent
@@ -34,6 +35,8 @@ from support.common import eventually
 _PORTION, _MAX_OPEN = 100, 500
 #: Seconds until jobs that should be over are given up, and between two looks at them.
 _PATIENCE_S, _LOOK_S = 300.0, 0.1
+#: Seconds until all has happened once that happens every minute.
+_MINUTELY_S = 75.0
 #: Seconds without a job; the agent gives memory back at most once in 10 s.
 _REST_S = 15.0
 _MIB = 2**20
@@ -72,6 +75,13 @@ def run(
     print(
         f"{'jobs':>9} {'resident':>12} {'since the first':>16} {'of them kept':>13} {'minutes':>8}"
     )
+    while sent < following:
+        agent.freeze()
+        send(sent, _MAX_OPEN)
+        agent.thaw()
+        sent += _MAX_OPEN
+        _wait_for_ends(agent, sent, 0)
+    pause(_MINUTELY_S)
     while sent < most and time.monotonic() - began < seconds:
         if sent >= following:
             first, following = look(), next(stages)
