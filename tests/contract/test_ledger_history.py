@@ -17,7 +17,9 @@ from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.storage import ledger_history
 from rainbow_agent.storage.history_keeper import HistoryKeeper
 from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.storage.ledger_connection import CACHE_KIB
 from rainbow_agent.storage.ledger_history import NOTE, Keep, LedgerHistory
+from rainbow_agent.storage.ledger_metrics import LedgerMetrics
 from rainbow_agent.storage.ledger_watch import LedgerWatch
 from support.common import FakeClock
 from support.ledger import NEXT, REGISTRATION, add_job, check_invariants, news, offer
@@ -311,6 +313,17 @@ class TestKeeper:
             assert self.keeper(path, threading.Event(), LedgerWatch(path)).tidy() == 0
         assert not self.removed
         assert ids(ledger) == [1, 2]
+
+
+@pytest.mark.parametrize("kind", [SqliteLedger, LedgerHistory, LedgerMetrics])
+def test_connections_of_the_daemon_keep_few_pages(
+    path: Path,
+    ledger: SqliteLedger,
+    kind: type[SqliteLedger | LedgerHistory | LedgerMetrics],
+) -> None:
+    """Also those that are opened for a look: what sqlite keeps leaves holes in malloc's heap."""
+    with closing(kind.open(path)) as opened, opened._connection.read() as db:
+        assert db.execute("PRAGMA cache_size").fetchone() == (-CACHE_KIB,)
 
 
 def test_the_note_is_json(ledger: SqliteLedger, history: LedgerHistory) -> None:

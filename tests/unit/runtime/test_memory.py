@@ -13,14 +13,15 @@ import pytest
 from rainbow_agent.runtime.memory import RELEASE_INTERVAL_S, MemoryRelease
 from support.common import FakeClock
 
-#: Frees a piece of 24 MiB, then another one with a small piece above it in the heap.
-_TWICE_LARGE = """
+_RSS = """
 from rainbow_agent.runtime.memory import keep_small
 
 def rss():
     found = (line for line in open("/proc/self/status") if line.startswith("VmRSS:"))
     return int(next(found).split()[1])
-
+"""
+#: Frees a piece of 24 MiB, then another one with a small piece above it in the heap.
+_TWICE_LARGE = """
 keep_small()
 before = rss()
 for _ in range(2):
@@ -28,6 +29,19 @@ for _ in range(2):
     above = [bytes(2000) for _ in range(100)]
     del large
 print(before, rss())
+"""
+
+#: Frees 32 MiB in pieces of 128 KiB, each with a small piece above it that stays.
+_MANY_FREED = """
+keep_small()
+before = rss()
+kept, large = [], []
+for _ in range(256):
+    large.append(bytearray(b"x") * (128 * 1024))
+    kept.append(bytes(2000))
+full = rss()
+del large
+print(before, full, rss())
 """
 
 
@@ -72,8 +86,20 @@ def test_what_work_left_is_freed_at_rest_once() -> None:
 
 def test_malloc_gives_large_pieces_back_at_once() -> None:
     """Also the second time: its own limit would have grown to their size by then."""
-    done = subprocess.run(
-        [sys.executable, "-c", _TWICE_LARGE], capture_output=True, text=True, check=True
-    )
-    before, after = map(int, done.stdout.split())
+    before, after = run_alone(_TWICE_LARGE)
     assert after - before < 8 * 1024, "KiB"
+
+
+def test_what_a_burst_of_jobs_frees_goes_back_from_between_what_stays() -> None:
+    """Replies and their texts have tens of KiB; in the heap they would leave holes for good."""
+    before, full, after = run_alone(_MANY_FREED)
+    assert full - before > 32 * 1024, "KiB"
+    assert after - before < 4 * 1024, "KiB"
+
+
+def run_alone(program: str) -> list[int]:
+    """The numbers that a program prints, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", _RSS + program], capture_output=True, text=True, check=True
+    )
+    return [int(word) for word in done.stdout.split()]

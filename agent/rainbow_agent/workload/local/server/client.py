@@ -11,7 +11,7 @@ from typing import Any
 from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
 from rainbow_agent.workload.local.server.protocol import LineSplitter, decode, encode
 
-_CHUNK = 256 * 1024
+_CHUNK = 64 * 1024
 
 
 class Channel:
