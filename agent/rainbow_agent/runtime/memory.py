@@ -25,7 +25,7 @@ def keep_small() -> None:
     One heap for all threads, which take turns in Python anyway: each would keep what is freed in
     its own. And pieces that are large are always mapped: malloc raises that limit to 32 MiB by
     itself, the first time that such a piece is freed, and keeps the next ones in its heap. It takes
-    them from there as well where it has room at the end, so it is to keep little there.
+    them from the end of the heap as well where that has enough, so it is to keep little there.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
