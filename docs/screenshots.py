@@ -87,6 +87,7 @@ def cluster(folder: Path) -> Iterator[str]:
 
 def take(browser: Browser, name: str, width: int, *, dark: bool = False) -> None:
     """A picture of all that the browser shows."""
+    browser.driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
     browser.shape(width, 400, dark=dark)
     height = browser.run("return Math.ceil(document.body.getBoundingClientRect().bottom)")
     browser.shape(width, min(height, 1300) + 8, dark=dark)
