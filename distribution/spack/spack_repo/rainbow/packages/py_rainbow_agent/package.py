@@ -33,15 +33,11 @@ class PyRainbowAgent(PythonPackage):
     depends_on("py-waitress@3.0.1:", type=("build", "run"))
     depends_on("flux-core@0.62:", type="run", when="+flux")
 
-    # What `spack install --test=root` imports.
+    # What `spack test run` imports.
     import_modules = ["rainbow_agent.api", "rainbow_compspec.api"]
 
     def test_programs_start(self):
         """Both programs start, and are of this version."""
-        for name, words in (("rainbow-agent", ["version"]), ("rainbow-compspec", ["--help"])):
+        for name in ("rainbow-agent", "rainbow-compspec"):
             program = which(join_path(self.prefix.bin, name), required=True)
-            out = program(*words, output=str.split, error=str.split)
-            assert name in out
-        assert str(self.spec.version) in which(self.prefix.bin.join("rainbow-agent"))(
-            "version", output=str.split
-        )
+            assert str(self.spec.version) in program("--version", output=str.split)
