@@ -29,6 +29,7 @@ _FIELD_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "started": (int, float),
     "finished": (int, float),
 }
+_FLAGS = ("unsatisfiable", "again")
 
 
 def to_line(change: TaskChange) -> str:
@@ -36,7 +37,7 @@ def to_line(change: TaskChange) -> str:
     context: dict[str, Any] = {"task": change.key.task, "state": change.state.value}
     if change.key.replica:
         context["replica"] = change.key.replica
-    for name in (*_FIELD_TYPES, "unsatisfiable"):
+    for name in (*_FIELD_TYPES, *_FLAGS):
         value = getattr(change, name)
         if value is not None and value is not False:
             context[name] = value
@@ -63,7 +64,8 @@ def from_entry(group: TaskKey, entry: Any) -> TaskChange | None:
         state = TaskState(context.get("state"))
     except ValueError:
         return None
-    facts: dict[str, Any] = {
+    facts: dict[str, Any] = {name: context.get(name) is True for name in _FLAGS}
+    facts |= {
         n: _text(context[n]) if kind is str else context[n]
         for n, kind in _FIELD_TYPES.items()
         if isinstance(context.get(n), kind) and (kind is str or _storable(context[n]))
@@ -72,7 +74,6 @@ def from_entry(group: TaskKey, entry: Any) -> TaskChange | None:
         TaskKey(group.job, task, replica),
         state,
         float(at),
-        unsatisfiable=context.get("unsatisfiable") is True,
         inside=True,
         **{"cause": state.value, **facts},
     )

@@ -253,7 +253,7 @@ class TaskChange:
     finished: float | None = None
     unsatisfiable: bool = False  # the workload manager says that it can never run here
     inside: bool = False  # of a task in a group, reported by the group's runner
-    again: bool = False  # PENDING: the job `flux_id` is gone with its instance; submit another
+    again: bool = False  # PENDING: the job `flux_id` counts no longer; submit another
     denied: bool = False  # PENDING: `flux_id` was denied, for too few nodes are up; likewise
     dependency: bool = False  # CANCELED: for what it depends on, in the workload manager's words
 

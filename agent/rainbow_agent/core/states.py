@@ -64,7 +64,8 @@ _JOB_TABLE = {
 }
 #: How a task may move: forward, or to any final state; and back to `pending`: from `submitting`
 #: after a crash, or when the workload manager takes no jobs; from the others when the instance
-#: that had it was replaced (TaskChange.again), and it is to be submitted to the next one.
+#: that had it was replaced, or its group's scheduler denied it (TaskChange.again), and it is to be
+#: submitted once more.
 _TASK_TABLE = {
     "pending": "submitting submitted running completed failed canceled lost",
     "submitting": "pending submitted running completed failed canceled lost",

@@ -111,7 +111,7 @@ class Denied:
     def _note(self, denial: Denial, verdict: Verdict | None, views: dict[int, NodeView]) -> None:
         away = None
         if verdict is not None and not verdict.now:
-            away = _names(views[node.rank] for node in verdict.nodes if not node.up)
+            away = names_of(views[node.rank] for node in verdict.nodes if not node.up)
         if denial.looked and away == denial.nodes:
             return
         self._ledger.put_wait(denial, away)
@@ -160,7 +160,8 @@ def _problem(denial: Denial, verdict: Verdict | None) -> str:
     return verdict.problem or (denial.cause if twice else "")
 
 
-def _names(nodes: Iterable[NodeView]) -> str:
+def names_of(nodes: Iterable[NodeView]) -> str:
+    """Nodes that are not up, for people: each with how it is."""
     each = [f"{node.name} ({'drained' if node.drained else 'down'})" for node in nodes]
     more = len(each) - _MAX_NODES_NAMED
     return ", ".join(each[:_MAX_NODES_NAMED]) + (f" and {more} more" if more > 0 else "")

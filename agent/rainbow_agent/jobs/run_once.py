@@ -127,7 +127,7 @@ class Run:
 
     def _note(self, news: TaskChange) -> None:
         was = self.latest[news.key].state
-        if was is news.state or was in FINAL_TASK_STATES:
+        if (was is news.state and not news.again) or was in FINAL_TASK_STATES:
             return
         self.latest[news.key] = news
         self._now[news.key] = _with(self._now[news.key], news)

@@ -77,6 +77,12 @@ def place_inside(
     return tuple(placer.placed(_renumbered(task, inner)) for task in tasks)
 
 
+def judge_inside(task: PlannedTask, nodes: Sequence[SiteNode], outer: Sequence[int]) -> Verdict:
+    """Whether a task of a group can run on some nodes of its instance; as of place_inside."""
+    inner = {rank: new for new, rank in enumerate(outer)}
+    return _Placer(Site(tuple(nodes))).verdict(_renumbered(task, inner))
+
+
 class _Placer:
     """Tasks on one site; what is asked twice is looked up once."""
 

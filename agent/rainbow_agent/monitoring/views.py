@@ -8,6 +8,7 @@ from typing import Any, Final, TypedDict
 
 from rainbow_agent.core.model import JobRow, StoryLine, TaskRow
 from rainbow_agent.core.notation import f58
+from rainbow_agent.core.states import TaskState
 from rainbow_agent.monitoring.blame import in_names
 from rainbow_agent.runtime.logs import clean, when
 
@@ -62,7 +63,9 @@ def task_view(task: TaskRow) -> TaskView:
 
 
 def _waits(task: TaskRow) -> str | None:
-    return f"it waits {task.waits}" if task.waits else None
+    if task.waits:
+        return f"it waits {task.waits}"
+    return task.reason if task.state is TaskState.PENDING else None  # in its group
 
 
 def _reason(job: JobRow) -> str | None:

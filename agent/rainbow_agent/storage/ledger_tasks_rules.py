@@ -41,6 +41,8 @@ def after(was: Progress, change: TaskChange) -> Progress:
     if change.state is TaskState.PENDING and was.state is not TaskState.SUBMITTING:
         return _again(was, change)
     moves = (was.state, change.state) in TASK_MOVES
+    if moves and was.state is TaskState.PENDING:
+        was = was._replace(reason=None)  # what it waited for in its group
     said = _said(change)
     first, second = (said, was) if moves and change.state not in _UNSENT else (was, said)
     filled: list[Any] = [b if a is None else a for a, b in zip(first[1:], second[1:], strict=True)]
@@ -69,9 +71,15 @@ def _in_order(was: Progress, now: Progress) -> Progress:
 
 
 def _again(was: Progress, change: TaskChange) -> Progress:
-    """A submitted task goes back only when it is said that its own job is gone; it starts anew."""
-    gone = change.again and change.flux_id == was.flux_id
-    return Progress(TaskState.PENDING) if gone and (was.state, change.state) in TASK_MOVES else was
+    """A submitted task goes back only when it is said that its own job is gone; it starts anew.
+
+    One that is back already may wait for something else now.
+    """
+    if not (change.again and change.flux_id == was.flux_id):
+        return was
+    if was.state is not TaskState.PENDING and (was.state, change.state) not in TASK_MOVES:
+        return was
+    return Progress(TaskState.PENDING, reason=change.reason)
 
 
 def has_started(state: TaskState, started: float | None) -> bool:
@@ -90,7 +98,7 @@ def _said(change: TaskChange) -> Progress:
         state=state,
         flux_id=change.flux_id,
         exit_code=change.exit_code,
-        reason=change.reason,
+        reason=None if state in _UNSENT else change.reason,
         submitted=change.at if state is TaskState.SUBMITTED else None,
         started=started if state in _STARTED else None,
         finished=finished if state in FINAL_TASK_STATES else None,

@@ -23,12 +23,14 @@ from rainbow_agent.core.notation import parse_f58
 from rainbow_agent.core.ports import Records, Workload
 from rainbow_agent.core.site import SiteNode
 from rainbow_agent.jobs.groups import local_tasks
+from rainbow_agent.jobs.groups.denied import Judge
 from rainbow_agent.jobs.groups.event_log import EventLogWriter, to_file
 from rainbow_agent.jobs.groups.output import Copies
 from rainbow_agent.jobs.groups.run import GroupContext, GroupRun
 from rainbow_agent.jobs.submitter import GROUP_KEY
+from rainbow_agent.jobspec.attributes import parse_duration
 from rainbow_agent.jobspec.groupfile import from_data
-from rainbow_agent.jobspec.placement import place_inside
+from rainbow_agent.jobspec.placement import Verdict, judge_inside, place_inside
 from rainbow_agent.jobspec.unplaceable import Unplaceable
 from rainbow_agent.runtime import logs
 from rainbow_agent.runtime.clock import SystemClock
@@ -37,6 +39,10 @@ from rainbow_agent.runtime.stop import stop_on_signals
 from rainbow_agent.workload.local.server.nest import Nest
 
 log = logging.getLogger(__name__)
+
+#: Seconds from SIGTERM to SIGKILL, where `exec.kill-timeout` says nothing else (flux-config-exec).
+_FLUX_KILL_TIMEOUT_S = 5.0
+_LOCAL_GRACE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class _Instance:
     open_records: Callable[[], Records]  # of what it keeps of its jobs
     #: Ranks of its nodes in the instance around it, by its own.
     outer_ranks: Callable[[], Sequence[int]]
+    kill: Callable[[Sequence[int]], None]  # ends its jobs at once
+    grace: float  # seconds that jobs which are canceled have before that
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,7 +106,15 @@ def _run(key: TaskKey, tasks: Sequence[PlannedTask]) -> bool:
             key,
             placed,
             GroupContext(
-                instance.workload, environment, SystemClock(), stop, writer.report, copies.copy
+                instance.workload,
+                environment,
+                SystemClock(),
+                stop,
+                writer.report,
+                _judge(tasks, instance),
+                instance.kill,
+                instance.grace,
+                copies.copy,
             ),
             lambda on_change: local_tasks.InPlaceTasks(beside, mark, on_change),
             unplaceable,
@@ -126,6 +142,16 @@ def _placed(
     return placed, unplaceable
 
 
+def _judge(tasks: Sequence[PlannedTask], instance: _Instance) -> Judge:
+    by_name = {task.name: task for task in tasks}
+
+    def judge(name: str, nodes: Sequence[SiteNode]) -> Verdict:
+        task = by_name[name]
+        return judge_inside(task, nodes, instance.outer_ranks() if task.options else ())
+
+    return judge
+
+
 @contextmanager
 def _instance(environ: Mapping[str, str]) -> Iterator[_Instance]:
     nest = Nest.from_environment(environ)
@@ -145,7 +171,12 @@ def _local(nest: Nest) -> Iterator[_Instance]:
         # Started here, once: a thread that also tried would be ended with the group's processes.
         workload.resources()
         yield _Instance(
-            workload, lambda: to_file(nest.events), lambda: LocalRecords(nest.folder), lambda: [0]
+            workload,
+            lambda: to_file(nest.events),
+            lambda: LocalRecords(nest.folder),
+            lambda: [0],
+            lambda _: None,  # its server is shut down below, and kills them
+            _LOCAL_GRACE_S,
         )
     finally:
         workload.close()
@@ -164,7 +195,7 @@ def _local(nest: Nest) -> Iterator[_Instance]:
 @contextmanager
 def _flux() -> Iterator[_Instance]:
     """The Flux instance whose initial program this is, and the one around it."""
-    from rainbow_agent.workload.flux.allocation import ranks_of  # noqa: PLC0415 - or local
+    from rainbow_agent.workload.flux.allocation import kill_timeout, ranks_of  # noqa: PLC0415 - or local
     from rainbow_agent.workload.flux.connection import Connection  # noqa: PLC0415 - likewise
     from rainbow_agent.workload.flux.group_log import to_job  # noqa: PLC0415 - likewise
     from rainbow_agent.workload.flux.records import FluxRecords  # noqa: PLC0415 - likewise
@@ -183,9 +214,24 @@ def _flux() -> Iterator[_Instance]:
             lambda: to_job(around, flux_id),
             lambda: FluxRecords(None),
             lambda: ranks_of(around, flux_id),
+            workload.kill,
+            _grace(kill_timeout(around)),
         )
     finally:
         workload.close()
+
+
+def _grace(kill_timeout: object) -> float:
+    """Seconds that jobs of a canceled group have to end before they are killed.
+
+    So that they end before the broker that started them does: Flux kills that, too, and its jobs
+    would go on without it.
+
+    Args:
+        kill_timeout: `exec.kill-timeout` of the instance around, as it stands there.
+    """
+    seconds = parse_duration(str(kill_timeout)) or _FLUX_KILL_TIMEOUT_S
+    return min(seconds / 2, _FLUX_KILL_TIMEOUT_S)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,16 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
 from rainbow_agent.core.errors import WorkloadUnavailable
-from rainbow_agent.core.model import Plan, PlannedTask, TaskChange, TaskKey, TaskKind
+from rainbow_agent.core.model import Plan, PlannedTask, TaskChange, TaskKey, TaskKind, TaskRow
 from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.states import FINAL_TASK_STATES, TASK_MOVES, TaskState
 from rainbow_agent.core.workload_values import WorkloadEvent
+from rainbow_agent.jobs.groups.denied import DeniedInside, Judge
 from rainbow_agent.jobs.order import Ready, rows_of
 from rainbow_agent.jobs.submitter import Submitter
 from rainbow_agent.jobs.tracker import Tracker
@@ -29,8 +30,10 @@ log = logging.getLogger(__name__)
 #: Seconds that one wait for answers may take, and one for news.
 _COLLECT_TIMEOUT_S = 0.05
 _NEWS_TIMEOUT_S = 0.5
-#: Seconds that what is canceled has to end before the runner leaves all the same.
-_END_TIMEOUT_S = 3.0
+#: Seconds that what is killed has to end before the runner leaves all the same.
+_END_TIMEOUT_S = 1.0
+#: Seconds after which tasks whose order is not known are tried again.
+_ANEW_INTERVAL_S = 1.0
 
 
 class InPlace(Protocol):
@@ -52,6 +55,10 @@ class GroupContext:
     clock: Clock
     stop: StopSignal
     report: Callable[[Sequence[TaskChange]], None]
+    judge: Judge
+    #: Ends at once what was canceled and runs still.
+    kill: Callable[[Sequence[int]], None]
+    grace: float  # seconds that what is canceled has to end before that
     #: Is given each task that has ended and whose output is to outlive the instance.
     keep: Callable[[TaskKey, int], None] = lambda _key, _flux_id: None
 
@@ -86,11 +93,23 @@ class GroupRun:
             record=self._take,
             in_group=True,
             start_elsewhere=self._start_here,
+            on_dependency=self._look_up,
         )
         self._plan, self._rows = plan, rows
         self._states: dict[TaskKey, TaskState] = {row.key: row.state for row in rows}
         self._ids: dict[TaskKey, int] = {}
         self._left = len(rows)
+        self._denied = DeniedInside(context.judge, context.workload.resources, context.clock)
+        self._needs = {task.name: task.depends_on for task in tasks}
+        self._replicas: dict[str, list[TaskKey]] = {task.name: [] for task in tasks}
+        for row in rows:
+            if row.group is None:
+                self._replicas[row.key.task].append(row.key)
+        self._void: set[int] = set()  # ids of jobs that count no longer
+        self._back: set[str] = set()  # tasks of which there were such jobs
+        self._begun: set[TaskKey] = set()  # local tasks
+        self._stale = False  # whether what is pending is to be put in order anew
+        self._ordered = float("-inf")
         self._unplaceable = unplaceable
         self._news: queue.Queue[TaskChange | WorkloadUnavailable] = queue.Queue()
         self._in_place = in_place(self._news.put)
@@ -128,6 +147,63 @@ class GroupRun:
         self._submitter.send()
         self._submitter.collect(_COLLECT_TIMEOUT_S)
         self._take(self._next_news(0.0 if self._submitter.unfinished() else _NEWS_TIMEOUT_S))
+        if not self._submitter.unfinished():
+            self._look_at_denied()
+            self._order_anew()
+
+    def _look_at_denied(self) -> None:
+        try:
+            news, free = self._denied.look()
+        except WorkloadUnavailable as exc:  # if the instance is gone, the journal says so
+            log.warning("The nodes cannot be looked at now: %s", exc)
+            return
+        self._stale = self._stale or free
+        self._take(news)
+
+    def _order_anew(self) -> None:
+        """Submit what is pending again and waits for nothing; end what depends on a failed task."""
+        if not self._stale:
+            return
+        if self._context.clock.monotonic() - self._ordered < _ANEW_INTERVAL_S:
+            return
+        self._stale, self._ordered = False, self._context.clock.monotonic()
+        self._submitter.clear()
+        self._submitter.add(self._key.job, self._plan, [*map(self._as_it_is, self._rows)])
+
+    def _as_it_is(self, row: TaskRow) -> TaskRow:
+        key, state = row.key, self._states[row.key]
+        if key in self._begun and state is TaskState.PENDING:
+            state = TaskState.SUBMITTED  # its first news is on its way
+        flux_id = self._ids.get(key)
+        return replace(row, state=state, flux_id=flux_id, waits=self._denied.waits(key))
+
+    def _for_denied(self, key: TaskKey) -> bool:
+        """Whether a task was turned down for one before it that was denied, or may have been."""
+        needs = self._needs[key.task]
+        before = {self._states[each] for need in needs for each in self._replicas[need]}
+        if not before.isdisjoint(FINAL_TASK_STATES - {TaskState.COMPLETED}):
+            return False
+        return not (self._back.isdisjoint(needs) and before <= FINAL_TASK_STATES)
+
+    def _look_up(self, key: TaskKey) -> bool:
+        """Submitter's on_dependency; the journal says soon what became of what it depends on."""
+        again = self._for_denied(key)
+        self._stale = self._stale or again
+        return again
+
+    def _put_back(self, change: TaskChange) -> TaskChange:
+        """News of a job that counts no longer: its task is pending again."""
+        if change.denied:
+            self._denied.add(change)
+        if change.flux_id is not None:
+            self._void.add(change.flux_id)
+        self._ids.pop(change.key, None)
+        self._states[change.key] = TaskState.PENDING
+        self._back.add(change.key.task)
+        self._stale = True
+        return replace(
+            change, state=TaskState.PENDING, exit_code=None, reason=None, finished=None, again=True
+        )
 
     def _start_here(self, ready: Ready) -> bool:
         """Start a local task; end one that none of the nodes can run. False: it is to be sent."""
@@ -146,6 +222,7 @@ class GroupRun:
             self._take([failed])
             return True
         if ready.task.kind is TaskKind.LOCAL:
+            self._begun.add(ready.key)
             self._in_place.start(ready.key, ready.task)
             return True
         return False
@@ -159,26 +236,32 @@ class GroupRun:
 
     def _take(self, news: Iterable[TaskChange]) -> None:
         """Note what is new, report it, and queue what can start because of it."""
-        moved = []
-        for change in news:
-            was = self._states.get(change.key)
-            if was is None:  # of a task in a group of ours: that one's runner knows its order
-                moved.append(change)
-                continue
-            if (was, change.state) not in TASK_MOVES:
-                continue
-            self._states[change.key] = change.state
-            if change.flux_id is not None:
-                self._ids[change.key] = change.flux_id
-            moved.append(change)
-            if change.state in FINAL_TASK_STATES:
-                self._left -= 1
-                if change.key in self._ids and change.key.task in self._kept:
-                    self._context.keep(change.key, self._ids[change.key])
-                well = change.state is TaskState.COMPLETED
-                self._submitter.ended(change.key, well=well)
+        moved = [each for change in news if (each := self._noted(change)) is not None]
         if moved:
             self._context.report(moved)
+
+    def _noted(self, change: TaskChange) -> TaskChange | None:
+        """What is to be reported of one piece of news; None: nothing."""
+        was = self._states.get(change.key)
+        if was is None:  # of a task in a group of ours: that one's runner knows its order
+            return change
+        if change.flux_id in self._void:
+            return None
+        if change.denied or (change.dependency and self._for_denied(change.key)):
+            return self._put_back(change)
+        if change.again:
+            return change  # it waits for something else than before
+        if (was, change.state) not in TASK_MOVES:
+            return None
+        self._states[change.key] = change.state
+        if change.flux_id is not None:
+            self._ids[change.key] = change.flux_id
+        if change.state in FINAL_TASK_STATES:
+            self._left -= 1
+            if change.key in self._ids and change.key.task in self._kept:
+                self._context.keep(change.key, self._ids[change.key])
+            self._submitter.ended(change.key, well=change.state is TaskState.COMPLETED)
+        return change
 
     def _next_news(self, timeout: float) -> list[TaskChange]:
         """The news that is there; waits for the first.
@@ -201,7 +284,7 @@ class GroupRun:
             return found
 
     def _read_journal(self, ended: threading.Event) -> None:
-        tracker = Tracker()
+        tracker = Tracker(resubmits=True)
         try:
             journal = self._context.workload.open_journal(lambda _: True)
             try:
@@ -230,12 +313,21 @@ class GroupRun:
             ids = [self._ids[key] for key in live if key in self._ids]
             if ids:
                 self._context.workload.cancel(ids, reason)
-            deadline = self._context.clock.monotonic() + _END_TIMEOUT_S
-            while self._left and self._context.clock.monotonic() < deadline:
-                self._take(self._next_news(0.1))
-                self._submitter.drop_queue()
+            self._await_ends(self._context.grace)
+            jobs = {task.name for task in self._plan.tasks if task.kind is TaskKind.JOB}
+            live = [k for k in live if self._states[k] not in FINAL_TASK_STATES]
+            # A group in this one ends what is in it itself.
+            if ids := [self._ids[k] for k in live if k in self._ids and k.task in jobs]:
+                self._context.kill(ids)
+                self._await_ends(_END_TIMEOUT_S)
         except WorkloadUnavailable as exc:
             log.warning("The instance is gone: %s", exc)
         self._cancel(
             (k for k, state in self._states.items() if state not in FINAL_TASK_STATES), reason
         )
+
+    def _await_ends(self, seconds: float) -> None:
+        deadline = self._context.clock.monotonic() + seconds
+        while self._left and self._context.clock.monotonic() < deadline:
+            self._take(self._next_news(0.1))
+            self._submitter.drop_queue()
