@@ -13,11 +13,9 @@ import pytest
 from rainbow_agent.core.errors import JobspecError
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.jobs.run_once import Run
-from rainbow_agent.workload.flux.workload import FluxWorkload
 from support.common import eventually
-from support.flux import NO_FLUX, flux_command, private_flux
 from support.groups import RESOURCES, GroupSite, states
-from support.places import Place, lives
+from support.places import lives
 
 
 def test_a_failure_in_a_group(site: GroupSite) -> None:
@@ -121,40 +119,6 @@ def test_a_group_that_is_canceled(site: GroupSite) -> None:
     assert found["g/job"] is TaskState.CANCELED
     assert "somebody wants it ended" in (site.last("g").reason or "")
     eventually(lambda: not any(map(lives, pids)), "everything in it is ended")
-
-
-@pytest.mark.full
-@pytest.mark.flux
-def test_what_ignores_the_end_of_its_group(tmp_path: Path) -> None:
-    """On each node it is killed before the broker is, without which nobody would."""
-    if flux_command() is None:
-        pytest.skip(NO_FLUX)
-    # With Flux's 5 s the task on the first node was seen to go on (docs/flux-versions.md).
-    with private_flux(size=2, options=["--conf=exec.kill-timeout=9s"]) as flux:
-        site = GroupSite(Place("flux", flux.uri, 4, lambda: FluxWorkload(flux.uri)), tmp_path)
-        script = f"trap '' TERM; echo $$ > {tmp_path}/$FLUX_TASK_RANK; while :; do sleep 1; done"
-        whole = {"type": "node", "count": 2, "exclusive": True,
-                 "with": [{"type": "core", "count": 1}]}  # fmt: skip
-        document = {
-            "resources": {"whole": whole},
-            "groups": [
-                {
-                    "name": "g",
-                    "resources": "whole",
-                    "tasks": [{"name": "t", "command": ["sh", "-c", script], "resources": "whole"}],
-                }
-            ],
-        }
-        pids: list[int] = []
-
-        def cancel(run: Run) -> None:
-            pids.extend([site.pid("0"), site.pid("1")])
-            with closing(site.place.open()) as workload:
-                workload.cancel([site.ids["g"]], "somebody wants it ended")
-
-        found = site.run(document, meanwhile=cancel)
-        assert found == states(g="canceled", g__t="canceled")
-        assert not any(map(lives, pids))
 
 
 def test_a_group_that_takes_too_long(site: GroupSite) -> None:

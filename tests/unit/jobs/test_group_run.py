@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -59,7 +59,6 @@ class Inside:
     news: list[TaskChange] = field(default_factory=list)
     well: bool | None = None  # how the run ended
     stop: Stop = field(default_factory=Stop)
-    killed: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.server = FakeWorkload(clock=self.clock)
@@ -81,12 +80,6 @@ class Inside:
     def deny(self, task: str) -> None:
         """The scheduler denies what waits of a task."""
         self.server.raise_exception(self.job(task), "alloc", NOTE, denied=True)
-
-    def kill(self, ids: Sequence[int]) -> None:
-        """What ends jobs that a cancellation has not ended."""
-        self.killed += ids
-        for flux_id in ids:
-            self.server.finish(flux_id, 9)
 
     def pass_time(self) -> None:
         """A tenth of a second, by the runner's clock."""
@@ -130,8 +123,6 @@ def run(inside: Inside) -> Iterator[Inside]:
         stop=inside.stop,
         report=inside.news.extend,
         judge=lambda name, nodes: judge_inside(by_name[name], nodes, ()),
-        kill=inside.kill,
-        grace=1.0,
     )
     group_run = GroupRun(GROUP, tasks, context, lambda _: NothingInPlace())
 
@@ -220,21 +211,3 @@ def test_what_is_refused_because_of_a_denial() -> None:
         inside.second = UP
         assert set(inside.ends().values()) == {TaskState.COMPLETED}
         assert refused
-
-
-def test_what_does_not_end_when_the_group_is_ended() -> None:
-    """It is killed: a broker that is killed before its jobs are over leaves them running."""
-    with run(Inside()) as inside:
-        server, stubborn = inside.server, inside.job("g/both")
-        server.start(stubborn)
-        server.start(inside.job("g/beside"))
-
-        def cancel(ids: Sequence[int], note: str) -> None:
-            for flux_id in ids:
-                server.raise_exception(flux_id, "cancel", note, end=flux_id != stubborn)
-
-        server.cancel = cancel  # type: ignore[method-assign, assignment]
-        inside.stop.set("somebody wants it ended")
-        inside.says("g/both", "its group was ended", TaskState.CANCELED)
-        eventually(lambda: inside.well is False, "the runner has ended")
-        assert inside.killed == [stubborn]

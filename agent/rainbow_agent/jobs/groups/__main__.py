@@ -28,7 +28,6 @@ from rainbow_agent.jobs.groups.event_log import EventLogWriter, to_file
 from rainbow_agent.jobs.groups.output import Copies
 from rainbow_agent.jobs.groups.run import GroupContext, GroupRun
 from rainbow_agent.jobs.submitter import GROUP_KEY
-from rainbow_agent.jobspec.attributes import parse_duration
 from rainbow_agent.jobspec.groupfile import from_data
 from rainbow_agent.jobspec.placement import Verdict, judge_inside, place_inside
 from rainbow_agent.jobspec.unplaceable import Unplaceable
@@ -40,10 +39,6 @@ from rainbow_agent.workload.local.server.nest import Nest
 
 log = logging.getLogger(__name__)
 
-#: Seconds from SIGTERM to SIGKILL, where `exec.kill-timeout` says nothing else (flux-config-exec).
-_FLUX_KILL_TIMEOUT_S = 5.0
-_LOCAL_GRACE_S = 3.0
-
 
 @dataclass(frozen=True)
 class _Instance:
@@ -54,8 +49,6 @@ class _Instance:
     open_records: Callable[[], Records]  # of what it keeps of its jobs
     #: Ranks of its nodes in the instance around it, by its own.
     outer_ranks: Callable[[], Sequence[int]]
-    kill: Callable[[Sequence[int]], None]  # ends its jobs at once
-    grace: float  # seconds that jobs which are canceled have before that
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,8 +105,6 @@ def _run(key: TaskKey, tasks: Sequence[PlannedTask]) -> bool:
                 stop,
                 writer.report,
                 _judge(tasks, instance),
-                instance.kill,
-                instance.grace,
                 copies.copy,
             ),
             lambda on_change: local_tasks.InPlaceTasks(beside, mark, on_change),
@@ -175,8 +166,6 @@ def _local(nest: Nest) -> Iterator[_Instance]:
             lambda: to_file(nest.events),
             lambda: LocalRecords(nest.folder),
             lambda: [0],
-            lambda _: None,  # its server is shut down below, and kills them
-            _LOCAL_GRACE_S,
         )
     finally:
         workload.close()
@@ -195,7 +184,7 @@ def _local(nest: Nest) -> Iterator[_Instance]:
 @contextmanager
 def _flux() -> Iterator[_Instance]:
     """The Flux instance whose initial program this is, and the one around it."""
-    from rainbow_agent.workload.flux.allocation import kill_timeout, ranks_of  # noqa: PLC0415 - or local
+    from rainbow_agent.workload.flux.allocation import ranks_of  # noqa: PLC0415 - or local
     from rainbow_agent.workload.flux.connection import Connection  # noqa: PLC0415 - likewise
     from rainbow_agent.workload.flux.group_log import to_job  # noqa: PLC0415 - likewise
     from rainbow_agent.workload.flux.records import FluxRecords  # noqa: PLC0415 - likewise
@@ -214,24 +203,9 @@ def _flux() -> Iterator[_Instance]:
             lambda: to_job(around, flux_id),
             lambda: FluxRecords(None),
             lambda: ranks_of(around, flux_id),
-            workload.kill,
-            _grace(kill_timeout(around)),
         )
     finally:
         workload.close()
-
-
-def _grace(kill_timeout: object) -> float:
-    """Seconds that jobs of a canceled group have to end before they are killed.
-
-    So that they end before the broker that started them does: Flux kills that, too, and its jobs
-    would go on without it.
-
-    Args:
-        kill_timeout: `exec.kill-timeout` of the instance around, as it stands there.
-    """
-    seconds = parse_duration(str(kill_timeout)) or _FLUX_KILL_TIMEOUT_S
-    return min(seconds / 2, _FLUX_KILL_TIMEOUT_S)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 #: Seconds that one wait for answers may take, and one for news.
 _COLLECT_TIMEOUT_S = 0.05
 _NEWS_TIMEOUT_S = 0.5
-#: Seconds that what is killed has to end before the runner leaves all the same.
-_END_TIMEOUT_S = 1.0
+#: Seconds that what is canceled has to end before the runner leaves all the same.
+_END_TIMEOUT_S = 3.0
 #: Seconds after which tasks whose order is not known are tried again.
 _ANEW_INTERVAL_S = 1.0
 
@@ -56,9 +56,6 @@ class GroupContext:
     stop: StopSignal
     report: Callable[[Sequence[TaskChange]], None]
     judge: Judge
-    #: Ends at once what was canceled and runs still.
-    kill: Callable[[Sequence[int]], None]
-    grace: float  # seconds that what is canceled has to end before that
     #: Is given each task that has ended and whose output is to outlive the instance.
     keep: Callable[[TaskKey, int], None] = lambda _key, _flux_id: None
 
@@ -313,21 +310,12 @@ class GroupRun:
             ids = [self._ids[key] for key in live if key in self._ids]
             if ids:
                 self._context.workload.cancel(ids, reason)
-            self._await_ends(self._context.grace)
-            jobs = {task.name for task in self._plan.tasks if task.kind is TaskKind.JOB}
-            live = [k for k in live if self._states[k] not in FINAL_TASK_STATES]
-            # A group in this one ends what is in it itself.
-            if ids := [self._ids[k] for k in live if k in self._ids and k.task in jobs]:
-                self._context.kill(ids)
-                self._await_ends(_END_TIMEOUT_S)
+            deadline = self._context.clock.monotonic() + _END_TIMEOUT_S
+            while self._left and self._context.clock.monotonic() < deadline:
+                self._take(self._next_news(0.1))
+                self._submitter.drop_queue()
         except WorkloadUnavailable as exc:
             log.warning("The instance is gone: %s", exc)
         self._cancel(
             (k for k, state in self._states.items() if state not in FINAL_TASK_STATES), reason
         )
-
-    def _await_ends(self, seconds: float) -> None:
-        deadline = self._context.clock.monotonic() + seconds
-        while self._left and self._context.clock.monotonic() < deadline:
-            self._take(self._next_news(0.1))
-            self._submitter.drop_queue()

@@ -1,11 +1,10 @@
-"""What a Flux instance learns from the one around it."""
+"""Which nodes of the instance around it a Flux instance is on."""
 
 from __future__ import annotations
 
 import json
 from contextlib import closing
 
-from rainbow_agent.core.errors import Rejected, WorkloadUnavailable
 from rainbow_agent.workload.flux import bindings, resources
 from rainbow_agent.workload.flux.connection import Connection
 
@@ -27,12 +26,3 @@ def ranks_of(uri: str, job: int) -> list[int]:
         answer = connection.call("job-info.lookup", {"id": job, "keys": ["R"], "flags": 0})
     decode = resources.codecs(bindings.load())
     return resources.ranks(json.loads(answer["R"]), decode)
-
-
-def kill_timeout(uri: str) -> object:
-    """What an instance's configuration says of `exec.kill-timeout`; None where it says nothing."""
-    try:
-        with closing(Connection(uri)) as connection:
-            return (connection.call("config.get").get("exec") or {}).get("kill-timeout")
-    except (Rejected, WorkloadUnavailable):
-        return None

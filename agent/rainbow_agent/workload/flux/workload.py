@@ -6,7 +6,6 @@ import errno
 import json
 import logging
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -197,21 +196,6 @@ class FluxWorkload:
         try:
             for start in range(0, len(flux_ids), _CANCEL_WINDOW):
                 self._cancel_window(connection, flux_ids[start : start + _CANCEL_WINDOW], note)
-        except WorkloadUnavailable:
-            self._forget()
-            raise
-
-    def kill(self, flux_ids: Sequence[int]) -> None:
-        """Send SIGKILL to what jobs run; those that are over or do not run are no error.
-
-        Raises:
-            WorkloadUnavailable: Flux does not answer.
-        """
-        connection = self._open()
-        try:
-            topic, number = "job-manager.kill", int(signal.SIGKILL)
-            sent = [connection.request(topic, {"id": i, "signum": number}) for i in flux_ids]
-            connection.answers(sent, ANSWER_SECONDS)
         except WorkloadUnavailable:
             self._forget()
             raise
