@@ -26,7 +26,7 @@ class JobNews:
 
     def heard(self, changes: list[JobChange]) -> None:
         """Jobs moved; from any thread."""
-        self.fleet.changed()
+        self.fleet.changed(len(changes))
         self.memory.worked()
         _log_changes(changes)
         self.breaker.heard(changes)

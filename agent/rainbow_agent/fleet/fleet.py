@@ -114,10 +114,10 @@ class Fleet:
         """Whether this agent is the one that receives the cluster's jobs, as far as is known."""
         return self._ownership.held
 
-    def changed(self) -> None:
-        """There is something to report; from any thread."""
+    def changed(self, jobs: int = 0) -> None:
+        """There is something to report, of so many jobs; from any thread."""
         self.reporter.changed()
-        self.messenger.changed()
+        self.messenger.changed(jobs)
 
     # -- the membership ------------------------------------------------------------------------
 

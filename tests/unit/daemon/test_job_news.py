@@ -22,7 +22,7 @@ def test_everybody_who_has_to_know_hears_of_it(state: JobState) -> None:
     breaker, memory = Mock(spec=CircuitBreaker), Mock(spec=MemoryRelease)
     changes = [JobChange(JobKey("r1", 1), JobState.SUBMITTED, state, None)]
     JobNews(fleet, nodes, breaker, memory).heard(changes)
-    fleet.changed.assert_called_once_with()
+    fleet.changed.assert_called_once_with(1)
     memory.worked.assert_called_once_with()
     breaker.heard.assert_called_once_with(changes)
     assert nodes.jobs_ended.called == (state is JobState.COMPLETED)

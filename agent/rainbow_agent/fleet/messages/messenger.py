@@ -38,9 +38,10 @@ log = logging.getLogger(__name__)
 #: first.
 GATHER_S: Final = 0.3
 #: They are gathered for longer where there are many: for so many times as long as to send the last
-#: ones took of the processor, and so long at most.
+#: ones took of the processor, and so long at most; at once where so many jobs move together.
 _REST: Final = 20.0
 MAX_GATHER_S: Final = 1.0
+MANY_JOBS: Final = 50
 #: Jobs that are read at once; those of one inbox go into one row.
 MAX_JOBS: Final = 500
 #: Answers that are made one after another before changes go out again.
@@ -97,12 +98,14 @@ class Messenger:
         self._changed = threading.Event()
         self._denied: dict[str, str] = {}  # what was last said of an inbox that takes nothing
         self._closed: dict[str, float] = {}  # inboxes that take nothing: when to try again
+        self._many = False  # whether many jobs moved together since the last turn
         self._spent = 0.0  # seconds of processor time that the last changes took
         #: Set while all that can be sent was sent.
         self.flushed = threading.Event()
 
-    def changed(self) -> None:
-        """A job moved."""
+    def changed(self, jobs: int = 0) -> None:
+        """So many jobs moved, or there is something else to tell."""
+        self._many = self._many or jobs >= MANY_JOBS
         self.flushed.clear()
         self._changed.set()
         self._wake.set()
@@ -122,6 +125,8 @@ class Messenger:
                     rested = self._clock.monotonic()
                     self._stop.wait_for(self._wake, MAX_RETRY_S)
                     gather = max(GATHER_S, gather - (self._clock.monotonic() - rested))
+                if self._many:  # whoever submits them goes first
+                    self._many, gather = False, MAX_GATHER_S
             self._telemetry.ended("messenger")
         finally:
             scheduler.close()

@@ -141,6 +141,24 @@ def test_many_changes_are_gathered_for_longer(spent: float, seconds: float) -> N
     assert module.gather_after(spent) == pytest.approx(seconds)
 
 
+@pytest.mark.parametrize(("jobs", "seconds"), [(0, 0.3), (49, 0.3), (50, 1.0)])
+def test_many_jobs_that_move_together_are_gathered_for_longer(
+    world: World, monkeypatch: pytest.MonkeyPatch, jobs: int, seconds: float
+) -> None:
+    """From the first of them on: what is sent while they are submitted keeps that up."""
+    loop, waited = world.messenger._stop, list[float]()
+
+    def wait(timeout: float) -> bool:
+        waited.append(timeout)
+        return len(waited) == 3
+
+    monkeypatch.setattr(loop, "wait", wait)
+    rests = iter((jobs, 1))
+    monkeypatch.setattr(loop, "wait_for", lambda *_: world.messenger.changed(next(rests)))
+    world.messenger.run()
+    assert waited == [0.3, seconds, 0.3]
+
+
 def test_one_denial_keeps_nothing_back(world: World) -> None:
     """Rainbow denies what it could not look up, as when it is about to stop."""
     key = world.add(1)
