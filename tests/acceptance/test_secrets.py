@@ -58,9 +58,12 @@ def test_no_process_and_no_jobspec_shows_a_secret(site: Site) -> None:
         eventually(
             lambda: [row.state for row in program.rows()] == [JobState.RUNNING], "the job runs"
         )
-        sleepers = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == sleep]
-        assert sleepers
-        assert not any(p.pid == agent.pid for sleeper in sleepers for p in sleeper.parents())
+
+        def sleepers() -> list[psutil.Process]:
+            return [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == sleep]
+
+        eventually(sleepers, "its process is there")  # Flux says that it started a moment before
+        assert not any(p.pid == agent.pid for sleeper in sleepers() for p in sleeper.parents())
         known = {site.scheduler.pid, agent.pid}
         assert list(in_processes(program.hidden(), known)) == []
         if uri := program.environ.get("FLUX_URI"):
