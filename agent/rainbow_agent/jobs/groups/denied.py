@@ -90,7 +90,8 @@ class DeniedInside:
         if verdict.problem or again:
             gone = [view for view in views if view not in there]
             del self._denials[key]
-            yield self._failed(key, _too_few(verdict.problem, gone) or _twice(denial.cause))
+            reason = _too_few(verdict.problem, gone) or _twice(denial.cause)
+            yield never_runs(key, reason, self._clock.now())
         elif verdict.now:
             del self._denials[key]
             if not denial.looked:
@@ -109,18 +110,19 @@ class DeniedInside:
         text = f"it waits {denial.waits}"
         yield TaskChange(key, TaskState.PENDING, at, text, reason=text, inside=True, again=True)
 
-    def _failed(self, key: TaskKey, reason: str) -> TaskChange:
-        at = self._clock.now()
-        return TaskChange(
-            key,
-            TaskState.FAILED,
-            at,
-            reason,
-            reason=reason,
-            finished=at,
-            inside=True,
-            unsatisfiable=True,
-        )
+
+def never_runs(key: TaskKey, reason: str, at: float) -> TaskChange:
+    """A task fails that no node of the group can run."""
+    return TaskChange(
+        key,
+        TaskState.FAILED,
+        at,
+        reason,
+        reason=reason,
+        finished=at,
+        inside=True,
+        unsatisfiable=True,
+    )
 
 
 def _too_few(problem: str, gone: Sequence[NodeView]) -> str:

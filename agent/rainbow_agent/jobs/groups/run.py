@@ -20,7 +20,7 @@ from rainbow_agent.core.model import Plan, PlannedTask, TaskChange, TaskKey, Tas
 from rainbow_agent.core.ports import Clock, StopSignal, Workload
 from rainbow_agent.core.states import FINAL_TASK_STATES, TASK_MOVES, TaskState
 from rainbow_agent.core.workload_values import WorkloadEvent
-from rainbow_agent.jobs.groups.denied import DeniedInside, Judge
+from rainbow_agent.jobs.groups.denied import DeniedInside, Judge, never_runs
 from rainbow_agent.jobs.order import Ready, rows_of
 from rainbow_agent.jobs.submitter import Submitter
 from rainbow_agent.jobs.tracker import Tracker
@@ -205,18 +205,8 @@ class GroupRun:
     def _start_here(self, ready: Ready) -> bool:
         """Start a local task; end one that none of the nodes can run. False: it is to be sent."""
         if ready.task.name in self._unplaceable:
-            at, reason = self._context.clock.now(), self._unplaceable[ready.task.name]
-            failed = TaskChange(
-                ready.key,
-                TaskState.FAILED,
-                at,
-                reason,
-                reason=reason,
-                finished=at,
-                inside=True,
-                unsatisfiable=True,
-            )
-            self._take([failed])
+            reason = self._unplaceable[ready.task.name]
+            self._take([never_runs(ready.key, reason, self._context.clock.now())])
             return True
         if ready.task.kind is TaskKind.LOCAL:
             self._begun.add(ready.key)
