@@ -101,7 +101,7 @@ def _notes(history: History) -> list[dict[str, Any]]:
 
 
 def _waits(history: History, now: float) -> list[WaitTime]:
-    return wait_times(history.job, history.events, now, history.blocked)
+    return wait_times(history.job, history.events, now, history.blocked, history.story)
 
 
 def timeline(history: History) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rainbow_agent.core.model import JobRow, TaskKey, TaskRow
-from rainbow_agent.core.states import FINAL_JOB_STATES, FINAL_TASK_STATES
+from rainbow_agent.core.model import JobRow, StoryLine, TaskKey, TaskRow
+from rainbow_agent.core.states import FINAL_JOB_STATES, FINAL_TASK_STATES, TaskState
 from rainbow_agent.core.workload_values import TaskEvent
 from rainbow_agent.monitoring.blocked import Blocked
 
@@ -32,6 +32,7 @@ def wait_times(
     events: Mapping[TaskKey, Sequence[TaskEvent]],
     now: float,
     blocked: Blocked = _NOT_BLOCKED,
+    story: Sequence[StoryLine] = (),
 ) -> list[WaitTime]:
     """The waits of a job, in the order in which they began.
 
@@ -43,9 +44,10 @@ def wait_times(
             start stands for its allocation.
         now: epoch seconds.
         blocked: what keeps it now, beside what it waits for anyway.
+        story: says when tasks in groups began to wait for nodes.
     """
     found: dict[tuple[str, str], WaitTime] = {}
-    for wait in _all(job, events, now, blocked):
+    for wait in (*_all(job, events, now, blocked), *_in_groups(job, story, now)):
         known = found.get((wait.task, wait.what))
         if wait.seconds >= MIN_WAIT_S and (known is None or wait.seconds > known.seconds):
             found[wait.task, wait.what] = wait
@@ -72,6 +74,21 @@ def _all(
             yield from _of_task(
                 task, task.submitted, ends, own, now, blocked=blocked.tasks.get(task.key, "")
             )
+
+
+def _in_groups(job: JobRow, story: Sequence[StoryLine], now: float) -> Iterator[WaitTime]:
+    """Of tasks whose group's runner says what they wait for, since they are pending again."""
+    since = {
+        (line.task, line.replica): line.at
+        for line in story
+        if line.now == TaskState.PENDING.value and line.was is not None
+    }
+    groups = {task.key.task: task.started for task in job.tasks}
+    for task in job.tasks:
+        if task.group is not None and task.state is TaskState.PENDING and task.reason:
+            begun = since.get((task.key.task, task.key.replica)) or groups.get(task.group)
+            what = task.reason.removeprefix("it waits ")
+            yield _wait(task.key.task, what, begun or job.received, None, now)
 
 
 def _of_task(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from rainbow_agent.core.model import StoryLine, TaskKind
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.core.workload_values import TaskEvent
 from rainbow_agent.monitoring.explain import History, explain_text, explain_view
@@ -77,3 +80,19 @@ class TestWaitTimes:
         held = [TaskEvent(T0, "submit", {"urgency": 0}), TaskEvent(T0 + 9, "alloc")]
         found = wait_times(row, {row.tasks[0].key: held}, T0 + 60)
         assert [(w.what[:15], w.seconds) for w in found] == [("to be released:", 9.0)]
+
+    def test_a_task_that_waits_in_its_group(self) -> None:
+        """Since its group's scheduler denied it, for what the group's runner says."""
+        group = task("g", TaskState.RUNNING, kind=TaskKind.GROUP, submitted=T0, started=T0)
+        inside = task("g/both", TaskState.PENDING, group="g", position=1)
+        says = "it waits for nodes to be up: blue-1 (drained)"
+        row = job(JobState.RUNNING, group, replace(inside, reason=says))
+        denied = StoryLine(T0 + 9, "g/both", 0, "submitted", "pending", "alloc denied")
+        view = explain_view(History(row, [denied]), T0 + 30)
+        assert "waited: g/both, 21 s so far for nodes to be up: blue-1 (drained)" in explain_text(
+            view
+        )
+        (wait,) = wait_times(row, {}, T0 + 30)  # denied before it was known to be submitted
+        assert (wait.task, wait.start, wait.end) == ("g/both", T0, None)
+        waits_no_more = job(JobState.RUNNING, group, inside)
+        assert not wait_times(waits_no_more, {}, T0 + 30, story=[denied])
