@@ -6,15 +6,25 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from rainbow_agent.core.model import JobChange, JobKey, TaskKey, TaskRow
+from rainbow_agent.core.model import (
+    JobChange,
+    JobKey,
+    Plan,
+    PlannedJob,
+    PlannedTask,
+    TaskKey,
+    TaskKind,
+    TaskRow,
+)
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.core.workload_values import Submission, Submitted
 from rainbow_agent.jobs.journal import JournalFollower
 from rainbow_agent.runtime.loops import Telemetry
 from rainbow_agent.runtime.stop import Stop
 from rainbow_agent.storage.ledger import SqliteLedger
+from rainbow_agent.storage.ledger_rebuild import INSTANCE, LINEAGE
 from support.common import Background, FakeClock
-from support.ledger import news
+from support.ledger import add_job, news
 from support.workload import FakeWorkload
 from support.workload_connection import FakeConnection
 
@@ -81,6 +91,17 @@ class World:
         flux_id = self.in_server(job, task)
         self.ledger.apply([news(job, task, TaskState.SUBMITTED, flux_id=flux_id)])
         return flux_id
+
+    def submitted_group(self, flux_id: int) -> JobKey:
+        """A job with a group `g` of one task, which the agent submitted and has not heard of."""
+        job = add_job(self.ledger, 1)
+        inside = (PlannedTask("g/t", 1, (), {}),)
+        group = PlannedTask("g", 1, (), {}, kind=TaskKind.GROUP, tasks=inside)
+        self.ledger.record_plans([PlannedJob(job, Plan("", (group,)))], [], 1001.5)
+        self.ledger.apply([news(job, "g", TaskState.SUBMITTED, flux_id=flux_id)])
+        self.ledger.put_note(INSTANCE, "instance-1")
+        self.ledger.put_note(LINEAGE, "lineage-1")
+        return job
 
     def in_server(self, job: JobKey, task: str = "build") -> int:
         """A task that the server has, and the ledger does not know of it."""

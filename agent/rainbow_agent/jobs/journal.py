@@ -333,14 +333,14 @@ def _in_company(
 
     That a task was submitted is the dispatcher's to write, and to write it twice would be half of
     this thread's work while many are. Here it is repeated in case the dispatcher has not come
-    to it yet, so that a job's story is whole.
+    to it yet, so that a job's story is whole. Of a task in a group nobody else writes it.
 
     Args:
         news: what is new.
         held: submissions without a later event yet, by job id; kept up to date.
     """
     for change in news:
-        if change.state is TaskState.SUBMITTED:
+        if change.state is TaskState.SUBMITTED and not change.inside:
             held[change.flux_id] = change
             continue
         submission = held.pop(change.flux_id, None)

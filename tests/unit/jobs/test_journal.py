@@ -97,6 +97,22 @@ def test_that_a_task_was_submitted_is_left_to_the_dispatcher(world: World) -> No
     assert story == ["pending", "submitting", "submitted", "running"]
 
 
+def test_that_a_task_in_a_group_was_submitted_is_written_at_once(world: World) -> None:
+    """Nobody else tells it, and what waits in a group may wait for long."""
+    job = world.submitted_group(7)
+    submitted = {"task": "g/t", "state": "submitted", "cause": "submitted", "flux_id": 9}
+    entry = {"timestamp": 1003.0, "name": "task", "context": submitted}
+    key = TaskKey(job, "g", 0)
+    world.server.events.append(WorkloadEvent(EventKind.SUBMIT, 7, 1002.0, key=key, group=True))
+    with world.running():
+        world.caught_up()
+        with world.server.changed:
+            world.server.events.append(WorkloadEvent(EventKind.INSIDE, 7, 1003.0, news=entry))
+            world.server.changed.notify_all()
+        eventually(lambda: world.task(job, "g/t").state is TaskState.SUBMITTED, "it is written")
+    assert world.task(job, "g/t").submitted == 1003.0
+
+
 def test_a_history_in_many_pieces_is_one(world: World) -> None:
     """Caught up means all of it: a thousand jobs come in more than one batch."""
     with world.ledger.transaction():

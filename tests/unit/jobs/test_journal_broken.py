@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from rainbow_agent.core.errors import WorkloadUnavailable
-from rainbow_agent.core.model import JobKey, Plan, PlannedJob, PlannedTask, TaskKey, TaskKind
+from rainbow_agent.core.model import JobKey, TaskKey
 from rainbow_agent.core.states import TaskState
 from rainbow_agent.core.workload_values import EventKind, WorkloadEvent
-from rainbow_agent.storage.ledger_rebuild import INSTANCE, LINEAGE
 from support.journal import World
-from support.ledger import add_job, checked_ledger, news
+from support.ledger import checked_ledger
 from support.workload import FakeWorkload
 from support.workload_connection import FakeConnection, FakeJournal
 
@@ -58,18 +57,6 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield World(path, ledger)
 
 
-def submitted_group(world: World) -> JobKey:
-    """A job with a group of one task, which the agent submitted and has not heard of since."""
-    job = add_job(world.ledger, 1)
-    inside = (PlannedTask("g/t", 1, (), {}),)
-    group = PlannedTask("g", 1, (), {}, kind=TaskKind.GROUP, tasks=inside)
-    world.ledger.record_plans([PlannedJob(job, Plan("", (group,)))], [], 1001.5)
-    world.ledger.apply([news(job, "g", TaskState.SUBMITTED, flux_id=FLUX_ID)])
-    world.ledger.put_note(INSTANCE, "instance-1")
-    world.ledger.put_note(LINEAGE, "lineage-1")
-    return job
-
-
 def story(job: JobKey) -> list[WorkloadEvent]:
     """The journal of the group's job until its first task runs."""
     entry = {
@@ -94,7 +81,7 @@ def test_a_group_is_submitted_again_only_if_nothing_was_heard_of_its_start(
     world: World, heard: int, *, together: bool, live: bool
 ) -> None:
     """The stream breaks off and the instance is replaced, after each piece of news."""
-    job = submitted_group(world)
+    job = world.submitted_group(FLUX_ID)
     told = story(job)[:heard]
     history = [told.pop(0), CAUGHT_UP] if live else []
     batches = [told] if together else [[event] for event in told]
