@@ -8,7 +8,7 @@ from rainbow_agent.cli.terminal import can_draw, fitted, is_terminal
 from rainbow_agent.core.model import JobRow, TaskRow
 from rainbow_agent.monitoring.remedies import blamed
 from rainbow_agent.monitoring.task_tree import DRAWN, PLAIN, tree_table
-from rainbow_agent.monitoring.views import ago
+from rainbow_agent.monitoring.views import ago, held_back, waits_of
 from rainbow_agent.runtime.logs import when
 
 
@@ -27,12 +27,20 @@ def jobs_table(rows: Sequence[JobRow], now: float) -> str:
             str(len(row.tasks)),
             _time(row.received, now),
             _time(row.finished, now),
-            ": ".join(part for part in blamed(row) if part),
+            _reason(row),
         ]
         for row in rows
     ]
     header = ["ID", "NAME", "STATE", "TASKS", "RECEIVED", "FINISHED", "REASON"]
     return fitted(header, cells, yielding=("REASON", "NAME"))
+
+
+def _reason(row: JobRow) -> str:
+    """Why it ended so, or what holds it back; of which task, where there are several."""
+    if not row.reason and (task := held_back(row)):
+        several = len({each.key.task for each in row.tasks}) > 1
+        return (f"{task.key.label}: " if several else "") + (waits_of(task) or "")
+    return ": ".join(part for part in blamed(row) if part)
 
 
 def tasks_table(tasks: Sequence[TaskRow], now: float) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+
+#: Nodes that are named to people.
+_MAX_NODES_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -72,3 +76,10 @@ class PoolView:
             "gpus_up": sum(n.gpus for n in up),
             "gpus_free": sum(n.gpus_free for n in up),
         }
+
+
+def names_of(nodes: Iterable[NodeView]) -> str:
+    """Nodes that are not up, for people: each with how it is."""
+    each = [f"{node.name} ({'drained' if node.drained else 'down'})" for node in nodes]
+    more = len(each) - _MAX_NODES_NAMED
+    return ", ".join(each[:_MAX_NODES_NAMED]) + (f" and {more} more" if more > 0 else "")

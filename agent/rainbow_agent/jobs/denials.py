@@ -14,7 +14,7 @@ from itertools import groupby
 
 from rainbow_agent.core.errors import JobspecError
 from rainbow_agent.core.model import JobKey, Plan, TaskChange, TaskKey
-from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.core.node_resources import NodeView, PoolView, names_of
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.core.site import Site
 from rainbow_agent.core.states import TaskState
@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds between looks at the nodes while tasks wait for them.
 DENIALS_INTERVAL_S = 1.0
-#: Nodes that are named to people.
-_MAX_NODES_NAMED = 8
 
 
 class Denied:
@@ -158,13 +156,6 @@ def _problem(denial: Denial, verdict: Verdict | None) -> str:
         return ""
     twice = verdict.now and denial.in_a_row and not denial.looked
     return verdict.problem or (denial.cause if twice else "")
-
-
-def names_of(nodes: Iterable[NodeView]) -> str:
-    """Nodes that are not up, for people: each with how it is."""
-    each = [f"{node.name} ({'drained' if node.drained else 'down'})" for node in nodes]
-    more = len(each) - _MAX_NODES_NAMED
-    return ", ".join(each[:_MAX_NODES_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _never(key: TaskKey, reason: str, at: float) -> TaskChange:

@@ -18,7 +18,7 @@ from rainbow_agent.monitoring.blame import in_names
 from rainbow_agent.monitoring.blocked import Blocked
 from rainbow_agent.monitoring.ports import Histories
 from rainbow_agent.monitoring.remedies import culprit, of_message, remedy
-from rainbow_agent.monitoring.views import ago, job_view
+from rainbow_agent.monitoring.views import ago, held_back, job_view
 from rainbow_agent.monitoring.wait_times import WaitTime, wait_times
 from rainbow_agent.runtime.logs import clean, when
 
@@ -83,12 +83,27 @@ def explain_view(history: History, now: float) -> dict[str, Any]:
         "summary": _summary(job, now),
         "cause": in_names((task.reason if task else None) or job.reason, job) if over else None,
         "task": _who(task.key.task, task.key.replica) if task and over else None,
-        "advice": remedy(job) or history.blocked.advice or None,
+        "advice": remedy(job) or _until_nodes_are_up(job) or history.blocked.advice or None,
         "notes": _notes(history),
         "waits": [_wait_view(wait) for wait in _waits(history, now)],
         "timeline": timeline(history),
         "events_problem": history.events_problem or None,
     }
+
+
+def _until_nodes_are_up(job: JobRow) -> str | None:
+    """What to do about a task that waits for nodes."""
+    task = held_back(job)
+    if task is None:
+        return None
+    undrain = "flux resource undrain NODE"
+    group = next((each for each in job.tasks if each.key.task == task.group), None)
+    if group and group.flux_id is not None and group.group is None:
+        undrain = f"flux proxy {f58(group.flux_id)} {undrain}"
+    return (
+        f"nothing: it runs when they are up. `{undrain}` ends a drain;"
+        f" `rainbow-agent cancel {job.key.id}` ends the wait"
+    )
 
 
 def _notes(history: History) -> list[dict[str, Any]]:
@@ -116,9 +131,11 @@ def timeline(history: History) -> list[dict[str, Any]]:
         for task in history.job.tasks
         if task.flux_id is not None
     }
+    last = {_place(each): each for each in history.story if each.now == TaskState.SUBMITTED.value}
     for line in history.story:
         text = in_names(line.cause, history.job) or ""
-        if line.now == TaskState.SUBMITTED.value and (found := ids.get(_place(line))):
+        # A job before this one, which was denied or lost, had another id.
+        if last.get(_place(line)) is line and (found := ids.get(_place(line))):
             text = f"({found})" if text == line.now else f"{text} ({found})"
         who = (line.task, line.replica)
         lines.append(_entry(line.at, "agent", line.now, text, who))

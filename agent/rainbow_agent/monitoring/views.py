@@ -58,20 +58,26 @@ def task_view(task: TaskRow) -> TaskView:
         "submitted": _time(task.submitted),
         "started": _time(task.started),
         "finished": _time(task.finished),
-        "reason": _waits(task) or task.reason,
+        "reason": waits_of(task) or task.reason,
     }
 
 
-def _waits(task: TaskRow) -> str | None:
+def waits_of(task: TaskRow) -> str | None:
+    """What a pending task waits for, beside others before it: `it waits for nodes to be up: a`."""
     if task.waits:
         return f"it waits {task.waits}"
     return task.reason if task.state is TaskState.PENDING else None  # in its group
 
 
+def held_back(job: JobRow) -> TaskRow | None:
+    """The first of its tasks that waits so."""
+    return next((task for task in job.tasks if waits_of(task)), None)
+
+
 def _reason(job: JobRow) -> str | None:
     """Why it ended as it did, or the first thing that holds it back."""
-    waits = next((text for task in job.tasks if (text := _waits(task))), None)
-    return in_names(job.reason, job) or waits
+    task = held_back(job)
+    return in_names(job.reason, job) or (waits_of(task) if task else None)
 
 
 def job_view(job: JobRow) -> JobView:

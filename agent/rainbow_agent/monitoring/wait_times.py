@@ -13,6 +13,8 @@ from rainbow_agent.monitoring.blocked import Blocked
 
 #: Waits that are shorter are left out.
 MIN_WAIT_S: Final = 1.0
+#: In the cause of a task that is pending again since the scheduler denied it for want of nodes.
+DENIED: Final = "denied due to type="
 _NOT_BLOCKED: Final = Blocked()
 
 
@@ -44,10 +46,10 @@ def wait_times(
             start stands for its allocation.
         now: epoch seconds.
         blocked: what keeps it now, beside what it waits for anyway.
-        story: says when tasks in groups began to wait for nodes.
+        story: says which tasks the scheduler denied, and when.
     """
     found: dict[tuple[str, str], WaitTime] = {}
-    for wait in (*_all(job, events, now, blocked), *_in_groups(job, story, now)):
+    for wait in (*_all(job, events, now, blocked, story), *_for_nodes(job, story, now)):
         known = found.get((wait.task, wait.what))
         if wait.seconds >= MIN_WAIT_S and (known is None or wait.seconds > known.seconds):
             found[wait.task, wait.what] = wait
@@ -55,12 +57,16 @@ def wait_times(
 
 
 def _all(
-    job: JobRow, events: Mapping[TaskKey, Sequence[TaskEvent]], now: float, blocked: Blocked
+    job: JobRow,
+    events: Mapping[TaskKey, Sequence[TaskEvent]],
+    now: float,
+    blocked: Blocked,
+    story: Sequence[StoryLine],
 ) -> Iterator[WaitTime]:
     submitted = [task.submitted for task in job.tasks if task.submitted is not None]
-    waits = [(task.key.task, task.waits) for task in job.tasks if task.waits is not None]
-    for name, nodes in waits:
-        yield _wait(name, str(nodes), nodes.since, None, now)
+    # A task that was denied has been submitted before.
+    submitted += [each.at for each in story if each.task and each.now == TaskState.SUBMITTED.value]
+    waits = any(task.waits is not None for task in job.tasks)
     if submitted or not (waits or job.state in FINAL_JOB_STATES):
         end = min(submitted) if submitted else None
         what = "for the agent to submit it"
@@ -76,19 +82,26 @@ def _all(
             )
 
 
-def _in_groups(job: JobRow, story: Sequence[StoryLine], now: float) -> Iterator[WaitTime]:
-    """Of tasks whose group's runner says what they wait for, since they are pending again."""
-    since = {
-        (line.task, line.replica): line.at
-        for line in story
-        if line.now == TaskState.PENDING.value and line.was is not None
-    }
+def _for_nodes(job: JobRow, story: Sequence[StoryLine], now: float) -> Iterator[WaitTime]:
+    """For nodes to be up, of tasks that the scheduler denied: now by their names, and before."""
+    since: dict[tuple[str | None, int | None], float] = {}
+    for line in story:
+        who = line.task, line.replica
+        if line.now == TaskState.PENDING.value and DENIED in line.cause:
+            since[who] = line.at
+        elif line.task and who in since:
+            yield _wait(line.task, "for nodes to be up", since.pop(who), line.at, now)
     groups = {task.key.task: task.started for task in job.tasks}
     for task in job.tasks:
-        if task.group is not None and task.state is TaskState.PENDING and task.reason:
-            begun = since.get((task.key.task, task.key.replica)) or groups.get(task.group)
-            what = task.reason.removeprefix("it waits ")
-            yield _wait(task.key.task, what, begun or job.received, None, now)
+        name = task.key.task
+        if task.waits is not None:
+            yield _wait(name, str(task.waits), task.waits.since, None, now)
+        elif task.group is not None and task.state is TaskState.PENDING and task.reason:
+            # Its group's runner says so, which keeps only the words.
+            begun = since.get((name, task.key.replica)) or groups.get(task.group)
+            yield _wait(
+                name, task.reason.removeprefix("it waits "), begun or job.received, None, now
+            )
 
 
 def _of_task(

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from rainbow_agent.cli import terminal
 from rainbow_agent.cli.job_tables import jobs_table, tasks_table
 from rainbow_agent.cli.terminal import Screen
-from rainbow_agent.core.model import JobKey, JobRow, TaskKey, TaskKind, TaskRow
+from rainbow_agent.core.model import JobKey, JobRow, TaskKey, TaskKind, TaskRow, WaitForNodes
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.monitoring.views import table
 
@@ -151,3 +152,13 @@ def test_a_watch_on_a_terminal_has_a_screen_of_its_own(tmp_path: Path) -> None:
     assert b"stopped" in picture
     assert b"jobs " in picture
     assert after.startswith(b"stopped")
+
+
+def test_a_job_that_waits_for_nodes_says_so() -> None:
+    """In the place of the reason for its end; of several tasks, which one."""
+    waits = WaitForNodes("blue-3 (drained)", 1.0)
+    solve = replace(a_task("solve", TaskState.PENDING, 1), waits=waits)
+    words = "it waits for nodes to be up: blue-3 (drained)"
+    assert jobs_table([a_job(solve, reason=None)], 0.0).endswith(f"Z  {words}")
+    several = a_job(a_task("first", TaskState.COMPLETED, 0), solve, reason=None)
+    assert jobs_table([several], 0.0).endswith(f"Z  solve: {words}")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rainbow_agent.core.model import StoryLine, TaskKind
+from rainbow_agent.core.notation import f58
 from rainbow_agent.core.states import JobState, TaskState
 from rainbow_agent.core.workload_values import TaskEvent
 from rainbow_agent.monitoring.explain import History, explain_text, explain_view
 from rainbow_agent.monitoring.wait_times import wait_times
 from support.job_rows import FAILED, T0, job, task
+
+DENIAL = 'alloc: alloc denied due to type="unsatisfiable"'
 
 
 class TestWaitTimes:
@@ -87,7 +90,7 @@ class TestWaitTimes:
         inside = task("g/both", TaskState.PENDING, group="g", position=1)
         says = "it waits for nodes to be up: blue-1 (drained)"
         row = job(JobState.RUNNING, group, replace(inside, reason=says))
-        denied = StoryLine(T0 + 9, "g/both", 0, "submitted", "pending", "alloc denied")
+        denied = StoryLine(T0 + 9, "g/both", 0, "submitted", "pending", DENIAL)
         view = explain_view(History(row, [denied]), T0 + 30)
         assert "waited: g/both, 21 s so far for nodes to be up: blue-1 (drained)" in explain_text(
             view
@@ -96,3 +99,25 @@ class TestWaitTimes:
         assert (wait.task, wait.start, wait.end) == ("g/both", T0, None)
         waits_no_more = job(JobState.RUNNING, group, inside)
         assert not wait_times(waits_no_more, {}, T0 + 30, story=[denied])
+
+    def test_a_wait_for_nodes_that_is_over(self) -> None:
+        """It was submitted, denied, and submitted again when its nodes were up."""
+        task_row = task("a", TaskState.RUNNING, flux_id=9, submitted=T0 + 60, started=T0 + 60)
+        story = [
+            StoryLine(at, "a", 0, was, now, cause)
+            for at, was, now, cause in [
+                (T0, None, "pending", "planned"),
+                (T0 + 2, "submitting", "submitted", "submitted"),
+                (T0 + 5, "submitted", "pending", DENIAL),
+                (T0 + 59, "pending", "submitting", "about to be submitted"),
+                (T0 + 60, "submitting", "submitted", "submitted"),
+            ]
+        ]
+        view = explain_view(History(job(JobState.RUNNING, task_row), story), T0 + 70)
+        assert [(w["for"], w["seconds"]) for w in view["waits"]] == [
+            ("for the agent to submit it", 2.0),
+            ("for nodes to be up", 54.0),
+        ]
+        text = explain_text(view)  # the job that was denied had another id
+        assert text.count(f58(9)) == 1
+        assert text.index(f58(9)) > text.index("about to be submitted")

@@ -10,6 +10,7 @@ from contextlib import closing
 from rainbow_agent.cli.doctor.faults import Finding, found, skipped, well
 from rainbow_agent.core.errors import Fatal, RainbowAgentError, UsageError
 from rainbow_agent.core.model import JobKey
+from rainbow_agent.core.node_resources import PoolView, names_of
 from rainbow_agent.core.obstacles import ObstacleKind
 from rainbow_agent.core.ports import Workload
 from rainbow_agent.runtime.clock import SystemClock
@@ -24,7 +25,7 @@ from rainbow_agent.workload.flux.workload import FluxWorkload
 
 #: Seconds until an instance that does not answer counts as gone.
 INSTANCE_TIMEOUT_S = 5.0
-#: Seconds for the job.
+#: Seconds for the queues, and for the job.
 JOB_TIMEOUT_S = 30.0
 
 
@@ -53,19 +54,16 @@ def workload(settings: Settings, environ: Mapping[str, str], *, run_job: bool) -
 
 def _instance(choice: Choice, settings: Settings, *, run_job: bool) -> Iterator[Finding]:
     stop = Stop()
-    timer = threading.Timer(
-        JOB_TIMEOUT_S if run_job else INSTANCE_TIMEOUT_S, stop.set, ("no answer in time",)
-    )
-    timer.daemon = True
-    timer.start()
+    limit = _limit(stop, JOB_TIMEOUT_S if run_job else INSTANCE_TIMEOUT_S)
     try:
         with closing(_open(choice, settings, stop, run_job=run_job)) as workload:
             pool = workload.resources()
-            nodes, cores = len(pool.nodes), pool.totals()["cores_total"]
-            text = f"{workload.uri}, {counted(nodes, 'node')}, {counted(cores, 'core')}"
             if isinstance(workload, FluxWorkload):
                 yield _versions(workload)
-            yield well("instance", text)
+            yield well("instance", _what_there_is(workload.uri, pool))
+            # It is there; to check a job it starts a process, which a busy machine makes slow.
+            limit.cancel()
+            limit = _limit(stop, JOB_TIMEOUT_S)
             yield from _queue_and_job(workload, stop, run_job=run_job)
     except Fatal as exc:
         yield found("instance-of-another", str(exc))
@@ -75,7 +73,22 @@ def _instance(choice: Choice, settings: Settings, *, run_job: bool) -> Iterator[
             return
         yield found("instance-unreachable", str(exc))
     finally:
-        timer.cancel()
+        limit.cancel()
+
+
+def _limit(stop: Stop, seconds: float) -> threading.Timer:
+    """Ends all waits after so many seconds, unless it is canceled."""
+    timer = threading.Timer(seconds, stop.set, ("no answer in time",))
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _what_there_is(uri: str, pool: PoolView) -> str:
+    cores = pool.totals()["cores_total"]
+    text = f"{uri}, {counted(len(pool.nodes), 'node')}, {counted(cores, 'core')}"
+    away = names_of(node for node in pool.nodes if not node.up)
+    return f"{text}; not up: {away}" if away else text
 
 
 def _queue_and_job(workload: Workload, stop: Stop, *, run_job: bool) -> Iterator[Finding]:

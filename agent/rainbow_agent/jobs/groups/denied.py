@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rainbow_agent.core.model import TaskChange, TaskKey, WaitForNodes
-from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.core.node_resources import NodeView, PoolView, names_of
 from rainbow_agent.core.ports import Clock
 from rainbow_agent.core.site import SiteNode
 from rainbow_agent.core.states import TaskState
-from rainbow_agent.jobs.denials import DENIALS_INTERVAL_S, names_of
+from rainbow_agent.jobs.denials import DENIALS_INTERVAL_S
 from rainbow_agent.jobspec.placement import Verdict
 
 #: Seconds from the runner's start in which a node that is down may be one that is late: the

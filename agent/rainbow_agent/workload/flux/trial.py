@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.workload.flux.connection import ANSWER_SECONDS, Connection
 
 #: Seconds for which what a trial showed is believed.
@@ -51,7 +52,7 @@ class Trial:
         request = connection.submit(json.dumps(_plainest(self._queue)), held=True)
         answer = connection.answer(request, ANSWER_SECONDS)
         if answer is None:
-            return f"no answer to a submission within {ANSWER_SECONDS:.0f} s"
+            raise WorkloadUnavailable(f"Flux at {connection.where} does not answer a submission")
         if answer.error:
             return answer.text
         canceled = connection.cancel(int(json.loads(answer.text)["id"]), "it was only tried")
