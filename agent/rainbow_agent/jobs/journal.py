@@ -333,7 +333,7 @@ def _in_company(
 
     That a task was submitted is the dispatcher's to write, and to write it twice would be half of
     this thread's work while many are. Here it is repeated in case the dispatcher has not come
-    to it yet, so that a job's story is whole. Of a task in a group nobody else writes it.
+    to it yet, so that a job's story is whole. Of a task in a group only the journal tells it.
 
     Args:
         news: what is new.
