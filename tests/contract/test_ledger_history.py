@@ -258,7 +258,7 @@ class TestKeeper:
         """Others write meanwhile; the watch does not take it for damage, and sees damage still."""
         monkeypatch.setattr(ledger_history, "PORTION", 50)
         monkeypatch.setattr("rainbow_agent.storage.history_keeper.PORTION", 50)
-        monkeypatch.setattr("rainbow_agent.storage.history_keeper.PORTION_INTERVAL_S", 0.001)
+        monkeypatch.setattr("rainbow_agent.storage.history_keeper.MIN_REST_S", 0.001)
         with ledger.transaction():
             for n in range(1, 401):
                 over(ledger, n, 1000.0 + n)

@@ -24,6 +24,7 @@ from rainbow_agent.cli.owners import TYPED  # noqa: E402
 from rainbow_agent.runtime.fault_injection import install  # noqa: E402
 from rainbow_agent.runtime.logs import clean  # noqa: E402
 from rainbow_agent.runtime.standard_streams import repair  # noqa: E402
+from rainbow_agent.runtime.thread_caches import begin_without_thread_caches  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,6 +186,9 @@ class LazyGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a verb; output that cannot be written is an error of one sentence, or of none."""
+        if not args and not kwargs and sys.argv[1:2] == ["start"]:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # stays so when it begins again
+            begin_without_thread_caches(os.environ)
         repair()
         install(os.environ)
         if sys.argv[1:2] == ["start"]:

@@ -15,8 +15,10 @@ log = logging.getLogger(__name__)
 
 #: Seconds between looks for jobs that need not be kept any more.
 KEEP_INTERVAL_S: Final = 60.0
-#: Seconds between portions: the loops of the daemon have the ledger meanwhile.
-PORTION_INTERVAL_S: Final = 0.25
+#: Between portions the loops of the daemon have the ledger for so many times as long as a portion
+#: took, and for so many seconds at least.
+REST: Final = 4.0
+MIN_REST_S: Final = 0.05
 
 
 class HistoryKeeper:
@@ -60,11 +62,14 @@ class HistoryKeeper:
         total = 0
         try:
             with closing(self._open()) as history:
+                began = self._clock.monotonic()
                 while removed := history.remove(self._keep, self._clock.now()):
                     total += removed
                     history.shrink(self._on_shrink)
-                    if removed < PORTION or self._stop.wait(PORTION_INTERVAL_S):
+                    took = self._clock.monotonic() - began
+                    if removed < PORTION or self._stop.wait(max(REST * took, MIN_REST_S)):
                         break
+                    began = self._clock.monotonic()
         except LedgerBlocked as exc:  # the part that has to write reports it
             log.info("Old jobs are removed from the ledger later: %s", exc)
         if total:
