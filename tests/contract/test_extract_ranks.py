@@ -18,10 +18,8 @@ from rainbow_agent.workload.flux.workload import FluxWorkload
 from rainbow_compspec import node
 from support.common import FakeClock, eventually
 from support.flux import (
-    FAKE_RESOURCES_SINCE,
     NO_FLUX,
     PrivateFlux,
-    needs_version,
     private_flux,
 )
 
@@ -130,7 +128,6 @@ def test_a_broker_that_goes_and_a_node_that_is_drained() -> None:
 
 
 @pytest.mark.flux
-@needs_version(FAKE_RESOURCES_SINCE, "made-up resources")
 def test_a_thousand_made_up_nodes_count_without_description() -> None:
     """They have no broker that could be asked; what Flux schedules is there all the same."""
     if shutil.which("flux") is None:

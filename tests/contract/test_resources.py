@@ -26,12 +26,10 @@ from rainbow_agent.workload.flux.workload import FluxWorkload
 from rainbow_agent.workload.local.workload import LocalWorkload, shut_down
 from support.common import eventually
 from support.flux import (
-    FAKE_RESOURCES_SINCE,
     NO_FLUX,
     PrivateFlux,
     flux_command,
     private_flux,
-    version,
 )
 from support.places import Client, new_key
 
@@ -139,8 +137,6 @@ def made_up() -> Iterator[MadeUp]:
     """Eight nodes of eight cores and two GPUs."""
     if flux_command() is None:
         pytest.skip(NO_FLUX)
-    if version() < FAKE_RESOURCES_SINCE:
-        pytest.skip("FLUX-CORE BEFORE 0.86: no made-up resources")
     wanted = {"nnodes": NODES, "cores-per-node": CORES, "gpus-per-node": GPUS}
     options = [f"--conf=fake-resources.{key}={value}" for key, value in wanted.items()]
     with (

@@ -162,13 +162,8 @@ def version() -> tuple[int, ...]:
 
 
 #: Versions since which `flux start` takes `-S`, `--conf`, and `--conf=fake-resources.*`.
-_ATTRIBUTES_SINCE, _CONF_SINCE, FAKE_RESOURCES_SINCE = (0, 69), (0, 84), (0, 86)
-
-
-def needs_version(since: tuple[int, int], what: str) -> pytest.MarkDecorator:
-    """Skips a test where there is a Flux that is older, and says so by version."""
-    old = flux_command() is not None and version() < since
-    return pytest.mark.skipif(old, reason=f"FLUX-CORE BEFORE {since[0]}.{since[1]}: no {what}")
+_ATTRIBUTES_SINCE, _CONF_SINCE, _MADE_UP_SINCE = (0, 69), (0, 84), (0, 86)
+_MADE_UP = "--conf=fake-resources."
 
 
 def _as_this_version_takes(options: Sequence[str], folder: Path) -> list[str]:
@@ -218,6 +213,8 @@ def private_flux(
 ) -> Iterator[PrivateFlux]:
     """A fresh instance of `size` brokers on this machine, ended with the block.
 
+    A test that asks for what this version of Flux does not have is skipped.
+
     Args:
         size: how many brokers.
         options: more options of `flux start`, such as `--conf=KEY=VALUE`.
@@ -229,6 +226,8 @@ def private_flux(
     command = flux_command()
     if command is None:
         raise RuntimeError(NO_FLUX)
+    if version() < _MADE_UP_SINCE and any(each.startswith(_MADE_UP) for each in options):
+        pytest.skip("FLUX-CORE BEFORE 0.86: no made-up resources")
     given = os.environ if environ is None else environ
     clean = {n: v for n, v in given.items() if not n.startswith(("FLUX_", "RAINBOW_"))}
     more, variables = _with_scheduler(scheduler or os.environ.get(SCHEDULER_VARIABLE, ""))
