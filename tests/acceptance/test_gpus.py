@@ -6,11 +6,13 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from rainbow_agent.core.states import JobState
+from rainbow_agent.workload.flux import workload
 from support.common import eventually
 from support.fleet import jobspec, task
 from support.flux import PrivateFlux, private_flux, version
@@ -83,3 +85,15 @@ def test_a_job_for_a_gpu(site: Site) -> None:
         assert "gpu" in str(row.reason)
         assert "2 GPUs more cannot be given" in fits.out
         assert {"gpus-not-given"} <= reasons & faults
+
+
+def test_without_a_scheduler_it_is_as_it_was(
+    flux: PrivateFlux, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rainbow is told nothing new of GPUs while the scheduler is away."""
+    monkeypatch.setattr(workload, "_SCHEDULER_KNOWN_S", 0.0)
+    with closing(workload.FluxWorkload(flux.uri)) as there:
+        before = there.resources().nodes
+        assert (before[0].gpus > 0) == gives_gpus()
+        flux.unload_scheduler()
+        assert [node.gpus for node in there.resources().nodes] == [node.gpus for node in before]

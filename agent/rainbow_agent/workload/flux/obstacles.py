@@ -97,8 +97,8 @@ def expected_wait(connection: Connection, now: float) -> float | None:
     return max(0.0, max(times) - now) if times else None
 
 
-def gpus_refused(connection: Connection) -> str:
-    """Why the scheduler gives no job a GPU, in its words; "" when it does, or does not say so.
+def gpus_refused(connection: Connection) -> str | None:
+    """Why the scheduler gives no job a GPU, in its words; "" when it does; None: no answer.
 
     sched-simple up to flux-core 0.83 has none to give. Whether a job is feasible is asked of the
     scheduler (RFC 27) under a name that changed with 0.73.
@@ -109,11 +109,13 @@ def gpus_refused(connection: Connection) -> str:
     for topic in ("feasibility.check", "sched.feasibility"):
         request = connection.request(topic, {"jobspec": _ONE_GPU})
         answer = connection.answer(request, _SCHEDULER_ANSWER_S)
-        if answer is None or not answer.error:
+        if answer is None:
+            return None
+        if not answer.error:
             return ""
         if answer.error != errno.ENOSYS:
             return answer.text if "resource type 'gpu'" in answer.text else ""
-    return ""
+    return None
 
 
 def _queues(connection: Connection) -> tuple[list[str], str]:

@@ -125,15 +125,18 @@ class FluxWorkload:
         """Why the scheduler gives none of the GPUs that there are; "" when it does."""
         if not any(node.gpus for node in pool.nodes):
             return ""
-        now = time.monotonic()
-        if self._gpus_refused is None or now - self._gpus_refused[0] > _SCHEDULER_KNOWN_S:
+        now, known = time.monotonic(), self._gpus_refused
+        if known is None or now - known[0] > _SCHEDULER_KNOWN_S:
             connection = self._open()
             try:
-                self._gpus_refused = now, flux_obstacles.gpus_refused(connection)
+                why = flux_obstacles.gpus_refused(connection)
             except WorkloadUnavailable:
                 self._forget()
                 raise
-        return self._gpus_refused[1]
+            if why is None:  # while one is being exchanged for another it gives what it gave
+                why = known[1] if known else ""
+            known = self._gpus_refused = now, why
+        return known[1]
 
     def expected_wait(self) -> float | None:
         """See ports.Workload."""
