@@ -213,11 +213,10 @@ def private_flux(
 ) -> Iterator[PrivateFlux]:
     """A fresh instance of `size` brokers on this machine, ended with the block.
 
-    A test that asks for what this version of Flux does not have is skipped.
-
     Args:
         size: how many brokers.
-        options: more options of `flux start`, such as `--conf=KEY=VALUE`.
+        options: more options of `flux start`, such as `--conf=KEY=VALUE`; made-up resources skip
+            the test where this version has none.
         scheduler: `fluxion` or `sched-simple`; "" for the one of this run of the tests.
         environ: the brokers' environment; this process's by default. Names of Flux's own and of
             the agent's are left out.
