@@ -202,6 +202,16 @@ def _with_scheduler(scheduler: str) -> tuple[list[str], Mapping[str, str]]:
     return [], {}
 
 
+def _command_for(options: Sequence[str]) -> str:
+    """The `flux` command; a test that asks it for what this version has not is skipped."""
+    command = flux_command()
+    if command is None:
+        raise RuntimeError(NO_FLUX)
+    if version() < _MADE_UP_SINCE and any(each.startswith(_MADE_UP) for each in options):
+        pytest.skip("FLUX-CORE BEFORE 0.86: no made-up resources")
+    return command
+
+
 @contextmanager
 def private_flux(
     *,
@@ -215,18 +225,13 @@ def private_flux(
 
     Args:
         size: how many brokers.
-        options: more options of `flux start`, such as `--conf=KEY=VALUE`; made-up resources skip
-            the test where this version has none.
+        options: more options of `flux start`, such as `--conf=KEY=VALUE`.
         scheduler: `fluxion` or `sched-simple`; "" for the one of this run of the tests.
         environ: the brokers' environment; this process's by default. Names of Flux's own and of
             the agent's are left out.
         log: what Flux itself says is appended here; without it, it goes where ours goes.
     """
-    command = flux_command()
-    if command is None:
-        raise RuntimeError(NO_FLUX)
-    if version() < _MADE_UP_SINCE and any(each.startswith(_MADE_UP) for each in options):
-        pytest.skip("FLUX-CORE BEFORE 0.86: no made-up resources")
+    command = _command_for(options)
     given = os.environ if environ is None else environ
     clean = {n: v for n, v in given.items() if not n.startswith(("FLUX_", "RAINBOW_"))}
     more, variables = _with_scheduler(scheduler or os.environ.get(SCHEDULER_VARIABLE, ""))
