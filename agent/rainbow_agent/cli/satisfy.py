@@ -69,13 +69,14 @@ def _plan(path: str) -> Plan:
 
 
 def _outcome(verdict: Verdict) -> str:
-    from rainbow_agent.core.notation import idset  # noqa: PLC0415 - only here
+    from rainbow_agent.core.notation import idset, listed  # noqa: PLC0415 - only here
 
     if verdict.problem:
         return verdict.problem
     named = f"{verdict.option.resources}: " if verdict.option.resources else ""
     ranks = idset(node.rank for node in verdict.nodes)
-    wait = "" if verdict.now else "; not before more of them are up"
+    away = listed([node.name for node in verdict.nodes if not node.up])
+    wait = "" if verdict.now else f"; not before more of these are up: {away}"
     return f"yes: {named}{verdict.option.shape}, on ranks {ranks}{wait}"
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-#: Nodes that are named to people.
-_MAX_NODES_NAMED = 8
+from rainbow_agent.core.notation import listed
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,4 @@ class PoolView:
 
 def names_of(nodes: Iterable[NodeView]) -> str:
     """Nodes that are not up, for people: each with how it is."""
-    each = [f"{node.name} ({'drained' if node.drained else 'down'})" for node in nodes]
-    more = len(each) - _MAX_NODES_NAMED
-    return ", ".join(each[:_MAX_NODES_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return listed([f"{node.name} ({'drained' if node.drained else 'down'})" for node in nodes])

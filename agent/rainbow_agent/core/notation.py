@@ -8,7 +8,10 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+#: Names before `and N more`.
+_MAX_NAMED = 8
 
 
 def exit_code(status: int | None) -> int | None:
@@ -34,6 +37,12 @@ def text_to_bytes(text: str) -> bytes:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except binascii.Error as exc:
         raise ValueError(str(exc)) from exc
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a line, the first of many: `a, b and 90 more`."""
+    more = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def idset(ids: Iterable[int]) -> str:
