@@ -72,7 +72,7 @@ class Stop:
 
     def document(self) -> dict[str, object] | None:
         """The old pod; None when it is gone."""
-        found = self._fleet.kubectl.get("pod", self.old.name)
+        found = self._fleet.cluster.api.pod(self.old.name)
         return found if found and found["metadata"]["uid"] == self.old.uid else None
 
     def others(self) -> list[Pod]:
@@ -82,7 +82,7 @@ class Stop:
 
     def log(self) -> str:
         """Of the old pod."""
-        return self._fleet.kubectl.run("logs", self.old.name).stdout
+        return self._fleet.cluster.api.log(self.old.name)
 
     def drained(self) -> bool:
         """Whether its agent takes no more jobs."""

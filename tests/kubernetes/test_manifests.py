@@ -10,7 +10,7 @@ import yaml
 
 from rainbow_agent.cli.manifest.minicluster import MiniCluster, manifest
 from support.kubernetes_cluster import Cluster
-from support.kubernetes_programs import ROOT
+from support.kubernetes_programs import CHART, ROOT, helm_missing
 
 pytestmark = pytest.mark.kubernetes
 
@@ -29,6 +29,15 @@ WRITTEN = {
     "deregister": MiniCluster(name="red", deregister=True),
     "storage class": MiniCluster(name="red", storage_class="fast"),
     "variables": MiniCluster(name="red", environ={"RAINBOW_POLL_MAX": "2.5", "ON": "yes"}),
+}
+#: More of Helm's arguments, as strings of one line.
+CHARTS = {
+    "plain": "",
+    "storage class": "--set volumes.storageClass=nfs",
+    "GPUs": "--set clusters.blue.gpus=2",
+    "own Flux": "--set defaults.ownFlux=true --set defaults.image=a/b:c",
+    "interactive": "--set defaults.interactive=true",
+    "clusters alone": "--set rainbow.install=false --set defaults.settings.poll_max=2.5",
 }
 DRY_RUN = ("apply", "--dry-run=server", "--validate=strict")
 
@@ -55,6 +64,17 @@ def test_each_kustomization_is_taken(cluster: Cluster, path: Path) -> None:
 def test_what_the_command_writes_is_taken(cluster: Cluster, made: MiniCluster) -> None:
     """Also where no file of crd/ has it."""
     keeps_all(cluster, manifest(made))
+
+
+@pytest.mark.parametrize("options", CHARTS.values(), ids=CHARTS.keys())
+def test_what_the_chart_makes_is_taken(cluster: Cluster, options: str) -> None:
+    """By the API server that Helm would install it in."""
+    if reason := helm_missing():
+        pytest.skip(reason)
+    secret = "--set secret.secret=x --set secret.token=y"
+    made = cluster.helm("template", "rainbow", str(CHART), *secret.split(), *options.split())
+    assert made.returncode == 0, made.stderr
+    keeps_all(cluster, made.stdout)
 
 
 def test_a_typo_is_refused(cluster: Cluster) -> None:

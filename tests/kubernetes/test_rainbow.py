@@ -8,6 +8,7 @@ import json
 import pytest
 
 from support.kubernetes_fleet import Fleet
+from support.kubernetes_policy import enforced, selected
 from support.kubernetes_programs import OPERATOR, operator_role
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(3600)]
@@ -59,23 +60,45 @@ def test_a_job_goes_where_it_fits(fleet: Fleet) -> None:
 
 @pytest.mark.together
 def test_the_network_policy_is_about_these_pods(fleet: Fleet) -> None:
-    """It protects rainbow's pod, and lets in those of a MiniCluster; nothing enforces it here."""
+    """It protects rainbow's pod, and lets in those of a MiniCluster; no engine enforces it here."""
     policy = fleet.kubectl.get("networkpolicy", "rainbow")["spec"]
-    (protected,) = selected(fleet, policy["podSelector"])
+    (protected,) = selected(fleet.cluster, policy["podSelector"])
     assert protected.startswith("scheduler-")
     (members,) = (
         peer["podSelector"] for peer in policy["ingress"][0]["from"] if "podSelector" in peer
     )
     with fleet.minicluster("member") as cluster:
         names = {pod.name for pod in cluster.pods()}
-        assert names | {"sender"} <= selected(fleet, members)
-        assert protected not in selected(fleet, members)
+        inside = selected(fleet.cluster, members).keys()
+        assert names | {"sender"} <= inside
+        assert protected not in inside
 
 
-def selected(fleet: Fleet, selector: dict[str, dict[str, str]]) -> set[str]:
-    """The pods that a selector is about."""
-    labels = ",".join(f"{name}={value}" for name, value in selector["matchLabels"].items())
-    return {pod["metadata"]["name"] for pod in fleet.kubectl.items("pods", "-l", labels)}
+def test_the_network_policy_keeps_others_out(fleet: Fleet) -> None:
+    """Where it is in force: members reach rainbow, nobody else does, and rainbow reaches nobody."""
+    policy = fleet.kubectl.get("networkpolicy", "rainbow")["spec"]
+    server = "rainbow.default.svc.cluster.local:8080"
+    api = "10.96.0.1:443"
+    with fleet.other_pod("stranger"):
+        assert reaches(fleet, "pod/stranger", server)
+        assert reaches(fleet, "deployment/scheduler", api)
+        with enforced(fleet.cluster, policy):
+            assert reaches(fleet, "pod/sender", server)
+            assert not reaches(fleet, "pod/stranger", server)
+            assert reaches(fleet, "pod/stranger", api)
+            assert not reaches(fleet, "deployment/scheduler", api)
+        assert reaches(fleet, "pod/stranger", server)
+
+
+def reaches(fleet: Fleet, pod: str, address: str) -> bool:
+    """Whether a pod gets a connection to an address."""
+    script = (
+        "import socket, sys; host, port = sys.argv[1].split(':');"
+        " socket.create_connection((host, int(port)), 10)"
+    )
+    done = fleet.kubectl.run("exec", pod, "--", "python3", "-c", script, address)
+    assert done.returncode == 0 or "timed out" in done.stderr, done.stderr
+    return done.returncode == 0
 
 
 @pytest.mark.together

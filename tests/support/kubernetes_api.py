@@ -44,13 +44,19 @@ class Api:
 
     def get(self, path: str) -> Any:
         """The JSON at a path of the API; None where it has none, or does not answer."""
+        try:
+            return json.loads(self._read(path))
+        except ValueError:
+            return None
+
+    def _read(self, path: str) -> bytes:
         connection = _Connection(self._path)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
-            return json.load(answer) if answer.status == http.client.OK else None
-        except (OSError, http.client.HTTPException, ValueError):
-            return None
+            return answer.read() if answer.status == http.client.OK else b""
+        except (OSError, http.client.HTTPException):
+            return b""
         finally:
             connection.close()
 
@@ -58,6 +64,15 @@ class Api:
         """The pods that a label selector is about."""
         found = self.get(f"{_PODS}?{urlencode({'labelSelector': selector})}")
         return list(found["items"]) if found else []
+
+    def pod(self, name: str) -> dict[str, Any] | None:
+        """A pod of this name; None where there is none."""
+        found: dict[str, Any] | None = self.get(f"{_PODS}/{name}")
+        return found
+
+    def log(self, pod: str) -> str:
+        """What a pod's container wrote; "" where there is none."""
+        return self._read(f"{_PODS}/{pod}/log").decode(errors="replace")
 
     def served(self, pod: str, port: int, path: str) -> Any:
         """The JSON that a pod serves at a path; None where it does not."""

@@ -26,7 +26,7 @@ class Kubectl:
 
     def __init__(self, node: Node, kubeconfig: Path) -> None:
         self._node = node
-        self._environ = {"KUBECONFIG": str(kubeconfig), "HOME": str(kubeconfig.parent)}
+        self.environ = {"KUBECONFIG": str(kubeconfig), "HOME": str(kubeconfig.parent)}
         self._path = program("kubectl")
 
     def run(
@@ -40,13 +40,13 @@ class Kubectl:
             seconds: how long it may take.
         """
         return self._node.run(
-            self._path, *arguments, text=text, seconds=seconds, environ=self._environ
+            self._path, *arguments, text=text, seconds=seconds, environ=self.environ
         )
 
     def said(self, *arguments: str) -> str:
         """Run it; what it prints, errors included, in the order in which it does."""
         words = ["sh", "-c", 'exec "$@" 2>&1', "sh", self._path, *arguments]
-        return self._node.run(*words, environ=self._environ).stdout
+        return self._node.run(*words, environ=self.environ).stdout
 
     def output(self, *arguments: str, text: str | None = None, seconds: float = 300.0) -> str:
         """Run it; what it prints.
@@ -82,6 +82,10 @@ class Cluster:
         self.kubectl = Kubectl(node, self.files.kubeconfig)
         self._proxy = node.folder / "api.socket"
         self.api = Api(self._proxy)
+
+    def helm(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Helm as an administrator, in the default namespace; what came of it."""
+        return self.node.run(program("helm"), *arguments, environ=self.kubectl.environ)
 
     def start_control_plane(self) -> None:
         """Etcd and the API server, with the operator's CustomResourceDefinition."""

@@ -24,13 +24,23 @@ class Fleet:
     def start(self) -> None:
         """Rainbow, and the pod of a sender."""
         self.kubectl.output("apply", "-k", str(ROOT / "crd/rainbow"))
-        self.kubectl.apply(_sender())
+        self.kubectl.apply(_sender(_SENDER, {"rainbow-member": "true"}))
         self.wait_for_rainbow()
         self.kubectl.output("wait", "--for=condition=Ready", f"pod/{_SENDER}", "--timeout=600s")
 
     def wait_for_rainbow(self) -> None:
         """Wait until its pod is ready."""
         self.kubectl.output("rollout", "status", "deployment/scheduler", "--timeout=600s")
+
+    @contextmanager
+    def other_pod(self, name: str) -> Iterator[None]:
+        """A pod as the sender's, which is no member of the fleet."""
+        self.kubectl.apply(_sender(name, {}))
+        try:
+            self.kubectl.output("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=600s")
+            yield
+        finally:
+            self.kubectl.output("delete", "pod", name)
 
     @contextmanager
     def minicluster(self, name: str, size: int = 2, **fields: Any) -> Iterator[MiniCluster]:
@@ -69,18 +79,18 @@ def note(what: str, **figures: object) -> None:
         file.write(json.dumps({"what": what, **figures}) + "\n")
 
 
-def _sender() -> dict[str, Any]:
+def _sender(name: str, labels: dict[str, str]) -> dict[str, Any]:
     """Not of any MiniCluster, and so there while pods of those come and go."""
     environ = {
         "RAINBOW_HOST": "rainbow.default.svc.cluster.local:8080",
         "RAINBOW_TOKEN_FILE": "/run/secrets/rainbow/token",
     }
     container = {
-        "name": _SENDER,
+        "name": name,
         "image": "rainbow-minicluster:latest",
         "imagePullPolicy": "IfNotPresent",
         "command": ["sleep", "infinity"],
-        "env": [{"name": name, "value": value} for name, value in environ.items()],
+        "env": [{"name": key, "value": value} for key, value in environ.items()],
         "volumeMounts": [{"name": "rainbow", "mountPath": "/run/secrets/rainbow"}],
         # More than it uses: where memory is short it stays.
         "resources": {"requests": {"cpu": "10m", "memory": "256Mi"}},
@@ -88,7 +98,7 @@ def _sender() -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": _SENDER, "labels": {"rainbow-member": "true"}},
+        "metadata": {"name": name, "labels": labels},
         "spec": {
             "terminationGracePeriodSeconds": 0,
             "containers": [container],

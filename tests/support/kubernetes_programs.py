@@ -19,6 +19,9 @@ ROOT: Final = Path(__file__).parents[2]
 #: What is made for these tests, and kept: images.
 CACHE: Final = ROOT / "build/kubernetes"
 
+#: The Helm chart.
+CHART: Final = ROOT / "charts/rainbow"
+
 #: Where Debian has CNI's plugins.
 CNI_FOLDER: Final = Path("/usr/lib/cni")
 OPERATOR: Final = "flux-operator-manager"
@@ -69,6 +72,11 @@ def node_missing() -> str:
         or SchedulerKind.REAL.missing()
         or ("" if flux_command() else NO_FLUX)
     )
+
+
+def helm_missing() -> str:
+    """Why the chart cannot be installed here; "" when it can."""
+    return _missing("NO HELM", ("helm",))
 
 
 def _missing(what: str, names: tuple[str, ...]) -> str:
