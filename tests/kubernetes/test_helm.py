@@ -25,7 +25,7 @@ def helm(fleet: Fleet, verb: str, **fields: object) -> subprocess.CompletedProce
 
 @pytest.mark.together
 def test_a_release_is_a_cluster(fleet: Fleet) -> None:
-    """Installed, upgraded to another size, and uninstalled, which leaves its volumes."""
+    """Installed, upgraded to a smaller size, and uninstalled, which leaves its volumes."""
     if reason := helm_missing():
         pytest.skip(reason)
     cluster = MiniCluster(fleet.cluster, NAME)
@@ -34,14 +34,14 @@ def test_a_release_is_a_cluster(fleet: Fleet) -> None:
         assert refused.returncode
         assert "poll_maxx" in refused.stderr
         assert fleet.kubectl.get("minicluster", NAME) is None
-        installed = helm(fleet, "install", size=2)
+        installed = helm(fleet, "install", size=3)
         assert installed.returncode == 0, installed.stderr
-        cluster.wait_for_nodes(2)
-        assert fleet.submit(NAME, "two", "hostname", nodes=2) == NAME
-        cluster.wait_for("two")
-        upgraded = helm(fleet, "upgrade", size=3)
-        assert upgraded.returncode == 0, upgraded.stderr
         cluster.wait_for_nodes(3)
+        assert fleet.submit(NAME, "three", "hostname", nodes=3) == NAME
+        cluster.wait_for("three")
+        upgraded = helm(fleet, "upgrade", size=2)
+        assert upgraded.returncode == 0, upgraded.stderr
+        cluster.wait_for_nodes(2)
         uninstalled = fleet.cluster.helm("uninstall", NAME)
         assert uninstalled.returncode == 0, uninstalled.stderr
         cluster.wait(lambda: not cluster.pods(), "its pods are gone")

@@ -25,24 +25,22 @@ def flux(cluster: MiniCluster, command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.together
 def test_the_image_is_upgraded_in_place(fleet: Fleet) -> None:
     """Its name means another image from now on, and the lead is deleted: all goes on in it.
 
     The worker keeps the image that it has, so that two versions describe the nodes.
     """
-    with fleet.minicluster("upgraded") as cluster:
+    image = f"{AGENT_IMAGE}-upgraded"  # of this test alone
+    fleet.cluster.tag_image(AGENT_IMAGE, image)
+    with fleet.minicluster("upgraded", image=image.rpartition("/")[2]) as cluster:
         before, version = cluster.status()["registration"], cluster.version()
         assert fleet.submit("upgraded", "old", "true") == "upgraded"
         cluster.wait_for("old")
-        original = f"{AGENT_IMAGE}-original"
-        fleet.cluster.tag_image(AGENT_IMAGE, original)
-        fleet.cluster.tag_image(NEXT_AGENT_IMAGE, AGENT_IMAGE)
-        try:
-            cluster.delete_pod()
-            assert fleet.submit("upgraded", "meanwhile", "true") == "upgraded"
-            cluster.wait(lambda: cluster.version() not in ("", version), "another version runs")
-        finally:
-            fleet.cluster.tag_image(original, AGENT_IMAGE)
+        fleet.cluster.tag_image(NEXT_AGENT_IMAGE, image)
+        cluster.delete_pod()
+        assert fleet.submit("upgraded", "meanwhile", "true") == "upgraded"
+        cluster.wait(lambda: cluster.version() not in ("", version), "another version runs")
         assert cluster.version() == NEXT_VERSION
         cluster.wait_for("meanwhile")
         cluster.wait_for_nodes(2)

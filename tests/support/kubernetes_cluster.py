@@ -102,16 +102,14 @@ class Cluster:
             "the API server knows MiniClusters",
         )
 
-    def start_node(self, images: Sequence[Path]) -> None:
-        """The rest: controllers, scheduler, kubelet with containerd, proxy, DNS, the operator.
-
-        Args:
-            images: archives of the images that pods need; there is no registry.
-        """
+    def import_images(self, image: Path) -> None:
+        """Start containerd, and give it an archive of the images that pods need; no registry is."""
         self._start("containerd", ["--config", str(self.node.folder / "containerd.toml")])
         self._wait("containerd", self.files.socket.exists, "containerd has its socket")
-        for image in images:
-            self._import(image)
+        self._ctr("images", "import", str(image))
+
+    def start_node(self) -> None:
+        """The rest: controllers, scheduler, kubelet, proxy, DNS, the operator."""
         self._start("kube-controller-manager", config.controller_manager_arguments(self.files))
         self._start("kube-scheduler", config.scheduler_arguments(self.files))
         self._start("kubelet", config.kubelet_arguments(self.files))
@@ -154,9 +152,6 @@ class Cluster:
 
     def _start(self, name: str, arguments: Sequence[str]) -> None:
         self.node.start(name, program(name), *arguments)
-
-    def _import(self, image: Path) -> None:
-        self._ctr("images", "import", str(image))
 
     def _ctr(self, *arguments: str) -> None:
         done = self.node.run(program("ctr"), *self._containerd(), *arguments, seconds=1800.0)

@@ -15,15 +15,22 @@ COUNT: Final = 12
 #: States of a job of which nothing is left to do.
 OVER: Final = frozenset({"completed", "failed", "canceled", "refused", "lost"})
 _LOAD_S: Final = 300.0
-#: Submits $1 jobs to cluster $2; each adds its name to a file that outlives the pods.
+#: Submits so many jobs to a cluster; each adds its name to a file that outlives the pods. One
+#: process for all of them: on a small machine an interpreter each takes more than the pods do.
 _SCRIPT: Final = """\
-number=0
-while [ $number -lt $1 ]; do
-  number=$((number + 1)) name=load-$number
-  rainbow-agent submit --cluster "$2" --name $name -- \
-    sh -c "echo $name >>/opt/spack-store/ran; sleep 1"
-  sleep 1
-done
+import sys, time
+from rainbow_agent.api import Client
+client, (cluster, count) = Client(), sys.argv[1:]
+for number in range(1, int(count) + 1):
+    name = f"load-{number}"
+    command = ["sh", "-c", f"echo {name} >>/opt/spack-store/ran; sleep 1"]
+    document = {
+        "version": 1,
+        "resources": {"one": {"type": "core", "count": 1}},
+        "tasks": [{"command": command, "resources": "one"}],
+    }
+    print(name, "is at", client.submit(document, name=name, cluster=cluster).cluster)
+    time.sleep(2)
 """
 
 
@@ -54,7 +61,7 @@ class Load:
             AssertionError: one was not.
         """
         self._thread.join(_LOAD_S * BUSY_FACTOR)
-        sent = self._said.count(f" to cluster {self._cluster.name} (")
+        sent = self._said.count(f" is at {self._cluster.name}\n")
         assert sent == len(self.names), self._said
 
     def ran(self) -> Counter[str]:
@@ -73,9 +80,10 @@ class Load:
         return len(states) == len(self.names) and set(states.values()) <= OVER
 
     def _submit(self) -> None:
-        arguments = [str(len(self.names)), self._cluster.name]
+        python = "/opt/rainbow-agent/bin/python3"
+        arguments = [self._cluster.name, str(len(self.names))]
         done = self._fleet.kubectl.run(
-            *("exec", "sender", "--", "sh", "-c", _SCRIPT, "load", *arguments),
+            *("exec", "sender", "--", python, "-c", _SCRIPT, *arguments),
             seconds=_LOAD_S * BUSY_FACTOR,
         )
         self._said = done.stdout + done.stderr

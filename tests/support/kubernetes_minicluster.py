@@ -30,14 +30,19 @@ _JOB: Final = "job-name"
 _INDEX: Final = "batch.kubernetes.io/job-completion-index"
 
 
-def wait_for_pods(holds: Callable[[], object], what: str) -> None:
-    """Wait for something that Kubernetes is asked for, twice in a second.
+def wait_for_pods(holds: Callable[[], object], what: str, *, every_s: float = 0.5) -> None:
+    """Wait for something that Kubernetes is asked for again and again.
+
+    Args:
+        holds: asks.
+        what: is waited for, in words.
+        every_s: how often it is asked, in seconds.
 
     Raises:
         AssertionError: it did not come true in time.
     """
     pause = threading.Event()
-    eventually(lambda: holds() or pause.wait(0.5), what, seconds=PODS_S)
+    eventually(lambda: holds() or pause.wait(every_s), what, seconds=PODS_S)
 
 
 @dataclass(frozen=True)
@@ -205,7 +210,7 @@ class MiniCluster:
     def wait(self, holds: Callable[[], object], what: str) -> None:
         """Wait for something; if it does not come, with what the pods and their logs say."""
         try:
-            wait_for_pods(holds, f"{self.name}: {what}")
+            wait_for_pods(holds, f"{self.name}: {what}", every_s=1.0)
         except AssertionError as exc:
             raise AssertionError(f"{exc}\n{self._said()}") from None
 
