@@ -33,6 +33,9 @@ _KERNEL: Final = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
 }
+#: Of all pods together, in either version of the kernel's cgroups: as much as eight processes, and
+#: not as one, so that they are not the last where a machine has something else to do, too.
+_WEIGHTS: Final = {"cpu.shares": "8192", "cpu.weight": "800"}
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 #: How long the kernel takes to end what is left, in seconds.
 _END_S: Final = 60.0
@@ -88,6 +91,9 @@ class Node:
             (self.folder / name).mkdir(parents=True)
         for controller in self._cgroups():
             controller.mkdir(exist_ok=True)
+            for name, weight in _WEIGHTS.items():
+                if (controller / name).exists():
+                    (controller / name).write_text(weight)
         own = ["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child=SIGKILL"]
         with (self.logs / "node.log").open("ab") as log:
             process = self._unshare = subprocess.Popen(
