@@ -61,6 +61,7 @@ def by_itself(fleet: Fleet, page: Transcript) -> None:
     blue, pink = MiniCluster(fleet.cluster, "blue"), MiniCluster(fleet.cluster, "pink")
     blue.wait_for_nodes(4)
     pink.wait_for_nodes(2)
+    blue.wait(lambda: has_looked(blue), "its agent has looked at Flux and at rainbow")
     said = page.kubectl("kubectl exec blue-0-xxxxx -- rainbow-agent status")
     assert "graph      full, 4 nodes" in said
     said = page.kubectl(
@@ -68,6 +69,13 @@ def by_itself(fleet: Fleet, page: Transcript) -> None:
     )
     assert "Submitted wide to cluster blue" in said
     blue.wait_for("wide")
+
+
+def has_looked(cluster: MiniCluster) -> bool:
+    """Whether `status` can say all that it says: some seconds after the agent's start it can."""
+    view = cluster.status()
+    counted = view and view["nodes"] and view["resources"]["nodes_free"]
+    return bool(counted and view["rainbow"]["reachable"] and view["workload"]["reachable"])
 
 
 def upgrade(fleet: Fleet, page: Transcript) -> None:
@@ -80,6 +88,7 @@ def upgrade(fleet: Fleet, page: Transcript) -> None:
     wait_for_pods(lambda: not pink.pods(), "pink's pods are gone")
     page.kubectl("kubectl apply -f crd/small/minicluster-pink.yaml")
     pink.wait_for_nodes(2)
+    pink.wait(lambda: has_looked(pink), "its agent has looked at Flux and at rainbow")
     assert page.kubectl(f"{verb} status").startswith("draining\n")
     assert "takes new jobs again" in page.kubectl(f"{verb} resume")
 

@@ -153,6 +153,7 @@ class GraphPublisher:
             Transient: rainbow cannot be reached; what was not sent is sent by the next call.
             ClusterUnknown, RequestDenied: rainbow lost something (registration.Doubt).
         """
+        arriving = self._arriving()  # first: a description that comes meanwhile has those nodes
         description = self._description()
         if description is None:
             return
@@ -162,7 +163,7 @@ class GraphPublisher:
             return
         sent = self._known(session.registration)
         if not self._fits(sent, description):
-            if sent.graph is not None and self._arriving():
+            if sent.graph is not None and arriving:
                 return
             since = self._clock.monotonic() - self._renewed
             if since < RENEW_INTERVAL_S:

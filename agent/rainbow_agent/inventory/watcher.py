@@ -288,21 +288,21 @@ class NodeWatcher:
         self._say_who_is_missing(survey)
         if self._stop.is_set():
             return
-        # Before the description is there: who waits for it looks next whether nodes are awaited.
-        self._look_for_arrivals(pool, survey)
         if self.description and self.description.survey == survey:
+            self._look_for_arrivals(pool, survey)
             self._telemetry.conditions.clear(ConditionName.CLUSTER_NOT_DESCRIBED)
             return
         try:
             description = describe_cluster(self._cluster, survey, self._rack_of)
         except (NotDescribed, CompspecError) as exc:
+            self._look_for_arrivals(pool, survey)
             self._telemetry.conditions.set(ConditionName.CLUSTER_NOT_DESCRIBED, str(exc))
             self._fail(exc)
             return
-        self._publish(description)
+        self._publish(description, pool)
         self._say_contradictions(survey)
 
-    def _publish(self, description: ClusterDescription) -> None:
+    def _publish(self, description: ClusterDescription, pool: PoolView) -> None:
         graph = description.graph
         log.info(
             "The cluster has %s; rainbow gets its graph in the form %r: %s",
@@ -311,9 +311,10 @@ class NodeWatcher:
             graph.note,
             extra={"action": "cluster_described", "form": graph.form, "bytes": len(graph.text)},
         )
+        # Both at once: who is told that all nodes are there registers with what is described.
         with self._ready:
             self.description, self._problem = description, None
-            self._ready.notify_all()
+            self._look_for_arrivals(pool, description.survey)
         self._telemetry.conditions.clear(ConditionName.CLUSTER_NOT_DESCRIBED)
         self._on_description()
         self._shelf.keep_cluster(description)

@@ -185,6 +185,23 @@ def test_nodes_that_come_back_after_a_start_are_waited_for(harness: Harness) -> 
     assert harness.is_true()
 
 
+def test_the_last_node_that_comes_back_is_not_overlooked(harness: Harness) -> None:
+    """Between one look and the next all are there: what rainbow has is right, and stays."""
+    harness.is_now(views(3))
+    harness.sync()
+    harness.sent()
+    harness.restart()
+    harness.is_now(changed(views(3), 2, up=False))
+
+    def come() -> bool:
+        harness.is_now(views(3))
+        return False
+
+    harness.graph_publisher._arriving = come
+    harness.sync()
+    assert harness.sent() == {}
+
+
 def test_before_the_first_survey_nothing_is_sent(harness: Harness) -> None:
     """A start with a stored secret continues with jobs at once."""
     session = harness.sync()

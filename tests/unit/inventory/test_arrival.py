@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
 from rainbow_agent.core.errors import WorkloadUnavailable
 from rainbow_agent.core.node_resources import NodeView, PoolView
+from rainbow_agent.inventory import watcher
 from rainbow_agent.inventory.arrival import ARRIVAL_PAUSE_S, MAX_ARRIVAL_S, Arrival
+from rainbow_agent.inventory.description import ClusterDescription, describe_cluster
 from rainbow_agent.inventory.survey import NodeAnswer
 from support.common import Background, FakeClock, eventually
 from support.node_watcher import Harness
@@ -131,6 +134,28 @@ def test_a_first_registration_has_the_nodes_that_start() -> None:
     asker.end()
     assert graphs == [harness.watcher.graph_text()]
     assert harness.nodes() == 3
+    assert not harness.watcher.arriving()
+    harness.stop.set("the test stops it")
+    thread.join(120)
+
+
+def test_nodes_are_awaited_until_they_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for the last of them registers with it, and not with what was known before."""
+    harness = Harness()
+    harness.pool.nodes = changed(views(3), 2, up=False)
+    thread = threading.Thread(target=harness.watcher.run, daemon=True)
+    thread.start()
+    eventually(lambda: harness.watcher.description, "two are described")
+    awaited: list[bool] = []
+
+    def describe(*arguments: Any) -> ClusterDescription:
+        awaited.append(harness.watcher.arriving())
+        return describe_cluster(*arguments)
+
+    monkeypatch.setattr(watcher, "describe_cluster", describe)
+    harness.pool.nodes = views(3)
+    eventually(lambda: harness.nodes() == 3, "the third is described")
+    assert awaited == [True]
     assert not harness.watcher.arriving()
     harness.stop.set("the test stops it")
     thread.join(120)
