@@ -311,7 +311,7 @@ class NodeWatcher:
             graph.note,
             extra={"action": "cluster_described", "form": graph.form, "bytes": len(graph.text)},
         )
-        # Both at once: who is told that all nodes are there registers with what is described.
+        # Both at once: who hears that all nodes are there registers with what is described.
         with self._ready:
             self.description, self._problem = description, None
             self._look_for_arrivals(pool, description.survey)
