@@ -141,9 +141,15 @@ class Stage:
         self.site.fleet.send(job(self, name))
 
     def runs_long(self, name: str) -> None:
-        """Send the long job to an agent that is up, and wait until it runs and is accepted."""
+        """Send the long job to an agent that is up, and wait until it is accepted and in its sleep.
+
+        Flux says that it runs before its program has begun, which may take long.
+        """
         self.send(long, name)
-        eventually(lambda: self._runs(name), f"{name} runs", seconds=60)
+        begun = f"{name} first"
+        eventually(
+            lambda: self._runs(name) and begun in self.site.written(), f"{name} runs", seconds=60
+        )
 
     def cancel(self, name: str, **settings: str) -> int:
         """Ask for a job's end; how the command ended."""
