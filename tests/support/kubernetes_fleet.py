@@ -44,10 +44,10 @@ class Fleet:
 
     @contextmanager
     def minicluster(self, name: str, size: int = 2, **fields: Any) -> Iterator[MiniCluster]:
-        """One that is applied, with all its nodes in rainbow; afterwards nothing of it is left."""
+        """One that is applied, with all its nodes in rainbow; afterwards it goes."""
         made = MiniCluster(self.cluster, name, size, **fields)
         with ExitStack() as stack:
-            stack.callback(made.delete, volumes=True)
+            stack.callback(made.discard)
             made.apply()
             made.wait_for_nodes(size)
             yield made

@@ -111,11 +111,18 @@ class MiniCluster:
         self._kubectl.output("delete", "minicluster", self.name, "--ignore-not-found")
         self.wait(lambda: not self.pods(), "its pods are gone")
         if volumes:
-            names = [f"{kind}/{self.name}-{what}" for kind, what in _VOLUMES]
-            self._kubectl.output("delete", "--ignore-not-found", *names)
+            self._kubectl.output("delete", "--ignore-not-found", *self._volumes())
             for _, what in _VOLUMES:
                 for path in self.volume(what).glob("*"):
                     self._cluster.node.run("rm", "-rf", str(path))
+
+    def discard(self) -> None:
+        """Have it deleted with its claims and volumes, which takes a while: nobody waits for it."""
+        names = [f"minicluster/{self.name}", *self._volumes()]
+        self._kubectl.output("delete", "--ignore-not-found", "--wait=false", *names)
+
+    def _volumes(self) -> list[str]:
+        return [f"{kind}/{self.name}-{what}" for kind, what in _VOLUMES]
 
     def volume(self, what: str) -> Path:
         """The folder of a volume: `state` or `spack`."""
