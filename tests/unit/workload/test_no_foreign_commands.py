@@ -15,6 +15,7 @@ ROOT = Path(rainbow_agent.__file__).parent
 #: Every module that can start a process, and what it starts.
 STARTERS = {
     "runtime/service.py": "systemctl, in a shell beside the systemd unit",
+    "runtime/thread_caches.py": "the same program, once more, as which the daemon begins",
     "inventory/child_process.py": "what its callers name: flux exec, our own description of a node",
     "workload/flux/install.py": "flux, to find its bindings",
     "jobs/groups/local_tasks.py": "local tasks, within a group's Flux job",
