@@ -47,13 +47,13 @@ def measure(site: Site) -> Iterator[Figure]:
     note = f"{statistics.median(busy[False]):.2f} % without"
     yield Figure("http, no client: of a core", cost, "%", 0.1, others=shared, load=load, note=note)
     with on.agent(folder) as again:
-        again.wait_for("journal_caught_up")
+        again.wait_for("journal_caught_up", again.started)
         yield from _answers(again, site.pick(_ASKED, 3))
 
 
 def _idle(agent: AgentProcess, settle: float, watch: float) -> tuple[float, float]:
     """Resident MiB and percent of a core of an agent that has nothing to do."""
-    agent.wait_for("journal_caught_up")
+    agent.wait_for("journal_caught_up", agent.started)
     pause(settle)
     before = agent.cpu_seconds()
     pause(watch)

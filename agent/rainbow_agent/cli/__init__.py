@@ -12,6 +12,12 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rainbow_agent.runtime.environment import demote_python_path
+from rainbow_agent.runtime.thread_caches import begin_without_thread_caches
+
+if [os.path.basename(sys.argv[0]), *sys.argv[1:2]] == ["rainbow-agent", "start"]:  # noqa: PTH119
+    # Now, since all that is imported before is imported twice.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # stays so when it begins again
+    begin_without_thread_caches(os.environ)
 
 # Before anything of ours that others could shadow is imported: a Flux view puts another Python's
 # site-packages on PYTHONPATH, before our own (docs/architecture.md).
@@ -24,7 +30,6 @@ from rainbow_agent.cli.owners import TYPED  # noqa: E402
 from rainbow_agent.runtime.fault_injection import install  # noqa: E402
 from rainbow_agent.runtime.logs import clean  # noqa: E402
 from rainbow_agent.runtime.standard_streams import repair  # noqa: E402
-from rainbow_agent.runtime.thread_caches import begin_without_thread_caches  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,9 +191,6 @@ class LazyGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a verb; output that cannot be written is an error of one sentence, or of none."""
-        if not args and not kwargs and sys.argv[1:2] == ["start"]:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # stays so when it begins again
-            begin_without_thread_caches(os.environ)
         repair()
         install(os.environ)
         if sys.argv[1:2] == ["start"]:

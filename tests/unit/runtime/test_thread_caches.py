@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,3 +137,26 @@ def test_without_a_name_of_the_interpreter_it_goes_on(monkeypatch: pytest.Monkey
     """Which an interpreter in another program may lack."""
     monkeypatch.setattr(sys, "executable", "")
     assert executed({}) == []
+
+
+def imports(verb: str, **environ: str) -> Counter[str]:
+    """How often the installed program imports each module before it shows a verb's help."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("rainbow-agent")), verb, "--help"],
+        env={**_plain(), "PYTHONPROFILEIMPORTTIME": "1", **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return Counter(line.rpartition("|")[2].strip() for line in done.stderr.splitlines())
+
+
+@needs_mallinfo
+def test_the_daemon_begins_twice_and_no_other_verb() -> None:
+    """Before it imports anything that takes time."""
+    found = imports("start")
+    assert (found["rainbow_agent.runtime.thread_caches"], found["click"]) == (2, 1)
+    assert imports("status")["rainbow_agent.runtime.thread_caches"] == 1
+    own = imports("start", GLIBC_TUNABLES="glibc.malloc.perturb=1")
+    assert own["rainbow_agent.runtime.thread_caches"] == 1
